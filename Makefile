@@ -1,0 +1,102 @@
+# Needs Go 1.26, gcc (for the race detector), GNU make and bash. Tools of the trade are installed into .bin.
+# Try "make help".
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# gofumpt, go vet and staticcheck, rather than golangci-lint: the same findings for half a minute of compiling on a
+# new machine, where golangci-lint and its two hundred modules take many.
+GOFUMPT_VERSION := v0.12.0
+STATICCHECK_VERSION := v0.8.2
+
+GOFUMPT := .bin/gofumpt-$(GOFUMPT_VERSION)
+STATICCHECK := .bin/staticcheck-$(STATICCHECK_VERSION)
+
+# Every module of the tree, the root first.
+MODULES := $(shell find . \( -name '.?*' -o -name testdata -o -name node_modules \) -prune -o \
+	-name go.mod -printf '%h\n' | sort)
+
+# How long to fuzz each target, how long the tests of one package may take, and which rows of the defences table to
+# try (a regexp; empty is all of them).
+FUZZTIME ?= 60s
+TIMEOUT ?= 5m
+ROWS ?=
+
+# Tests see each module as its users do, without the workspace, which would hide a missing require or replace;
+# lint sees the workspace, as an editor does. Allocation budgets are counted in a second run, because the race
+# detector makes pools forget on purpose. testsum counts, and fails the pipe (see tools/testsum).
+define run_tests
+	for m in $(MODULES); do \
+		code=0; \
+		( cd $$m && export GOWORK=off && go build -o /dev/null ./... ) || code=$$?; \
+		( cd $$m && export GOWORK=off && go test -race -json -timeout $(1) ./... ) || code=$$?; \
+		( cd $$m && export GOWORK=off && go test -json -timeout $(1) -run Allocat ./... ) || code=$$?; \
+		printf '{"Action":"exit","Package":"%s","Code":%d}\n' $$m $$code; \
+	done | .bin/testsum
+endef
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: testsum ## every test of every module, with the race detector; long proofs in their short forms
+	@.ci/components
+	@$(call run_tests,$(TIMEOUT))
+
+.PHONY: lint
+lint: $(GOFUMPT) $(STATICCHECK) ## gofumpt, go vet and staticcheck, over every module
+	@bad=$$($(GOFUMPT) -l .); if [[ -n $$bad ]]; then printf 'not formatted ("make fmt" does it):\n%s\n' "$$bad"; exit 1; fi
+	@code=0; for m in $(MODULES); do \
+		( cd $$m && go vet ./... && $(CURDIR)/$(STATICCHECK) ./... ) || { echo "lint: $$m has findings"; code=1; }; \
+	done; exit $$code
+
+.PHONY: fmt
+fmt: $(GOFUMPT) ## format every Go file
+	@$(GOFUMPT) -w .
+
+.PHONY: fuzz
+fuzz: ## each fuzz target of the tree for FUZZTIME (60s)
+	@{ grep -rEo '^func Fuzz\w+' --include='*_test.go' --exclude-dir=testdata . || true; } | sort | while IFS=: read -r file func; do \
+		name=$${func#func }; \
+		echo "== $${file%/*} $$name"; \
+		( cd "$${file%/*}" && GOWORK=off go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) . </dev/null ); \
+	done
+
+.PHONY: defences
+defences: ## take each defence out and see that its test notices; ROWS=regexp selects
+	@LATCHKEY_DEFENCES=1 LATCHKEY_DEFENCES_RUN='$(ROWS)' GOWORK=off go test -v -count=1 -timeout 60m -run '^TestDefences$$' . | grep -v '^=== '
+
+.PHONY: prove
+prove: fuzz defences testsum ## the long proofs: fuzz, defences, every test in its long form
+	@.ci/components
+	@export LATCHKEY_LONG=1 GOFLAGS="$$(go env GOFLAGS) -count=1"; $(call run_tests,60m)
+
+.PHONY: cover
+cover: ## statement coverage of the root module; coverage.html shows the lines
+	@GOWORK=off go test -coverprofile=coverage.out -coverpkg=./... ./... >coverage.log || { cat coverage.log; exit 1; }
+	@GOWORK=off go tool cover -html=coverage.out -o coverage.html
+	@GOWORK=off go tool cover -func=coverage.out | tail -n 1
+
+.PHONY: quickstart
+quickstart: ## run the example server
+	@GOWORK=off go run ./examples/quickstart
+
+.PHONY: clean
+clean: ## remove tools, coverage, profiles and the quickstart's database
+	@rm -rf .bin coverage.* examples/quickstart/quickstart.db quickstart.db
+	@find . -path ./.git -prune -o \( -name '*.test' -o -name '*.prof' \) -type f -exec rm -f {} +
+
+.PHONY: testsum
+testsum:
+	@GOWORK=off go build -o .bin/testsum ./tools/testsum
+
+# A tool's file carries its version, so that a new pin installs a new tool.
+$(GOFUMPT):
+	@GOBIN=$(CURDIR)/.bin GOFLAGS= go install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+	@mv .bin/gofumpt $@
+
+$(STATICCHECK):
+	@GOBIN=$(CURDIR)/.bin GOFLAGS= go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	@mv .bin/staticcheck $@

@@ -1,0 +1,72 @@
+package latchkey_test
+
+import (
+	"bytes"
+	"go/format"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+var (
+	fence   = regexp.MustCompile("(?ms)^```(\\w*)[^\n]*\n(.*?)^```$")
+	mdLink  = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	urlLike = regexp.MustCompile(`^[a-z]+:`)
+	// machinePath is a path of somebody's machine. A longer path or address that merely contains one is fine.
+	machinePath = regexp.MustCompile(`(^|[^\w./:$}-])/(root|work|home/\w+)/`)
+)
+
+// TestDocs holds the pages to what can be checked: links to files lead somewhere, Go code is formatted.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	for _, name := range treeFiles(t) {
+		if !strings.HasSuffix(name, ".md") {
+			continue
+		}
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range fence.FindAllSubmatch(page, -1) {
+			if string(m[1]) != "go" {
+				continue
+			}
+			if want, err := format.Source(m[2]); err != nil {
+				t.Errorf("%s: a Go block does not parse: %v\n%s", name, err, m[2])
+			} else if !bytes.Equal(bytes.TrimSpace(want), bytes.TrimSpace(m[2])) {
+				t.Errorf("%s: a Go block is not formatted, want:\n%s", name, want)
+			}
+		}
+		for _, m := range mdLink.FindAllSubmatch(fence.ReplaceAll(page, nil), -1) {
+			target, _, _ := strings.Cut(string(m[1]), "#")
+			if target == "" || urlLike.MatchString(target) {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), filepath.FromSlash(target))); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", name, m[1])
+			}
+		}
+	}
+}
+
+// TestNoMachinePaths fails when a text file names a path that exists on one machine only.
+func TestNoMachinePaths(t *testing.T) {
+	t.Parallel()
+	for _, name := range treeFiles(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !utf8.Valid(text) {
+			continue
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			if m := machinePath.FindString(line); m != "" {
+				t.Errorf("%s:%d: the path %q is of one machine", name, i+1, strings.TrimSpace(m))
+			}
+		}
+	}
+}
