@@ -1,0 +1,66 @@
+package apikey
+
+import (
+	"context"
+	"time"
+)
+
+// Actor is who makes a change. It is an argument of every mutation, never a
+// default: an audit trail that does not know who is worth nothing.
+type Actor struct {
+	ID   string // account, e-mail, service name: at most 256 bytes; required
+	From string // address that the request came from; may be empty
+}
+
+// Action names what was done, in the audit trail.
+type Action string
+
+// The actions.
+const (
+	ActionCreate         Action = "create"
+	ActionUpdate         Action = "update"
+	ActionDisable        Action = "disable"
+	ActionEnable         Action = "enable"
+	ActionRotate         Action = "rotate"
+	ActionFirstUse       Action = "first_use" // of a rotated-in secret, by the service itself
+	ActionFinishRotation Action = "finish_rotation"
+	ActionCancelRotation Action = "cancel_rotation"
+	ActionRevoke         Action = "revoke"
+	ActionRedigest       Action = "redigest" // under the newest pepper, by the service itself
+	ActionPurge          Action = "purge"
+)
+
+// AuditEntry is one line of the audit trail. It is written in the transaction
+// of the change that it tells of, and never changed.
+type AuditEntry struct {
+	Seq     uint64            `json:"seq"` // set by the store, strictly rising
+	At      time.Time         `json:"at"`
+	Actor   string            `json:"actor"`
+	From    string            `json:"from,omitempty"`
+	Action  Action            `json:"action"`
+	KeyID   string            `json:"key_id"`
+	Owner   string            `json:"owner"`
+	Reason  string            `json:"reason,omitempty"`
+	Details map[string]string `json:"details,omitempty"` // what changed: "name": "old -> new"
+}
+
+// AuditQuery selects audit entries. The zero value lists all, newest first.
+type AuditQuery struct {
+	KeyID  string // empty: all keys
+	Owner  string // empty: all owners
+	Before uint64 // only entries with a smaller Seq; 0 means from the newest
+	Limit  int    // 1 to 1000; 0 means 100
+}
+
+// PageLimit returns Limit within its bounds; stores call it.
+func (q AuditQuery) PageLimit() int { return pageLimit(q.Limit) }
+
+// Audit returns the audit trail, newest first.
+func (s *Service) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	entries, err := s.store.Audit(ctx, q)
+	return entries, storeError("audit", err)
+}

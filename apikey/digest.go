@@ -1,0 +1,114 @@
+package apikey
+
+import (
+	"cmp"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"hash"
+	"slices"
+	"sync"
+)
+
+// Pepper is a secret key kept outside the store.
+type Pepper struct {
+	// Number names the pepper in records: 1 or more, never reused.
+	Number uint32
+	// Key holds at least 32 random bytes. New derives what it needs and
+	// keeps no reference.
+	Key []byte
+}
+
+// digester makes and checks the digests of secrets. It is safe for
+// concurrent use.
+type digester struct {
+	newest uint32               // the pepper that signs; 0 means none
+	macs   map[macKey]*macState // read-only after New
+	dummy  Digest               // compared with when the id is unknown
+}
+
+type macKey struct {
+	pepper uint32
+	env    int
+}
+
+// macState is a pool of HMAC states, keyed once: Reset restores the state
+// after the key's block instead of hashing the key again.
+type macState struct{ pool sync.Pool }
+
+type macScratch struct {
+	mac  hash.Hash
+	body [bodyLen]byte
+	sum  [sha256.Size]byte
+}
+
+func newDigester(peppers []Pepper, envs []Environment) (*digester, error) {
+	d := &digester{macs: make(map[macKey]*macState)}
+	peppers = slices.Clone(peppers)
+	slices.SortFunc(peppers, func(a, b Pepper) int { return cmp.Compare(a.Number, b.Number) })
+	for i, p := range peppers {
+		field := fmt.Sprintf("Options.Peppers (number %d)", p.Number)
+		switch {
+		case p.Number == 0:
+			return nil, invalidf(field, "numbers start at 1; 0 stands for no pepper")
+		case len(p.Key) < 32:
+			return nil, invalidf(field, "the key has %d bytes, at least 32 are needed: openssl rand -base64 32", len(p.Key))
+		case i > 0 && peppers[i-1].Number == p.Number:
+			return nil, invalidf(field, "the number stands twice")
+		}
+		for e, env := range envs {
+			key, err := hkdf.Key(sha256.New, p.Key, nil, "latchkey secret digest v1 "+env.Name, sha256.Size)
+			if err != nil {
+				return nil, invalidf(field, "%v", err)
+			}
+			d.macs[macKey{p.Number, e}] = &macState{pool: sync.Pool{New: func() any {
+				return &macScratch{mac: hmac.New(sha256.New, key)}
+			}}}
+		}
+		d.newest = p.Number
+	}
+	d.dummy.Pepper = d.newest
+	return d, nil
+}
+
+// knows reports whether a record under this pepper can be verified.
+func (d *digester) knows(pepper uint32, env int) bool {
+	return pepper == 0 || d.macs[macKey{pepper, env}] != nil
+}
+
+// sum digests a token's body under one pepper that is known. It allocates
+// nothing once the pool is warm, and leaves no copy of the secret behind.
+func (d *digester) sum(t parsedToken, pepper uint32) [sha256.Size]byte {
+	if pepper == 0 {
+		var body [bodyLen]byte
+		copy(body[:], t.body)
+		return sha256.Sum256(body[:])
+	}
+	state := d.macs[macKey{pepper, t.env}]
+	s := state.pool.Get().(*macScratch)
+	copy(s.body[:], t.body)
+	s.mac.Write(s.body[:])
+	s.mac.Sum(s.sum[:0])
+	sum := s.sum
+	s.mac.Reset()
+	clear(s.body[:])
+	clear(s.sum[:])
+	state.pool.Put(s)
+	return sum
+}
+
+// sign digests a new secret under the newest pepper.
+func (d *digester) sign(t parsedToken) Digest {
+	return Digest{Sum: d.sum(t, d.newest), Pepper: d.newest}
+}
+
+// matches compares a presented token with a stored digest in constant time.
+func (d *digester) matches(t parsedToken, want *Digest) bool {
+	sum := d.sum(t, want.Pepper)
+	return subtle.ConstantTimeCompare(sum[:], want.Sum[:]) == 1
+}
+
+// decoy spends the time of a comparison, for an id that is unknown.
+func (d *digester) decoy(t parsedToken) { d.matches(t, &d.dummy) }

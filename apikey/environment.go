@@ -1,0 +1,104 @@
+package apikey
+
+import (
+	"net"
+	"net/url"
+	"strings"
+)
+
+// Environment is a world of its own for keys: production, a sandbox. Its name
+// stands in the key ("sk_live_…"), and its keys work on its hosts only.
+type Environment struct {
+	// Name stands in the token: a-z and 0-9, at most 16 characters.
+	Name string
+	// BaseURL is where clients reach the environment, for example
+	// "https://api.example.com". Refusals and the settings page show it.
+	BaseURL string
+	// Hosts are the Host values that belong to the environment, with or
+	// without a port; a host without a port matches any. Empty means the host
+	// of BaseURL.
+	Hosts []string
+	// AnyHost accepts the environment's keys on every host. A service with
+	// more than one environment has to bind each to hosts, or to say AnyHost
+	// and separate their data by [Principal.Environment] itself.
+	AnyHost bool
+}
+
+// LiveAndTest returns the two usual environments, production and sandbox, each
+// bound to the host of its base URL.
+func LiveAndTest(liveURL, testURL string) []Environment {
+	return []Environment{{Name: "live", BaseURL: liveURL}, {Name: "test", BaseURL: testURL}}
+}
+
+func (e *Environment) prepare(field string, only bool) error {
+	if e.Name == "" || len(e.Name) > 16 || strings.Trim(e.Name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		return invalidf(field+".Name", "%q must be 1 to 16 characters of a-z and 0-9", e.Name)
+	}
+	e.Hosts = append([]string(nil), e.Hosts...)
+	if e.BaseURL != "" {
+		u, err := url.Parse(e.BaseURL)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return invalidf(field+".BaseURL", "%q must be a URL like https://api.example.com", e.BaseURL)
+		}
+		e.BaseURL = strings.TrimSuffix(e.BaseURL, "/")
+		if len(e.Hosts) == 0 {
+			e.Hosts = []string{u.Host}
+		}
+	}
+	for i, h := range e.Hosts {
+		e.Hosts[i] = normalHost(h)
+		if e.Hosts[i] == "" || strings.ContainsAny(h, "/ @") {
+			return invalidf(field+".Hosts", "%q must be a host name, with or without a port", h)
+		}
+	}
+	switch {
+	case e.AnyHost:
+		e.Hosts = nil
+	case len(e.Hosts) == 0 && only:
+		e.AnyHost = true
+	case len(e.Hosts) == 0:
+		return invalidf(field+".BaseURL", "environment %q is bound to no host: set BaseURL or Hosts, so that its keys are refused elsewhere, or AnyHost", e.Name)
+	}
+	return nil
+}
+
+// serves reports whether a request's Host belongs to the environment. Exact
+// matches come first: they are all there is in a well-set-up service.
+func (e *Environment) serves(host string) bool {
+	if e.AnyHost {
+		return true
+	}
+	for _, h := range e.Hosts {
+		if h == host {
+			return true
+		}
+	}
+	host = normalHost(host)
+	name := hostName(host)
+	for _, h := range e.Hosts {
+		if h == host || h == name {
+			return true
+		}
+	}
+	return false
+}
+
+// normalHost lower-cases a Host value and drops the dot of an absolute name.
+func normalHost(host string) string {
+	host = strings.ToLower(host)
+	if name, port, err := net.SplitHostPort(host); err == nil {
+		if port == "" {
+			return strings.TrimSuffix(name, ".")
+		}
+		return net.JoinHostPort(strings.TrimSuffix(name, "."), port)
+	}
+	return strings.TrimSuffix(host, ".")
+}
+
+// hostName drops the port.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}

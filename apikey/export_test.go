@@ -1,0 +1,55 @@
+package apikey
+
+// TokenFormat opens the codec to tests.
+type TokenFormat struct{ f *tokenFormat }
+
+func NewTokenFormat(prefix string, envs ...string) (TokenFormat, error) {
+	var list []Environment
+	for _, e := range envs {
+		list = append(list, Environment{Name: e})
+	}
+	f, err := newTokenFormat(prefix, list)
+	return TokenFormat{f}, err
+}
+
+func (t TokenFormat) Parse(text string) (id, body string, env int, ok bool) {
+	p, ok := t.f.parse(text)
+	return p.id, p.body, p.env, ok
+}
+
+func (t TokenFormat) Mint(env int, id string) Token {
+	token, _ := t.f.mint(env, id)
+	return token
+}
+
+var (
+	Checksum     = checksum
+	Grants       = grants
+	ValidScope   = func(s string, wildcard bool) error { return validScope("scope", s, wildcard) }
+	FormatCursor = formatCursor
+	ParseCursor  = parseCursor
+	Network      = network
+	Clip         = clip
+)
+
+func (e Environment) Prepared() (Environment, error) {
+	err := e.prepare("Environment", true)
+	return e, err
+}
+
+func (e *Environment) Serves(host string) bool { return e.serves(host) }
+
+// InFlight counts all requests in flight with one secret of a key.
+func (s *Service) InFlight(id string, secret uint32) int { return s.cache.inFlight(id, secret) }
+
+// Cached counts the entries of the cache.
+func (s *Service) Cached() int {
+	n := 0
+	for i := range s.cache.shards {
+		sh := &s.cache.shards[i]
+		sh.mu.RLock()
+		n += len(sh.entries)
+		sh.mu.RUnlock()
+	}
+	return n
+}

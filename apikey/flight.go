@@ -1,0 +1,231 @@
+package apikey
+
+import (
+	"sync"
+	"time"
+)
+
+// Flight is one request in progress. Put it, by value, into the state that a
+// transport keeps for a request; the zero value is ready. Between a successful
+// [Verified.Enter] and Leave, whatever ends the key or its secret cuts the
+// request. A Flight is used once.
+type Flight struct {
+	v          Verified
+	cutter     Cutter
+	next, prev *Flight // guarded by the entry
+
+	mu   sync.Mutex
+	over bool
+}
+
+// Cutter is told when a request in flight must end.
+type Cutter interface {
+	// Cut ends the request now, with a cause such as [ErrRevoked]. It is
+	// called at most once, from any goroutine, and never after Leave
+	// returned. It must not block, and must not call Leave.
+	Cut(cause error)
+}
+
+// Enter registers a request before it is served, and reports whether the
+// verdict that admitted it still holds. False means that the key has changed
+// since Verify: verify again. The check and the registration are one step under
+// the key's lock, and so is a change of the key: no request slips between.
+func (v Verified) Enter(f *Flight, c Cutter) bool {
+	e := v.entry
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.snap.Load() != v.snap {
+		return false
+	}
+	if v.snap.timed {
+		// First the timer, then the clock: an end that the timer does not see
+		// any more because it has come already is seen here.
+		if e.timer == nil {
+			v.s.armTimer(e)
+		}
+		if v.snap.refusal(v.secret) != OK {
+			return false
+		}
+	}
+	f.v, f.cutter = v, c
+	if f.next = e.first; f.next != nil {
+		f.next.prev = f
+	}
+	e.first = f
+	e.flying++
+	return true
+}
+
+// Verified returns what the Flight entered with; zero before Enter.
+func (f *Flight) Verified() Verified { return f.v }
+
+// Leave ends the registration. After it returns, the request is not cut any
+// more. Leaving a Flight that never entered does nothing.
+func (f *Flight) Leave() {
+	e := f.v.entry
+	if e == nil {
+		return
+	}
+	e.mu.Lock()
+	f.unlink(e)
+	e.mu.Unlock()
+	f.mu.Lock() // waits for a Cut that runs
+	f.over = true
+	f.mu.Unlock()
+}
+
+// unlink takes f out of its entry's list, if it is still there.
+func (f *Flight) unlink(e *entry) {
+	switch {
+	case f.prev != nil:
+		f.prev.next = f.next
+	case e.first == f:
+		e.first = f.next
+	default:
+		return // cut before
+	}
+	if f.next != nil {
+		f.next.prev = f.prev
+	}
+	f.next, f.prev = nil, nil
+	e.flying--
+}
+
+// cut ends the request unless it is over.
+func (f *Flight) cut(cause Code) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.over = true
+		f.v.s.meter.count(&f.v.snap.use[f.v.secret], OutcomeCut, noAddr, "")
+		f.cutter.Cut(sentinels[cause])
+	}
+}
+
+// notice takes in a change that the store announces: first the cache forgets,
+// so that no request is admitted by what it knew, then the requests in flight
+// that the change forbids are cut.
+func (s *Service) notice(n Notice) {
+	e := s.cache.invalidate(n)
+	if e == nil {
+		return
+	}
+	if n.Deleted || n.Record == nil {
+		s.cutFlights(e, func(*Flight) Code { return RevokedKey })
+		return
+	}
+	s.learn(e, &n.Record.Key)
+}
+
+// learn judges the requests in flight by a newer state of their key, and from
+// now on by the ends that it sets. It keeps k, which must not change.
+func (s *Service) learn(e *entry, k *Key) {
+	at := time.Now()
+	s.cutFlights(e, func(f *Flight) Code {
+		if f.v.snap.key.Revision >= k.Revision {
+			return OK // admitted by this state or a later one
+		}
+		return judge(k, f.v.Principal().secret, at)
+	})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.key == nil || e.key.Revision < k.Revision {
+		e.key = k
+	}
+	if e.flying > 0 {
+		s.armTimer(e)
+	}
+}
+
+// cutFlights cuts the requests for which verdict is not OK. The cutters run
+// without the entry's lock: they reach into connections.
+func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
+	type sentence struct {
+		f     *Flight
+		cause Code
+	}
+	var condemned []sentence
+	e.mu.Lock()
+	for f := e.first; f != nil; {
+		next := f.next
+		if cause := verdict(f); cause != OK {
+			f.unlink(e)
+			condemned = append(condemned, sentence{f, cause})
+		}
+		f = next
+	}
+	e.mu.Unlock()
+	for _, c := range condemned {
+		c.f.cut(c.cause)
+	}
+}
+
+// timerStep bounds one wait of an entry's timer, so that a wall clock that is
+// set forward delays the end of a secret by no more than this for requests in
+// flight. New requests read the clock.
+const timerStep = time.Minute
+
+// armTimer sets the entry's timer to the next end that the newest known state
+// of its key sets; e is locked.
+func (s *Service) armTimer(e *entry) {
+	if e.timer != nil {
+		e.timer.Stop()
+		e.timer = nil
+	}
+	end := nextEnd(e.key, time.Now())
+	if end.IsZero() || s.closed.Load() {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(max(0, min(timerStep, time.Until(end))), func() {
+		e.mu.Lock()
+		k := e.key
+		e.mu.Unlock()
+		at := time.Now()
+		s.cutFlights(e, func(f *Flight) Code { return judge(k, f.v.Principal().secret, at) })
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.timer != timer {
+			return // armed anew meanwhile
+		}
+		if e.timer = nil; e.flying > 0 {
+			s.armTimer(e)
+		}
+	})
+	e.timer = timer
+}
+
+// nextEnd returns the first instant after at when the key or one of its
+// secrets stops working; zero when there is none.
+func nextEnd(k *Key, at time.Time) time.Time {
+	next := time.Time{}
+	consider := func(t time.Time) {
+		if t.After(at) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	consider(k.ExpiresAt)
+	for i := range k.Secrets {
+		consider(k.Secrets[i].EndsAt)
+	}
+	return next
+}
+
+// judge is [snapshot.refusal] for any state of a key, and for a secret by its
+// number: one that the key does not have any more has ended.
+func judge(k *Key, secret uint32, at time.Time) Code {
+	switch k.StateAt(at) {
+	case Revoked:
+		return RevokedKey
+	case Disabled:
+		return DisabledKey
+	case Expired:
+		return ExpiredKey
+	}
+	for i := range k.Secrets {
+		if s := &k.Secrets[i]; s.Number == secret && s.LiveAt(at) {
+			return OK
+		}
+	}
+	return ExpiredKey
+}

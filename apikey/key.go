@@ -1,0 +1,137 @@
+package apikey
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Key is what is known of an API key, without its secrets' digests. A Key
+// returned by this package is the caller's: nothing in it is shared.
+//
+// Times are UTC with microsecond precision; the zero time means "never".
+type Key struct {
+	ID          string            `json:"id"`          // 16 base62 characters, public
+	Name        string            `json:"name"`        // for people
+	Owner       string            `json:"owner"`       // the account that the key acts for
+	Environment string            `json:"environment"` // "live", "test", …
+	Scopes      []string          `json:"scopes"`      // what it may do; see [Requirement]
+	Plan        string            `json:"plan"`        // names its limits
+	Limits      []Limit           `json:"limits"`      // its own limits; they replace the plan's
+	Networks    []netip.Prefix    `json:"networks"`    // where it may be used from; empty means anywhere
+	Metadata    map[string]string `json:"metadata"`    // the application's own; at most 64 KiB
+
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	UpdatedAt time.Time `json:"updated_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: does not expire
+
+	DisabledAt time.Time `json:"disabled_at,omitzero"`
+	DisabledBy string    `json:"disabled_by,omitempty"`
+
+	RevokedAt    time.Time `json:"revoked_at,omitzero"`
+	RevokedBy    string    `json:"revoked_by,omitempty"`
+	RevokeReason string    `json:"revoke_reason,omitempty"`
+
+	// Secrets holds the current secret and, once the key was rotated, the one
+	// before it: [current] or [current, previous].
+	Secrets []Secret `json:"secrets"`
+
+	// Revision counts the key's changes, from 1. Compare-and-swap and the
+	// freshness of caches rest on it.
+	Revision uint64 `json:"revision"`
+}
+
+// Secret is one secret of a key, without its digest.
+type Secret struct {
+	// Number counts the key's secrets from 1; it names the secret in usage
+	// and audit.
+	Number    uint32    `json:"number"`
+	CreatedAt time.Time `json:"created_at"`
+	// EndsAt is when the secret stops working, by a rotation; zero means that
+	// nothing has been set.
+	EndsAt time.Time `json:"ends_at,omitzero"`
+	// Grace is set on the previous secret while its end waits for the first
+	// use of the new one ([RotateOptions.StartOnFirstUse]); EndsAt is zero
+	// until then.
+	Grace time.Duration `json:"grace,omitempty"`
+	// FirstUsedAt is when a secret that came by a rotation was first seen in
+	// use; zero means not yet. A key's very first secret has none.
+	FirstUsedAt time.Time `json:"first_used_at,omitzero"`
+}
+
+// State is the state of a key at an instant.
+type State string
+
+// The states. Revoked is final; the others can change back and forth.
+const (
+	Active   State = "active"
+	Disabled State = "disabled"
+	Expired  State = "expired"
+	Revoked  State = "revoked"
+)
+
+// StateAt returns the key's state at t. When several hold, the most final
+// wins: revoked, disabled, expired.
+func (k *Key) StateAt(t time.Time) State {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return Revoked
+	case !k.DisabledAt.IsZero():
+		return Disabled
+	case !k.ExpiresAt.IsZero() && !t.Before(k.ExpiresAt):
+		return Expired
+	}
+	return Active
+}
+
+// LiveAt reports whether the secret works at t, as far as the secret goes: the
+// key's own state is [Key.StateAt].
+func (s *Secret) LiveAt(t time.Time) bool { return s.EndsAt.IsZero() || t.Before(s.EndsAt) }
+
+// RotatingAt reports whether the key has two secrets that work at t (or will
+// again, once it is enabled).
+func (k *Key) RotatingAt(t time.Time) bool {
+	if state := k.StateAt(t); state == Revoked || state == Expired {
+		return false
+	}
+	return len(k.Secrets) == 2 && k.Secrets[1].LiveAt(t)
+}
+
+// Clone returns a copy that shares no memory with k.
+func (k Key) Clone() Key {
+	k.Scopes = slices.Clone(k.Scopes)
+	k.Limits = slices.Clone(k.Limits)
+	k.Networks = slices.Clone(k.Networks)
+	k.Metadata = maps.Clone(k.Metadata)
+	k.Secrets = slices.Clone(k.Secrets)
+	return k
+}
+
+// Digest is the stored form of a secret: SHA-256 of "<id>_<secret>", or
+// HMAC-SHA-256 under a pepper. It hides itself in fmt and JSON.
+type Digest struct {
+	Sum    [32]byte
+	Pepper uint32 // number of the pepper; 0 means none
+}
+
+// Format hides the digest for every verb of fmt: it never belongs in a log.
+func (d Digest) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[digest]")) }
+
+// MarshalJSON hides the digest: a record that is printed by mistake stays
+// harmless.
+func (d Digest) MarshalJSON() ([]byte, error) { return []byte(`"[digest]"`), nil }
+
+// Record is what a [Store] keeps of a key. Digests[i] belongs to
+// Key.Secrets[i].
+type Record struct {
+	Key     Key
+	Digests []Digest
+}
+
+// Clone returns a copy that shares no memory with r.
+func (r Record) Clone() Record {
+	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests)}
+}

@@ -1,0 +1,160 @@
+package apikey
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// useCell counts one secret of one snapshot between two flushes.
+type useCell struct {
+	keyID  string
+	secret uint32
+	dirty  atomic.Bool // in the meter's list
+	counts [NumOutcomes]atomic.Uint64
+	last   atomic.Pointer[LastUse] // the first admitted request since the last flush
+}
+
+// meter collects the cells that were counted in since the last flush, so that
+// a flush costs what was used and a request costs no write.
+type meter struct {
+	mu    sync.Mutex
+	dirty []*useCell
+	owed  map[usageKey]UsageDelta // taken from cells, not yet in the store; guarded by Service.flushing
+}
+
+type usageKey struct {
+	keyID  string
+	secret uint32
+	hour   int64
+}
+
+// maxOwed bounds what is kept for a store that does not take usage.
+const maxOwed = 1 << 20
+
+var noAddr netip.Addr
+
+func (m *meter) count(c *useCell, o Outcome, source netip.Addr, userAgent string) {
+	c.counts[o].Add(1)
+	if o == OutcomeAllowed && c.last.Load() == nil {
+		c.last.Store(&LastUse{At: now(), Network: network(source), UserAgent: clip(userAgent, 128)})
+	}
+	if !c.dirty.Load() && !c.dirty.Swap(true) {
+		m.mu.Lock()
+		m.dirty = append(m.dirty, c)
+		m.mu.Unlock()
+	}
+}
+
+// network hides the host part of an address: /24 of IPv4, /48 of IPv6.
+func network(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	a = a.Unmap().WithZone("")
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits)
+	return p.String()
+}
+
+// clip returns a copy of at most n bytes, as UTF-8 without control characters.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
+	return strings.Clone(strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s))
+}
+
+// collect moves the cells' counts to m.owed; the caller holds flushing.
+func (m *meter) collect(at time.Time) {
+	m.mu.Lock()
+	cells := m.dirty
+	m.dirty = nil
+	m.mu.Unlock()
+	if m.owed == nil {
+		m.owed = make(map[usageKey]UsageDelta)
+	}
+	hour := at.Truncate(time.Hour)
+	for _, c := range cells {
+		c.dirty.Store(false) // before the counts: what comes now lists the cell again
+		d := UsageDelta{KeyID: c.keyID, Secret: c.secret, Hour: hour}
+		for o := range c.counts {
+			d.Counts[o] = c.counts[o].Swap(0)
+		}
+		if last := c.last.Swap(nil); last != nil {
+			d.Last = *last
+		}
+		k := usageKey{c.keyID, c.secret, hour.Unix()}
+		if owed, ok := m.owed[k]; ok {
+			d.Counts.Add(owed.Counts)
+			if owed.Last.At.After(d.Last.At) {
+				d.Last = owed.Last
+			}
+		} else if len(m.owed) >= maxOwed {
+			continue // the store has not taken usage for long: flushLoop says so
+		}
+		m.owed[k] = d
+	}
+}
+
+// flush writes all usage counted so far. What the store does not take is kept
+// for the next flush.
+func (s *Service) flush(ctx context.Context) error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.meter.collect(now())
+	if len(s.meter.owed) == 0 {
+		return nil
+	}
+	batch := make([]UsageDelta, 0, len(s.meter.owed))
+	for _, d := range s.meter.owed {
+		batch = append(batch, d)
+	}
+	if err := s.store.AddUsage(ctx, batch); err != nil {
+		return storeError("usage", err)
+	}
+	clear(s.meter.owed)
+	return nil
+}
+
+func (s *Service) flushLoop() {
+	tick := time.NewTicker(s.o.FlushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.stopped.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.flush(s.stopped); err != nil && s.stopped.Err() == nil {
+			s.log.Warn("usage was not written and will be tried again", "error", err)
+		}
+	}
+}
+
+// Usage returns what was counted for a key at and after since, this process's
+// counts up to now included.
+func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
+	if err := s.enter(); err != nil {
+		return Usage{}, err
+	}
+	defer s.leave()
+	return s.usage(ctx, id, since)
+}
+
+func (s *Service) usage(ctx context.Context, id string, since time.Time) (Usage, error) {
+	if err := s.flush(ctx); err != nil {
+		return Usage{}, err
+	}
+	u, err := s.store.Usage(ctx, id, since)
+	return u, storeError("usage", err)
+}

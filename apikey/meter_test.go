@@ -1,0 +1,140 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+func TestUsageCountsEveryOutcomeExactly(t *testing.T) {
+	mem := memstore.New()
+	s := serviceOn(t, mem, apikey.Options{FlushEvery: time.Millisecond})
+	k, token := create(t, s)
+	const workers, each = 8, 1000
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := range each {
+				v, err := s.Verify(context.Background(), token)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				v.Count(apikey.Outcome(i%int(apikey.NumOutcomes)), home, "curl/8")
+				if i == each/2 { // snapshots come and go
+					_, _ = s.Update(context.Background(), ops, k.ID, apikey.Update{Metadata: &map[string]string{"n": time.Now().String()}})
+				}
+			}
+		})
+	}
+	wg.Wait()
+	u, err := s.Usage(t.Context(), k.ID, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for o, n := range u.Of(1).Counts {
+		if n != workers*each/uint64(apikey.NumOutcomes) {
+			t.Errorf("%v was counted %d times, want %d", apikey.Outcome(o), n, workers*each/int(apikey.NumOutcomes))
+		}
+	}
+}
+
+func TestLastUseTellsWhenAndFromWhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, apikey.Options{})
+		defer s.Close(t.Context())
+		k, token := create(t, s)
+		v, _ := s.Verify(t.Context(), token)
+		v.Count(apikey.OutcomeAllowed, netip.MustParseAddr("2001:db8:1:2:3::4"), strings.Repeat("é", 100)+"\n")
+		at := time.Now()
+		v.Count(apikey.OutcomeScope, home, "refused")
+		time.Sleep(time.Hour)
+		u, err := s.Usage(t.Context(), k.ID, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := u.Last()
+		if !last.At.Equal(at) || last.Network != "2001:db8:1::/48" || last.UserAgent != strings.Repeat("é", 64) {
+			t.Errorf("last use %+v, want an admitted request at %v", last, at)
+		}
+	})
+	if got := apikey.Network(netip.MustParseAddr("::ffff:10.1.2.3")); got != "10.1.2.0/24" {
+		t.Errorf("network of a mapped address is %s", got)
+	}
+	if got := apikey.Clip("a\x00b\xffc", 128); got != "a bc" {
+		t.Errorf("clip = %q", got)
+	}
+}
+
+// flaky refuses usage while it is down, and counts the writes.
+type flaky struct {
+	*memstore.Store
+	down   atomic.Bool
+	writes atomic.Int64
+}
+
+func (f *flaky) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	f.writes.Add(1)
+	if f.down.Load() {
+		return errors.New("disk full")
+	}
+	return f.Store.AddUsage(ctx, batch)
+}
+
+func TestUsageIsWrittenInBatchesAndNeverLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{Store: memstore.New()}
+		s := serviceOn(t, store, apikey.Options{FlushEvery: time.Second})
+		k, token := create(t, s)
+		total := func() uint64 {
+			u, err := store.Usage(t.Context(), k.ID, time.Time{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return u.Of(1).Counts.Total()
+		}
+		request := func(n int) {
+			for range n {
+				v, err := s.Verify(t.Context(), token)
+				if err != nil {
+					t.Fatal(err)
+				}
+				v.Count(apikey.OutcomeAllowed, home, "curl/8")
+			}
+		}
+		request(1000)
+		if n := store.writes.Load(); n != 0 {
+			t.Errorf("%d writes before a flush was due", n)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := total(); got != 1000 || store.writes.Load() != 1 {
+			t.Errorf("after one flush interval %d requests are stored by %d writes", got, store.writes.Load())
+		}
+		time.Sleep(time.Hour)
+		if n := store.writes.Load(); n != 1 {
+			t.Errorf("%d writes while nothing was used", n)
+		}
+		store.down.Store(true)
+		request(10)
+		time.Sleep(10 * time.Second)
+		request(10)
+		store.down.Store(false)
+		request(1)
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := total(); got != 1021 {
+			t.Errorf("%d requests are stored after an outage and a clean stop, want 1021", got)
+		}
+	})
+}

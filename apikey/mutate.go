@@ -1,0 +1,127 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// maxTries bounds compare-and-swap against other writers of the same key.
+const maxTries = 64
+
+// errUnchanged ends a mutation that finds its work done.
+var errUnchanged = errors.New("unchanged")
+
+// mutate reads a record, lets edit change a copy, and applies it with its
+// audit entry in one transaction. It starts over when another writer came
+// between, so edit may run several times and must not keep anything. An edit
+// that returns errUnchanged succeeds without a write.
+func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action, edit func(r *Record, e *AuditEntry) error) (Key, error) {
+	if err := s.enter(); err != nil {
+		return Key{}, err
+	}
+	defer s.leave()
+	if err := by.validate(); err != nil {
+		return Key{}, err
+	}
+	for try := range maxTries {
+		r, err := s.store.Get(ctx, id)
+		if err != nil {
+			return Key{}, storeError("get", err)
+		}
+		expect, at := r.Key.Revision, now()
+		entry := AuditEntry{At: at, Actor: by.ID, From: by.From, Action: action, KeyID: id, Owner: r.Key.Owner}
+		if err := edit(&r, &entry); errors.Is(err, errUnchanged) {
+			return r.Key, nil
+		} else if err != nil {
+			return Key{}, err
+		}
+		r.Key.UpdatedAt = at
+		r.Key.Revision, err = s.store.Apply(ctx, Change{Record: r, Expect: expect, Entry: entry})
+		switch {
+		case err == nil:
+			s.applied(&r)
+			return r.Key, nil
+		case !errors.Is(err, ErrConflict):
+			return Key{}, storeError(string(action), err)
+		}
+		select { // another writer was quicker
+		case <-ctx.Done():
+			return Key{}, ctx.Err()
+		case <-time.After(rand.N(time.Duration(try+1) * 100 * time.Microsecond)):
+		}
+	}
+	return Key{}, ErrConflict
+}
+
+// applied takes in a change of our own on a store that announces none.
+func (s *Service) applied(r *Record) {
+	if !s.synchronous {
+		shared := r.Clone()
+		s.notice(Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
+	}
+}
+
+func (a Actor) validate() error {
+	if a.ID == "" {
+		return invalidf("actor", "say who makes the change: the audit trail records it")
+	}
+	return validText("actor", a.ID, 256)
+}
+
+// refuseRevoked is the first step of every edit but Revoke: revoked is final.
+func refuseRevoked(k *Key) error {
+	if !k.RevokedAt.IsZero() {
+		return &Error{Code: InvalidState, Msg: "the key is revoked, which is final: create a new one"}
+	}
+	return nil
+}
+
+// Disable switches a key off until Enable; requests in flight are cut. A
+// disabled key stays as it is. Returns once no request is admitted any more.
+func (s *Service) Disable(ctx context.Context, by Actor, id, reason string) (Key, error) {
+	return s.mutate(ctx, by, id, ActionDisable, func(r *Record, e *AuditEntry) error {
+		if err := refuseRevoked(&r.Key); err != nil {
+			return err
+		}
+		if err := validText("reason", reason, maxReason); err != nil {
+			return err
+		}
+		if !r.Key.DisabledAt.IsZero() {
+			return errUnchanged
+		}
+		r.Key.DisabledAt, r.Key.DisabledBy, e.Reason = e.At, by.ID, reason
+		return nil
+	})
+}
+
+// Enable takes Disable back. An enabled key stays as it is.
+func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) {
+	return s.mutate(ctx, by, id, ActionEnable, func(r *Record, _ *AuditEntry) error {
+		if err := refuseRevoked(&r.Key); err != nil {
+			return err
+		}
+		if r.Key.DisabledAt.IsZero() {
+			return errUnchanged
+		}
+		r.Key.DisabledAt, r.Key.DisabledBy = time.Time{}, ""
+		return nil
+	})
+}
+
+// Revoke ends a key for good. When it returns nil the revocation is written,
+// no request is admitted with the key any more, and requests in flight have
+// been cut. Revoking twice is not an error and keeps the first reason.
+func (s *Service) Revoke(ctx context.Context, by Actor, id, reason string) (Key, error) {
+	return s.mutate(ctx, by, id, ActionRevoke, func(r *Record, e *AuditEntry) error {
+		if err := validText("reason", reason, maxReason); err != nil {
+			return err
+		}
+		if !r.Key.RevokedAt.IsZero() {
+			return errUnchanged
+		}
+		r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason, e.Reason = e.At, by.ID, reason, reason
+		return nil
+	})
+}

@@ -1,0 +1,167 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Options sets up a [Service]. The zero value is good for one environment,
+// "live", with the standard plans. New copies and checks it; a mistake is an
+// error that names the field.
+type Options struct {
+	// Prefix starts every key; default "sk". It may hold a-z, 0-9 and '_',
+	// at most 16 characters, and starts with a letter.
+	Prefix string
+	// Environments are the worlds that keys belong to; default "live" alone,
+	// on any host. See [LiveAndTest].
+	Environments []Environment
+	// Plans are the plans that a key may name; default [StandardPlans].
+	Plans []Plan
+	// PlanSource names plans instead of Plans.
+	PlanSource PlanSource
+	// DefaultPlan is the plan of a key created without one; default the first
+	// of Plans.
+	DefaultPlan string
+	// Scopes is the catalogue that keys may be given; each granted scope must
+	// then cover at least one of it. Empty means any well-formed scope.
+	Scopes []Scope
+	// Peppers are keys for HMAC-SHA-256 over secrets, kept outside the store,
+	// so that a stolen store verifies nothing. The highest number signs; all
+	// verify. Without one, secrets are stored as SHA-256: safe for 226 bits
+	// of randomness, and nothing to lose.
+	Peppers []Pepper
+
+	// MaxAge is how old a key's current secret may get before [Service.Due]
+	// reports it; default 90 days.
+	MaxAge time.Duration
+	// OnDue is called once a secret, in a goroutine of the Service, when a
+	// key is due within DueAhead (default 7 days). It may be called again
+	// after a restart.
+	OnDue    func(ctx context.Context, k Key)
+	DueAhead time.Duration
+	// Quiet is how long a rotated-out secret must have gone unused before
+	// [Service.FinishRotation] calls it safe; default one hour.
+	Quiet time.Duration
+
+	// CacheSize is how many keys are kept ready to verify; default 100,000
+	// (about 1 KiB each). Keys with requests in flight stay beyond it.
+	CacheSize int
+	// FlushEvery is how often usage is written; default five seconds. A crash
+	// loses at most that much of the counts.
+	FlushEvery time.Duration
+	// StoreTimeout bounds each read of the store on behalf of a request;
+	// default two seconds.
+	StoreTimeout time.Duration
+	// MaxStale is how long a key may be trusted without asking again, for a
+	// store that does not report changes ([Notifier]). It is then the bound
+	// on revocation, and must be said; other stores ignore it.
+	MaxStale time.Duration
+
+	// Logger gets what an operator should know; default [slog.Default].
+	Logger *slog.Logger
+}
+
+func (o *Options) prepare() error {
+	defaultTo(&o.Prefix, "sk")
+	defaultTo(&o.MaxAge, 90*24*time.Hour)
+	defaultTo(&o.DueAhead, 7*24*time.Hour)
+	defaultTo(&o.Quiet, time.Hour)
+	defaultTo(&o.CacheSize, 100_000)
+	defaultTo(&o.FlushEvery, 5*time.Second)
+	defaultTo(&o.StoreTimeout, 2*time.Second)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"MaxAge", o.MaxAge},
+		{"DueAhead", o.DueAhead},
+		{"Quiet", o.Quiet},
+		{"FlushEvery", o.FlushEvery},
+		{"StoreTimeout", o.StoreTimeout},
+		{"MaxStale", o.MaxStale},
+	} {
+		if f.d < 0 {
+			return invalidf("Options."+f.name, "%v is negative", f.d)
+		}
+	}
+	if o.CacheSize < 1 {
+		return invalidf("Options.CacheSize", "%d must be at least 1", o.CacheSize)
+	}
+	if err := o.preparePlans(); err != nil {
+		return err
+	}
+	for i, s := range o.Scopes {
+		if err := validScope(fmt.Sprintf("Options.Scopes[%d]", i), s.Name, false); err != nil {
+			return err
+		}
+	}
+	o.Scopes = slices.Clone(o.Scopes)
+
+	if len(o.Environments) == 0 {
+		o.Environments = []Environment{{Name: "live", AnyHost: true}}
+	}
+	o.Environments = slices.Clone(o.Environments)
+	for i := range o.Environments {
+		e := &o.Environments[i]
+		if err := e.prepare(fmt.Sprintf("Options.Environments[%d]", i), len(o.Environments) == 1); err != nil {
+			return err
+		}
+		for _, earlier := range o.Environments[:i] {
+			if earlier.Name == e.Name {
+				return invalidf(fmt.Sprintf("Options.Environments[%d].Name", i), "%q stands twice", e.Name)
+			}
+			for _, h := range e.Hosts {
+				if slices.Contains(earlier.Hosts, h) {
+					return invalidf(fmt.Sprintf("Options.Environments[%d].Hosts", i), "%q belongs to %q already", h, earlier.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (o *Options) preparePlans() error {
+	if o.PlanSource != nil {
+		if len(o.Plans) > 0 {
+			return invalidf("Options.PlanSource", "set Plans or PlanSource, not both")
+		}
+		if o.DefaultPlan == "" {
+			return invalidf("Options.DefaultPlan", "a PlanSource needs a DefaultPlan: the plan of a key created without one")
+		}
+		return nil
+	}
+	if len(o.Plans) == 0 {
+		o.Plans = StandardPlans()
+	}
+	o.Plans = slices.Clone(o.Plans)
+	table := make(planTable, len(o.Plans))
+	for i, p := range o.Plans {
+		if err := p.Validate(); err != nil {
+			return invalidf(fmt.Sprintf("Options.Plans[%d]", i), "%v", err)
+		}
+		if _, twice := table[p.Name]; twice {
+			return invalidf(fmt.Sprintf("Options.Plans[%d].Name", i), "%q stands twice", p.Name)
+		}
+		p.Limits = slices.Clone(p.Limits)
+		o.Plans[i], table[p.Name] = p, p
+	}
+	o.PlanSource = table
+	defaultTo(&o.DefaultPlan, o.Plans[0].Name)
+	if _, ok := table[o.DefaultPlan]; !ok {
+		return invalidf("Options.DefaultPlan", "%q is none of Plans", o.DefaultPlan)
+	}
+	return nil
+}
+
+func defaultTo[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

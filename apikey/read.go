@@ -1,0 +1,205 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+)
+
+// Get returns a key.
+func (s *Service) Get(ctx context.Context, id string) (Key, error) {
+	if err := s.enter(); err != nil {
+		return Key{}, err
+	}
+	defer s.leave()
+	r, err := s.store.Get(ctx, id)
+	return r.Key, storeError("get", err)
+}
+
+// ListRequest selects keys. The zero value lists all, newest first.
+type ListRequest struct {
+	Owner       string // empty: all owners
+	Environment string // empty: all environments
+	Cursor      string // Page.Next of the page before; empty starts anew
+	Limit       int    // 1 to 1000; 0 means 100
+}
+
+// Page is one page of keys.
+type Page struct {
+	Keys []Key
+	Next string // cursor of the next page; empty on the last one
+}
+
+// List returns keys, newest first. Keys that are created meanwhile never
+// shift or repeat what a cursor goes on with.
+func (s *Service) List(ctx context.Context, q ListRequest) (Page, error) {
+	if err := s.enter(); err != nil {
+		return Page{}, err
+	}
+	defer s.leave()
+	after, err := parseCursor(q.Cursor)
+	if err != nil {
+		return Page{}, err
+	}
+	n := pageLimit(q.Limit)
+	records, err := s.store.List(ctx, Query{Owner: q.Owner, Environment: q.Environment, After: after, Limit: n})
+	if err != nil {
+		return Page{}, storeError("list", err)
+	}
+	page := Page{Keys: make([]Key, len(records))}
+	for i, r := range records {
+		page.Keys[i] = r.Key
+	}
+	if len(records) == n {
+		last := &page.Keys[n-1]
+		page.Next = formatCursor(Position{CreatedAt: last.CreatedAt, ID: last.ID})
+	}
+	return page, nil
+}
+
+// all walks the records of the store, newest first.
+func (s *Service) all(ctx context.Context) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		const size = 1000
+		q := Query{Limit: size}
+		for {
+			records, err := s.store.List(ctx, q)
+			if err != nil {
+				yield(Record{}, storeError("list", err))
+				return
+			}
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(records) < size {
+				return
+			}
+			last := records[size-1].Key
+			q.After = Position{CreatedAt: last.CreatedAt, ID: last.ID}
+		}
+	}
+}
+
+// Identity tells whose a pasted token is.
+type Identity struct {
+	Key    Key
+	Secret Secret // which of the key's secrets the token holds
+	Works  bool   // a request with it would be authenticated now
+}
+
+// Identify finds the key of a token that somebody found, without using it:
+// nothing is charged or counted. A token whose secret is not right is
+// [ErrNotFound], however right its id is.
+func (s *Service) Identify(ctx context.Context, token string) (Identity, error) {
+	if err := s.enter(); err != nil {
+		return Identity{}, err
+	}
+	defer s.leave()
+	t, ok := s.format.parse(token)
+	if !ok {
+		return Identity{}, &Error{Code: InvalidArgument, Field: "token", Msg: "this is no key of this service: check that all of it was pasted"}
+	}
+	r, err := s.store.Get(ctx, t.id)
+	if errors.Is(err, ErrNotFound) {
+		s.digest.decoy(t)
+		return Identity{}, ErrNotFound
+	}
+	if err != nil {
+		return Identity{}, storeError("get", err)
+	}
+	at := now()
+	for i := range r.Digests {
+		if s.digest.knows(r.Digests[i].Pepper, t.env) && s.digest.matches(t, &r.Digests[i]) && r.Key.Environment == s.envs[t.env].Name {
+			secret := r.Key.Secrets[i]
+			return Identity{Key: r.Key, Secret: secret, Works: r.Key.StateAt(at) == Active && secret.LiveAt(at)}, nil
+		}
+	}
+	return Identity{}, ErrNotFound
+}
+
+// Due returns the active keys whose current secret is older than
+// [Options.MaxAge], or will be within ahead, oldest page last. It reads every
+// record: call it from a job, not for each page view.
+func (s *Service) Due(ctx context.Context, ahead time.Duration) ([]Key, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.due(ctx, ahead)
+}
+
+func (s *Service) due(ctx context.Context, ahead time.Duration) ([]Key, error) {
+	at := now()
+	var due []Key
+	for r, err := range s.all(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if r.Key.StateAt(at) == Active && at.Add(ahead).Sub(r.Key.Secrets[0].CreatedAt) >= s.o.MaxAge {
+			due = append(due, r.Key)
+		}
+	}
+	return due, nil
+}
+
+// PepperUse counts the working secrets under each pepper: one that is not in
+// use any more can go from [Options.Peppers]. It reads every record.
+func (s *Service) PepperUse(ctx context.Context) (map[uint32]int, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	at, use := now(), make(map[uint32]int)
+	for r, err := range s.all(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		for i, d := range r.Digests {
+			if r.Key.RevokedAt.IsZero() && r.Key.Secrets[i].LiveAt(at) {
+				use[d.Pepper]++
+			}
+		}
+	}
+	return use, nil
+}
+
+// MinPurgeAge is how long a key must have been revoked before it may be
+// purged: longer than any request, cache or log needs it.
+const MinPurgeAge = 24 * time.Hour
+
+// Purge removes the records of keys that were revoked at least age ago, and
+// returns how many went. Their audit trail stays. A token of a purged key is
+// unknown from then on ([ErrInvalidKey] rather than [ErrRevoked]).
+func (s *Service) Purge(ctx context.Context, by Actor, age time.Duration) (int, error) {
+	if err := s.enter(); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	if err := by.validate(); err != nil {
+		return 0, err
+	}
+	if age < MinPurgeAge {
+		return 0, invalidf("age", "%v is too short: keys revoked less than %v ago stay", age, MinPurgeAge)
+	}
+	at, n := now(), 0
+	for r, err := range s.all(ctx) {
+		if err != nil {
+			return n, err
+		}
+		if r.Key.RevokedAt.IsZero() || at.Sub(r.Key.RevokedAt) < age {
+			continue
+		}
+		entry := AuditEntry{At: at, Actor: by.ID, From: by.From, Action: ActionPurge, KeyID: r.Key.ID, Owner: r.Key.Owner}
+		_, err := s.store.Apply(ctx, Change{Record: r, Expect: r.Key.Revision, Delete: true, Entry: entry})
+		switch {
+		case err == nil:
+			n++
+		case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound): // another purge was quicker
+			return n, storeError("purge", err)
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,193 @@
+package apikey
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// DefaultGrace is how long the old secret works after [Service.Rotate].
+const DefaultGrace = 24 * time.Hour
+
+// MaxGrace bounds the time that two secrets of a key work side by side.
+const MaxGrace = 90 * 24 * time.Hour
+
+// RotateOptions says how the old secret ends.
+type RotateOptions struct {
+	// Grace is how long the old secret works on; default [DefaultGrace].
+	Grace time.Duration
+	// Immediately ends the old secret now, cutting its requests in flight:
+	// for a secret that leaked. Grace must then be zero.
+	Immediately bool
+	// StartOnFirstUse starts the grace when the new secret is first used,
+	// rather than now: the old one works until the new one is deployed.
+	StartOnFirstUse bool
+}
+
+// Rotate gives the key a second secret under the same id and returns its
+// token: same scopes, same limits (one budget), same audit trail. The old
+// secret works until its grace ends, never past the key's own expiry. A key
+// has at most two secrets that work: rotating again before the old one ended
+// is [ErrInvalidState]; finish or cancel first.
+func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptions) (Key, Token, error) {
+	switch {
+	case o.Grace < 0 || o.Grace > MaxGrace:
+		return Key{}, Token{}, invalidf("grace", "%v is not between 0 and %v", o.Grace, MaxGrace)
+	case o.Immediately && (o.Grace != 0 || o.StartOnFirstUse):
+		return Key{}, Token{}, invalidf("grace", "a rotation that ends the old secret immediately has no grace")
+	}
+	defaultTo(&o.Grace, DefaultGrace)
+	var token Token
+	k, err := s.mutate(ctx, by, id, ActionRotate, func(r *Record, e *AuditEntry) error {
+		k := &r.Key
+		if err := refuseRevoked(k); err != nil {
+			return err
+		}
+		if k.StateAt(e.At) == Expired {
+			return &Error{Code: InvalidState, Msg: "the key has expired: set a later expiry first, or create a new key"}
+		}
+		if len(k.Secrets) == 2 && k.Secrets[1].LiveAt(e.At) {
+			return &Error{Code: InvalidState, Msg: "the key is being rotated already: finish or cancel that first"}
+		}
+		env, ok := s.environment(k.Environment)
+		if !ok {
+			return invalidf("environment", "%q is none of this service's environments any more", k.Environment)
+		}
+		old := k.Secrets[0]
+		switch {
+		case o.Immediately:
+			old.EndsAt = e.At
+		case o.StartOnFirstUse:
+			old.Grace = o.Grace
+		default:
+			old.EndsAt = e.At.Add(o.Grace)
+		}
+		t, parsed := s.format.mint(env, k.ID)
+		token = t
+		k.Secrets = []Secret{{Number: nextSecret(k.Secrets), CreatedAt: e.At}, old}
+		r.Digests = []Digest{s.digest.sign(parsed), r.Digests[0]}
+		e.Details = map[string]string{"secret": fmt.Sprint(k.Secrets[0].Number), "old_secret_ends": endText(&old)}
+		return nil
+	})
+	if err != nil {
+		return Key{}, Token{}, err
+	}
+	return k, token, nil
+}
+
+func endText(old *Secret) string {
+	if old.Grace > 0 {
+		return old.Grace.String() + " after the new secret is first used"
+	}
+	return timeText(old.EndsAt)
+}
+
+// Rotation tells how far a rotation has come.
+type Rotation struct {
+	Old, New Secret
+	OldUsage UsageSecret
+	NewUsage UsageSecret
+	InFlight int // requests being served with the old secret, in this process
+	// Safe reports that the new secret is in use and the old one has been
+	// quiet for [Options.Quiet]: FinishRotation would succeed.
+	Safe bool
+	// Reason says in words why it is safe or not.
+	Reason string
+}
+
+// Rotation reports on the rotation of a key. A key that has not two secrets
+// that work is [ErrInvalidState].
+func (s *Service) Rotation(ctx context.Context, id string) (Rotation, error) {
+	if err := s.enter(); err != nil {
+		return Rotation{}, err
+	}
+	defer s.leave()
+	r, err := s.store.Get(ctx, id)
+	if err != nil {
+		return Rotation{}, storeError("get", err)
+	}
+	return s.rotation(ctx, &r.Key)
+}
+
+func (s *Service) rotation(ctx context.Context, k *Key) (Rotation, error) {
+	at := now()
+	if !k.RotatingAt(at) {
+		return Rotation{}, &Error{Code: InvalidState, Msg: "the key is not being rotated"}
+	}
+	usage, err := s.usage(ctx, k.ID, at)
+	if err != nil {
+		return Rotation{}, err
+	}
+	rot := Rotation{Old: k.Secrets[1], New: k.Secrets[0]}
+	rot.OldUsage, rot.NewUsage = usage.Of(rot.Old.Number), usage.Of(rot.New.Number)
+	rot.InFlight = s.cache.inFlight(k.ID, rot.Old.Number)
+	oldLast := rot.OldUsage.Last.At
+	switch quiet := at.Sub(oldLast); {
+	case rot.InFlight > 0:
+		rot.Reason = fmt.Sprintf("%d requests with the old secret are being served right now", rot.InFlight)
+	case rot.NewUsage.Last.At.IsZero():
+		rot.Reason = "the new secret has not been used yet"
+	case !oldLast.IsZero() && quiet < s.o.Quiet:
+		rot.Reason = fmt.Sprintf("the old secret was last used %v ago", quiet.Round(time.Second))
+	case oldLast.IsZero():
+		rot.Safe, rot.Reason = true, "the old secret was never used: safe to finish"
+	default:
+		rot.Safe, rot.Reason = true, fmt.Sprintf("no request with the old secret for %v: safe to finish", quiet.Round(time.Second))
+	}
+	return rot, nil
+}
+
+// FinishRotation ends the old secret now. While it is in use, or the new one
+// was never used, this is [ErrSecretInUse] with the reason, unless forced;
+// requests in flight with the old secret are then cut.
+func (s *Service) FinishRotation(ctx context.Context, by Actor, id string, force bool) (Key, error) {
+	return s.mutate(ctx, by, id, ActionFinishRotation, func(r *Record, e *AuditEntry) error {
+		if err := refuseRevoked(&r.Key); err != nil {
+			return err
+		}
+		rot, err := s.rotation(ctx, &r.Key)
+		if err != nil {
+			return err
+		}
+		if !rot.Safe && !force {
+			return &Error{Code: SecretInUse, Msg: rot.Reason + "; wait until it has gone quiet, or force"}
+		}
+		old := &r.Key.Secrets[1]
+		old.EndsAt, old.Grace = e.At, 0
+		e.Details = map[string]string{"secret": fmt.Sprint(old.Number), "state": rot.Reason}
+		if !rot.Safe {
+			e.Details["forced"] = "true"
+		}
+		return nil
+	})
+}
+
+// CancelRotation takes a rotation back: the new secret ends now, its requests
+// in flight are cut, and the old one works on without an end.
+func (s *Service) CancelRotation(ctx context.Context, by Actor, id string) (Key, error) {
+	return s.mutate(ctx, by, id, ActionCancelRotation, func(r *Record, e *AuditEntry) error {
+		if err := refuseRevoked(&r.Key); err != nil {
+			return err
+		}
+		if !r.Key.RotatingAt(e.At) {
+			return &Error{Code: InvalidState, Msg: "the key is not being rotated: the old secret has ended, so there is nothing to go back to"}
+		}
+		dropped, kept := r.Key.Secrets[0], r.Key.Secrets[1]
+		dropped.EndsAt = e.At
+		kept.EndsAt, kept.Grace = time.Time{}, 0
+		r.Key.Secrets = []Secret{kept, dropped}
+		r.Digests = []Digest{r.Digests[1], r.Digests[0]}
+		e.Details = map[string]string{"secret": fmt.Sprint(dropped.Number)}
+		return nil
+	})
+}
+
+// nextSecret is the number of a new secret: numbers are never used twice,
+// also after a rotation that was cancelled.
+func nextSecret(secrets []Secret) uint32 {
+	var most uint32
+	for _, s := range secrets {
+		most = max(most, s.Number)
+	}
+	return most + 1
+}

@@ -1,0 +1,152 @@
+package apikey
+
+import (
+	"slices"
+	"strings"
+)
+
+// A scope names what a key may do: "resource:action", for example
+// "marketplace:read". Segments are 1 or more of a-z, 0-9, '.', '_' and '-',
+// two or more of them, at most 128 bytes in all. A scope granted to a key may
+// end in ":*" (every action of the resource) or be "*" (everything); a scope
+// that a route requires may not.
+
+// MaxScopes bounds the scopes of one key.
+const MaxScopes = 64
+
+// Scope is an entry of the catalogue of scopes that a service offers.
+type Scope struct {
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+}
+
+func validScope(field, s string, wildcard bool) error {
+	if len(s) == 0 || len(s) > 128 {
+		return invalidf(field, "a scope has 1 to 128 characters, like \"marketplace:read\"")
+	}
+	rest := s
+	if wildcard {
+		if s == "*" {
+			return nil
+		}
+		rest = strings.TrimSuffix(s, ":*")
+	}
+	segments := strings.Split(rest, ":")
+	if len(segments) < 2 && rest == s {
+		return invalidf(field, "%q has no action: write \"resource:action\"", s)
+	}
+	for _, segment := range segments {
+		if segment == "" {
+			return invalidf(field, "%q has an empty part", s)
+		}
+		for i := range len(segment) {
+			c := segment[i]
+			if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
+				return invalidf(field, "%q may hold a-z, 0-9, '.', '_' and '-' between its colons, and '*' only as the last part of a granted scope", s)
+			}
+		}
+	}
+	return nil
+}
+
+// grants reports whether a granted scope covers a required one.
+func grants(granted, required string) bool {
+	if granted == required {
+		return true
+	}
+	n := len(granted)
+	if n == 0 || granted[n-1] != '*' {
+		return false
+	}
+	return n == 1 || strings.HasPrefix(required, granted[:n-1])
+}
+
+func hasScope(granted []string, required string) bool {
+	for _, g := range granted {
+		if grants(g, required) {
+			return true
+		}
+	}
+	return false
+}
+
+// Requirement is what a route asks of a key's scopes. The zero value is met by
+// no key at all: a route that wants any valid key says so with [AnyKey].
+// A Requirement is immutable and may be shared.
+type Requirement struct {
+	scopes []string
+	mode   requirementMode
+	text   string // the scopes, space-separated, as RFC 6750 writes them
+}
+
+type requirementMode uint8
+
+const (
+	denyAll requirementMode = iota
+	allOf
+	anyOf
+	anyKey
+)
+
+// AllOf is met by a key that has every one of the scopes.
+func AllOf(scopes ...string) (Requirement, error) { return newRequirement(allOf, scopes) }
+
+// AnyOf is met by a key that has at least one of the scopes.
+func AnyOf(scopes ...string) (Requirement, error) { return newRequirement(anyOf, scopes) }
+
+// AnyKey is met by every valid key, whatever its scopes.
+func AnyKey() Requirement { return Requirement{mode: anyKey} }
+
+func newRequirement(mode requirementMode, scopes []string) (Requirement, error) {
+	if len(scopes) == 0 {
+		return Requirement{}, invalidf("scopes", "name at least one scope; a route for any valid key says AnyKey")
+	}
+	for _, s := range scopes {
+		if err := validScope("scopes", s, false); err != nil {
+			return Requirement{}, err
+		}
+	}
+	return Requirement{scopes: slices.Clone(scopes), mode: mode, text: strings.Join(scopes, " ")}, nil
+}
+
+// MetBy reports whether the granted scopes meet the requirement.
+func (q Requirement) MetBy(granted []string) bool {
+	switch q.mode {
+	case allOf:
+		for _, s := range q.scopes {
+			if !hasScope(granted, s) {
+				return false
+			}
+		}
+		return true
+	case anyOf:
+		for _, s := range q.scopes {
+			if hasScope(granted, s) {
+				return true
+			}
+		}
+		return false
+	case anyKey:
+		return true
+	}
+	return false
+}
+
+// Missing returns the required scopes that are not granted; for AnyOf, where
+// none is granted, all of the alternatives.
+func (q Requirement) Missing(granted []string) []string {
+	var missing []string
+	for _, s := range q.scopes {
+		if !hasScope(granted, s) {
+			missing = append(missing, s)
+		}
+	}
+	return missing
+}
+
+// Any reports whether one of the scopes is enough.
+func (q Requirement) Any() bool { return q.mode == anyOf }
+
+// String returns the scopes, space-separated, as the scope attribute of
+// RFC 6750 wants them.
+func (q Requirement) String() string { return q.text }

@@ -1,0 +1,175 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Service issues, verifies and manages keys. Make one with [New] for each
+// store and share it: all methods may be called from several goroutines.
+//
+// Operations return errors of type [*Error]; a failure of the store is
+// [ErrUnavailable] with the cause inside, for logs.
+type Service struct {
+	store  Store
+	o      Options
+	log    *slog.Logger
+	format *tokenFormat
+	digest *digester
+	cache  *cache
+	meter  *meter
+	envs   []Environment
+
+	synchronous    bool          // the store announces every change
+	planGeneration atomic.Uint64 // moved on by RefreshPlans; snapshots of an older one are loaded again
+
+	closing  sync.RWMutex // held for reading by every operation, for writing by Close
+	closed   atomic.Bool
+	cancel   func() // ends the subscription to the store
+	stop     context.CancelFunc
+	stopped  context.Context
+	workers  sync.WaitGroup
+	upkeep   chan upkeepJob
+	flushing sync.Mutex // one flush of usage at a time
+}
+
+// New returns a service on a store. It starts the goroutines that write usage
+// and look after rotations; Close ends them. The store stays the caller's:
+// close it after the service.
+func New(store Store, o Options) (*Service, error) {
+	if store == nil {
+		return nil, invalidf("store", "is nil: open one, for example with badgerstore.Open")
+	}
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	format, err := newTokenFormat(o.Prefix, o.Environments)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := newDigester(o.Peppers, o.Environments)
+	if err != nil {
+		return nil, err
+	}
+	o.Peppers = nil // derived keys are kept, the originals are not
+	s := &Service{
+		store: store, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
+		meter:  new(meter),
+		upkeep: make(chan upkeepJob, 256),
+	}
+	notifier, synchronous := As[Notifier](store)
+	if !synchronous && o.MaxStale <= 0 {
+		return nil, invalidf("Options.MaxStale", "this store does not report changes: say how long a key may be trusted without asking again")
+	}
+	s.synchronous = synchronous
+	var stale time.Duration
+	if !synchronous {
+		stale = o.MaxStale
+	}
+	s.cache = newCache(o.CacheSize, stale)
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.cancel = func() {}
+	if synchronous {
+		s.cancel = notifier.Subscribe(s.notice)
+	}
+	s.workers.Go(s.flushLoop)
+	s.workers.Go(s.upkeepLoop)
+	if o.OnDue != nil {
+		s.workers.Go(s.dueLoop)
+	}
+	return s, nil
+}
+
+// Close refuses new operations, waits for those that run, writes the usage
+// that is still in memory and ends the service's goroutines. From then on
+// every key is answered with [ErrClosed]: shut the HTTP server down first.
+// When ctx ends before, Close returns its error and usage may be lost. A second
+// Close does nothing.
+func (s *Service) Close(ctx context.Context) error {
+	s.closing.Lock()
+	already := s.closed.Swap(true)
+	s.closing.Unlock()
+	if already {
+		return nil
+	}
+	s.stop()
+	done := make(chan struct{})
+	go func() { s.workers.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	err := s.flush(ctx)
+	s.cancel()
+	s.cache.stopTimers()
+	return err
+}
+
+// enter keeps Close waiting until leave.
+func (s *Service) enter() error {
+	s.closing.RLock()
+	if s.closed.Load() {
+		s.closing.RUnlock()
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Service) leave() { s.closing.RUnlock() }
+
+// Store returns the store, for packages that look for its other abilities.
+func (s *Service) Store() Store { return s.store }
+
+// Environments returns the environments, in order. The slice is the caller's.
+func (s *Service) Environments() []Environment { return slices.Clone(s.envs) }
+
+// Plans returns the plans of [Options.Plans], in order; none with a
+// PlanSource. The slice is the caller's.
+func (s *Service) Plans() []Plan { return slices.Clone(s.o.Plans) }
+
+// DefaultPlan returns the plan of a key created without one.
+func (s *Service) DefaultPlan() string { return s.o.DefaultPlan }
+
+// Scopes returns the catalogue of scopes. The slice is the caller's.
+func (s *Service) Scopes() []Scope { return slices.Clone(s.o.Scopes) }
+
+// MaxAge returns how old a secret may get before it is due for rotation.
+func (s *Service) MaxAge() time.Duration { return s.o.MaxAge }
+
+// RefreshPlans makes a change in the [PlanSource] take effect at once: every
+// key's limits are looked up again at its next request.
+func (s *Service) RefreshPlans() { s.planGeneration.Add(1) }
+
+func (s *Service) environment(name string) (int, bool) {
+	i := slices.IndexFunc(s.envs, func(e Environment) bool { return e.Name == name })
+	return i, i >= 0
+}
+
+// storeError passes on what callers act upon and hides the rest behind
+// [ErrUnavailable].
+func storeError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ours := errors.AsType[*Error](err); ours ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return unavailable(op, err)
+}
+
+// now is the time that is written into records.
+func now() time.Time { return stamp(time.Now()) }
+
+func stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}

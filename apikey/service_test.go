@@ -1,0 +1,442 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+func TestCreateGivesAKeyThatWorksAtOnce(t *testing.T) {
+	s := newService(t, apikey.Options{Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")})
+	k, token := create(t, s, func(n *apikey.NewKey) { n.Environment = "test"; n.Scopes = []string{"b:x", "a:*", "b:x"} })
+	if !strings.HasPrefix(token, "sk_test_"+k.ID+"_") {
+		t.Errorf("token %s… does not carry environment and id", token[:24])
+	}
+	if k.Plan != "free" || k.Revision != 1 || len(k.Secrets) != 1 || k.CreatedBy != ops.ID {
+		t.Errorf("defaults are missing: %+v", k)
+	}
+	if diff := cmp.Diff([]string{"a:*", "b:x"}, k.Scopes); diff != "" {
+		t.Errorf("scopes are not sorted and unique: %s", diff)
+	}
+	v, err := s.Verify(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := v.Principal()
+	if p.KeyID() != k.ID || p.Owner() != "acme" || p.Environment() != "test" || p.Secret() != 1 || !p.Has("a:anything") || p.Has("c:x") {
+		t.Errorf("principal %+v does not tell who it is", p)
+	}
+	if got, want := v.RateLimitPolicy(), `"minute";q=60;w=60, "day";q=1000;w=86400`; got != want {
+		t.Errorf("policy is %s, want %s", got, want)
+	}
+	got, err := s.Get(t.Context(), k.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(k, got, prefixes); diff != "" {
+		t.Errorf("Get differs from what Create returned: %s", diff)
+	}
+}
+
+var prefixes = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
+func TestCreateRefusesBadInputAndWritesNothing(t *testing.T) {
+	s := newService(t, apikey.Options{Scopes: []apikey.Scope{{Name: "marketplace:read"}, {Name: "marketplace:write"}}})
+	for field, change := range map[string]func(*apikey.NewKey){
+		"name":              func(n *apikey.NewKey) { n.Name = "  " },
+		"name ":             func(n *apikey.NewKey) { n.Name = "a\nb" },
+		"name  ":            func(n *apikey.NewKey) { n.Name = strings.Repeat("x", 129) },
+		"name   ":           func(n *apikey.NewKey) { n.Name = "\xff" },
+		"owner":             func(n *apikey.NewKey) { n.Owner = "" },
+		"environment":       func(n *apikey.NewKey) { n.Environment = "staging" },
+		"scopes[0]":         func(n *apikey.NewKey) { n.Scopes = []string{"billing:read"} },
+		"scopes[0] ":        func(n *apikey.NewKey) { n.Scopes = []string{"nonsense"} },
+		"scopes":            func(n *apikey.NewKey) { n.Scopes = make([]string, 65) },
+		"plan":              func(n *apikey.NewKey) { n.Plan = "gold" },
+		"limits[0].N":       func(n *apikey.NewKey) { n.Limits = []apikey.Limit{apikey.PerDay(-1)} },
+		"limits[1]":         func(n *apikey.NewKey) { n.Limits = []apikey.Limit{apikey.PerDay(1), apikey.PerDay(2)} },
+		"networks[0]":       func(n *apikey.NewKey) { n.Networks = []netip.Prefix{{}} },
+		"metadata":          func(n *apikey.NewKey) { n.Metadata = map[string]string{"": "x"} },
+		"metadata ":         func(n *apikey.NewKey) { n.Metadata = map[string]string{"x": strings.Repeat("x", 64<<10)} },
+		"expires_at":        func(n *apikey.NewKey) { n.ExpiresAt = time.Now().Add(-time.Second) },
+		"limits[0].Name":    func(n *apikey.NewKey) { n.Limits = []apikey.Limit{{Name: `"`, N: 1, Window: time.Second}} },
+		"limits[0].Window ": func(n *apikey.NewKey) { n.Limits = []apikey.Limit{{Name: "x", N: 1, Window: time.Millisecond}} },
+	} {
+		n := apikey.NewKey{Name: "n", Owner: "acme"}
+		change(&n)
+		_, _, err := s.Create(t.Context(), ops, n)
+		if e, ok := errors.AsType[*apikey.Error](err); !ok || e.Field != strings.TrimRight(field, " ") {
+			t.Errorf("%s: error %v does not name the field", field, err)
+		}
+	}
+	if _, _, err := s.Create(t.Context(), apikey.Actor{}, apikey.NewKey{Name: "n", Owner: "acme"}); err == nil {
+		t.Error("a change by nobody was accepted")
+	}
+	page, err := s.List(t.Context(), apikey.ListRequest{})
+	if err != nil || len(page.Keys) != 0 {
+		t.Errorf("refused creates left %d keys, %v", len(page.Keys), err)
+	}
+	if trail, _ := s.Audit(t.Context(), apikey.AuditQuery{}); len(trail) != 0 {
+		t.Errorf("refused creates left %d audit entries", len(trail))
+	}
+}
+
+func TestWrongSecretAndUnknownIDGiveTheSameAnswer(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	k, token := create(t, s)
+	other, _ := apikey.NewTokenFormat("sk", "live")
+	_, wrong := verifyErr(s, other.Mint(0, k.ID).Reveal())
+	v, unknown := verifyErr(s, other.Mint(0, "").Reveal())
+	if wrong != unknown || !errors.Is(wrong, apikey.ErrInvalidKey) || v != (apikey.Verified{}) {
+		t.Errorf("wrong secret: %v; unknown id: %v", wrong, unknown)
+	}
+	if _, err := verifyErr(s, token); err != nil {
+		t.Errorf("the right secret: %v", err)
+	}
+	// So also for a key that is revoked: only the right secret learns of it.
+	if _, err := s.Revoke(t.Context(), ops, k.ID, "leaked"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := verifyErr(s, other.Mint(0, k.ID).Reveal())
+	want(t, "wrong secret of a revoked key", err, apikey.ErrInvalidKey)
+	want(t, "right secret of a revoked key", verify(t, s, token), apikey.ErrRevoked)
+}
+
+func verifyErr(s *apikey.Service, token string) (apikey.Verified, error) {
+	return s.Verify(context.Background(), token)
+}
+
+// A token of one environment, re-labelled for another with its checksum made
+// right, has the right digest: the record's environment refuses it.
+func TestATokenCannotBeRelabelledForAnotherEnvironment(t *testing.T) {
+	s := newService(t, apikey.Options{Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")})
+	_, token := create(t, s, func(n *apikey.NewKey) { n.Environment = "test" })
+	head := strings.Replace(token[:63], "sk_test_", "sk_live_", 1)
+	forged := head + sixDigits(apikey.Checksum(head))
+	want(t, "re-labelled token", verify(t, s, forged), apikey.ErrInvalidKey)
+	if _, err := s.Identify(t.Context(), forged); !errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("Identify of a re-labelled token: %v", err)
+	}
+}
+
+func TestStatesFollowOneAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, apikey.Options{})
+		defer s.Close(t.Context())
+		k, token := create(t, s, func(n *apikey.NewKey) { n.ExpiresAt = time.Now().Add(time.Hour) })
+		step := func(rule string, _ any, err error, kind error) {
+			t.Helper()
+			if err != nil {
+				t.Fatalf("%s: %v", rule, err)
+			}
+			want(t, rule, verify(t, s, token), kind)
+		}
+		var err error
+		k, err = s.Disable(t.Context(), ops, k.ID, "maintenance")
+		step("disabled", k, err, apikey.ErrDisabled)
+		again, err := s.Disable(t.Context(), ops, k.ID, "again")
+		step("disabled twice", k, err, apikey.ErrDisabled)
+		if again.Revision != k.Revision {
+			t.Error("disabling twice wrote twice")
+		}
+		k, err = s.Enable(t.Context(), ops, k.ID)
+		step("enabled", k, err, nil)
+		time.Sleep(time.Hour - time.Nanosecond)
+		step("a nanosecond before its expiry", nil, nil, nil)
+		time.Sleep(time.Nanosecond)
+		step("at its expiry", nil, nil, apikey.ErrExpired)
+		k, err = s.Update(t.Context(), ops, k.ID, apikey.Update{ExpiresAt: new(time.Time)})
+		step("expiry taken away", k, err, nil)
+		k, err = s.Revoke(t.Context(), ops, k.ID, "leaked")
+		step("revoked", k, err, apikey.ErrRevoked)
+		again, err = s.Revoke(t.Context(), apikey.Actor{ID: "other"}, k.ID, "second reason")
+		step("revoked twice", k, err, apikey.ErrRevoked)
+		if diff := cmp.Diff(k, again, prefixes); diff != "" {
+			t.Errorf("revoking twice changed the key: %s", diff)
+		}
+		_, err = s.Enable(t.Context(), ops, k.ID)
+		want(t, "enable after revoke", err, apikey.ErrInvalidState)
+		_, err = s.Disable(t.Context(), ops, k.ID, "")
+		want(t, "disable after revoke", err, apikey.ErrInvalidState)
+		_, err = s.Update(t.Context(), ops, k.ID, apikey.Update{Name: new("x")})
+		want(t, "update after revoke", err, apikey.ErrInvalidState)
+		_, _, err = s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{})
+		want(t, "rotate after revoke", err, apikey.ErrInvalidState)
+		want(t, "still revoked", verify(t, s, token), apikey.ErrRevoked)
+
+		trail, err := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var actions []apikey.Action
+		for _, e := range trail {
+			actions = append(actions, e.Action)
+		}
+		if diff := cmp.Diff([]apikey.Action{"revoke", "update", "enable", "disable", "create"}, actions); diff != "" {
+			t.Errorf("audit trail: %s", diff)
+		}
+		if e := trail[0]; e.Actor != ops.ID || e.From != ops.From || e.Reason != "leaked" || e.Owner != "acme" {
+			t.Errorf("audit entry %+v does not say who, from where and why", e)
+		}
+	})
+}
+
+func TestUpdateChangesWhatIsNamedAndNothingElse(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	k, token := create(t, s, func(n *apikey.NewKey) {
+		n.Networks = []netip.Prefix{netip.MustParsePrefix("::ffff:10.1.2.3/104")}
+		n.Metadata = map[string]string{"team": "a"}
+	})
+	if got := k.Networks[0].String(); got != "10.0.0.0/8" {
+		t.Errorf("network is %s, want the plain 10.0.0.0/8", got)
+	}
+	after, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Revision: k.Revision, Scopes: &[]string{"billing:read"}, Networks: &[]netip.Prefix{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := k.Clone()
+	expect.Scopes, expect.Networks, expect.Revision, expect.UpdatedAt = []string{"billing:read"}, []netip.Prefix{}, 2, after.UpdatedAt
+	if diff := cmp.Diff(expect, after, prefixes); diff != "" {
+		t.Errorf("update: %s", diff)
+	}
+	v, err := s.Verify(t.Context(), token)
+	if err != nil || !v.Principal().Has("billing:read") || v.Principal().Has("marketplace:read") {
+		t.Errorf("new scopes are not in force with the next request: %v", err)
+	}
+	_, err = s.Update(t.Context(), ops, k.ID, apikey.Update{Revision: 1, Name: new("late")})
+	want(t, "update of an old revision", err, apikey.ErrConflict)
+	same, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Name: new(after.Name)})
+	if err != nil || same.Revision != after.Revision {
+		t.Errorf("an update that changes nothing wrote revision %d, %v", same.Revision, err)
+	}
+	_, err = s.Update(t.Context(), ops, "nobody", apikey.Update{Name: new("x")})
+	want(t, "update of an unknown key", err, apikey.ErrNotFound)
+	trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
+	if got, want := trail[0].Details["scopes"], "marketplace:read -> billing:read"; got != want {
+		t.Errorf("audit says %q, want %q", got, want)
+	}
+}
+
+func TestListPagesThroughEverythingOnce(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	made := make(map[string]bool)
+	for i := range 25 {
+		k, _ := create(t, s, func(n *apikey.NewKey) { n.Name = fmt.Sprint(i) })
+		made[k.ID] = true
+	}
+	create(t, s, func(n *apikey.NewKey) { n.Owner = "other" })
+	q := apikey.ListRequest{Owner: "acme", Limit: 4}
+	for pages := 0; ; pages++ {
+		page, err := s.List(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range page.Keys {
+			if !made[k.ID] {
+				t.Fatalf("key %s comes twice, or belongs to another owner", k.ID)
+			}
+			delete(made, k.ID)
+		}
+		create(t, s) // newer: behind the cursor
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	if len(made) != 0 {
+		t.Errorf("%d keys were never listed", len(made))
+	}
+	_, err := s.List(t.Context(), apikey.ListRequest{Cursor: "nonsense"})
+	want(t, "bad cursor", err, apikey.ErrInvalidArgument)
+}
+
+func TestPlans(t *testing.T) {
+	source := plans{"small": {Name: "small", Limits: []apikey.Limit{apikey.PerMinute(1)}}, "down": {}}
+	s := newService(t, apikey.Options{PlanSource: source, DefaultPlan: "small"})
+	k, token := create(t, s)
+	limits := func() []apikey.Limit {
+		v, err := s.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Limits()
+	}
+	if got := limits(); got[0].N != 1 {
+		t.Errorf("limits %v are not the plan's", got)
+	}
+	source["small"] = apikey.Plan{Name: "small", Limits: []apikey.Limit{apikey.PerMinute(7)}}
+	s.RefreshPlans()
+	if got := limits(); got[0].N != 7 {
+		t.Errorf("limits %v: a changed plan is not in force after RefreshPlans", got)
+	}
+	delete(source, "small")
+	s.RefreshPlans()
+	want(t, "a key of a plan that is gone (never unlimited)", verify(t, s, token), apikey.ErrUnavailable)
+	source["small"] = apikey.Plan{Name: "small"} // limits forgotten
+	want(t, "a plan without limits that does not say Unlimited", verify(t, s, token), apikey.ErrUnavailable)
+	source["small"] = apikey.Plan{Name: "small", Unlimited: true}
+	if got := limits(); len(got) != 0 {
+		t.Errorf("limits %v of an unlimited plan", got)
+	}
+	if _, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Limits: &[]apikey.Limit{apikey.PerDay(3)}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := limits(); len(got) != 1 || got[0].N != 3 {
+		t.Errorf("limits %v: the key's own do not replace the plan's", got)
+	}
+}
+
+func TestIdentifyFindsAKeyWithoutUsingIt(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	k, token := create(t, s)
+	id, err := s.Identify(t.Context(), token)
+	if err != nil || id.Key.ID != k.ID || id.Secret.Number != 1 || !id.Works {
+		t.Fatalf("Identify = %+v, %v", id, err)
+	}
+	_, fresh, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{Immediately: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err = s.Identify(t.Context(), token); err != nil || id.Works || id.Secret.Number != 1 {
+		t.Errorf("the rotated-out secret: %+v, %v", id, err)
+	}
+	if id, err = s.Identify(t.Context(), fresh.Reveal()); err != nil || !id.Works || id.Secret.Number != 2 {
+		t.Errorf("the new secret: %+v, %v", id, err)
+	}
+	other, _ := apikey.NewTokenFormat("sk", "live")
+	_, err = s.Identify(t.Context(), other.Mint(0, k.ID).Reveal())
+	want(t, "right id, wrong secret", err, apikey.ErrNotFound)
+	_, err = s.Identify(t.Context(), "hello")
+	want(t, "no key at all", err, apikey.ErrInvalidArgument)
+	if u, err := s.Usage(t.Context(), k.ID, time.Time{}); err != nil || len(u.Secrets) != 0 {
+		t.Errorf("Identify counted as usage: %+v, %v", u, err)
+	}
+}
+
+func TestPurgeTakesOnlyWhatIsLongRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t, apikey.Options{})
+		defer s.Close(t.Context())
+		old, oldToken := create(t, s)
+		young, youngToken := create(t, s)
+		_, aliveToken := create(t, s)
+		revoke := func(id string) {
+			if _, err := s.Revoke(t.Context(), ops, id, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		revoke(old.ID)
+		time.Sleep(47 * time.Hour)
+		revoke(young.ID)
+		time.Sleep(time.Hour)
+		_, err := s.Purge(t.Context(), ops, time.Minute)
+		want(t, "purge of what was just revoked", err, apikey.ErrInvalidArgument)
+		n, err := s.Purge(t.Context(), ops, 48*time.Hour)
+		if n != 1 || err != nil {
+			t.Fatalf("Purge = %d, %v, want 1", n, err)
+		}
+		want(t, "purged", verify(t, s, oldToken), apikey.ErrInvalidKey)
+		want(t, "revoked an hour ago", verify(t, s, youngToken), apikey.ErrRevoked)
+		want(t, "alive", verify(t, s, aliveToken), nil)
+		trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: old.ID})
+		if len(trail) != 3 || trail[0].Action != apikey.ActionPurge {
+			t.Errorf("the audit trail of a purged key has %d entries", len(trail))
+		}
+	})
+}
+
+func TestDueKeysAreReportedAheadOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		due := make(chan apikey.Key, 10)
+		s := newService(t, apikey.Options{
+			MaxAge: 90 * 24 * time.Hour, DueAhead: 7 * 24 * time.Hour,
+			OnDue: func(_ context.Context, k apikey.Key) { due <- k },
+		})
+		defer s.Close(t.Context())
+		k, _ := create(t, s)
+		time.Sleep(83*24*time.Hour - time.Minute)
+		if len(due) != 0 {
+			t.Error("OnDue was called more than a week ahead")
+		}
+		time.Sleep(24 * time.Hour)
+		if len(due) != 1 {
+			t.Fatalf("OnDue was called %d times, want once", len(due))
+		}
+		if got, _ := s.Due(t.Context(), 0); len(got) != 0 {
+			t.Error("a key is due before its maximum age")
+		}
+		time.Sleep(7 * 24 * time.Hour)
+		if got, _ := s.Due(t.Context(), 0); len(got) != 1 || got[0].ID != k.ID {
+			t.Errorf("due keys: %v", got)
+		}
+		if _, _, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := s.Due(t.Context(), 0); len(got) != 0 {
+			t.Error("a rotated key is still due")
+		}
+	})
+}
+
+func TestUseAfterClose(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	k, token := create(t, s)
+	want(t, "before Close", verify(t, s, token), nil)
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "Close twice", s.Close(t.Context()), nil)
+	ctx := t.Context()
+	want(t, "Verify", verify(t, s, token), apikey.ErrClosed)
+	calls := map[string]func() error{
+		"Create":         func() error { _, _, err := s.Create(ctx, ops, apikey.NewKey{}); return err },
+		"Get":            func() error { _, err := s.Get(ctx, k.ID); return err },
+		"List":           func() error { _, err := s.List(ctx, apikey.ListRequest{}); return err },
+		"Update":         func() error { _, err := s.Update(ctx, ops, k.ID, apikey.Update{}); return err },
+		"Disable":        func() error { _, err := s.Disable(ctx, ops, k.ID, ""); return err },
+		"Revoke":         func() error { _, err := s.Revoke(ctx, ops, k.ID, ""); return err },
+		"Rotate":         func() error { _, _, err := s.Rotate(ctx, ops, k.ID, apikey.RotateOptions{}); return err },
+		"Rotation":       func() error { _, err := s.Rotation(ctx, k.ID); return err },
+		"FinishRotation": func() error { _, err := s.FinishRotation(ctx, ops, k.ID, true); return err },
+		"CancelRotation": func() error { _, err := s.CancelRotation(ctx, ops, k.ID); return err },
+		"Identify":       func() error { _, err := s.Identify(ctx, token); return err },
+		"Purge":          func() error { _, err := s.Purge(ctx, ops, time.Hour); return err },
+		"Due":            func() error { _, err := s.Due(ctx, 0); return err },
+		"Audit":          func() error { _, err := s.Audit(ctx, apikey.AuditQuery{}); return err },
+		"Usage":          func() error { _, err := s.Usage(ctx, k.ID, time.Time{}); return err },
+		"PepperUse":      func() error { _, err := s.PepperUse(ctx); return err },
+	}
+	for name, call := range calls {
+		want(t, name+" after Close", call(), apikey.ErrClosed)
+	}
+}
+
+func TestAStoresTextNeverLeavesInsideAnError(t *testing.T) {
+	s := serviceOn(t, broken{memstore.New()}, apikey.Options{})
+	_, err := s.Get(t.Context(), "x")
+	e, ok := errors.AsType[*apikey.Error](err)
+	if !ok || e.Code != apikey.Unavailable || strings.Contains(e.Msg, "10.0.0.5") {
+		t.Errorf("error %v shows the store's text in its message", err)
+	}
+	_, err = s.Verify(t.Context(), mustToken(t))
+	if !errors.Is(err, apikey.ErrUnavailable) || strings.Contains(err.Error(), "10.0.0.5") {
+		t.Errorf("Verify: %v, want unavailable (never invalid: clients throw good keys away)", err)
+	}
+}
+
+type broken struct{ *memstore.Store }
+
+func (broken) Get(context.Context, string) (apikey.Record, error) {
+	return apikey.Record{}, errors.New("dial tcp 10.0.0.5:5432: connection refused")
+}
+
+func mustToken(t testing.TB) string { return liveTest(t).Mint(0, "").Reveal() }

@@ -1,0 +1,132 @@
+package apikey
+
+import (
+	"context"
+	"time"
+)
+
+// Store keeps keys, their audit trail and their usage. It is implemented by
+// the packages below storage/, and by anyone: the suite in storage/storetest
+// decides whether an implementation is one.
+//
+// All methods may be called from several goroutines at once. Nothing returned
+// shares memory with the store, and the store keeps nothing that the caller
+// passed. A cancelled context returns its error and changes nothing. A key
+// that does not exist is [ErrNotFound]; use after Close is [ErrClosed]; a
+// record that cannot be decoded is an error for that key alone.
+//
+// Times are stored in UTC with microsecond precision. Strings are bytes: any
+// valid UTF-8, compared byte by byte.
+type Store interface {
+	// Get returns the record of one key. It reads what the last acknowledged
+	// Apply wrote, never a replica that may lag.
+	Get(ctx context.Context, id string) (Record, error)
+
+	// Apply makes one change in one transaction: the record (compare-and-swap
+	// on its revision) and its audit entry, both or neither. When it returns
+	// nil both are durable as far as the store promises durability. It
+	// returns the revision that it wrote.
+	//
+	// A record whose revision is not Change.Expect is [ErrConflict]. A change
+	// that would take back a revocation is [ErrInvalidState], whatever its
+	// revision: revoked stays revoked.
+	Apply(ctx context.Context, c Change) (revision uint64, err error)
+
+	// List returns records, newest first (CreatedAt, then ID, descending in
+	// byte order), that come strictly after q.After. Records that are
+	// inserted meanwhile never shift a page.
+	List(ctx context.Context, q Query) ([]Record, error)
+
+	// Audit returns audit entries, newest first.
+	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+
+	// AddUsage adds a batch of counts. Counts commute; LastUse replaces an
+	// older one only. Counts for a key that does not exist are dropped: usage
+	// never brings a key back.
+	AddUsage(ctx context.Context, batch []UsageDelta) error
+
+	// Usage returns what was counted for a key at and after since. A key
+	// without usage has the zero Usage, not an error.
+	Usage(ctx context.Context, id string, since time.Time) (Usage, error)
+}
+
+// Change is one mutation.
+type Change struct {
+	// Record is the state after the change. Its Revision is ignored: the
+	// store writes Expect+1.
+	Record Record
+	// Expect is the revision that the change was made from; 0 creates, and
+	// the key must not exist.
+	Expect uint64
+	// Delete removes the record (purge): only a revoked record may be
+	// removed. Its audit trail stays; its usage goes.
+	Delete bool
+	// Entry is written with the record. The store sets Entry.Seq.
+	Entry AuditEntry
+}
+
+// Query selects records. The zero value lists everything from the start, up
+// to the store's limit.
+type Query struct {
+	Owner       string   // exact; empty means all
+	Environment string   // exact; empty means all
+	After       Position // the last record of the page before; zero means the start
+	Limit       int      // at most so many records, 1 to 1000; 0 means 100
+}
+
+// Position is a place in the order of [Store.List].
+type Position struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// PageLimit returns Limit within its bounds; stores call it.
+func (q Query) PageLimit() int { return pageLimit(q.Limit) }
+
+func pageLimit(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return min(n, 1000)
+}
+
+// Notice tells a [Service] that a key has changed: its cache forgets the key,
+// and requests in flight that the change forbids are cut.
+type Notice struct {
+	ID       string
+	Revision uint64
+	// Record is the state after the change, shared by all subscribers: read
+	// only. Nil means that it is not known or was deleted; the subscriber
+	// reads it again, or takes a deleted key for revoked.
+	Record  *Record
+	Deleted bool
+}
+
+// Notifier is implemented by a store all of whose writers live in this
+// process (memory, Badger). It calls every subscriber after a change is
+// committed and before Apply returns, from the goroutine of Apply and without
+// holding a lock that the store's other methods need. So a Service on such a
+// store is never stale: revocation is synchronous.
+//
+// Notices of one key may arrive out of order; their revisions tell.
+type Notifier interface {
+	Subscribe(f func(Notice)) (cancel func())
+}
+
+// As finds an optional ability T (such as [Notifier]) of a store through any
+// number of wrappers that have a method Unwrap() Store. It is asked once, in a
+// constructor.
+func As[T any](s Store) (T, bool) {
+	for s != nil {
+		if t, ok := s.(T); ok {
+			return t, true
+		}
+		u, ok := s.(interface{ Unwrap() Store })
+		if !ok {
+			break
+		}
+		s = u.Unwrap()
+	}
+	var none T
+	return none, false
+}

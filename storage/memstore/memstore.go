@@ -1,0 +1,180 @@
+package memstore
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// Store is an [apikey.Store] and an [apikey.Notifier] in memory. Make one with
+// [New]; it may be used from several goroutines at once.
+type Store struct {
+	hub storage.Hub
+
+	mu      sync.RWMutex
+	closed  bool
+	records map[string]apikey.Record // by ID
+	order   []apikey.Position        // of all records, as [storage.Compare] has it
+	trail   []apikey.AuditEntry      // oldest first; Seq is the index plus one
+	usage   map[string]*usage        // by ID; only of keys that exist
+}
+
+var (
+	_ apikey.Store    = (*Store)(nil)
+	_ apikey.Notifier = (*Store)(nil)
+)
+
+// New returns an empty store.
+func New() *Store {
+	return &Store{records: map[string]apikey.Record{}, usage: map[string]*usage{}}
+}
+
+// Close makes every later call return [apikey.ErrClosed]. Closing twice does
+// nothing.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+// Subscribe implements [apikey.Notifier].
+func (s *Store) Subscribe(f func(apikey.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
+
+// usable is the first step of every method. The caller holds the lock.
+func (s *Store) usable(ctx context.Context) error {
+	if s.closed {
+		return apikey.ErrClosed
+	}
+	return ctx.Err()
+}
+
+// Get implements [apikey.Store].
+func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return apikey.Record{}, err
+	}
+	r, ok := s.records[id]
+	if !ok {
+		return apikey.Record{}, apikey.ErrNotFound
+	}
+	return r.Clone(), nil
+}
+
+// Apply implements [apikey.Store]. Subscribers are called when the lock is free
+// again, so that they may use the store.
+func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
+	notice, err := s.apply(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	s.hub.Publish(notice)
+	return notice.Revision, nil
+}
+
+// apply is the transaction: check, then write everything.
+func (s *Store) apply(ctx context.Context, c apikey.Change) (apikey.Notice, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return apikey.Notice{}, err
+	}
+	id := c.Record.Key.ID
+	var current *apikey.Record
+	if r, ok := s.records[id]; ok {
+		current = &r
+	}
+	if err := storage.CheckChange(current, c); err != nil {
+		return apikey.Notice{}, err
+	}
+
+	entry := storage.NormalizeEntry(c.Entry)
+	entry.Seq = uint64(len(s.trail)) + 1
+	s.trail = append(s.trail, entry)
+
+	if current != nil {
+		s.forget(storage.PositionOf(&current.Key))
+	}
+	if c.Delete {
+		delete(s.records, id)
+		delete(s.usage, id)
+		return apikey.Notice{ID: id, Revision: c.Expect + 1, Deleted: true}, nil
+	}
+	record := storage.Normalize(c.Record)
+	record.Key.Revision = c.Expect + 1
+	s.records[id] = record
+	s.place(storage.PositionOf(&record.Key))
+
+	after := record.Clone()
+	return apikey.Notice{ID: id, Revision: record.Key.Revision, Record: &after}, nil
+}
+
+// place and forget keep the order.
+func (s *Store) place(p apikey.Position) {
+	i, _ := slices.BinarySearchFunc(s.order, p, storage.Compare)
+	s.order = slices.Insert(s.order, i, p)
+}
+
+func (s *Store) forget(p apikey.Position) {
+	if i, ok := slices.BinarySearchFunc(s.order, p, storage.Compare); ok {
+		s.order = slices.Delete(s.order, i, i+1)
+	}
+}
+
+// List implements [apikey.Store].
+func (s *Store) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	var page []apikey.Record
+	for _, p := range s.order[s.after(q.After):] {
+		if len(page) == q.PageLimit() {
+			break
+		}
+		r := s.records[p.ID]
+		if (q.Owner == "" || r.Key.Owner == q.Owner) && (q.Environment == "" || r.Key.Environment == q.Environment) {
+			page = append(page, r.Clone())
+		}
+	}
+	return page, nil
+}
+
+// after returns the index of the first position strictly after p. The record
+// at p need not exist any more: a cursor survives a deletion.
+func (s *Store) after(p apikey.Position) int {
+	if p.ID == "" && p.CreatedAt.IsZero() {
+		return 0
+	}
+	p.CreatedAt = storage.NormalizeTime(p.CreatedAt)
+	i, found := slices.BinarySearchFunc(s.order, p, storage.Compare)
+	if found {
+		i++
+	}
+	return i
+}
+
+// Audit implements [apikey.Store].
+func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	var page []apikey.AuditEntry
+	for _, e := range slices.Backward(s.trail) {
+		if len(page) == q.PageLimit() {
+			break
+		}
+		if (q.Before == 0 || e.Seq < q.Before) && (q.KeyID == "" || e.KeyID == q.KeyID) && (q.Owner == "" || e.Owner == q.Owner) {
+			page = append(page, storage.NormalizeEntry(e))
+		}
+	}
+	return page, nil
+}

@@ -1,0 +1,203 @@
+package storage_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"math"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+var (
+	sameNetwork = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	emptyIsNil  = cmpopts.EquateEmpty()
+)
+
+func micro(t time.Time) time.Time { return storage.NormalizeTime(t) }
+
+func sample() apikey.Record {
+	at := time.Date(2026, 11, 23, 4, 5, 6, 7000, time.UTC)
+	return apikey.Record{
+		Key: apikey.Key{
+			ID: "7dJx0QmB2kTzVw9a", Name: "billing \U0001f511", Owner: "acme", Environment: "live", Scopes: []string{"a:read", "*"}, Plan: "pro",
+			Limits:   []apikey.Limit{apikey.PerMinute(5), {Name: "odd", N: -1, Window: math.MinInt64}},
+			Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32"), {}},
+			Metadata: map[string]string{"b": "2", "a": "1", "": ""}, CreatedAt: at, CreatedBy: "ann", UpdatedAt: at.Add(1000),
+			ExpiresAt: at.Add(2000), DisabledAt: at.Add(3000), DisabledBy: "bob", RevokedAt: at.Add(4000), RevokedBy: "carol",
+			RevokeReason: "leaked", Revision: 9,
+			Secrets: []apikey.Secret{{Number: 2, CreatedAt: at, Grace: time.Hour}, {Number: math.MaxUint32, EndsAt: at, FirstUsedAt: at}},
+		},
+		Digests: []apikey.Digest{{Sum: [32]byte{1}, Pepper: 7}, {Sum: [32]byte{31: 9}, Pepper: math.MaxUint32}},
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	for name, r := range map[string]apikey.Record{"zero": {}, "full": sample()} {
+		prefix := []byte("kept")
+		b := storage.AppendRecord(prefix, r)
+		if !bytes.HasPrefix(b, prefix) {
+			t.Errorf("%s: AppendRecord appends", name)
+		}
+		got, err := storage.DecodeRecord(b[len(prefix):])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(r, got, sameNetwork); d != "" {
+			t.Errorf("%s: a record comes back as it was (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestRecordRoundTripProperty(t *testing.T) {
+	instant := rapid.Custom(func(t *rapid.T) time.Time {
+		return rapid.OneOf(rapid.Just(time.Time{}), rapid.Map(rapid.Int64(), func(us int64) time.Time { return time.UnixMicro(us).UTC() })).Draw(t, "time")
+	})
+	text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+	rapid.Check(t, func(t *rapid.T) {
+		r := apikey.Record{Key: apikey.Key{
+			ID: text.Draw(t, "id"), Owner: text.Draw(t, "owner"), Scopes: rapid.SliceOf(text).Draw(t, "scopes"),
+			Metadata:  rapid.MapOf(text, text).Draw(t, "metadata"),
+			CreatedAt: instant.Draw(t, "created"), RevokedAt: instant.Draw(t, "revoked"), Revision: rapid.Uint64().Draw(t, "revision"),
+			Secrets: rapid.SliceOf(rapid.Custom(func(t *rapid.T) apikey.Secret {
+				return apikey.Secret{Number: rapid.Uint32().Draw(t, "number"), EndsAt: instant.Draw(t, "ends"), Grace: time.Duration(rapid.Int64().Draw(t, "grace"))}
+			})).Draw(t, "secrets"),
+			Limits: rapid.SliceOf(rapid.Custom(func(t *rapid.T) apikey.Limit {
+				return apikey.Limit{Name: text.Draw(t, "limit"), N: rapid.Int64().Draw(t, "n"), Window: time.Duration(rapid.Int64().Draw(t, "window"))}
+			})).Draw(t, "limits"),
+		}}
+		b := storage.AppendRecord(nil, r)
+		got, err := storage.DecodeRecord(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(r, got, sameNetwork, emptyIsNil); d != "" {
+			t.Fatalf("a record comes back as it was (-want +got):\n%s", d)
+		}
+		if again := storage.AppendRecord(nil, got); !bytes.Equal(again, b) {
+			t.Fatalf("equal records have equal encodings: %x and %x", b, again)
+		}
+	})
+}
+
+func TestEntryRoundTrip(t *testing.T) {
+	e := apikey.AuditEntry{
+		Seq: math.MaxUint64, At: micro(time.Now()), Actor: "ann", From: "::1", Action: apikey.ActionRevoke, KeyID: "k",
+		Owner: "o", Reason: "r", Details: map[string]string{"name": "a -> b"},
+	}
+	for _, e := range []apikey.AuditEntry{{}, e} {
+		got, err := storage.DecodeEntry(storage.AppendEntry(nil, e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(e, got); d != "" {
+			t.Errorf("an entry comes back as it was (-want +got):\n%s", d)
+		}
+	}
+}
+
+func TestEveryDamageIsSeen(t *testing.T) {
+	record := storage.AppendRecord(nil, sample())
+	entry := storage.AppendEntry(nil, apikey.AuditEntry{Actor: "ann", Details: map[string]string{"a": "b"}})
+	decoders := map[string]struct {
+		b      []byte
+		decode func([]byte) error
+	}{
+		"record": {record, func(b []byte) error { _, err := storage.DecodeRecord(b); return err }},
+		"entry":  {entry, func(b []byte) error { _, err := storage.DecodeEntry(b); return err }},
+	}
+	for name, d := range decoders {
+		for bit := range 8 * len(d.b) {
+			bad := bytes.Clone(d.b)
+			bad[bit/8] ^= 1 << (bit % 8)
+			if err := d.decode(bad); !errors.Is(err, storage.ErrCorrupt) {
+				t.Fatalf("%s with bit %d flipped: got error %v, want ErrCorrupt", name, bit, err)
+			}
+		}
+		for n := range d.b {
+			if err := d.decode(d.b[:n]); !errors.Is(err, storage.ErrCorrupt) {
+				t.Fatalf("%s cut to %d bytes: got error %v, want ErrCorrupt", name, n, err)
+			}
+		}
+		if err := d.decode(append(bytes.Clone(d.b), 0)); !errors.Is(err, storage.ErrCorrupt) {
+			t.Errorf("%s with a byte more: got error %v, want ErrCorrupt", name, err)
+		}
+	}
+	if err := decoders["record"].decode(entry); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("an entry taken for a record: got error %v, want ErrCorrupt", err)
+	}
+}
+
+// reseal gives bytes a correct checksum, as a newer version or an attacker would.
+func reseal(b []byte) []byte {
+	b = bytes.Clone(b)
+	body := b[:len(b)-4]
+	binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+func TestAnUnknownVersionIsNotDamage(t *testing.T) {
+	b := storage.AppendRecord(nil, sample())
+	b[1]++
+	_, err := storage.DecodeRecord(reseal(b))
+	if !errors.Is(err, storage.ErrVersion) || errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("a record of the next version: got error %v, want ErrVersion", err)
+	}
+}
+
+func TestAHostileCountAllocatesNothing(t *testing.T) {
+	b := append([]byte{'R', 1}, make([]byte, 15)...) // 9 strings, 5 times, revision: all zero
+	b = binary.AppendUvarint(b, 1<<40)               // scopes
+	b = reseal(append(b, make([]byte, 64)...))
+	if n := testing.AllocsPerRun(10, func() { _, _ = storage.DecodeRecord(b) }); n > 10 {
+		t.Errorf("a count of 2^40 in 80 bytes makes %v allocations", n)
+	}
+	if _, err := storage.DecodeRecord(b); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("got error %v, want ErrCorrupt", err)
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	for _, r := range []apikey.Record{{}, sample()} {
+		f.Add(storage.AppendRecord(nil, r))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < 4 {
+			b = append(b, 0, 0, 0, 0)
+		}
+		for _, b := range [][]byte{b, reseal(b)} { // else the checksum stops all that is interesting
+			r, err := storage.DecodeRecord(b)
+			if err != nil {
+				if !errors.Is(err, storage.ErrCorrupt) && !errors.Is(err, storage.ErrVersion) {
+					t.Fatalf("the error is typed: %v", err)
+				}
+				continue
+			}
+			if again := storage.AppendRecord(nil, r); !bytes.Equal(again, b) {
+				t.Fatalf("a record has one encoding:\n%x decodes, and encodes as\n%x", b, again)
+			}
+		}
+	})
+}
+
+func FuzzDecodeEntry(f *testing.F) {
+	f.Add(storage.AppendEntry(nil, apikey.AuditEntry{Seq: 3, Actor: "ann", Details: map[string]string{"a": "b"}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < 4 {
+			b = append(b, 0, 0, 0, 0)
+		}
+		b = reseal(b)
+		if e, err := storage.DecodeEntry(b); err == nil && !bytes.Equal(storage.AppendEntry(nil, e), b) {
+			t.Fatalf("an entry has one encoding: %x decodes to %+v", b, e)
+		}
+	})
+}
