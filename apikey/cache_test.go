@@ -29,6 +29,9 @@ func (s *slowReads) Get(ctx context.Context, id string) (apikey.Record, error) {
 	if s.held.CompareAndSwap(false, true) { // the first one only
 		close(s.read)
 		<-s.release
+		if ctx.Err() != nil {
+			return apikey.Record{}, ctx.Err()
+		}
 	}
 	return r, err
 }
@@ -49,7 +52,10 @@ func TestAFillThatARevocationOvertookIsNotPutIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One that starts now must not join the fill that began before.
-	want(t, "a request that started after Revoke returned", verify(t, s, token), apikey.ErrRevoked)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := s.Verify(ctx, token)
+	want(t, "a request that started after Revoke returned", err, apikey.ErrRevoked)
 	close(slow.release)
 	if err := <-early; err != nil && !errors.Is(err, apikey.ErrRevoked) {
 		t.Errorf("the request that was overtaken: %v", err)
@@ -84,19 +90,25 @@ func TestManyFirstUsesOfOneKeyAreOneRead(t *testing.T) {
 }
 
 func TestALeaderThatGivesUpFailsOnlyItself(t *testing.T) {
-	mem := memstore.New()
-	_, token := create(t, serviceOn(t, mem, apikey.Options{}))
-	slow := &slowReads{Store: mem, read: make(chan struct{}), release: make(chan struct{})}
-	s := serviceOn(t, slow, apikey.Options{})
-	ctx, cancel := context.WithCancel(t.Context())
-	leader, follower := make(chan error), make(chan error)
-	go func() { _, err := s.Verify(ctx, token); leader <- err }()
-	<-slow.read
-	go func() { _, err := s.Verify(context.Background(), token); follower <- err }()
-	cancel()
-	want(t, "the leader", <-leader, context.Canceled)
-	close(slow.release)
-	want(t, "who waited with it", <-follower, nil)
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New()
+		writer := serviceOn(t, mem, apikey.Options{})
+		defer writer.Close(t.Context())
+		_, token := create(t, writer)
+		slow := &slowReads{Store: mem, read: make(chan struct{}), release: make(chan struct{})}
+		s := serviceOn(t, slow, apikey.Options{})
+		defer s.Close(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		leader, follower := make(chan error), make(chan error)
+		go func() { _, err := s.Verify(ctx, token); leader <- err }()
+		synctest.Wait()
+		go func() { _, err := s.Verify(context.Background(), token); follower <- err }()
+		synctest.Wait() // both wait for the leader's read
+		cancel()
+		want(t, "the leader", <-leader, context.Canceled)
+		close(slow.release)
+		want(t, "who waited with it", <-follower, nil)
+	})
 }
 
 func TestMalformedTokensCostNoRead(t *testing.T) {
