@@ -271,7 +271,7 @@ func (s *Service) read(ctx context.Context, id string, l *load) {
 		err = nil
 	}
 	if err != nil {
-		s.log.Error("a key cannot be read", "key", id, "error", err)
+		s.complain("a key cannot be read", "key", id, "error", err)
 		snap, err = nil, ErrUnavailable
 	}
 	s.cache.finish(id, l, snap, err)

@@ -28,8 +28,9 @@ type Service struct {
 	synchronous    bool          // the store announces every change
 	planGeneration atomic.Uint64 // moved on by RefreshPlans; snapshots of an older one are loaded again
 
-	closing  sync.RWMutex // held for reading by every operation, for writing by Close
+	closing  sync.RWMutex // held for reading by every operation; Close waits for it
 	closed   atomic.Bool
+	moaned   atomic.Int64 // when complain last spoke, in seconds
 	cancel   func() // ends the subscription to the store
 	stop     context.CancelFunc
 	stopped  context.Context
@@ -91,15 +92,17 @@ func New(store Store, o Options) (*Service, error) {
 // When ctx ends before, Close returns its error and usage may be lost. A second
 // Close does nothing.
 func (s *Service) Close(ctx context.Context) error {
-	s.closing.Lock()
-	already := s.closed.Swap(true)
-	s.closing.Unlock()
-	if already {
+	if s.closed.Swap(true) {
 		return nil
 	}
 	s.stop()
 	done := make(chan struct{})
-	go func() { s.workers.Wait(); close(done) }()
+	go func() {
+		s.closing.Lock() // the operations that run have ended
+		s.closing.Unlock()
+		s.workers.Wait()
+		close(done)
+	}()
 	select {
 	case <-done:
 	case <-ctx.Done():
@@ -145,6 +148,13 @@ func (s *Service) MaxAge() time.Duration { return s.o.MaxAge }
 // RefreshPlans makes a change in the [PlanSource] take effect at once: every
 // key's limits are looked up again at its next request.
 func (s *Service) RefreshPlans() { s.planGeneration.Add(1) }
+
+// complain logs what goes wrong request after request, once a second.
+func (s *Service) complain(msg string, args ...any) {
+	if at, last := time.Now().Unix(), s.moaned.Load(); at != last && s.moaned.CompareAndSwap(last, at) {
+		s.log.Error(msg, args...)
+	}
+}
 
 func (s *Service) environment(name string) (int, bool) {
 	i := slices.IndexFunc(s.envs, func(e Environment) bool { return e.Name == name })

@@ -227,6 +227,23 @@ func TestUpdateChangesWhatIsNamedAndNothingElse(t *testing.T) {
 	}
 }
 
+// A plan or scope that was retired must not keep people from renaming a key.
+func TestUpdateChecksOnlyWhatItChanges(t *testing.T) {
+	mem := memstore.New()
+	k, _ := create(t, serviceOn(t, mem, apikey.Options{}))
+	s := serviceOn(t, mem, apikey.Options{
+		Plans:  []apikey.Plan{{Name: "gold", Unlimited: true}},
+		Scopes: []apikey.Scope{{Name: "billing:read"}},
+	})
+	if _, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Name: new("renamed")}); err != nil {
+		t.Errorf("renaming a key of a retired plan and scope: %v", err)
+	}
+	_, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Scopes: &[]string{"marketplace:write"}})
+	want(t, "another scope that the service does not have", err, apikey.ErrInvalidArgument)
+	_, err = s.Update(t.Context(), ops, k.ID, apikey.Update{Plan: new("pro")})
+	want(t, "another plan that the service does not have", err, apikey.ErrInvalidArgument)
+}
+
 func TestListPagesThroughEverythingOnce(t *testing.T) {
 	s := newService(t, apikey.Options{})
 	made := make(map[string]bool)
@@ -418,6 +435,17 @@ func TestUseAfterClose(t *testing.T) {
 	for name, call := range calls {
 		want(t, name+" after Close", call(), apikey.ErrClosed)
 	}
+}
+
+func TestCloseGivesUpWhenItsContextEnds(t *testing.T) {
+	slow := &slowReads{Store: memstore.New(), read: make(chan struct{}), release: make(chan struct{})}
+	s := serviceOn(t, slow, apikey.Options{})
+	go func() { _, _ = s.Get(context.Background(), "x") }()
+	<-slow.read
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	want(t, "Close while an operation hangs", s.Close(ctx), context.Canceled)
+	close(slow.release)
 }
 
 func TestAStoresTextNeverLeavesInsideAnError(t *testing.T) {

@@ -64,7 +64,7 @@ func (s *Service) Update(ctx context.Context, by Actor, id string, u Update) (Ke
 				return invalidf("expires_at", "%v has passed already; disable or revoke the key instead", k.ExpiresAt.Format(time.RFC3339))
 			}
 		}
-		if err := s.validate(ctx, k); err != nil {
+		if err := s.validate(ctx, &before, k); err != nil {
 			return err
 		}
 		if e.Details = differences(&before, k); len(e.Details) == 0 {

@@ -82,7 +82,7 @@ func (s *Service) match(snap *snapshot, t parsedToken) (int, error) {
 	for i := range snap.digests {
 		d := &snap.digests[i]
 		if !s.digest.knows(d.Pepper, t.env) {
-			s.log.Error("a key cannot be verified: its pepper is missing from Options.Peppers", "key", snap.key.ID, "pepper", d.Pepper)
+			s.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", snap.key.ID, "pepper", d.Pepper)
 			return 0, ErrUnavailable
 		}
 		if s.digest.matches(t, d) {

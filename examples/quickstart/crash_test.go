@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fate is what the settings API acknowledged of one key.
+type fate struct {
+	token   string // of the newest acknowledged secret
+	revoked bool
+	asked   bool // something was asked for and not acknowledged: both answers are right
+}
+
+// Killed at any instant while keys are made, rotated and revoked: what was
+// acknowledged holds, and the database opens.
+func TestKillLosesNothingThatWasAcknowledged(t *testing.T) {
+	rounds := 4
+	if os.Getenv("LATCHKEY_LONG") != "" {
+		rounds = 30
+	}
+	db := t.TempDir()
+	var mu sync.Mutex
+	fates := make(map[string]*fate)
+	for round := range rounds {
+		in := start(t, db)
+		mu.Lock()
+		for key, f := range fates {
+			if f.asked {
+				delete(fates, key)
+				continue
+			}
+			got := get(t, in.live+list200, f.token)
+			if f.revoked && got.member("code") != "revoked_key" {
+				t.Errorf("round %d: a revoked key answers %d %s", round, got.status, got.body)
+			}
+			if !f.revoked && got.status != 200 {
+				t.Errorf("round %d: an acknowledged key answers %d %s", round, got.status, got.body)
+			}
+		}
+		mu.Unlock()
+		var wg sync.WaitGroup
+		for worker := range 4 {
+			wg.Go(func() { churn(in, fmt.Sprint(round, "-", worker), &mu, fates) })
+		}
+		time.Sleep(time.Duration(50+rand.IntN(300)) * time.Millisecond) // any instant will do
+		in.kill()
+		wg.Wait()
+	}
+	revoked := 0
+	for _, f := range fates {
+		if f.revoked {
+			revoked++
+		}
+	}
+	t.Logf("%d rounds, %d keys, %d of them revoked", rounds, len(fates), revoked)
+	if revoked == 0 || len(fates) == revoked {
+		t.Error("the rounds were too short to prove anything")
+	}
+}
+
+// churn makes, rotates and revokes keys until the program is gone.
+func churn(in *instance, name string, mu *sync.Mutex, fates map[string]*fate) {
+	for n := 0; ; n++ {
+		var k issued
+		if in.rest("POST", "keys", map[string]any{"name": fmt.Sprint(name, "-", n), "owner": "you", "scopes": []string{"marketplace:read"}}, &k) != nil {
+			return
+		}
+		f := &fate{token: k.Token}
+		mu.Lock()
+		fates[k.Key.ID] = f
+		mu.Unlock()
+		f.asked = true
+		var err error
+		switch n % 3 {
+		case 0:
+			err = in.rest("POST", "keys/"+k.Key.ID+"/revoke", map[string]any{}, nil)
+			f.revoked = err == nil
+		case 1:
+			err = in.rest("POST", "keys/"+k.Key.ID+"/rotate", map[string]any{"immediately": true}, &k)
+			f.token = k.Token
+		}
+		if err != nil {
+			return
+		}
+		f.asked = false
+	}
+}
