@@ -130,6 +130,14 @@ var apikeyDefences = []defence{
 		run:  "^TestAStoreWithoutNoticesIsTrustedForMaxStale$",
 	},
 	{
+		name: "cache: a change of unknown outcome is read again",
+		file: "apikey/mutate.go",
+		old:  `			s.cache.forget(id) // the outcome`,
+		new:  `			// the outcome`,
+		pkg:  "./apikey",
+		run:  "^TestAChangeOfUnknownOutcomeIsReadAgain$",
+	},
+	{
 		name: "flight: entering checks the verdict again",
 		file: "apikey/flight.go",
 		old:  `	if e.snap.Load() != v.snap {`,

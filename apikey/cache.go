@@ -198,6 +198,9 @@ func (c *cache) invalidate(n Notice) *entry {
 	return e
 }
 
+// forget makes the next request with a key read it again.
+func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) }
+
 // inFlight counts the requests being served with one secret of a key.
 func (c *cache) inFlight(id string, secret uint32) int {
 	e, _ := c.lookup(id)
@@ -275,12 +278,11 @@ func (s *Service) read(ctx context.Context, id string, l *load) {
 		snap, err = nil, ErrUnavailable
 	}
 	s.cache.finish(id, l, snap, err)
-	if s.synchronous || l.overtaken || err != nil {
-		return
-	}
-	if snap == nil { // a store without notices changed behind our back
+	switch {
+	case l.overtaken || err != nil:
+	case snap != nil:
+		s.learn(l.entry, &snap.key) // a change that was not announced
+	case !s.synchronous:
 		s.notice(Notice{ID: id, Deleted: true})
-	} else {
-		s.learn(l.entry, &snap.key)
 	}
 }

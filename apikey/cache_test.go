@@ -111,6 +111,39 @@ func TestALeaderThatGivesUpFailsOnlyItself(t *testing.T) {
 	})
 }
 
+// uncertain writes, and then fails: a disk that does not sync, a connection that
+// breaks while the commit is on its way back.
+type uncertain struct {
+	*memstore.Store
+	fail atomic.Bool
+}
+
+func (u *uncertain) Subscribe(func(apikey.Notice)) func() { return func() {} }
+
+func (u *uncertain) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+	revision, err := u.Store.Apply(ctx, c)
+	if err == nil && u.fail.Load() {
+		return 0, errors.New("input/output error")
+	}
+	return revision, err
+}
+
+func TestAChangeOfUnknownOutcomeIsReadAgain(t *testing.T) {
+	store := &uncertain{Store: memstore.New()}
+	s := serviceOn(t, store, apikey.Options{})
+	k, token := create(t, s)
+	f := takeOff(t, s, token)
+	store.fail.Store(true)
+	_, err := s.Revoke(t.Context(), ops, k.ID, "leaked")
+	want(t, "Revoke", err, apikey.ErrUnavailable)
+	want(t, "the next request", verify(t, s, token), apikey.ErrRevoked)
+	deadline := time.Now().Add(10 * time.Second)
+	for f.cause() == nil && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond) // the reader judges after it has answered
+	}
+	want(t, "what is in flight", f.cause(), apikey.ErrRevoked)
+}
+
 func TestMalformedTokensCostNoRead(t *testing.T) {
 	count := &counting{Store: memstore.New()}
 	s := serviceOn(t, count, apikey.Options{})

@@ -44,6 +44,7 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 			s.applied(&r)
 			return r.Key, nil
 		case !errors.Is(err, ErrConflict):
+			s.cache.forget(id) // the outcome may be unknown: trust nothing
 			return Key{}, storeError(string(action), err)
 		}
 		select { // another writer was quicker

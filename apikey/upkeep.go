@@ -45,7 +45,7 @@ func (s *Service) upkeepLoop() {
 		case job := <-s.upkeep:
 			if err := s.do(s.stopped, job); err != nil && s.stopped.Err() == nil {
 				s.log.Warn("upkeep of a key failed; its next use tries again", "key", job.keyID, "error", err)
-				s.cache.invalidate(Notice{ID: job.keyID, Deleted: true})
+				s.cache.forget(job.keyID)
 			}
 		}
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -89,4 +91,65 @@ func churn(in *instance, name string, mu *sync.Mutex, fates map[string]*fate) {
 		}
 		f.asked = false
 	}
+}
+
+// Killed again and again while one key is used as fast as it can be: all its
+// processes together never admit more than the limit.
+func TestKillNeverLetsMoreThanTheLimitThrough(t *testing.T) {
+	const limit, reserve = 600, 64
+	db := t.TempDir()
+	in := start(t, db)
+	var k issued
+	if err := in.rest("POST", "keys", map[string]any{
+		"name": "greedy", "owner": "you", "scopes": []string{"marketplace:read"},
+		"limits": []any{map[string]any{"name": "hour", "n": limit, "window": 3600}},
+	}, &k); err != nil {
+		t.Fatal(err)
+	}
+	var admitted, refused atomic.Int64
+	kills := 0
+	for refused.Load() == 0 {
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for refused.Load() == 0 {
+					status, err := try(in.live+list200, k.Token)
+					if err != nil {
+						return // killed
+					}
+					switch status {
+					case 200:
+						admitted.Add(1)
+					case 429:
+						refused.Add(1)
+					}
+				}
+			})
+		}
+		time.Sleep(time.Duration(10+rand.IntN(30)) * time.Millisecond) // any instant will do
+		in.kill()
+		kills++
+		wg.Wait()
+		in = start(t, db)
+	}
+	// What was admitted and not heard of counts as well: at most one request
+	// for each worker and kill.
+	t.Logf("%d kills: %d of %d admitted", kills, admitted.Load(), limit)
+	if n := admitted.Load(); n > limit || n < int64(limit-kills*(reserve+2)) {
+		t.Errorf("%d requests were admitted over %d kills, want at most %d, and at least all but a reservation for each kill", n, kills, limit)
+	}
+}
+
+// try is get for a server that may be gone.
+func try(url, key string) (int, error) {
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, err
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return res.StatusCode, res.Body.Close()
 }
