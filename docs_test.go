@@ -70,3 +70,20 @@ func TestNoMachinePaths(t *testing.T) {
 		}
 	}
 }
+
+// TestReadmeProgramIsAnExample holds the program of the README to one that is built with every test.
+func TestReadmeProgramIsAnExample(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.ReadFile("examples/hello/main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, program, _ = bytes.Cut(program, []byte("\n")) // its doc comment
+	if !bytes.Contains(readme, append([]byte("```go\n"), program...)) {
+		t.Error("the first program of README.md is not examples/hello/main.go")
+	}
+}

@@ -38,9 +38,15 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	dir := flags.String("db", "quickstart.db", "`directory` of the database")
 	port := flags.Int("port", 8080, "port of the production API; the sandbox takes the one after it")
-	hammer := flags.Bool("hammer", false, "send 65 requests with a key of the free plan, show the limit, and stop")
+	hammer := flags.Bool("hammer", false, "on a database of its own, send 65 requests with a key of the free plan, show the limit, and stop")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *hammer { // beside a quickstart that runs, and without a trace
+		if *dir, err = os.MkdirTemp("", "latchkey-hammer-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(*dir)
 	}
 
 	store, err := badgerstore.Open(*dir, badgerstore.Options{Logger: slog.New(slog.DiscardHandler)})

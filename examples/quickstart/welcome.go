@@ -39,18 +39,19 @@ on the settings page. To begin anew, stop and delete the database.
 	}
 	fmt.Fprintf(out, `Your keys, shown this once (plan free: 60 requests a minute, 1,000 a day; scope marketplace:read):
 
-  live  %[1]s
-  test  %[2]s
+  KEY=%[1]s        # production
+  TEST_KEY=%[2]s   # sandbox
 
-Try it (the comment says what comes back):
+Copy these two lines into a terminal, and try:
 
-  curl -i %[3]s/v1/marketplace/apis -H "Authorization: Bearer %[1]s"   # 200
-  curl -i %[4]s/v1/marketplace/apis -H "Authorization: Bearer %[1]s"   # 401 environment_mismatch
-  curl -i %[3]s/v1/marketplace/apis   # 401 missing_key
-  curl -i -X POST %[3]s/v1/marketplace/apis -d '{}' -H "Authorization: Bearer %[1]s"   # 403 insufficient_scope
-  curl -N %[3]s/v1/marketplace/events -H "Authorization: Bearer %[1]s"   # revoke the key meanwhile
+  curl -i %[3]s/v1/marketplace/apis -H "Authorization: Bearer $KEY"        # 200
+  curl -i %[4]s/v1/marketplace/apis -H "Authorization: Bearer $TEST_KEY"   # 200, with sandbox data
+  curl -i %[4]s/v1/marketplace/apis -H "Authorization: Bearer $KEY"        # 401 environment_mismatch
+  curl -i %[3]s/v1/marketplace/apis                                        # 401 missing_key
+  curl -i -d '{}' %[3]s/v1/marketplace/apis -H "Authorization: Bearer $KEY"  # 403 insufficient_scope
+  curl -N %[3]s/v1/marketplace/events -H "Authorization: Bearer $KEY"      # revoke the key meanwhile
 
-See the limit at work: go run ./examples/quickstart -db /tmp/hammer.db -port 8090 -hammer
+The limit at work: go run ./examples/quickstart -hammer
 `, tokens[0], tokens[1], live.url(), test.url())
 	return nil
 }

@@ -1,0 +1,77 @@
+package limiter_test
+
+import (
+	"strconv"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// The two windows of the free plan, with room that a benchmark cannot use up.
+func benchLimits(room int64) []limiter.Limit {
+	return []limiter.Limit{apikey.PerMinute(60 * room), apikey.PerDay(1000 * room)}
+}
+
+func BenchmarkTake(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		keys int
+		room int64
+	}{
+		{"1key", 1, 1_000_000},
+		{"10kkeys", 10_000, 1_000_000},
+		{"refused", 1, 1},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			w, err := limiter.New(limiter.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			var l limiter.Limiter = w
+			subjects := make([]string, c.keys)
+			r := limiter.Request{Demand: limiter.Demand{Limits: benchLimits(c.room)}}
+			for i := range subjects {
+				subjects[i] = "k:" + strconv.Itoa(i)
+			}
+			ctx := b.Context()
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				r.Subject = subjects[i]
+				if i++; i == len(subjects) {
+					i = 0
+				}
+				if _, err := l.Take(ctx, r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkTakeParallel(b *testing.B) {
+	w, err := limiter.New(limiter.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	limits := benchLimits(1_000_000)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		r := limiter.Request{Demand: limiter.Demand{Limits: limits}}
+		for i := 0; pb.Next(); i++ {
+			r.Subject = subjectNames[i%len(subjectNames)]
+			if _, err := w.Take(b.Context(), r); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+// subjectNames are the keys of the parallel benchmark.
+var subjectNames = func() (names [64]string) {
+	for i := range names {
+		names[i] = "k:" + strconv.Itoa(i)
+	}
+	return names
+}()

@@ -1,0 +1,66 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Close ends the limiter: later calls return [ErrClosed]. With a Journal it
+// writes the exact counts of every subject in place of its reservation, so that
+// the next process starts with what this one counted, nothing less and nothing
+// more. A Close that fails may be called again; it goes on where it stopped.
+func (w *Window) Close(ctx context.Context) error {
+	w.closing.Lock()
+	defer w.closing.Unlock()
+	w.closed.Store(true)
+	if w.journal == nil {
+		return nil
+	}
+	// Several writers, so that the journal can commit them in groups.
+	const writers = 16
+	errs := make([]error, writers)
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			for s := i; s < shards; s += writers {
+				if err := w.flush(ctx, &w.shards[s]); err != nil {
+					errs[i] = fmt.Errorf("%w: close: %w", ErrUnavailable, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// flush writes the exact counts of the buckets of a shard. The limiter is
+// closed: once a bucket is not busy, nobody changes it.
+func (w *Window) flush(ctx context.Context, s *shard) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range slices.Clone(s.all) {
+		for b.lease.busy() {
+			if err := w.wait(ctx, []party{{shard: s}}, b.lease.io); err != nil {
+				return err
+			}
+		}
+		if !b.lease.known || !b.lease.over {
+			continue
+		}
+		length, segment := b.longest()
+		state := b.encode(0)
+		err := w.outside(ctx, []party{{shard: s}}, []*bucket{b}, func() error {
+			return w.journal.SaveWindows(ctx, b.subject, state, length+segment+time.Minute)
+		})
+		if err != nil {
+			return err
+		}
+		b.lease.over = false
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+// Package limiter decides requests against exact sliding windows, several at
+// once.
+//
+// # The guarantee
+//
+// For every [Limit] of a subject: in no interval of the window's length are
+// hits admitted whose cost adds up to more than N, whatever the arrivals. All
+// windows of a request are decided and charged in one atomic step or not at
+// all, and a refused request is charged nowhere. [Decision.RetryAfter] is exact:
+// a client that is alone with its subject is admitted after it, and not before.
+//
+// The usual approximations do not give this. A fixed window admits nearly 2N
+// around its edge. A counter weighted over two buckets supposes that the hits of
+// the last bucket were spread evenly, and admits nearly 2N when they were not.
+//
+// # The algorithm
+//
+// A window of length W is cut into k segments of s = W/k: 60 for windows of up
+// to an hour, 144 for longer ones, so a second of a minute and ten minutes of a
+// day. Segment i spans [i*s, (i+1)*s). A hit in segment i counts while the
+// current segment is one of i to i+k, which is k+1 counters in a ring. It counts
+// for more than k*s >= W, hence the guarantee, and for at most W+s. That last
+// segment is the price: at sustained overload a window admits k/(k+1) of what a
+// log of all hits would, 98.3 percent for a minute.
+//
+// A ring also keeps the sum of its counters and where the oldest hit stands, so
+// that a decision reads a few words however many segments there are. Counters
+// are as wide as N needs. A key on 60 a minute and 1,000 a day takes 496 bytes,
+// some 565 of heap with its name and its place in the map.
+//
+// # In one process
+//
+// [Window] keeps the rings in memory: 128 maps with a mutex each, a clock that
+// is monotonic, no goroutine. Take of a known subject allocates nothing. Each
+// call for a new subject pays for the inspection of four others, and every
+// eighth call for a known one inspects another, so idle subjects are let go
+// while the rest work.
+//
+// # Changed limits
+//
+// Windows are told apart by their length. When the limits of a subject change,
+// a window that stays keeps its count, and a changed N is compared with it from
+// the next request on. A new window is seeded from the one known window that is
+// most like it (the shortest of the longer ones, else the longest), with each hit
+// at the latest instant that it can have had. So it may start fuller than the
+// truth for its own length at most; it starts emptier only where no window
+// remembered. A window that a request no longer names is not charged by it; it
+// is kept until it is empty, in case it comes back.
+//
+// # Restarts
+//
+// With a [Journal] the counts outlive the process. Before a hit is admitted, the
+// journal durably holds the counts and a reservation that covers the hit and some
+// that follow ([Options.Reserve]), so not every hit is written. The next process
+// takes the reservation for used, at the instant when it started itself. So after
+// a kill -9 nothing is admitted in excess, and each subject loses at most one
+// reservation, for at most one window. [Window.Close] writes exact counts: a
+// clean restart loses nothing and adds nothing. A reservation lasts for one length
+// of the longest window and its record for two, so that no record runs out while
+// it is needed.
+//
+// A record that cannot be decoded starts the windows of its subject full, as if
+// used up when the process started, and an error is logged. The guarantee holds
+// and the subject heals within its windows. To waive it, delete the record before
+// the start.
+//
+// # Limits of the guarantee
+//
+//   - A hit may count one segment longer than its window.
+//   - Between two processes only the wall clock tells the time. If it is set
+//     forward across a restart, older hits leave that much early. Set back, they
+//     stay that much longer at most. While a process runs, steps do nothing.
+//   - Without a Journal a restart starts all subjects anew.
+//   - One process per Journal, and one Window per process for a subject. Several
+//     processes that share a limit need a limiter on a shared store.
+package limiter

@@ -1,0 +1,135 @@
+package limiter_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/limiter"
+)
+
+var second = limiter.Limit{Name: "second", N: 10, Window: time.Second}
+
+// A million subjects come and go; at any time 10,000 or so are live.
+func TestMemoryFollowsTheLiveSubjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		total, live := 1_000_000, 10_000
+		if raceEnabled {
+			total, live = total/20, live/20
+		}
+		w := newWindow(t, limiter.Options{})
+		buf := []byte("k:")
+		most := 0
+		for i := range total {
+			if i%100 == 0 {
+				time.Sleep(time.Second * 100 / time.Duration(live))
+			}
+			if i%10_000 == 0 {
+				most = max(most, w.Subjects())
+			}
+			buf = strconv.AppendInt(buf[:2], int64(i), 10)
+			mustTake(t, w, ask(string(buf), second))
+		}
+		if most > 2*live {
+			t.Errorf("idle subjects are let go while keys come and go: %d held with about %d live", most, live)
+		}
+		// One known key is enough to collect what is left.
+		time.Sleep(3 * time.Second)
+		held := w.Subjects()
+		for range 20*held + 100_000 { // a sweep in 64 calls, a shard in each sweep
+			mustTake(t, w, ask("k:hot", second))
+		}
+		if n := w.Subjects(); n != 1 {
+			t.Errorf("idle subjects are let go while only other keys are used: %d held, want 1 of %d", n, held)
+		}
+	})
+}
+
+func TestEvictionLosesNoCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, o := range map[string]limiter.Options{"memory": {}, "journal": {Journal: newJournal()}} {
+			w := newWindow(t, o)
+			minute := limiter.Limit{Name: "minute", N: 10, Window: time.Minute}
+			for range 10 {
+				mustTake(t, w, ask("k", second, minute))
+			}
+			for i := range 20_000 { // sweeps pass over every shard
+				mustTake(t, w, ask(strconv.Itoa(i), second))
+				time.Sleep(time.Millisecond)
+			}
+			if d := mustTake(t, w, ask("k", second, minute)); d.Allowed || d.Windows[0].Remaining != 10 {
+				t.Errorf("%s: a subject is let go only when all its windows are empty: got %+v", name, d)
+			}
+		}
+	})
+}
+
+func TestPeekOfUnknownSubjectsHoldsNothing(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	for i := range 100 {
+		if _, err := w.Peek(t.Context(), ask(strconv.Itoa(i), second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := w.Subjects(); n != 0 {
+		t.Errorf("Peek leaves no trace: %d subjects held", n)
+	}
+}
+
+func TestPeekWithOtherLimitsForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWindow(t, limiter.Options{})
+		mine := limiter.Limit{Name: "mine", N: 1, Window: time.Hour}
+		mustTake(t, w, ask("k", mine))
+		others := make([]limiter.Limit, limiter.MaxWindows)
+		for i := range others {
+			others[i] = limiter.Limit{Name: "other", N: 10, Window: time.Duration(i+1) * time.Second}
+		}
+		if _, err := w.Peek(t.Context(), ask("k", others...)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if d := mustTake(t, w, ask("k", mine)); d.Allowed {
+			t.Errorf("Peek leaves no trace, whatever its limits: got %v", d)
+		}
+	})
+}
+
+// Everything at once under the race detector: sweeps, crossed subjects, changing
+// limits, a journal, and a Close in the middle.
+func TestManyGoroutinesManySubjects(t *testing.T) {
+	for name, j := range map[string]limiter.Journal{"memory": nil, "journal": newJournal()} {
+		w := newWindow(t, limiter.Options{Journal: j})
+		limits := [][]limiter.Limit{{second}, {second, {Name: "minute", N: 300, Window: time.Minute}}}
+		var wg sync.WaitGroup
+		for g := range 8 {
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(1, uint64(g)))
+				for i := range 2000 {
+					a, b := rng.IntN(50), rng.IntN(50)
+					r := ask(fmt.Sprintf("k%d", a), limits[rng.IntN(2)]...)
+					if a != b {
+						r.Also = limiter.Demand{Subject: fmt.Sprintf("k%d", b), Limits: limits[rng.IntN(2)]}
+					}
+					call := w.Take
+					if i%5 == 0 {
+						call = w.Peek
+					}
+					if _, err := call(t.Context(), r); err != nil && i < 1000 && g != 0 {
+						continue // closed by goroutine 0
+					}
+					if g == 0 && i == 1500 {
+						if err := w.Close(t.Context()); err != nil {
+							t.Errorf("%s: Close: %v", name, err)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+}

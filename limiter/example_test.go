@@ -1,0 +1,59 @@
+package limiter_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+func Example() {
+	l, err := limiter.New(limiter.Options{})
+	if err != nil {
+		panic(err)
+	}
+	r := limiter.Request{Demand: limiter.Demand{
+		Subject: "key:2fJk0dLm8sWqXz1A",
+		Limits:  []limiter.Limit{apikey.PerMinute(2), apikey.PerDay(1000)},
+	}}
+	for range 3 {
+		d, err := l.Take(context.Background(), r)
+		if err != nil {
+			panic(err) // answer 503: the request was neither admitted nor refused
+		}
+		fmt.Println(d.Allowed, d.Windows[0].Remaining, d.Windows[1].Remaining, d.RetryAfter > 0)
+	}
+	// Output:
+	// true 1 999 false
+	// true 0 998 false
+	// false 0 998 true
+}
+
+// A limit on all keys of an owner is decided and charged in the same step.
+func ExampleRequest_also() {
+	l, err := limiter.New(limiter.Options{})
+	if err != nil {
+		panic(err)
+	}
+	owner := limiter.Demand{
+		Subject: "owner:acme",
+		Limits:  []limiter.Limit{{Name: "owner", N: 3, Window: time.Hour}},
+	}
+	for _, key := range []string{"key:a", "key:b", "key:a", "key:b"} {
+		d, err := l.Take(context.Background(), limiter.Request{
+			Demand: limiter.Demand{Subject: key, Limits: []limiter.Limit{apikey.PerMinute(60)}},
+			Also:   owner,
+		})
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(key, d.Allowed, d.Windows[0].Remaining, d.Windows[1].Remaining)
+	}
+	// Output:
+	// key:a true 59 2
+	// key:b true 59 1
+	// key:a true 58 0
+	// key:b false 59 0
+}

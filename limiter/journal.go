@@ -1,0 +1,124 @@
+package limiter
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// Journal is where a [Window] keeps its counts across restarts. One process at
+// a time uses a journal. The state is opaque; the limiter passes subjects of 1
+// to [MaxSubject] arbitrary bytes, and calls for different subjects run at the
+// same time.
+type Journal interface {
+	// LoadWindows returns the state saved last for the subject, or nil, nil
+	// when there is none. The slice is the caller's.
+	LoadWindows(ctx context.Context, subject string) ([]byte, error)
+	// SaveWindows replaces the state of the subject. When it returns nil the
+	// state survives a kill -9 of the process and is kept for at least ttl.
+	// The slice must not be kept.
+	SaveWindows(ctx context.Context, subject string, state []byte, ttl time.Duration) error
+	// DeleteWindows removes the states of the subjects. It need not be
+	// durable when it returns: a state that comes back costs its subject at
+	// most the reservation that it holds.
+	DeleteWindows(ctx context.Context, subjects []string) error
+}
+
+// renew writes records with new reservations for the short parties. Nothing is
+// admitted for them meanwhile, and the caller decides again under the mutexes
+// that renew returns with, so a large cost cannot starve.
+func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now int64) error {
+	type save struct {
+		state []byte
+		block int64
+		ttl   time.Duration
+	}
+	var saves []save
+	var held []*bucket
+	for _, i := range short {
+		b := p[i].bucket
+		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return int(a.N - b.N) }).N
+		block := max(cost, 1, min(w.reserve, n/8))
+		length, segment := b.longest()
+		// The last hit of the reservation may come a window after the
+		// record, and must be known for another window.
+		b.lease.left, b.lease.until = 0, now+int64(length)
+		saves = append(saves, save{b.encode(block), block, 2*length + segment + time.Minute})
+		held = append(held, b)
+		b.lease.record, b.lease.over = true, true // even if the write fails: it may have happened
+	}
+	err := w.outside(ctx, p, held, func() error {
+		for i, b := range held {
+			if err := w.journal.SaveWindows(ctx, b.subject, saves[i].state, saves[i].ttl); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: save: %w", ErrUnavailable, err)
+	}
+	for i, b := range held {
+		b.lease.left = saves[i].block
+	}
+	return nil
+}
+
+// load reads the record of a bucket that is new in this process.
+func (w *Window) load(ctx context.Context, p []party, i int) error {
+	b := p[i].bucket
+	var state []byte
+	err := w.outside(ctx, p, []*bucket{b}, func() (err error) {
+		state, err = w.journal.LoadWindows(ctx, b.subject)
+		return err
+	})
+	if err != nil {
+		p[i].shard.remove(b)
+		return fmt.Errorf("%w: load: %w", ErrUnavailable, err)
+	}
+	b.lease.known = true
+	if state == nil {
+		return nil
+	}
+	b.lease.record = true
+	rec, err := decodeWindows(state)
+	if err != nil {
+		// What was counted is lost, and the promise is to admit nothing in
+		// excess: the windows start full, as if all had just been used when
+		// this process started, and heal within their own length.
+		w.log.LogAttrs(ctx, slog.LevelError, "limiter: record cannot be decoded, its windows start full",
+			slog.String("subject", b.subject), slog.Any("error", err))
+		rec = fullRecord(p[i].Limits, w.wall)
+	}
+	// A record of this process itself, of a bucket that went idle and was let
+	// go, needs no care: its reservation, dated at the start, has left as well.
+	b.lease.over = err != nil || rec.reserved > 0
+	b.restore(rec, w.wall)
+	return nil
+}
+
+// forget deletes the records of idle buckets, then the buckets. The mutex of
+// the shard is held on entry and on return. Whoever is admitted meanwhile waits,
+// so that a deletion never overtakes the next record.
+func (w *Window) forget(ctx context.Context, s *shard, idle []*bucket) {
+	done := make(chan struct{})
+	subjects := make([]string, 0, len(idle))
+	for _, b := range idle {
+		b.lease.io = done
+		subjects = append(subjects, b.subject)
+	}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		for _, b := range idle {
+			s.remove(b)
+		}
+		close(done)
+	}()
+	// The caller's request is decided: its end must not spoil the clean-up.
+	if err := w.journal.DeleteWindows(context.WithoutCancel(ctx), subjects); err != nil {
+		w.log.LogAttrs(ctx, slog.LevelWarn, "limiter: delete idle records", slog.Any("error", err))
+	}
+}

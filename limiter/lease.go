@@ -1,0 +1,90 @@
+package limiter
+
+import (
+	"context"
+	"fmt"
+)
+
+// lease is what the journal covers of one bucket. A record in the journal holds
+// the exact counts of its time and a reservation: hits that may be admitted
+// after it without another write. If the process dies, the next one takes the
+// whole reservation for used, at the instant when it starts.
+//
+// Invariant: the cost admitted since the record is at most what it reserves,
+// and none was admitted after until. So whatever the instant of a crash, the
+// record charges at least what was admitted.
+type lease struct {
+	io     chan struct{} // closed when the journal's work on this bucket ends; nil: none
+	known  bool          // the bucket holds what the journal held
+	record bool          // the journal may have a record
+	over   bool          // the record counts more than the bucket does
+	left   int64         // cost that may still be admitted
+	until  int64         // ... before this instant
+}
+
+func (l *lease) busy() bool     { return l != nil && l.io != nil }
+func (l *lease) recorded() bool { return l != nil && l.record }
+
+// cover takes cost out of the reservations of the parties, or renews those that
+// are too small. It reports false when it had to let the mutexes go.
+func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, error) {
+	if w.journal == nil {
+		return true, nil
+	}
+	var short []int
+	for i := range p {
+		l := p[i].bucket.lease
+		if l.busy() {
+			return false, w.wait(ctx, p, l.io)
+		}
+		if l.left < cost || now >= l.until {
+			short = append(short, i)
+		}
+	}
+	if len(short) > 0 {
+		return false, w.renew(ctx, p, short, cost, now)
+	}
+	for i := range p {
+		p[i].bucket.lease.left -= cost
+	}
+	return true, nil
+}
+
+// outside lets the mutexes go, calls f, and takes them again. Meanwhile the
+// held buckets are busy: others wait for them and no sweep takes them away.
+func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	for _, b := range held {
+		b.lease.io = done
+	}
+	unlock(p)
+	returned := false
+	defer func() {
+		lock(p)
+		for _, b := range held {
+			b.lease.io = nil
+		}
+		close(done)
+		if !returned { // f panicked, and nobody above unlocks
+			unlock(p)
+		}
+	}()
+	err := f()
+	returned = true
+	return err
+}
+
+// wait lets the mutexes go until the journal's work on a bucket has ended.
+func (w *Window) wait(ctx context.Context, p []party, io <-chan struct{}) error {
+	unlock(p)
+	defer lock(p)
+	select {
+	case <-io:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}

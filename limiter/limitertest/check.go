@@ -1,0 +1,70 @@
+package limitertest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Hit is an arrival or an admission: when, on any clock, and at what cost.
+type Hit struct {
+	At   time.Duration
+	Cost int64
+}
+
+// Check reports whether the admitted hits keep the limit: in every half-open
+// interval of the window's length their cost adds up to at most N. The error
+// describes the worst interval. The history may be in any order.
+func Check(history []Hit, limit limiter.Limit) error {
+	cost, start := Worst(history, limit.Window)
+	if cost <= limit.N {
+		return nil
+	}
+	return fmt.Errorf("limit %q admits at most %d in any %v, but %d were admitted in [%v, %v)",
+		limit.Name, limit.N, limit.Window, cost, start, start+limit.Window)
+}
+
+// Worst returns the highest cost in any half-open interval of the length, and
+// where one with that cost starts. Only intervals that start at a hit matter:
+// moving any other to its first hit loses nothing.
+func Worst(history []Hit, window time.Duration) (cost int64, start time.Duration) {
+	h := slices.SortedFunc(slices.Values(history), func(a, b Hit) int { return int(a.At - b.At) })
+	var sum int64
+	end := 0
+	for i := range h {
+		for end < len(h) && h[end].At < h[i].At+window {
+			sum += h[end].Cost
+			end++
+		}
+		if sum > cost {
+			cost, start = sum, h[i].At
+		}
+		sum -= h[i].Cost
+	}
+	return cost, start
+}
+
+// Log is the exact limiter: it remembers every hit for precisely the window.
+// Nothing that keeps the limit admits more of the same arrivals at sustained
+// overload. The zero Log admits nothing. It is not safe for concurrent use.
+type Log struct {
+	Limit limiter.Limit
+	hits  []Hit
+	sum   int64
+}
+
+// Take admits and records the hit when the limit allows it. Hits come in the
+// order of time.
+func (l *Log) Take(h Hit) bool {
+	for len(l.hits) > 0 && l.hits[0].At+l.Limit.Window <= h.At {
+		l.sum -= l.hits[0].Cost
+		l.hits = l.hits[1:]
+	}
+	if l.sum+h.Cost > l.Limit.N {
+		return false
+	}
+	l.hits, l.sum = append(l.hits, h), l.sum+h.Cost
+	return true
+}

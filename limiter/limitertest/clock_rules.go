@@ -1,0 +1,62 @@
+package limitertest
+
+import (
+	"time"
+)
+
+var clockRules = []rule{
+	{"a clock set back never admits more", needsStep, stepBack},
+	{"a clock set back recovers when it has caught up", needsStep, stepRecovers},
+	{"a clock set forward lets go what has left by it", needsStep, stepForward},
+}
+
+func needsStep(h Harness) string {
+	if h.Step == nil {
+		return "its clock cannot be set (Harness.Step)"
+	}
+	return ""
+}
+
+func stepBack(e *env) {
+	r := ask("back", e.limit(20))
+	var admitted []Hit
+	for at := time.Duration(0); at < 4*e.Unit; at += e.Unit / 40 {
+		e.until(at)
+		if e.take(r).Allowed {
+			admitted = append(admitted, Hit{e.now(), 1})
+		}
+		switch at {
+		case e.Unit / 4:
+			e.Step(e.TB, e.l, -time.Nanosecond)
+		case e.Unit / 2:
+			e.Step(e.TB, e.l, -e.Grain)
+		case e.Unit:
+			e.Step(e.TB, e.l, -e.Unit/3)
+		case 2 * e.Unit:
+			e.Step(e.TB, e.l, -1000*e.Unit)
+		}
+	}
+	e.check(admitted, e.limit(20))
+}
+
+func stepRecovers(e *env) {
+	r := ask("recovers", e.limit(5))
+	e.admit("an unused window admits N", 5, r)
+	e.Step(e.TB, e.l, -2*e.Unit)
+	d := e.refuse("a clock set back never admits more", r)
+	if most := 3*e.Unit + e.Grain + time.Microsecond; d.RetryAfter > most {
+		e.Errorf("RetryAfter is at most the step and the window: got %v, want at most %v", d.RetryAfter, most)
+	}
+	e.sleep(d.RetryAfter)
+	e.admit("a clock set back recovers when it has caught up", 1, r)
+}
+
+func stepForward(e *env) {
+	r := ask("forward", e.limit(5), e.long(100))
+	for _, step := range []time.Duration{e.Unit + 2*e.Grain, 3 * e.Unit, 24 * 365 * time.Hour} {
+		e.admit("a clock set forward lets go what has left by it", 5, r)
+		e.refuse("a full window refuses", r)
+		e.Step(e.TB, e.l, step)
+	}
+	e.admit("a clock set forward lets go what has left by it", 5, r)
+}

@@ -1,0 +1,19 @@
+// Package limitertest is the conformance suite of [limiter.Limiter]. It needs
+// the standard library only, so that an implementation outside this module can
+// run it:
+//
+//	func TestLimiter(t *testing.T) {
+//		limitertest.Run(t, limitertest.Harness{
+//			New:     func(t testing.TB) limiter.Limiter { ... },
+//			Virtual: true, // or Unit: 2*time.Second against a real server
+//		})
+//	}
+//
+// Each rule of the contract is a subtest with the rule as its name. What an
+// implementation cannot do (keep counts over a restart, have its clock stepped)
+// it declares by leaving a field of [Harness] empty, and those rules are
+// skipped in so many words.
+//
+// [Check] and [Worst] are the oracle: they look at every window of a history
+// of admissions. [Log] is the exact limiter that others are measured by.
+package limitertest

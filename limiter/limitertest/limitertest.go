@@ -1,0 +1,103 @@
+package limitertest
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Harness describes an implementation to [Run].
+type Harness struct {
+	// New returns an empty limiter that shares no subjects with any other,
+	// and cleans up through t. Rules run at the same time, each with its own.
+	// Required.
+	New func(t testing.TB) limiter.Limiter
+
+	// Virtual runs each rule in a [synctest] bubble, where time costs nothing
+	// and is exact to the nanosecond. The limiter lives in the bubble, so it
+	// must not touch the world outside. Otherwise rules run in real time, with
+	// less of everything and with allowance for the time that calls take.
+	Virtual bool
+
+	// Unit is the window of the limits in the suite, in whole seconds up to
+	// an hour. 0 means a minute. In real time the suite lasts about four
+	// units, and a handful of calls must take well under one.
+	Unit time.Duration
+
+	// Grain is how much longer than its window a hit may count: the segment.
+	// 0 means Unit/60.
+	Grain time.Duration
+
+	// Restart ends the limiter in good order and returns one that goes on
+	// with its counts. nil: not kept.
+	Restart func(t testing.TB, l limiter.Limiter) limiter.Limiter
+
+	// Crash is Restart as kill -9 does it. nil: not kept.
+	Crash func(t testing.TB, l limiter.Limiter) limiter.Limiter
+	// CrashLoss is the most cost that one crash may charge to a subject for
+	// nothing, in a window that admits n.
+	CrashLoss func(n int64) int64
+
+	// Step sets the clock of the limiter forward, or back when d is negative.
+	// nil: it has none that can be set.
+	Step func(t testing.TB, l limiter.Limiter, d time.Duration)
+}
+
+// rule is one sentence of the contract.
+type rule struct {
+	name  string
+	needs func(Harness) string // why it cannot run, or ""
+	check func(*env)
+}
+
+func always(Harness) string { return "" }
+
+// Run checks every rule of the contract.
+func Run(t *testing.T, h Harness) {
+	if h.New == nil {
+		t.Fatal("limitertest: Harness.New is required")
+	}
+	if h.Unit == 0 {
+		h.Unit = time.Minute
+	}
+	if h.Unit < time.Second || h.Unit > time.Hour || h.Unit%time.Second != 0 {
+		t.Fatalf("limitertest: Harness.Unit %v is not a whole number of seconds up to an hour", h.Unit)
+	}
+	if h.Grain == 0 {
+		h.Grain = h.Unit / 60
+	}
+	var wg sync.WaitGroup
+	for _, r := range rules() {
+		run := func() {
+			t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
+				switch why := r.needs(h); {
+				case why != "":
+					t.Skip("not checked: " + why)
+				case h.Virtual:
+					t.Parallel()
+					synctest.Test(t, func(t *testing.T) { r.check(newEnv(t, h)) })
+				default:
+					r.check(newEnv(t, h))
+				}
+			})
+		}
+		if h.Virtual {
+			run()
+		} else {
+			wg.Go(run) // rules that mostly sleep, all at once: -parallel counts processors
+		}
+	}
+	wg.Wait()
+}
+
+func rules() []rule {
+	var all []rule
+	for _, group := range [][]rule{windowRules, retryRules, atomicRules, inputRules, planRules, keepRules, clockRules} {
+		all = append(all, group...)
+	}
+	return all
+}

@@ -1,0 +1,130 @@
+package limitertest
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// The suite is only worth what it catches. Here it meets limiters with a flaw
+// each, and must fail them by the rule that they break.
+
+// recorder collects the failures of a rule.
+type recorder struct {
+	testing.TB
+	mu       sync.Mutex
+	messages []string
+}
+
+func (r *recorder) Helper() {}
+
+func (r *recorder) Failed() bool { return len(r.messages) > 0 }
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.messages = append(r.messages, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Error(args ...any) { r.Errorf("%s", fmt.Sprint(args...)) }
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+// breaks returns what the rule says about the limiter.
+func breaks(t *testing.T, name string, f *flawed) (messages []string) {
+	for _, r := range rules() {
+		if r.name != name {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			f.hits = map[string][]Hit{}
+			rec := &recorder{TB: t}
+			h := Harness{New: func(testing.TB) limiter.Limiter { return f }, Virtual: true, Unit: time.Minute, Grain: time.Second}
+			var wg sync.WaitGroup
+			wg.Go(func() { r.check(newEnv(rec, h)) })
+			wg.Wait()
+			messages = rec.messages
+		})
+		return messages
+	}
+	t.Fatalf("there is no rule %q", name)
+	return nil
+}
+
+func TestSuiteCatchesFlaws(t *testing.T) {
+	const overAdmits = "no interval of the window's length admits more than N"
+	for _, c := range []struct {
+		name, rule string
+		flawed     *flawed
+	}{
+		{"fixed window", overAdmits, &flawed{count: fixed}},
+		{"two weighted buckets", overAdmits, &flawed{count: weighted}},
+		{"counts too long", "a hit counts at most one segment longer than its window", &flawed{count: slow}},
+		{"counts too long", "sustained overload admits at least 98 percent of an exact log", &flawed{count: slow}},
+		{"RetryAfter too short", retryHonest, &flawed{count: sliding, retry: func(d time.Duration) time.Duration { return d * 9 / 10 }}},
+		{"RetryAfter rounded up", "nothing shorter than RetryAfter is enough", &flawed{count: sliding, retry: func(d time.Duration) time.Duration { return d.Truncate(time.Second) + time.Second }}},
+		{"charges window by window", uncharged, &flawed{count: sliding, chargeFirst: true}},
+		{"charges window by window", "Also is charged with the key or not at all", &flawed{count: sliding, chargeFirst: true}},
+		{"charges refusals", uncharged, &flawed{count: sliding, chargeDenied: true}},
+		{"charges refusals", retryHonest, &flawed{count: sliding, chargeDenied: true}},
+		{"charges refusals", "a cost above N is never admitted", &flawed{count: sliding, chargeDenied: true}},
+		{"Peek charges", "Peek charges nothing and agrees with Take", &flawed{count: sliding, chargePeek: true}},
+		{"ignores Also", "Also is charged with the key or not at all", &flawed{count: sliding, ignoreAlso: true}},
+		{"ignores Also", "keys share the window of their owner", &flawed{count: sliding, ignoreAlso: true}},
+		{"one count for all", "two subjects are independent", &flawed{count: sliding, oneSubject: true}},
+		{"get, then set", "concurrent takers admit exactly N", &flawed{count: sliding, unlocked: true}},
+		{"accepts anything", "invalid requests are errors and charge nothing", &flawed{count: sliding}},
+	} {
+		messages := breaks(t, c.rule, c.flawed)
+		if len(messages) == 0 {
+			t.Errorf("%s: the suite does not see that it breaks %q", c.name, c.rule)
+			continue
+		}
+		t.Logf("%s: %s", c.name, messages[0])
+	}
+}
+
+// The counterpart: the same limiter without a flaw passes those rules.
+func TestSuitePassesAnExactLog(t *testing.T) {
+	for _, r := range rules() {
+		if r.needs(Harness{Virtual: true}) != "" || strings.HasPrefix(r.name, "invalid requests") {
+			continue
+		}
+		if messages := breaks(t, r.name, &flawed{count: sliding}); len(messages) > 0 {
+			t.Errorf("%q fails an exact log: %s", r.name, messages[0])
+		}
+	}
+}
+
+// How far off the two approximations are, for the record.
+func TestWhatTheApproximationsAdmit(t *testing.T) {
+	limit := limiter.Limit{Name: "minute", N: 60, Window: time.Minute}
+	for name, count := range map[string]func([]Hit, time.Duration, time.Duration) int64{"fixed": fixed, "weighted": weighted} {
+		worst := int64(0)
+		for _, p := range patterns(limit.N, limit.Window, time.Second) {
+			var admitted []Hit
+			for _, h := range p.hits {
+				if count(admitted, h.At, limit.Window)+h.Cost <= limit.N {
+					admitted = append(admitted, h)
+				}
+			}
+			if err := Check(admitted, limit); err != nil {
+				cost, _ := Worst(admitted, limit.Window)
+				worst = max(worst, cost)
+			}
+		}
+		if worst*100 < limit.N*140 {
+			t.Errorf("%s: the arrivals find an interval with %d, want at least 40 percent above %d", name, worst, limit.N)
+		}
+		t.Logf("%s: up to %d in a minute of %d", name, worst, limit.N)
+	}
+}

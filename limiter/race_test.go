@@ -1,0 +1,6 @@
+//go:build race
+
+package limiter_test
+
+// raceEnabled makes the largest test smaller.
+const raceEnabled = true

@@ -1,0 +1,185 @@
+package limiter
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// A window of length W is cut into k segments of s = W/k, rounded up to a
+// nanosecond. Segment i spans [i*s, (i+1)*s) of the limiter's clock. A hit in
+// segment i counts while the current segment is i to i+k: that is longer than
+// k*s >= W, and at most s longer than that. So a ring has k+1 counters.
+const (
+	shortSegments = 60  // windows of up to an hour
+	longSegments  = 144 // longer ones: 10 minutes of a day
+)
+
+// ring counts the hits of one subject in one window. Its counters lie in the
+// cells of its bucket, which every method is given.
+//
+// Invariants: total is the sum of the counters; a counter is never above
+// max(n, total when the ring was laid out), so it fits its width; age is the
+// distance in segments from the newest segment back to the oldest counter that
+// is not zero, 0 when total is 0.
+type ring struct {
+	length int64  // W, in nanoseconds
+	edge   int64  // the instant when the newest segment ends, a multiple of s
+	n      uint32 // the limit it was last decided under
+	total  uint32
+	off    uint16 // where its counters begin in the cells
+	width  uint8  // bytes in one counter: 1, 2 or 4
+	head   uint8  // slot of the newest segment
+	age    uint8
+}
+
+// newRing returns an empty ring whose newest segment is the one of now.
+func newRing(length, now int64) ring {
+	r := ring{length: length}
+	r.edge = (now/r.segment() + 1) * r.segment()
+	return r
+}
+
+func (r *ring) segments() int {
+	if r.length <= int64(time.Hour) {
+		return shortSegments
+	}
+	return longSegments
+}
+
+func (r *ring) segment() int64 {
+	if r.length <= int64(time.Hour) { // two branches, so that both divide by a constant
+		return (r.length + shortSegments - 1) / shortSegments
+	}
+	return (r.length + longSegments - 1) / longSegments
+}
+
+// slot returns where the counter of the segment age segments ago lies.
+func (r *ring) slot(age int) int {
+	if i := int(r.head) - age; i >= 0 {
+		return i
+	}
+	return int(r.head) - age + r.segments() + 1
+}
+
+// widthFor returns the bytes of the narrowest counter that holds n.
+func widthFor(n uint32) uint8 {
+	switch {
+	case n < 1<<8:
+		return 1
+	case n < 1<<16:
+		return 2
+	}
+	return 4
+}
+
+func (r *ring) size() int { return (r.segments() + 1) * int(r.width) }
+
+func (r *ring) get(cells []byte, slot int) uint32 {
+	switch c := cells[r.off:]; r.width {
+	case 1:
+		return uint32(c[slot])
+	case 2:
+		return uint32(binary.LittleEndian.Uint16(c[2*slot:]))
+	default:
+		return binary.LittleEndian.Uint32(c[4*slot:])
+	}
+}
+
+func (r *ring) set(cells []byte, slot int, v uint32) {
+	switch c := cells[r.off:]; r.width {
+	case 1:
+		c[slot] = uint8(v)
+	case 2:
+		binary.LittleEndian.PutUint16(c[2*slot:], uint16(v))
+	default:
+		binary.LittleEndian.PutUint32(c[4*slot:], v)
+	}
+}
+
+// advance lets the hits go that no longer count at now. A now before the newest
+// segment is taken for the newest segment: nothing leaves early and new hits
+// are dated late, so a clock that runs backwards never admits more.
+func (r *ring) advance(cells []byte, now int64) {
+	if now >= r.edge {
+		r.roll(cells, now)
+	}
+}
+
+func (r *ring) roll(cells []byte, now int64) {
+	seg := r.segment()
+	steps := (now-r.edge)/seg + 1
+	r.edge += steps * seg
+	if r.total == 0 {
+		return
+	}
+	k := r.segments()
+	if steps > int64(k) {
+		clear(cells[r.off:][:r.size()])
+		r.total, r.age = 0, 0
+		return
+	}
+	for range steps {
+		r.head++
+		if int(r.head) > k {
+			r.head = 0
+		}
+		if c := r.get(cells, int(r.head)); c != 0 { // it counted k+1 segments
+			r.total -= c
+			r.set(cells, int(r.head), 0)
+		}
+	}
+	if r.total == 0 {
+		r.age = 0
+		return
+	}
+	age := min(int(r.age)+int(steps), k)
+	for r.get(cells, r.slot(age)) == 0 {
+		age--
+	}
+	r.age = uint8(age)
+}
+
+// add counts cost in the newest segment.
+func (r *ring) add(cells []byte, cost uint32) {
+	r.total += cost
+	switch c, slot := cells[r.off:], int(r.head); r.width {
+	case 1:
+		c[slot] += uint8(cost)
+	case 2:
+		c = c[2*slot:]
+		binary.LittleEndian.PutUint16(c, binary.LittleEndian.Uint16(c)+uint16(cost))
+	default:
+		c = c[4*slot:]
+		binary.LittleEndian.PutUint32(c, binary.LittleEndian.Uint32(c)+cost)
+	}
+}
+
+// room returns what the window would still admit. It is negative when N was
+// lowered below the count.
+func (r *ring) room() int64 { return int64(r.n) - int64(r.total) }
+
+// leaves returns the instant when the segment age segments ago stops counting.
+func (r *ring) leaves(age int) int64 {
+	return r.edge + int64(r.segments()-age)*r.segment()
+}
+
+// admits returns the instant from which cost fits when no other hit comes. The
+// cost does not fit now and is at most n, so the counted hits cover the need.
+func (r *ring) admits(cells []byte, cost int64) int64 {
+	need := cost - r.room()
+	for age := int(r.age); ; age-- {
+		need -= int64(r.get(cells, r.slot(age)))
+		if need <= 0 {
+			return r.leaves(age)
+		}
+	}
+}
+
+// status returns what the window tells a client at now.
+func (r *ring) status(now int64) Status {
+	s := Status{Remaining: max(r.room(), 0)}
+	if r.total > 0 {
+		s.Reset = time.Duration(r.leaves(int(r.age)) - now)
+	}
+	return s
+}

@@ -1,0 +1,139 @@
+package limiter_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/limiter/limitertest"
+)
+
+func newWindow(t testing.TB, o limiter.Options) *limiter.Window {
+	t.Helper()
+	w, err := limiter.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func ask(subject string, limits ...limiter.Limit) limiter.Request {
+	return limiter.Request{Demand: limiter.Demand{Subject: subject, Limits: limits}}
+}
+
+func mustTake(t testing.TB, l limiter.Limiter, r limiter.Request) limiter.Decision {
+	t.Helper()
+	d, err := l.Take(t.Context(), r)
+	if err != nil {
+		t.Fatalf("Take(%q): %v", r.Subject, err)
+	}
+	return d
+}
+
+func step(_ testing.TB, l limiter.Limiter, d time.Duration) { l.(*limiter.Window).Step(d) }
+
+func TestWindow(t *testing.T) {
+	limitertest.Run(t, limitertest.Harness{
+		New:     func(t testing.TB) limiter.Limiter { return newWindow(t, limiter.Options{}) },
+		Virtual: true,
+		Step:    step,
+	})
+}
+
+// Longer windows have segments of another length, not aligned to anything.
+func TestWindowOddUnit(t *testing.T) {
+	limitertest.Run(t, limitertest.Harness{
+		New:     func(t testing.TB) limiter.Limiter { return newWindow(t, limiter.Options{}) },
+		Virtual: true,
+		Unit:    7 * time.Second,
+	})
+}
+
+func TestWindowInRealTime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 15 seconds")
+	}
+	limitertest.Run(t, limitertest.Harness{
+		New:  func(t testing.TB) limiter.Limiter { return newWindow(t, limiter.Options{}) },
+		Unit: 2 * time.Second,
+	})
+}
+
+func TestWindowWithJournal(t *testing.T) {
+	for name, reserve := range map[string]int{"default reserve": 0, "reserve of 1": 1} {
+		t.Run(name, func(t *testing.T) {
+			limitertest.Run(t, journaled(reserve))
+		})
+	}
+}
+
+// journaled keeps its counts in a map. A crash drops the limiter as it is.
+func journaled(reserve int) limitertest.Harness {
+	var mu sync.Mutex
+	journals := map[limiter.Limiter]*journal{}
+	open := func(t testing.TB, j *journal) limiter.Limiter {
+		w := newWindow(t, limiter.Options{Journal: j, Reserve: reserve})
+		mu.Lock()
+		defer mu.Unlock()
+		journals[w] = j
+		return w
+	}
+	of := func(l limiter.Limiter) *journal {
+		mu.Lock()
+		defer mu.Unlock()
+		return journals[l]
+	}
+	most := int64(64)
+	if reserve > 0 {
+		most = int64(reserve)
+	}
+	return limitertest.Harness{
+		New:       func(t testing.TB) limiter.Limiter { return open(t, newJournal()) },
+		Virtual:   true,
+		Step:      step,
+		CrashLoss: func(n int64) int64 { return max(1, min(most, n/8)) - 1 },
+		Crash:     func(t testing.TB, l limiter.Limiter) limiter.Limiter { return open(t, of(l)) },
+		Restart: func(t testing.TB, l limiter.Limiter) limiter.Limiter {
+			if err := l.(*limiter.Window).Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return open(t, of(l))
+		},
+	}
+}
+
+func TestTakeAllocatesNothing(t *testing.T) {
+	free := []limiter.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
+	for name, limits := range map[string][]limiter.Limit{
+		"admitted": {apikey.PerMinute(1_000_000), apikey.PerDay(1_000_000_000)},
+		"refused":  free,
+	} {
+		for _, o := range []limiter.Options{{}, {Journal: newJournal(), Reserve: 1_000_000}} {
+			var l limiter.Limiter = newWindow(t, o)
+			r := ask("k:0123456789abcdef", limits...)
+			r.Also = limiter.Demand{Subject: "o:owner", Limits: limits}
+			for range 100 {
+				mustTake(t, l, r)
+			}
+			ctx := t.Context()
+			for verb, call := range map[string]func(){
+				"Take": func() { l.Take(ctx, r) },
+				"Peek": func() { l.Peek(ctx, r) },
+			} {
+				if n := testing.AllocsPerRun(200, call); n != 0 {
+					t.Errorf("%s of a known subject, %s, journal %t: %v allocations, want none", verb, name, o.Journal != nil, n)
+				}
+			}
+		}
+	}
+}
+
+func TestStateOfOneKeyIsSmall(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	mustTake(t, w, ask("k", apikey.PerMinute(60), apikey.PerDay(1000)))
+	if n := w.Size("k"); n == 0 || n > 512 {
+		t.Errorf("a key in use on the free plan takes %d bytes, want at most 512", n)
+	}
+}
