@@ -44,22 +44,22 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a clock behind the newest segment is taken for it",
 		file: "limiter/ring.go",
-		old:  `	if now >= r.edge {
+		old: `	if now >= r.edge {
 		r.roll`,
-		new:  `	if now >= r.edge || now < r.edge-r.segment() {
+		new: `	if now >= r.edge || now < r.edge-r.segment() {
 		r.roll`,
-		pkg:  "./limiter",
-		run:  "^TestClockInBoth",
+		pkg: "./limiter",
+		run: "^TestClockInBoth",
 	},
 	{
 		name: "limiter: a hit that leaves is taken off the total",
 		file: "limiter/ring.go",
-		old:  `			r.total -= c
+		old: `			r.total -= c
 `,
-		new:  `			r.total -= min(c, 1)
+		new: `			r.total -= min(c, 1)
 `,
-		pkg:  "./limiter",
-		run:  "^TestBucketDecides",
+		pkg: "./limiter",
+		run: "^TestBucketDecides",
 	},
 	{
 		name: "limiter: the oldest hit is found again",
@@ -80,32 +80,32 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: RetryAfter walks until enough has left",
 		file: "limiter/ring.go",
-		old:  `		if need <= 0 {
+		old: `		if need <= 0 {
 			return r.leaves(age)`,
-		new:  `		if need <= 0 || age < int(r.age) {
+		new: `		if need <= 0 || age < int(r.age) {
 			return r.leaves(age)`,
-		pkg:  "./limiter",
-		run:  "^TestWindow$/lowered",
+		pkg: "./limiter",
+		run: "^TestWindow$/lowered",
 	},
 	{
 		name: "limiter: counters widen when N grows",
 		file: "limiter/bucket.go",
-		old:  `		r.width = widthFor(max(r.n, r.total))
+		old: `		r.width = widthFor(max(r.n, r.total))
 `,
-		new:  `		r.width = max(r.width, widthFor(r.total))
+		new: `		r.width = max(r.width, widthFor(r.total))
 `,
-		pkg:  "./limiter",
-		run:  "^TestWindow$/raised",
+		pkg: "./limiter",
+		run: "^TestWindow$/raised",
 	},
 	{
 		name: "limiter: counters hold a total above a lowered N",
 		file: "limiter/bucket.go",
-		old:  `		r.width = widthFor(max(r.n, r.total))
+		old: `		r.width = widthFor(max(r.n, r.total))
 `,
-		new:  `		r.width = widthFor(r.n)
+		new: `		r.width = widthFor(r.n)
 `,
-		pkg:  "./limiter",
-		run:  "^TestBucketDecides",
+		pkg: "./limiter",
+		run: "^TestBucketDecides",
 	},
 	{
 		name: "limiter: the subject is cloned when kept",
@@ -118,22 +118,22 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a cost above N is never admitted",
 		file: "limiter/bucket.go",
-		old:  `		if cost > int64(r.n) {
+		old: `		if cost > int64(r.n) {
 `,
-		new:  `		if cost > int64(r.n)+1<<40 {
+		new: `		if cost > int64(r.n)+1<<40 {
 `,
-		pkg:  "./limiter",
-		run:  "^TestBucketDecides",
+		pkg: "./limiter",
+		run: "^TestBucketDecides",
 	},
 	{
 		name: "limiter: a new window is seeded",
 		file: "limiter/bucket.go",
-		old:  `		case len(b.rings) > 0:
+		old: `		case len(b.rings) > 0:
 `,
-		new:  `		case len(b.rings) > MaxWindows:
+		new: `		case len(b.rings) > MaxWindows:
 `,
-		pkg:  "./limiter",
-		run:  "^TestNewWindow",
+		pkg: "./limiter",
+		run: "^TestNewWindow",
 	},
 	{
 		name: "limiter: a seed dates hits as late as can be",
@@ -154,24 +154,24 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a changed layout ends the reservation",
 		file: "limiter/bucket.go",
-		old:  `	if b.lease != nil {
+		old: `	if b.lease != nil {
 		b.lease.left = 0
 `,
-		new:  `	if b.lease != nil {
+		new: `	if b.lease != nil {
 		b.lease.left += 0
 `,
-		pkg:  "./limiter",
-		run:  "^TestChangedLimits",
+		pkg: "./limiter",
+		run: "^TestChangedLimits",
 	},
 	{
 		name: "limiter: idle means that every window is empty",
 		file: "limiter/bucket.go",
-		old:  `r.advance(b.cells, now); r.total > 0 {
+		old: `r.advance(b.cells, now); r.total > 0 {
 			return false`,
-		new:  `r.advance(b.cells, now); r.total > 0 {
+		new: `r.advance(b.cells, now); r.total > 0 {
 			return i > 0`,
-		pkg:  "./limiter",
-		run:  "^TestEvictionLoses",
+		pkg: "./limiter",
+		run: "^TestEvictionLoses",
 	},
 	{
 		name: "limiter: all windows are asked before any is charged",
@@ -184,22 +184,22 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: Also is charged too",
 		file: "limiter/window.go",
-		old:  `			for i := range p {
+		old: `			for i := range p {
 				p[i].bucket.charge`,
-		new:  `			for i := range p[:1] {
+		new: `			for i := range p[:1] {
 				p[i].bucket.charge`,
-		pkg:  "./limiter",
-		run:  "^TestWindow$/crossed",
+		pkg: "./limiter",
+		run: "^TestWindow$/crossed",
 	},
 	{
 		name: "limiter: RetryAfter is the longest of the windows",
 		file: "limiter/window.go",
-		old:  `	return max(a, b)
+		old: `	return max(a, b)
 `,
-		new:  `	return max(b, 0)
+		new: `	return max(b, 0)
 `,
-		pkg:  "./limiter",
-		run:  "^TestWindow$/shorter_than_RetryAfter",
+		pkg: "./limiter",
+		run: "^TestWindow$/shorter_than_RetryAfter",
 	},
 	{
 		name: "limiter: Peek charges nothing",
@@ -212,22 +212,22 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: Peek with other limits leaves no trace",
 		file: "limiter/window.go",
-		old:  `			q.bucket = b.clone()
+		old: `			q.bucket = b.clone()
 `,
-		new:  `			q.bucket = b
+		new: `			q.bucket = b
 `,
-		pkg:  "./limiter",
-		run:  "^TestPeekWithOther",
+		pkg: "./limiter",
+		run: "^TestPeekWithOther",
 	},
 	{
 		name: "limiter: Take after Close is an error",
 		file: "limiter/window.go",
-		old:  `		if w.closed.Load() {
+		old: `		if w.closed.Load() {
 			return ErrClosed`,
-		new:  `		if w.closed.Load() && w.journal != nil {
+		new: `		if w.closed.Load() && w.journal != nil {
 			return ErrClosed`,
-		pkg:  "./limiter",
-		run:  "^TestCloseEnds",
+		pkg: "./limiter",
+		run: "^TestCloseEnds",
 	},
 	{
 		name: "limiter: two mutexes are taken in one order",
@@ -248,22 +248,22 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: new buckets pay for the sweep",
 		file: "limiter/shard.go",
-		old:  `	s.credit += newCredit
+		old: `	s.credit += newCredit
 `,
-		new:  `	s.credit += newCredit / newCredit
+		new: `	s.credit += newCredit / newCredit
 `,
-		pkg:  "./limiter",
-		run:  "^TestMemoryFollows",
+		pkg: "./limiter",
+		run: "^TestMemoryFollows",
 	},
 	{
 		name: "limiter: known keys collect idle ones too",
 		file: "limiter/shard.go",
-		old:  `	s.credit++
+		old: `	s.credit++
 `,
-		new:  `	s.credit += s.credit & 1
+		new: `	s.credit += s.credit & 1
 `,
-		pkg:  "./limiter",
-		run:  "^TestMemoryFollows",
+		pkg: "./limiter",
+		run: "^TestMemoryFollows",
 	},
 	{
 		name: "limiter: a sweep keeps buckets in use",
@@ -316,12 +316,12 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: the reservation is dated at the restart",
 		file: "limiter/record.go",
-		old:  `		r.advance(b.cells, started)
+		old: `		r.advance(b.cells, started)
 `,
-		new:  `		r.advance(b.cells, r.edge-1)
+		new: `		r.advance(b.cells, r.edge-1)
 `,
-		pkg:  "./limiter",
-		run:  "^TestReservationEnds",
+		pkg: "./limiter",
+		run: "^TestReservationEnds",
 	},
 	{
 		name: "limiter: records of the future are shifted to now",
@@ -382,12 +382,12 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a reservation is used up",
 		file: "limiter/lease.go",
-		old:  `		p[i].bucket.lease.left -= cost
+		old: `		p[i].bucket.lease.left -= cost
 `,
-		new:  `		p[i].bucket.lease.left -= cost / 64
+		new: `		p[i].bucket.lease.left -= cost / 64
 `,
-		pkg:  "./limiter",
-		run:  "^TestReservationCovers",
+		pkg: "./limiter",
+		run: "^TestReservationCovers",
 	},
 	{
 		name: "limiter: a reservation ends",
@@ -416,38 +416,38 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a failed load leaves nothing behind",
 		file: "limiter/journal.go",
-		old:  `	if err != nil {
+		old: `	if err != nil {
 		p[i].shard.remove(b)
 `,
-		new:  `	if err != nil {
+		new: `	if err != nil {
 		b.lease.known = true
 `,
-		pkg:  "./limiter",
-		run:  "^TestFailedLoad",
+		pkg: "./limiter",
+		run: "^TestFailedLoad",
 	},
 	{
 		name: "limiter: a failed write admits nothing",
 		file: "limiter/journal.go",
-		old:  `	if err != nil {
+		old: `	if err != nil {
 		return fmt.Errorf("%w: save: %w", ErrUnavailable, err)
 	}
 `,
-		new:  `	if err != nil {
+		new: `	if err != nil {
 		w.log.Error(err.Error())
 	}
 `,
-		pkg:  "./limiter",
-		run:  "^TestJournalErrors",
+		pkg: "./limiter",
+		run: "^TestJournalErrors",
 	},
 	{
 		name: "limiter: a deletion never overtakes the next record",
 		file: "limiter/lease.go",
-		old:  `		if l.busy() {
+		old: `		if l.busy() {
 			return false, w.wait`,
-		new:  `		if l.busy() && l.left < 0 {
+		new: `		if l.busy() && l.left < 0 {
 			return false, w.wait`,
-		pkg:  "./limiter",
-		run:  "^TestDeletionNever",
+		pkg: "./limiter",
+		run: "^TestDeletionNever",
 	},
 	{
 		name: "limiter: eviction deletes the record",
@@ -468,12 +468,12 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: waiting ends with the context",
 		file: "limiter/lease.go",
-		old:  `	case <-ctx.Done():
+		old: `	case <-ctx.Done():
 `,
-		new:  `	case <-context.WithoutCancel(ctx).Done():
+		new: `	case <-context.WithoutCancel(ctx).Done():
 `,
-		pkg:  "./limiter",
-		run:  "^TestSlowJournal",
+		pkg: "./limiter",
+		run: "^TestSlowJournal",
 	},
 	{
 		name: "limiter: a clean Close writes exact counts",
@@ -494,17 +494,17 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a failed Close may be called again",
 		file: "limiter/close.go",
-		old:  `		if err != nil {
+		old: `		if err != nil {
 			return err
 		}
 		b.lease.over = false
 `,
-		new:  `		b.lease.over = false
+		new: `		b.lease.over = false
 		if err != nil {
 			return err
 		}
 `,
-		pkg:  "./limiter",
-		run:  "^TestJournalErrors",
+		pkg: "./limiter",
+		run: "^TestJournalErrors",
 	},
 }

@@ -31,7 +31,7 @@ type Service struct {
 	closing  sync.RWMutex // held for reading by every operation; Close waits for it
 	closed   atomic.Bool
 	moaned   atomic.Int64 // when complain last spoke, in seconds
-	cancel   func() // ends the subscription to the store
+	cancel   func()       // ends the subscription to the store
 	stop     context.CancelFunc
 	stopped  context.Context
 	workers  sync.WaitGroup
@@ -98,7 +98,8 @@ func (s *Service) Close(ctx context.Context) error {
 	s.stop()
 	done := make(chan struct{})
 	go func() {
-		s.closing.Lock() // the operations that run have ended
+		s.closing.Lock()
+		//lint:ignore SA2001 the operations that ran have ended; those that come find closed set
 		s.closing.Unlock()
 		s.workers.Wait()
 		close(done)

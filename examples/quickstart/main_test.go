@@ -66,7 +66,7 @@ func TestEveryRefusalSaysWhatToDo(t *testing.T) {
 		{"the live key in the sandbox", get(t, in.test+list200, in.liveKey), 401, "environment_mismatch", in.live},
 		{"the test key in production", get(t, in.live+list200, in.testKey), 401, "environment_mismatch", in.test},
 		{"no key", get(t, in.live+list200, ""), 401, "missing_key", "Authorization"},
-		{"a mistyped key", get(t, in.live+list200, in.liveKey[:60]+"x"+in.liveKey[61:]), 401, "invalid_key", ""},
+		{"a mistyped key", get(t, in.live+list200, mistyped(in.liveKey)), 401, "invalid_key", ""},
 		{"a scope that the key lacks", send(t, "POST", in.live+list200, in.liveKey, "{}"), 403, "insufficient_scope", "marketplace:write"},
 	} {
 		if c.got.status != c.status || c.got.member("code") != c.code || !strings.Contains(c.got.member("detail"), c.detail) {
@@ -81,6 +81,17 @@ func TestEveryRefusalSaysWhatToDo(t *testing.T) {
 	}
 	if got := get(t, in.test+list200, in.testKey); got.status != 200 || got.member("environment") != "test" {
 		t.Errorf("the test key in the sandbox: %d %s", got.status, got.body)
+	}
+}
+
+// mistyped swaps two characters that differ.
+func mistyped(key string) string {
+	b := []byte(key)
+	for i := len(b) - 10; ; i-- {
+		if b[i] != b[i-1] {
+			b[i], b[i-1] = b[i-1], b[i]
+			return string(b)
+		}
 	}
 }
 
