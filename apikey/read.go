@@ -58,11 +58,11 @@ func (s *Service) List(ctx context.Context, q ListRequest) (Page, error) {
 	return page, nil
 }
 
-// all walks the records of the store, newest first.
-func (s *Service) all(ctx context.Context) iter.Seq2[Record, error] {
+// all walks the records of an owner, or of everybody, newest first.
+func (s *Service) all(ctx context.Context, owner string) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		const size = 1000
-		q := Query{Limit: size}
+		q := Query{Owner: owner, Limit: size}
 		for {
 			records, err := s.store.List(ctx, q)
 			if err != nil {
@@ -120,21 +120,21 @@ func (s *Service) Identify(ctx context.Context, token string) (Identity, error) 
 	return Identity{}, ErrNotFound
 }
 
-// Due returns the active keys whose current secret is older than
-// [Options.MaxAge], or will be within ahead, oldest page last. It reads every
-// record: call it from a job, not for each page view.
-func (s *Service) Due(ctx context.Context, ahead time.Duration) ([]Key, error) {
+// Due returns the active keys of an owner (of everybody, when empty) whose
+// current secret is older than [Options.MaxAge], or will be within ahead. It
+// reads every record of the owner.
+func (s *Service) Due(ctx context.Context, owner string, ahead time.Duration) ([]Key, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	return s.due(ctx, ahead)
+	return s.due(ctx, owner, ahead)
 }
 
-func (s *Service) due(ctx context.Context, ahead time.Duration) ([]Key, error) {
+func (s *Service) due(ctx context.Context, owner string, ahead time.Duration) ([]Key, error) {
 	at := now()
 	var due []Key
-	for r, err := range s.all(ctx) {
+	for r, err := range s.all(ctx, owner) {
 		if err != nil {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func (s *Service) PepperUse(ctx context.Context) (map[uint32]int, error) {
 	}
 	defer s.leave()
 	at, use := now(), make(map[uint32]int)
-	for r, err := range s.all(ctx) {
+	for r, err := range s.all(ctx, "") {
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +185,7 @@ func (s *Service) Purge(ctx context.Context, by Actor, age time.Duration) (int, 
 		return 0, invalidf("age", "%v is too short: keys revoked less than %v ago stay", age, MinPurgeAge)
 	}
 	at, n := now(), 0
-	for r, err := range s.all(ctx) {
+	for r, err := range s.all(ctx, "") {
 		if err != nil {
 			return n, err
 		}

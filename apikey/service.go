@@ -130,6 +130,9 @@ func (s *Service) leave() { s.closing.RUnlock() }
 // Store returns the store, for packages that look for its other abilities.
 func (s *Service) Store() Store { return s.store }
 
+// Prefix returns what every key starts with, "sk" by default.
+func (s *Service) Prefix() string { return s.o.Prefix }
+
 // Environments returns the environments, in order. The slice is the caller's.
 func (s *Service) Environments() []Environment { return slices.Clone(s.envs) }
 

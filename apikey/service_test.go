@@ -388,17 +388,20 @@ func TestDueKeysAreReportedAheadOfTime(t *testing.T) {
 		if len(due) != 1 {
 			t.Fatalf("OnDue was called %d times, want once", len(due))
 		}
-		if got, _ := s.Due(t.Context(), 0); len(got) != 0 {
+		if got, _ := s.Due(t.Context(), "", 0); len(got) != 0 {
 			t.Error("a key is due before its maximum age")
 		}
 		time.Sleep(7 * 24 * time.Hour)
-		if got, _ := s.Due(t.Context(), 0); len(got) != 1 || got[0].ID != k.ID {
+		if got, _ := s.Due(t.Context(), "", 0); len(got) != 1 || got[0].ID != k.ID {
 			t.Errorf("due keys: %v", got)
+		}
+		if got, _ := s.Due(t.Context(), "somebody else", 0); len(got) != 0 {
+			t.Errorf("due keys of another owner: %v", got)
 		}
 		if _, _, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if got, _ := s.Due(t.Context(), 0); len(got) != 0 {
+		if got, _ := s.Due(t.Context(), "", 0); len(got) != 0 {
 			t.Error("a rotated key is still due")
 		}
 	})
@@ -427,7 +430,7 @@ func TestUseAfterClose(t *testing.T) {
 		"CancelRotation": func() error { _, err := s.CancelRotation(ctx, ops, k.ID); return err },
 		"Identify":       func() error { _, err := s.Identify(ctx, token); return err },
 		"Purge":          func() error { _, err := s.Purge(ctx, ops, time.Hour); return err },
-		"Due":            func() error { _, err := s.Due(ctx, 0); return err },
+		"Due":            func() error { _, err := s.Due(ctx, "", 0); return err },
 		"Audit":          func() error { _, err := s.Audit(ctx, apikey.AuditQuery{}); return err },
 		"Usage":          func() error { _, err := s.Usage(ctx, k.ID, time.Time{}); return err },
 		"PepperUse":      func() error { _, err := s.PepperUse(ctx); return err },

@@ -92,7 +92,7 @@ func (s *Service) dueLoop() {
 	tick := time.NewTicker(dueEvery)
 	defer tick.Stop()
 	for {
-		keys, err := s.due(s.stopped, s.o.DueAhead)
+		keys, err := s.due(s.stopped, "", s.o.DueAhead)
 		if err != nil && s.stopped.Err() == nil {
 			s.log.Warn("keys due for rotation could not be listed", "error", err)
 		}

@@ -48,8 +48,11 @@ func TestCheckChange(t *testing.T) {
 		{"from an older revision too", &revoked, active, edits{expect(1)}, apikey.ErrInvalidState},
 		{"and against a creation", &revoked, active, edits{expect(0)}, apikey.ErrInvalidState},
 		{"a revoked key may change otherwise", &revoked, revoked, edits{expect(3), key(func(k *apikey.Key) { k.Name = "x" })}, nil},
-		{"in another zone and finer than a microsecond, it is the same instant", &revoked, revoked,
-			edits{expect(3), key(func(k *apikey.Key) { k.RevokedAt = k.RevokedAt.Add(999).In(time.FixedZone("", 60)) })}, nil},
+		{
+			"in another zone and finer than a microsecond, it is the same instant", &revoked, revoked,
+			edits{expect(3), key(func(k *apikey.Key) { k.RevokedAt = k.RevokedAt.Add(999).In(time.FixedZone("", 60)) })},
+			nil,
+		},
 		{"not when it was revoked", &revoked, revoked, edits{expect(3), key(func(k *apikey.Key) { k.RevokedAt = at.Add(time.Microsecond) })}, apikey.ErrInvalidState},
 		{"nor by whom", &revoked, revoked, edits{expect(3), key(func(k *apikey.Key) { k.RevokedBy = "" })}, apikey.ErrInvalidState},
 		{"nor why", &revoked, revoked, edits{expect(3), key(func(k *apikey.Key) { k.RevokeReason = "" })}, apikey.ErrInvalidState},
@@ -102,8 +105,12 @@ func TestCompare(t *testing.T) {
 	at := time.Unix(100, 0)
 	want := []apikey.Position{
 		{CreatedAt: at.Add(time.Microsecond), ID: "a"},
-		{CreatedAt: at, ID: "\U0001f511"}, {CreatedAt: at, ID: "ab"}, {CreatedAt: at, ID: "a"}, {CreatedAt: at, ID: "B"},
-		{CreatedAt: at.Add(-time.Hour), ID: "z"}, {ID: "z"},
+		{CreatedAt: at, ID: "\U0001f511"},
+		{CreatedAt: at, ID: "ab"},
+		{CreatedAt: at, ID: "a"},
+		{CreatedAt: at, ID: "B"},
+		{CreatedAt: at.Add(-time.Hour), ID: "z"},
+		{ID: "z"},
 	}
 	got := slices.Clone(want)
 	slices.Reverse(got)

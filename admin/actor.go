@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Authorizer says who makes a request to the handler: it reads the session of
+// your own sign-in, never an API key. It is called for every request but the
+// style sheet's, from several goroutines at once.
+//
+// An error means that nobody may come in: [ErrUnauthenticated] (or any error
+// that is not of this module) is answered with 401, [ErrForbidden] with 403,
+// [apikey.ErrUnavailable] with 503. The Msg of an [apikey.Error] with one of
+// the first two codes is shown, every other text goes into the log only. An
+// error that is an [http.Handler] answers the request itself: a redirect to a
+// sign-in page, a challenge.
+type Authorizer func(r *http.Request) (Actor, error)
+
+// Errors for an [Authorizer] to return; errors.Is finds them under any
+// wrapping.
+var (
+	ErrUnauthenticated = &apikey.Error{Code: apikey.Unauthenticated, Msg: "sign in to the application, then open this address again"}
+	ErrForbidden       = &apikey.Error{Code: apikey.Forbidden, Msg: "this account may not manage API keys: ask for access"}
+)
+
+// Role says whose keys an [Actor] manages. The zero Role is none, and is
+// refused.
+type Role uint8
+
+// The roles.
+const (
+	// Customer manages the keys of one owner, [Actor.Owner]; every other key
+	// is as if it did not exist.
+	Customer Role = iota + 1
+	// Operator manages the keys of all owners.
+	Operator
+)
+
+// String returns the role's name, for example "operator".
+func (r Role) String() string {
+	switch r {
+	case Customer:
+		return "customer"
+	case Operator:
+		return "operator"
+	}
+	return "none"
+}
+
+// Actor is who makes a request, as your sign-in knows them. The zero Actor is
+// nobody and is refused, so that a forgotten field opens nothing.
+type Actor struct {
+	// ID goes into the audit trail: an account, an e-mail address. Required,
+	// at most 256 bytes.
+	ID string
+	// Role says whose keys the actor manages. Required.
+	Role Role
+	// Owner is the account of a [Customer], and the owner of every key that
+	// they create. Required for a Customer, empty for an [Operator].
+	Owner string
+	// ReadOnly takes every change away, from either role.
+	ReadOnly bool
+	// Plans are those that a Customer may give to keys; the first is the
+	// default. Empty means the service's default plan alone: a customer does
+	// not choose their way out of a limit. An Operator may give any.
+	Plans []string
+	// From is the address for the audit trail; default the host of
+	// RemoteAddr. Set it behind a proxy that you trust.
+	From string
+}
+
+// validate keeps an authorizer's mistake from becoming access: a Customer
+// without an owner would otherwise see every owner's keys.
+func (a *Actor) validate() error {
+	switch {
+	case a.ID == "" || len(a.ID) > 256 || !utf8.ValidString(a.ID) || strings.ContainsFunc(a.ID, isControl):
+		return errors.New("Actor.ID must be 1 to 256 bytes of text")
+	case a.Role == Customer && a.Owner == "":
+		return errors.New("Actor.Owner is empty: a Customer needs the owner of their keys")
+	case a.Role == Operator && a.Owner != "":
+		return errors.New("Actor.Owner is set for an Operator, who sees all owners: make the actor a Customer, or leave it empty")
+	case a.Role != Customer && a.Role != Operator:
+		return fmt.Errorf("Actor.Role %d is none of the roles", a.Role)
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// operator reports whether the actor sees the keys of all owners.
+func (a *Actor) operator() bool { return a.Role == Operator }
+
+// sees reports whether a key of this owner exists for the actor. Every access
+// to somebody's key rests on it.
+func (a *Actor) sees(owner string) bool {
+	return a.Role == Operator || a.Role == Customer && a.Owner != "" && a.Owner == owner
+}
+
+// plans returns the plans that the actor may give to keys, the default first;
+// nil means any.
+func (a *Actor) plans(keys *apikey.Service) []string {
+	switch {
+	case a.operator():
+		return nil
+	case len(a.Plans) > 0:
+		return slices.Clone(a.Plans)
+	}
+	return []string{keys.DefaultPlan()}
+}
+
+// by is the actor for the audit trail.
+func (a *Actor) by(r *http.Request) apikey.Actor {
+	from := a.From
+	if from == "" {
+		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+			from = host
+		}
+	}
+	return apikey.Actor{ID: a.ID, From: from}
+}

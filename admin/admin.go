@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/go-playground/validator/v10"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Options sets up a [Handler]. The zero value is good.
+type Options struct {
+	// Title heads the page; default "API keys".
+	Title string
+	// ExamplePath is the path that the snippets on the page request; default
+	// "/". It starts with a slash.
+	ExamplePath string
+	// TrustedOrigins are origins like "https://admin.example.com" whose pages
+	// may send changes here, besides the handler's own. Usually none.
+	TrustedOrigins []string
+	// Logger gets faults, and refused requests at debug level; default
+	// [slog.Default]. No secret and no body is ever logged.
+	Logger *slog.Logger
+}
+
+// Handler is the settings page and the REST API of one service. Make it with
+// [New]; it is an [http.Handler] and may be shared. It keeps in memory which
+// forms it gave out, so that a reload never makes a second key: with several
+// instances behind a balancer, send a person's requests to the same one.
+type Handler struct {
+	keys      *apikey.Service
+	authorize Authorizer
+	o         Options
+	log       *slog.Logger
+	shape     *keyShape
+	origins   *http.CrossOriginProtection
+	mux       *http.ServeMux
+	routes    map[string]*route // by mux pattern
+	forms     *forms
+	validate  *validator.Validate
+	prefix    string // of tokens
+}
+
+// New returns the handler for a service. Both arguments are required: there is
+// no default for who may manage keys. For development see [Loopback].
+func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error) {
+	if keys == nil {
+		return nil, invalid("keys", "is nil: make a service with apikey.New")
+	}
+	if authorize == nil {
+		return nil, invalid("authorize", "is nil: say who may manage keys; for development use Loopback().Authorize")
+	}
+	if o.Title == "" {
+		o.Title = "API keys"
+	}
+	if o.ExamplePath == "" {
+		o.ExamplePath = "/"
+	}
+	if !strings.HasPrefix(o.ExamplePath, "/") || strings.ContainsAny(o.ExamplePath, " \"'`\\$\r\n") {
+		return nil, invalid("Options.ExamplePath", fmt.Sprintf("%q must be a path like /v1/things, free of quotes and spaces", o.ExamplePath))
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	h := &Handler{
+		keys: keys, authorize: authorize, o: o, log: o.Logger,
+		shape:   newKeyShape(keys.Environments()),
+		origins: http.NewCrossOriginProtection(),
+		mux:     http.NewServeMux(),
+		routes:  make(map[string]*route),
+		forms:   newForms(),
+	}
+	h.validate = newValidator(h.shape)
+	h.prefix = keys.Prefix()
+	for i, origin := range o.TrustedOrigins {
+		if err := h.origins.AddTrustedOrigin(origin); err != nil {
+			return nil, invalid(fmt.Sprintf("Options.TrustedOrigins[%d]", i), err.Error())
+		}
+	}
+	for _, rt := range table() {
+		h.routes[rt.pattern()] = &rt
+		h.mux.HandleFunc(rt.pattern(), func(w http.ResponseWriter, r *http.Request) { h.serve(&rt, w, r) })
+	}
+	return h, nil
+}
+
+func invalid(field, msg string) error {
+	return &apikey.Error{Code: apikey.InvalidArgument, Field: "admin.New: " + field, Msg: msg}
+}
+
+// hint is the public start of a key's tokens, by which people recognise them.
+func (h *Handler) hint(k *apikey.Key) string { return h.prefix + "_" + k.Environment + "_" + k.ID }
+
+func (h *Handler) environment(name string) (apikey.Environment, bool) {
+	for _, e := range h.keys.Environments() {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return apikey.Environment{}, false
+}
+
+func (h *Handler) hasEnvironment(name string) bool {
+	_, ok := h.environment(name)
+	return ok
+}

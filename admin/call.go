@@ -1,0 +1,143 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// call is one request on its way through a route.
+type call struct {
+	h     *Handler
+	w     http.ResponseWriter
+	r     *http.Request
+	id    string // of the request, for the log and the answer
+	now   time.Time
+	route *route     // nil until the route is known
+	actor Actor      // zero until admitted
+	key   apikey.Key // that the path names; the actor may see it
+}
+
+func (h *Handler) newCall(w http.ResponseWriter, r *http.Request) *call {
+	id := w.Header().Get("X-Request-Id") // of this request, when it passed here before
+	if id == "" {
+		id = requestID(r)
+	}
+	secureHeaders(w.Header(), id)
+	return &call{h: h, w: w, r: r, id: id, now: time.Now()}
+}
+
+// requestID takes over the caller's id when it is a plain one, so that traces
+// join up. An API key is not: it has underscores.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	plain := func(c rune) bool {
+		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.'
+	}
+	if len(id) < 8 || len(id) > 64 || strings.ContainsFunc(id, func(c rune) bool { return !plain(c) }) {
+		return rand.Text()
+	}
+	return id
+}
+
+// secureHeaders are on every response, whatever it is.
+func secureHeaders(header http.Header, id string) {
+	header.Set("X-Request-Id", id)
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+}
+
+// api reports whether the answer is JSON. Requests beyond the table get it
+// too, unless a browser asks for a page.
+func (c *call) api() bool {
+	if c.route != nil {
+		return c.route.api()
+	}
+	return isAPI(c.r.URL.Path) || !strings.Contains(c.r.Header.Get("Accept"), "text/html")
+}
+
+func (c *call) by() apikey.Actor { return c.actor.by(c.r) }
+
+// json answers with a value.
+func (c *call) json(status int, v any) error {
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(v); err != nil {
+		return err
+	}
+	return c.write(status, "application/json", body.Bytes())
+}
+
+// write sends a finished body: an error that comes before it still finds the
+// response unwritten.
+func (c *call) write(status int, contentType string, body []byte) error {
+	header := c.w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(body) // the client went away; there is nobody to tell
+	return nil
+}
+
+// redirect sends the client to an address relative to the request's: the mount
+// point is not ours to know. [http.Redirect] would make it absolute from the
+// stripped path.
+func (c *call) redirect(status int, relative string) error {
+	c.w.Header().Set("Location", relative)
+	c.w.WriteHeader(status)
+	return nil
+}
+
+// toMountPoint adds the slash that relative addresses need.
+func (c *call) toMountPoint() error {
+	full, _, _ := strings.Cut(c.r.RequestURI, "?")
+	segment := lastSegment(full)
+	if segment == "" {
+		return errNoRoute
+	}
+	return c.redirect(http.StatusPermanentRedirect, "./"+segment+"/"+query(c.r))
+}
+
+func lastSegment(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
+
+func query(r *http.Request) string {
+	if r.URL.RawQuery == "" {
+		return ""
+	}
+	return "?" + r.URL.RawQuery
+}
+
+// etag is a key's revision, as If-Match wants it.
+func etag(k *apikey.Key) string { return `"` + strconv.FormatUint(k.Revision, 10) + `"` }
+
+// checkIfMatch refuses a change that was made from another revision than the
+// key's present one.
+func (c *call) checkIfMatch() error {
+	want := c.r.Header.Values("If-Match")
+	if len(want) == 0 || c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+		return nil
+	}
+	for tag := range strings.SplitSeq(strings.Join(want, ","), ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || tag == etag(&c.key) {
+			return nil
+		}
+	}
+	return c.preconditionFailed()
+}
+
+func (c *call) preconditionFailed() error {
+	return &failure{
+		info:   preconditionFailed,
+		detail: "the key was changed since you read it (it is at revision " + etag(&c.key) + " now): read it again, and repeat the change on what you find",
+	}
+}

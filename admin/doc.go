@@ -1,0 +1,61 @@
+// Package admin is the settings page and the REST API with which people and
+// programs manage API keys: one [http.Handler] for everything that an
+// [apikey.Service] can do.
+//
+//	keysPage, err := admin.New(keys, authorize, admin.Options{})
+//	mux.Handle("/settings/keys/", http.StripPrefix("/settings/keys", keysPage))
+//
+// It mounts anywhere, because all its addresses are relative; mount it with a
+// trailing slash and [http.StripPrefix], and serve it over TLS.
+//
+// # Who may do what
+//
+// The [Authorizer] is yours: it reads the session of your own sign-in and
+// returns an [Actor]. An [Operator] manages the keys of all owners, a
+// [Customer] those of their own account, and either may be ReadOnly. A
+// customer's owner comes from the Actor alone, never from a body or a query;
+// somebody else's key is answered exactly as one that does not exist; limits
+// of a key's own and metadata are for operators, and a plan outside
+// [Actor.Plans] is too. An API key never opens the administration: a request
+// that is signed with one is refused before the Authorizer is asked.
+//
+// For development, [Loopback] admits the person who runs the program, by a
+// link that works once.
+//
+// # REST
+//
+// Below v1/, JSON in and out:
+//
+//	GET    v1/whoami                         who the actor is and may do
+//	GET    v1/environments v1/plans v1/scopes
+//	GET    v1/keys                           ?owner= ?environment= ?cursor= ?limit=
+//	POST   v1/keys                           201, Location, and the token
+//	GET    v1/keys/{id}                      ETag
+//	PATCH  v1/keys/{id}                      fields that are present; null empties
+//	DELETE v1/keys/{id}                      revokes
+//	POST   v1/keys/{id}/disable  enable  revoke
+//	POST   v1/keys/{id}/rotate               grace, immediately, start_on_first_use; the new token
+//	GET    v1/keys/{id}/rotation
+//	POST   v1/keys/{id}/finish-rotation  cancel-rotation
+//	GET    v1/keys/{id}/usage                ?since=
+//	GET    v1/keys/{id}/audit                ?before= ?limit=
+//	GET    v1/audit                          ?owner= ?key= ?before= ?limit=
+//	GET    v1/due                            ?owner= ?ahead=
+//	POST   v1/identify                       whose is this token?
+//	GET    v1/pepper-use                     operators
+//	POST   v1/purge                          operators; age
+//
+// Times are RFC 3339, durations whole seconds (requests may also write "24h").
+// Every change accepts If-Match with the ETag of the key, and is refused with
+// 412 when the key has moved on. A refusal is a problem (RFC 9457) whose code
+// is stable and whose errors point at each fault; a field, parameter or name
+// that is not known is a fault too, rather than being ignored.
+//
+// A token is in exactly one response, that to the request which made it.
+//
+// # The page
+//
+// Plain HTML and one style sheet, without scripts, under a Content Security
+// Policy that allows nothing else. Each form that makes a secret carries a
+// one-time name, kept in memory, so that a reload never makes a second key.
+package admin

@@ -1,0 +1,62 @@
+package admin
+
+import (
+	"reflect"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Routes lists the table for tests that walk it: method, path and whether it
+// is open to operators only, changes something, or needs nobody at all.
+func Routes() []RouteInfo {
+	var all []RouteInfo
+	for _, rt := range table() {
+		all = append(all, RouteInfo{
+			Method: rt.method, Path: rt.path, API: rt.api(), NamesKey: rt.namesKey(),
+			Operators: rt.access == operatorRead || rt.access == operatorOnly,
+			Writes:    rt.access == writes || rt.access == operatorOnly,
+			Everybody: rt.access == everybody, Nobody: rt.access == nobody,
+		})
+	}
+	return all
+}
+
+// RouteInfo is one row.
+type RouteInfo struct {
+	Method, Path                                        string
+	API, NamesKey, Operators, Writes, Everybody, Nobody bool
+}
+
+const (
+	MaxForms  = maxForms
+	MaxActors = maxActors
+)
+
+// Forms are a handler's forms alone.
+type Forms struct{ f *forms }
+
+func NewForms() Forms                              { return Forms{newForms()} }
+func (f Forms) Issue(actor, purpose string) string { return f.f.issue(actor, purpose) }
+func (f Forms) Known(actor, nonce, purpose string) bool {
+	state, _ := f.f.begin(actor, nonce, purpose)
+	return state != formUnknown
+}
+
+func (f Forms) Actors() int { return len(f.f.actors) }
+
+// Bind reads a body as each of the request types and returns the pointers to
+// its faults; ok reports whether it is JSON at all.
+func Bind(raw []byte) (pointers []string, ok bool) {
+	if wellFormed(raw) != nil {
+		return nil, false
+	}
+	h := &Handler{validate: newValidator(newKeyShape([]apikey.Environment{{Name: "live"}}))}
+	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest)} {
+		b := new(binder)
+		b.value(raw, reflect.ValueOf(dst).Elem(), "")
+		for _, f := range append(b.faults, h.check(dst)...) {
+			pointers = append(pointers, f.Pointer)
+		}
+	}
+	return pointers, true
+}

@@ -1,0 +1,113 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+//go:embed assets
+var assets embed.FS
+
+var (
+	styleBytes   = mustRead("assets/admin.css")
+	styleVersion = func() string { sum := sha256.Sum256(styleBytes); return hex.EncodeToString(sum[:6]) }()
+	pages        = func() map[string]*template.Template {
+		layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(assets, "assets/layout.html"))
+		all := make(map[string]*template.Template)
+		for _, name := range []string{"list", "new", "secret", "key", "again", "failure"} {
+			all[name] = template.Must(template.Must(layout.Clone()).ParseFS(assets, "assets/"+name+".html"))
+		}
+		return all
+	}()
+)
+
+func mustRead(name string) []byte {
+	b, err := assets.ReadFile(name)
+	must(err)
+	return b
+}
+
+// view is what every page knows; Body is the page's own.
+type view struct {
+	Title string // of this page
+	App   string // Options.Title
+	Root  string // the relative address of the mount point: "./", "../", …
+	Style string
+	Actor *Actor // nil on failures, when nobody is known
+	Body  any
+}
+
+// CanWrite reports whether to show what changes something.
+func (v *view) CanWrite() bool { return v.Actor != nil && !v.Actor.ReadOnly }
+
+// Operator reports whether to show whose keys they are.
+func (v *view) Operator() bool { return v.Actor != nil && v.Actor.operator() }
+
+// page answers with a rendered page.
+func (c *call) page(status int, name, title string, body any) error {
+	v := &view{Title: title, App: c.h.o.Title, Root: c.root(), Body: body}
+	v.Style = v.Root + "assets/admin.css?v=" + styleVersion
+	if c.actor.Role != 0 {
+		v.Actor = &c.actor
+	}
+	var out bytes.Buffer
+	if err := pages[name].ExecuteTemplate(&out, "layout.html", v); err != nil {
+		return err
+	}
+	return c.write(status, "text/html; charset=utf-8", out.Bytes())
+}
+
+// root is the way from the request's address back to the mount point.
+func (c *call) root() string {
+	depth := strings.Count(strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), "/")
+	if depth == 0 {
+		return "./"
+	}
+	return strings.Repeat("../", depth)
+}
+
+func (c *call) failPage(p problem) {
+	if err := c.page(p.Status, "failure", p.Title, p); err != nil {
+		http.Error(c.w, p.Title, p.Status)
+	}
+}
+
+// styleSheet is the one static file. It is the same for everybody, and its
+// address changes with its content.
+func (c *call) styleSheet() error {
+	if c.r.URL.Query().Get("v") == styleVersion {
+		c.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		c.w.Header().Set("Cache-Control", "no-cache")
+	}
+	return c.write(http.StatusOK, "text/css; charset=utf-8", styleBytes)
+}
+
+// pageBack leads from the address that a form was sent to, to the key.
+func (c *call) pageBack() error { return c.redirect(http.StatusSeeOther, "../"+c.key.ID) }
+
+// input reads a form that the page sent. Fields that the form does not have are
+// refused, so that nothing is ever taken over by accident.
+func (c *call) input(known ...string) (url.Values, error) {
+	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxBody)
+	if media, _, _ := strings.Cut(c.r.Header.Get("Content-Type"), ";"); strings.TrimSpace(media) != "application/x-www-form-urlencoded" {
+		return nil, &failure{info: wrongMediaType, detail: "this address takes the form of its page; programs use the addresses below v1/"}
+	}
+	if err := c.r.ParseForm(); err != nil {
+		return nil, bodyError(err)
+	}
+	var faults []fieldError
+	for name := range c.r.PostForm {
+		if !slices.Contains(known, name) {
+			faults = append(faults, fieldError{Pointer: "/" + escapePointer(name), Detail: "is not known here"})
+		}
+	}
+	return c.r.PostForm, invalidFields(faults)
+}

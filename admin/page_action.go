@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// purposeRotate is what the form that rotates a key is for.
+func purposeRotate(id string) string { return "rotate " + id }
+
+// done answers a form: back to the key, or the key's page with the reason why
+// not.
+func (c *call) done(action string, err error) error {
+	if err == nil {
+		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
+	}
+	f := c.failureOf(err)
+	c.logFailure(f, err)
+	p := c.problem(f)
+	if k, err := c.h.keys.Get(c.r.Context(), c.key.ID); err == nil {
+		c.key = k // as it is now; its owner never changes
+	}
+	return c.keyPage(p.Status, action, p.Detail)
+}
+
+// reason reads and checks the text that goes into the audit trail.
+func (c *call) reason(text string) (string, error) {
+	q := reasonRequest{Reason: strings.TrimSpace(text)}
+	return q.Reason, invalidFields(c.h.check(&q))
+}
+
+func (c *call) pageDisable() error {
+	typed, err := c.input("reason")
+	if err != nil {
+		return err
+	}
+	reason, err := c.reason(typed.Get("reason"))
+	if err == nil {
+		_, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason)
+	}
+	return c.done("disable", err)
+}
+
+func (c *call) pageEnable() error {
+	if _, err := c.input(); err != nil {
+		return err
+	}
+	_, err := c.h.keys.Enable(c.r.Context(), c.by(), c.key.ID)
+	return c.done("enable", err)
+}
+
+// pageRevoke asks for the key's name, or its id where the name is hard to
+// type: what cannot be undone should not be a slip.
+func (c *call) pageRevoke() error {
+	typed, err := c.input("reason", "confirm")
+	if err != nil {
+		return err
+	}
+	if confirm := strings.TrimSpace(typed.Get("confirm")); confirm != strings.TrimSpace(c.key.Name) && confirm != c.key.ID {
+		return c.done("revoke", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was revoked: type the key's name exactly as it stands, or its id"})
+	}
+	reason, err := c.reason(typed.Get("reason"))
+	if err == nil {
+		_, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason)
+	}
+	return c.done("revoke", err)
+}
+
+// pageRotate makes a new secret, once for each form, and shows it.
+func (c *call) pageRotate() error {
+	typed, err := c.input("form", "overlap")
+	if err != nil {
+		return err
+	}
+	actor, nonce := formsOf(&c.actor), typed.Get("form")
+	switch state, _ := c.h.forms.begin(actor, nonce, purposeRotate(c.key.ID)); state {
+	case formSpent, formBusy:
+		return c.again(c.key.ID, "This form has already rotated the key", "keys/"+c.key.ID, "Open the key")
+	case formUnknown:
+		return c.keyPage(http.StatusConflict, "rotate", "This form is too old to be taken. Nothing was changed: send it again.")
+	}
+	o, ok := overlaps[typed.Get("overlap")]
+	if !ok {
+		c.h.forms.abandon(actor, nonce)
+		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "choose how long the old secret works on"})
+	}
+	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	if err != nil {
+		c.h.forms.abandon(actor, nonce)
+		return c.done("rotate", err)
+	}
+	c.h.forms.spend(actor, nonce, k.ID)
+	return c.reveal(&k, token, "The key's new secret")
+}
+
+// overlaps are the choices of the form that rotates.
+var overlaps = map[string]apikey.RotateOptions{
+	"day":       {Grace: 24 * time.Hour},
+	"week":      {Grace: 7 * 24 * time.Hour},
+	"first-use": {Grace: 24 * time.Hour, StartOnFirstUse: true},
+	"none":      {Immediately: true},
+}
+
+func (c *call) pageFinish() error {
+	typed, err := c.input("force")
+	if err != nil {
+		return err
+	}
+	_, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, typed.Get("force") == "yes")
+	return c.done("finish", err)
+}
+
+func (c *call) pageCancel() error {
+	if _, err := c.input(); err != nil {
+		return err
+	}
+	_, err := c.h.keys.CancelRotation(c.r.Context(), c.by(), c.key.ID)
+	return c.done("cancel", err)
+}

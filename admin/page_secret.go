@@ -1,0 +1,42 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+type secretBody struct {
+	Key      *apikey.Key
+	Token    string
+	BaseURL  string
+	Snippets []snippet
+	Note     string
+}
+
+// reveal shows a new secret: the only place of the page that does.
+func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
+	env, _ := c.h.environment(k.Environment)
+	b := secretBody{Key: k, Token: token.Reveal(), BaseURL: env.BaseURL, Snippets: c.h.snippets(env, token.Reveal())}
+	if len(k.Secrets) == 2 {
+		switch old := k.Secrets[1]; {
+		case old.Grace > 0:
+			b.Note = "The old secret works until " + length(old.Grace) + " after this one is first used."
+		case old.LiveAt(c.now):
+			b.Note = "The old secret works until " + coming(old.EndsAt, c.now).Exact + "."
+		default:
+			b.Note = "The old secret no longer works."
+		}
+	}
+	return c.page(http.StatusOK, "secret", title, b)
+}
+
+type againBody struct {
+	KeyID, Address, Link string
+}
+
+// again answers a form that was sent twice. Nothing was done, and the secret
+// is not to be had again.
+func (c *call) again(keyID, title, address, link string) error {
+	return c.page(http.StatusConflict, "again", title, againBody{keyID, address, link})
+}

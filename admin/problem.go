@@ -1,0 +1,83 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+)
+
+// typeBase starts the "type" of every problem; the code's name ends it.
+const typeBase = "https://github.com/wontopos/latchkey/blob/main/docs/errors.md#"
+
+// problem is the body of a refusal (RFC 9457).
+type problem struct {
+	Type      string       `json:"type"`
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Code      string       `json:"code"`
+	Detail    string       `json:"detail,omitempty"`
+	RequestID string       `json:"request_id"`
+	Errors    []fieldError `json:"errors,omitempty"`
+}
+
+// fail answers with an error: as a problem to programs, as a page to people.
+func (c *call) fail(err error) {
+	if answer, ok := errors.AsType[selfAnswering](err); ok {
+		answer.ServeHTTP(c.w, c.r)
+		return
+	}
+	f := c.failureOf(err)
+	c.logFailure(f, err)
+	for name, values := range f.header {
+		c.w.Header()[name] = values
+	}
+	p := c.problem(f)
+	if f.info.Status == http.StatusUnauthorized && c.w.Header().Get("WWW-Authenticate") == "" {
+		// RFC 9110 wants a challenge with every 401, and has none for a
+		// session of the application.
+		c.w.Header().Set("WWW-Authenticate", `Session realm="API key administration"`)
+	}
+	if !c.api() {
+		c.failPage(p)
+		return
+	}
+	var body bytes.Buffer
+	_ = json.NewEncoder(&body).Encode(p) // strings and numbers: cannot fail
+	_ = c.write(p.Status, "application/problem+json", body.Bytes())
+}
+
+// problem is what the client may know of a failure. A key that was sent where
+// none belongs is not sent back.
+func (c *call) problem(f *failure) problem {
+	p := problem{
+		Type: typeBase + f.info.Name, Title: f.info.Title, Status: f.info.Status, Code: f.info.Name,
+		Detail: c.h.shape.redact(f.detail), RequestID: c.id,
+	}
+	if p.Status >= http.StatusInternalServerError && p.Detail == "" {
+		p.Detail = "something went wrong here; the log has the cause under this request's id"
+	}
+	for _, e := range f.fields {
+		e.Pointer, e.Parameter, e.Detail = c.h.shape.redact(e.Pointer), c.h.shape.redact(e.Parameter), c.h.shape.redact(e.Detail)
+		p.Errors = append(p.Errors, e)
+	}
+	return p
+}
+
+func (c *call) logFailure(f *failure, err error) {
+	level := slog.LevelDebug
+	if f.info.Status >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	if errors.Is(err, c.r.Context().Err()) && c.r.Context().Err() != nil {
+		level = slog.LevelDebug // the client went away
+	}
+	pattern := ""
+	if c.route != nil {
+		pattern = c.route.pattern()
+	}
+	c.h.log.LogAttrs(c.r.Context(), level, "admin request refused",
+		slog.String("request_id", c.id), slog.String("route", pattern), slog.String("actor", c.actor.ID),
+		slog.String("code", f.info.Name), slog.String("error", c.h.shape.redact(err.Error())))
+}

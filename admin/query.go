@@ -1,0 +1,109 @@
+package admin
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// params reads the query string of an API request. Faults are collected; err
+// returns them.
+type params struct {
+	values url.Values
+	faults []fieldError
+}
+
+// params takes the parameters that the route knows. Others are refused: a
+// mistyped filter would silently list everything.
+func (c *call) params(known ...string) *params {
+	values, err := url.ParseQuery(c.r.URL.RawQuery)
+	p := &params{values: values}
+	if err != nil {
+		p.fault("", "the query string is malformed")
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(known, name):
+			p.fault(name, "is not known here")
+		case len(values[name]) > 1:
+			p.fault(name, "stands twice")
+		}
+	}
+	return p
+}
+
+func (p *params) fault(parameter, detail string) {
+	if len(p.faults) < maxFaults {
+		p.faults = append(p.faults, fieldError{Parameter: parameter, Detail: detail})
+	}
+}
+
+func (p *params) err() error { return invalidFields(p.faults) }
+
+func (p *params) text(name string) string { return p.values.Get(name) }
+
+// limit is a page's size.
+func (p *params) limit() int {
+	text := p.text("limit")
+	if text == "" {
+		return 100
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 1000 {
+		p.fault("limit", "must be a number from 1 to 1000")
+		return 100
+	}
+	return n
+}
+
+func (p *params) number(name string) uint64 {
+	text := p.text(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		p.fault(name, "must be a whole number")
+	}
+	return n
+}
+
+func (p *params) duration(name string, otherwise time.Duration) time.Duration {
+	text := p.text(name)
+	if text == "" {
+		return otherwise
+	}
+	var d duration
+	if err := d.setText(text); err != nil {
+		p.fault(name, err.Error())
+	} else if d < 0 {
+		p.fault(name, "must not be negative")
+	}
+	return time.Duration(d)
+}
+
+func (p *params) instant(name string, otherwise time.Time) time.Time {
+	text := p.text(name)
+	if text == "" {
+		return otherwise
+	}
+	var t instant
+	if err := t.setText(text); err != nil {
+		p.fault(name, err.Error())
+	}
+	return t.Time
+}
+
+// owner is whose keys to select: a customer's own, whatever they ask; an
+// operator's choice, empty for all.
+func (c *call) owner(p *params) string {
+	if c.actor.operator() {
+		return p.text("owner")
+	}
+	if p.values.Has("owner") {
+		p.fault("owner", "you see the keys of your own account: leave it out")
+	}
+	return c.actor.Owner
+}

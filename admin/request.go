@@ -1,0 +1,201 @@
+package admin
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// createRequest is the body that makes a key.
+type createRequest struct {
+	Name        string             `json:"name" validate:"filled,max=128,text,nokey"`
+	Owner       *string            `json:"owner" validate:"omitnil,filled,max=256,text,nokey"` // operators only
+	Environment string             `json:"environment" null:"empty" validate:"nokey"`
+	Scopes      []string           `json:"scopes" null:"empty" validate:"max=64,dive,max=128,nokey"`
+	Plan        string             `json:"plan" null:"empty" validate:"nokey"`
+	Limits      []limit            `json:"limits" null:"empty" validate:"max=4,dive"` // operators only
+	Networks    []network          `json:"networks" null:"empty" validate:"max=64"`
+	Metadata    *map[string]string `json:"metadata" null:"empty" validate:"omitnil,dive,keys,nokey,endkeys,nokey"` // operators only
+	ExpiresAt   *instant           `json:"expires_at" null:"empty"`
+}
+
+// limit is one limit of a key's own.
+type limit struct {
+	Name   string   `json:"name" validate:"required,max=32,nokey"`
+	N      int64    `json:"n" validate:"min=1,max=1000000000"`
+	Window duration `json:"window" validate:"required"`
+}
+
+// updateRequest is the body that changes a key: a field that is absent stays,
+// one that is null is emptied.
+type updateRequest struct {
+	Name      *string            `json:"name" validate:"omitnil,filled,max=128,text,nokey"`
+	Scopes    *[]string          `json:"scopes" null:"empty" validate:"omitnil,max=64,dive,max=128,nokey"`
+	Plan      *string            `json:"plan" null:"empty" validate:"omitnil,nokey"`
+	Limits    *[]limit           `json:"limits" null:"empty" validate:"omitnil,max=4,dive"`
+	Networks  *[]network         `json:"networks" null:"empty" validate:"omitnil,max=64"`
+	Metadata  *map[string]string `json:"metadata" null:"empty" validate:"omitnil,dive,keys,nokey,endkeys,nokey"`
+	ExpiresAt *instant           `json:"expires_at" null:"empty"`
+}
+
+type reasonRequest struct {
+	Reason string `json:"reason" null:"empty" validate:"max=512,text,nokey"`
+}
+
+type rotateRequest struct {
+	Grace           *duration `json:"grace"`
+	Immediately     bool      `json:"immediately"`
+	StartOnFirstUse bool      `json:"start_on_first_use"`
+}
+
+type finishRequest struct {
+	Force bool `json:"force"`
+}
+
+type identifyRequest struct {
+	Token string `json:"token" validate:"required"`
+}
+
+type purgeRequest struct {
+	Age duration `json:"age" validate:"required"`
+}
+
+type emptyRequest struct{}
+
+// operatorFields refuses what a customer may not say of a key: whose it is is
+// known from their account, limits of its own would lift the plan's, and
+// metadata belongs to the application.
+func (c *call) operatorFields(owner, limits, metadata bool) []fieldError {
+	var faults []fieldError
+	for _, f := range []struct {
+		sent          bool
+		field, detail string
+	}{
+		{owner, "/owner", "is always your own account: leave it out"},
+		{limits, "/limits", "only operators set limits of a key's own: choose a plan"},
+		{metadata, "/metadata", "only operators set metadata"},
+	} {
+		if f.sent && !c.actor.operator() {
+			faults = append(faults, fieldError{Pointer: f.field, Detail: f.detail})
+		}
+	}
+	return faults
+}
+
+// plan checks that the actor may give a plan to a key, and fills in theirs.
+func (c *call) plan(name *string) []fieldError {
+	allowed := c.actor.plans(c.h.keys)
+	if allowed == nil {
+		return nil
+	}
+	if *name == "" {
+		*name = allowed[0]
+	}
+	if !slices.Contains(allowed, *name) {
+		return []fieldError{{Pointer: "/plan", Detail: "your account may use: " + strings.Join(allowed, ", ")}}
+	}
+	return nil
+}
+
+// newKey is the key to create, with the owner taken from the actor.
+func (c *call) newKey(q *createRequest) (apikey.NewKey, error) {
+	faults := c.operatorFields(q.Owner != nil, len(q.Limits) > 0, q.Metadata != nil)
+	faults = append(faults, c.plan(&q.Plan)...)
+	owner := c.actor.Owner
+	if c.actor.operator() {
+		if q.Owner == nil {
+			faults = append(faults, fieldError{Pointer: "/owner", Detail: "is required: name the account that the key acts for"})
+		} else {
+			owner = *q.Owner
+		}
+	}
+	if err := invalidFields(faults); err != nil {
+		return apikey.NewKey{}, err
+	}
+	n := apikey.NewKey{
+		Name: strings.TrimSpace(q.Name), Owner: owner, Environment: q.Environment, Plan: q.Plan,
+		Scopes: q.Scopes, Limits: ownLimits(q.Limits), Networks: prefixes(q.Networks),
+	}
+	if q.Metadata != nil {
+		n.Metadata = *q.Metadata
+	}
+	if q.ExpiresAt != nil {
+		n.ExpiresAt = q.ExpiresAt.Time
+	}
+	return n, nil
+}
+
+// update is the change to make.
+func (c *call) update(q *updateRequest) (apikey.Update, error) {
+	faults := c.operatorFields(false, q.Limits != nil, q.Metadata != nil)
+	if q.Plan != nil {
+		faults = append(faults, c.plan(q.Plan)...)
+	}
+	if err := invalidFields(faults); err != nil {
+		return apikey.Update{}, err
+	}
+	u := apikey.Update{Name: q.Name, Scopes: q.Scopes, Plan: q.Plan, Metadata: q.Metadata}
+	if q.Name != nil {
+		name := strings.TrimSpace(*q.Name)
+		u.Name = &name
+	}
+	if q.Limits != nil {
+		limits := ownLimits(*q.Limits)
+		u.Limits = &limits
+	}
+	if q.Networks != nil {
+		networks := prefixes(*q.Networks)
+		u.Networks = &networks
+	}
+	if q.ExpiresAt != nil {
+		u.ExpiresAt = &q.ExpiresAt.Time
+	}
+	return u, nil
+}
+
+// options is how to rotate. A grace of 0 that was said means none; apikey
+// takes 0 for its default.
+func (q *rotateRequest) options() (apikey.RotateOptions, error) {
+	o := apikey.RotateOptions{Immediately: q.Immediately, StartOnFirstUse: q.StartOnFirstUse}
+	if q.Grace != nil {
+		o.Grace = time.Duration(*q.Grace)
+		if o.Grace == 0 && o.StartOnFirstUse {
+			return o, invalidFields([]fieldError{{Pointer: "/grace", Detail: "a grace that starts at the first use has to have a length"}})
+		}
+		o.Immediately = o.Immediately || o.Grace == 0
+	}
+	return o, nil
+}
+
+func ownLimits(limits []limit) []apikey.Limit {
+	var own []apikey.Limit
+	for _, l := range limits {
+		own = append(own, apikey.Limit{Name: l.Name, N: l.N, Window: time.Duration(l.Window)})
+	}
+	return own
+}
+
+func prefixes(networks []network) []netip.Prefix {
+	var all []netip.Prefix
+	for _, n := range networks {
+		all = append(all, n.Prefix)
+	}
+	return all
+}
+
+// planText is a plan's numbers for people.
+func planText(limits []apikey.Limit) string {
+	parts, daily := make([]string, 0, len(limits)+1), false
+	for _, l := range limits {
+		parts = append(parts, fmt.Sprintf("%s per %s", grouped(uint64(l.N)), windowText(l.Window)))
+		daily = daily || l.Window >= 24*time.Hour
+	}
+	if !daily && len(limits) > 0 {
+		parts = append(parts, "no daily limit")
+	}
+	return strings.Join(parts, " · ")
+}

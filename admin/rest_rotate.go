@@ -1,0 +1,102 @@
+package admin
+
+import (
+	"net/http"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+func (c *call) rotateKey() error {
+	var q rotateRequest
+	if err := c.body(&q); err != nil {
+		return err
+	}
+	o, err := q.options()
+	if err != nil {
+		return err
+	}
+	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	if err != nil {
+		return err
+	}
+	return c.issue(http.StatusOK, &k, token)
+}
+
+func (c *call) rotation() error {
+	if err := c.params().err(); err != nil {
+		return err
+	}
+	rot, err := c.h.keys.Rotation(c.r.Context(), c.key.ID)
+	if err != nil {
+		return err
+	}
+	type side struct {
+		Secret secretJSON      `json:"secret"`
+		Usage  usageSecretJSON `json:"usage"`
+	}
+	return c.json(http.StatusOK, struct {
+		Safe     bool   `json:"safe"`
+		Reason   string `json:"reason"`
+		InFlight int    `json:"in_flight"`
+		Old      side   `json:"old"`
+		New      side   `json:"new"`
+	}{
+		rot.Safe, rot.Reason, rot.InFlight,
+		side{secretOf(&rot.Old, c.now), usageOf(rot.OldUsage)},
+		side{secretOf(&rot.New, c.now), usageOf(rot.NewUsage)},
+	})
+}
+
+func (c *call) finishRotation() error {
+	var q finishRequest
+	if err := c.body(&q); err != nil {
+		return err
+	}
+	k, err := c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, q.Force)
+	if err != nil {
+		return err
+	}
+	return c.answerKey(&k)
+}
+
+func (c *call) cancelRotation() error {
+	if err := c.body(&emptyRequest{}); err != nil {
+		return err
+	}
+	k, err := c.h.keys.CancelRotation(c.r.Context(), c.by(), c.key.ID)
+	if err != nil {
+		return err
+	}
+	return c.answerKey(&k)
+}
+
+// identify tells whose a found key is. The token comes in the body, because
+// addresses end up in logs, and is not written anywhere.
+func (c *call) identify() error {
+	var q identifyRequest
+	if err := c.body(&q); err != nil {
+		return err
+	}
+	found, err := c.identifyToken(q.Token)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, struct {
+		Works  bool       `json:"works"`
+		Secret secretJSON `json:"secret"`
+		Key    keyJSON    `json:"key"`
+	}{found.Works, secretOf(&found.Secret, c.now), c.keyJSON(&found.Key)})
+}
+
+// identifyToken finds the key of a token; one that the actor may not see is as
+// unknown as one that never was.
+func (c *call) identifyToken(token string) (apikey.Identity, error) {
+	found, err := c.h.keys.Identify(c.r.Context(), token)
+	if err != nil {
+		return apikey.Identity{}, err
+	}
+	if !c.actor.sees(found.Key.Owner) {
+		return apikey.Identity{}, apikey.ErrNotFound
+	}
+	return found, nil
+}

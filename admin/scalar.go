@@ -1,0 +1,88 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// duration is whole seconds in JSON; requests may also write "24h".
+type duration time.Duration
+
+func (d duration) MarshalJSON() ([]byte, error) {
+	return strconv.AppendInt(nil, int64(time.Duration(d)/time.Second), 10), nil
+}
+
+func (d *duration) setJSON(raw []byte) error {
+	var text string
+	if json.Unmarshal(raw, &text) != nil || string(raw) == "null" {
+		text = string(raw)
+	}
+	return d.setText(text)
+}
+
+// setText takes seconds or a duration in Go's notation.
+func (d *duration) setText(text string) error {
+	const most = 1 << 33 // seconds; a time.Duration holds a little more
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > -most && n < most {
+		*d = duration(n) * duration(time.Second)
+		return nil
+	}
+	v, err := time.ParseDuration(text)
+	if err != nil {
+		return errors.New(`must be a whole number of seconds, or a text like "90s", "30m" or "24h"`)
+	}
+	*d = duration(v)
+	return nil
+}
+
+// instant is a time as RFC 3339 writes it.
+type instant struct{ time.Time }
+
+func (t *instant) setJSON(raw []byte) error {
+	var text string
+	if json.Unmarshal(raw, &text) != nil || string(raw) == "null" {
+		return errInstant
+	}
+	return t.setText(text)
+}
+
+func (t *instant) setText(text string) (err error) {
+	if t.Time, err = time.Parse(time.RFC3339, text); err != nil {
+		return errInstant
+	}
+	return nil
+}
+
+var errInstant = errors.New(`must be a time with its zone, like "2027-01-31T12:00:00Z"`)
+
+// network is a prefix; requests may also write a single address.
+type network struct{ netip.Prefix }
+
+func (n *network) setJSON(raw []byte) error {
+	var text string
+	if json.Unmarshal(raw, &text) != nil || string(raw) == "null" {
+		return errNetwork
+	}
+	return n.setText(text)
+}
+
+func (n *network) setText(text string) (err error) {
+	if !strings.Contains(text, "/") {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" {
+			return errNetwork
+		}
+		n.Prefix = netip.PrefixFrom(addr, addr.BitLen())
+		return nil
+	}
+	if n.Prefix, err = netip.ParsePrefix(text); err != nil {
+		return errNetwork
+	}
+	return nil
+}
+
+var errNetwork = errors.New(`must be a network like "10.0.0.0/8" or "2001:db8::/32", or one address`)
