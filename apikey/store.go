@@ -11,12 +11,12 @@ import (
 //
 // All methods may be called from several goroutines at once. Nothing returned
 // shares memory with the store, and the store keeps nothing that the caller
-// passed. A cancelled context returns its error and changes nothing. A key
-// that does not exist is [ErrNotFound]; use after Close is [ErrClosed]; a
-// record that cannot be decoded is an error for that key alone.
+// passed. A cancelled context returns its error and changes nothing. A key that
+// does not exist is [ErrNotFound] to Get and Apply; use after Close is
+// [ErrClosed]; a record that cannot be decoded is an error for that key alone.
 //
-// Times are stored in UTC with microsecond precision. Strings are bytes: any
-// valid UTF-8, compared byte by byte.
+// Times are stored in UTC with microsecond precision. Strings are valid UTF-8
+// without NUL, compared byte by byte.
 type Store interface {
 	// Get returns the record of one key. It reads what the last acknowledged
 	// Apply wrote, never a replica that may lag.
@@ -29,24 +29,27 @@ type Store interface {
 	//
 	// A record whose revision is not Change.Expect is [ErrConflict]. A change
 	// that would take back a revocation is [ErrInvalidState], whatever its
-	// revision: revoked stays revoked.
+	// revision: revoked stays revoked. After any error that is not an [*Error]
+	// or ctx's own, the outcome is unknown.
 	Apply(ctx context.Context, c Change) (revision uint64, err error)
 
 	// List returns records, newest first (CreatedAt, then ID, descending in
 	// byte order), that come strictly after q.After. Records that are
-	// inserted meanwhile never shift a page.
+	// inserted meanwhile never shift a page. A record that cannot be decoded
+	// is left out: it must not hide the others.
 	List(ctx context.Context, q Query) ([]Record, error)
 
 	// Audit returns audit entries, newest first.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 
 	// AddUsage adds a batch of counts. Counts commute; LastUse replaces an
-	// older one only. Counts for a key that does not exist are dropped: usage
+	// older one only. After an error a part may have been added. Counts for a key that does not exist are dropped: usage
 	// never brings a key back.
 	AddUsage(ctx context.Context, batch []UsageDelta) error
 
-	// Usage returns what was counted for a key at and after since. A key
-	// without usage has the zero Usage, not an error.
+	// Usage returns the hours that start at or after since, and the summary
+	// of each secret. A key without usage, or that does not exist, has the
+	// zero Usage, not an error.
 	Usage(ctx context.Context, id string, since time.Time) (Usage, error)
 }
 
@@ -58,8 +61,8 @@ type Change struct {
 	// Expect is the revision that the change was made from; 0 creates, and
 	// the key must not exist.
 	Expect uint64
-	// Delete removes the record (purge): only a revoked record may be
-	// removed. Its audit trail stays; its usage goes.
+	// Delete removes the record (purge) named by Record.Key.ID: only a revoked
+	// record may be removed. Its audit trail stays; its usage goes.
 	Delete bool
 	// Entry is written with the record. The store sets Entry.Seq.
 	Entry AuditEntry

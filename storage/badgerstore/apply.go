@@ -1,0 +1,142 @@
+package badgerstore
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Changes are committed in groups, because an fsync costs far more than the rest
+// and one is enough for all that wait. Every Apply puts its change into a queue
+// and then becomes the leader or waits: the leader takes the whole queue, makes
+// one Badger transaction of it, and syncs once.
+//
+// Why the sync is sound: Badger appends a transaction to the log of its current
+// memtable, and DB.Sync syncs the log of what is then the current memtable. If
+// another write came in between and filled the memtable, the sync would miss the
+// transaction. So nobody else writes from before the commit until after the
+// sync (Store.flow), and a group is one transaction. What usage and windows
+// wrote before is in the same log, or in one that was synced for all changes in
+// it.
+
+// job is one change on its way. The fields below done belong to the leader
+// until done is closed.
+type job struct {
+	ctx    context.Context
+	change apikey.Change
+	done   chan struct{}
+	notice apikey.Notice
+	err    error
+}
+
+type pending struct {
+	mu   sync.Mutex
+	jobs []*job
+}
+
+func (p *pending) add(j *job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.jobs = append(p.jobs, j)
+}
+
+func (p *pending) takeAll() []*job {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	jobs := p.jobs
+	p.jobs = nil
+	return jobs
+}
+
+func (p *pending) putBack(jobs []*job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.jobs = append(jobs[:len(jobs):len(jobs)], p.jobs...)
+}
+
+// Apply implements [apikey.Store]. It returns when the change is on disk and
+// the subscribers have been told.
+//
+// When the disk fails to sync, the outcome of this change is unknown and the
+// store accepts no further ones until it is opened again: after a failed fsync
+// a later one may succeed without having written anything.
+//
+// A deleted key leaves an empty row: in the past Badger's compaction has lost
+// tombstones and so brought back the older versions below them (its issue 2143),
+// which could be one from before the revocation. An empty row is a version like
+// any other. It takes the room of the ID.
+func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
+	if err := s.life.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.life.leave()
+
+	j := &job{ctx: ctx, change: c, done: make(chan struct{})}
+	s.pending.add(j)
+	for waiting := true; waiting; {
+		select {
+		case <-j.done:
+			waiting = false
+		case s.lead <- struct{}{}:
+			s.commit(s.pending.takeAll())
+			<-s.lead
+		}
+	}
+	if j.err != nil {
+		return 0, j.err
+	}
+	s.hub.Publish(j.notice)
+	return j.notice.Revision, nil
+}
+
+// Subscribe implements [apikey.Notifier].
+func (s *Store) Subscribe(f func(apikey.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
+
+// commit makes one transaction of the jobs and syncs it. Jobs that do not fit
+// go back to the queue. Only the leader calls it.
+func (s *Store) commit(jobs []*job) {
+	if len(jobs) == 0 {
+		return
+	}
+	s.flow.Lock()
+	defer s.flow.Unlock()
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+
+	room, staged, err := s.room(), 0, s.broken
+	for i := 0; i < len(jobs) && err == nil; i++ {
+		j := jobs[i]
+		var rows []row
+		if rows, j.err = s.stage(txn, j); j.err != nil {
+			continue
+		}
+		if !room.take(rows) {
+			if staged > 0 {
+				s.pending.putBack(jobs[i:])
+				jobs = jobs[:i]
+				break
+			}
+			j.err = tooLarge("Change", "does not fit one transaction")
+			continue
+		}
+		s.seq++
+		staged++
+		err = writeAll(txn, rows)
+	}
+	if err == nil && staged > 0 {
+		if err = txn.Commit(); err == nil {
+			if err = s.sync(); err != nil {
+				s.broken = fmt.Errorf("an fsync failed, no change is safe until the store is opened again: %w", err)
+				err = s.broken
+			}
+		}
+	}
+	for _, j := range jobs {
+		if j.err == nil && err != nil {
+			j.err = fmt.Errorf("badgerstore: apply: %w", err)
+		}
+		close(j.done)
+	}
+}

@@ -1,0 +1,29 @@
+// Package badgerstore keeps keys in a directory, with the embedded database
+// Badger: an [apikey.Store] that survives restarts and needs no server. It is
+// the default for a program that runs as one process.
+//
+// What it promises:
+//
+//   - A change is on disk (fsync) when Apply returns: it survives power loss. It
+//     is announced to subscribers only then. Concurrent changes share an fsync.
+//   - Usage and limiter windows survive the death of the process when the call
+//     returns; power loss may take those since the last change.
+//   - A record that is damaged on disk is an error ([storage.ErrCorrupt]) for
+//     its key alone: that key works no more. List leaves it out and logs it, so
+//     that one bad record never hides the others; Audit does the same with a
+//     damaged entry.
+//   - One process at a time has the directory open. A second one is told so.
+//
+// What it does not: share keys between processes (use a store that is a server),
+// or survive a full disk with grace. Badger writes through mapped memory, and
+// when the file system has no room left the kernel ends the process with SIGBUS
+// instead of an error. What was acknowledged is still there after the restart.
+//
+// # Layout
+//
+// Every key begins with a letter that names its table; strings within a key
+// stand behind their length, so that no string reaches into another's range. An
+// audit entry, its record and their index rows are written in one transaction.
+// Deleting a key leaves an empty row in place of the record, not one of Badger's
+// tombstones: see [Store.Apply].
+package badgerstore

@@ -1,0 +1,23 @@
+package badgerstore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+)
+
+// bridge gives Badger's log lines to slog, its news at level Debug.
+type bridge struct{ log *slog.Logger }
+
+func (b bridge) say(level slog.Level, f string, args []any) {
+	ctx := context.Background() // Badger passes none on
+	if b.log.Enabled(ctx, level) {
+		b.log.Log(ctx, level, "badger: "+strings.TrimSpace(fmt.Sprintf(f, args...)))
+	}
+}
+
+func (b bridge) Errorf(f string, args ...any)   { b.say(slog.LevelError, f, args) }
+func (b bridge) Warningf(f string, args ...any) { b.say(slog.LevelWarn, f, args) }
+func (b bridge) Infof(f string, args ...any)    { b.say(slog.LevelDebug, f, args) }
+func (b bridge) Debugf(f string, args ...any)   { b.say(slog.LevelDebug, f, args) }

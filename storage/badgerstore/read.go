@@ -1,0 +1,172 @@
+package badgerstore
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// load reads one record. A key that was deleted has an empty row.
+func load(txn *badger.Txn, id string) (*apikey.Record, error) {
+	if id == "" || len(id) > maxString {
+		return nil, apikey.ErrNotFound
+	}
+	var r apikey.Record
+	err := read(txn, recordKey(id), func(v []byte) (err error) {
+		if len(v) == 0 {
+			return apikey.ErrNotFound
+		}
+		r, err = storage.DecodeRecord(v)
+		return err
+	})
+	if err == nil && r.Key.ID != id {
+		err = fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
+	}
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, apikey.ErrNotFound):
+		return nil, apikey.ErrNotFound
+	case err != nil:
+		return nil, fmt.Errorf("key %q: %w", id, err)
+	}
+	return &r, nil
+}
+
+// read calls f with the value of a row; f must not keep it.
+func read(txn *badger.Txn, key []byte, f func(v []byte) error) error {
+	item, err := txn.Get(key)
+	if err != nil {
+		return err
+	}
+	return item.Value(f)
+}
+
+// Get implements [apikey.Store]. A damaged record is [storage.ErrCorrupt].
+func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return apikey.Record{}, err
+	}
+	defer s.life.leave()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	r, err := load(txn, id)
+	switch {
+	case errors.Is(err, apikey.ErrNotFound):
+		return apikey.Record{}, err
+	case err != nil:
+		return apikey.Record{}, fmt.Errorf("badgerstore: get: %w", err)
+	}
+	return *r, nil
+}
+
+// List implements [apikey.Store]. Records that are damaged are left out and
+// logged; the page holds the next ones instead.
+func (s *Store) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.life.leave()
+	var after []byte
+	if q.After.ID != "" || !q.After.CreatedAt.IsZero() {
+		after = placeSuffix(q.After)
+	}
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	var page []apikey.Record
+	scanBack(txn, placePrefix(q.Owner, q.Environment), after, func(suffix []byte) bool {
+		id := string(suffix[placeTimeSize:])
+		r, err := load(txn, id)
+		switch {
+		case err == nil && listedAt(q, &r.Key, suffix): // else the row is a stale one
+			page = append(page, *r)
+		case err != nil && !errors.Is(err, apikey.ErrNotFound):
+			s.log.ErrorContext(ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)
+		}
+		return len(page) < q.PageLimit() && ctx.Err() == nil
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// listedAt reports whether the key belongs on the page, at this place: a row of
+// the listing that outlived its record's owner must not show the key to them.
+func listedAt(q apikey.Query, k *apikey.Key, suffix []byte) bool {
+	return (q.Owner == "" || k.Owner == q.Owner) &&
+		(q.Environment == "" || k.Environment == q.Environment) &&
+		bytes.Equal(suffix, placeSuffix(storage.PositionOf(k)))
+}
+
+// Audit implements [apikey.Store]. Entries that are damaged are left out and
+// logged.
+func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.life.leave()
+	var before []byte
+	if q.Before > 0 {
+		before = withSeq(nil, q.Before)
+	}
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	var page []apikey.AuditEntry
+	scanBack(txn, auditPrefix(q), before, func(suffix []byte) bool {
+		seq := binary.BigEndian.Uint64(suffix)
+		var e apikey.AuditEntry
+		err := read(txn, auditKey(seq), func(v []byte) (err error) {
+			e, err = storage.DecodeEntry(v)
+			return err
+		})
+		switch {
+		case err != nil:
+			s.log.ErrorContext(ctx, "badgerstore: audit leaves out an entry that cannot be read", "seq", seq, "err", err)
+		case (q.KeyID == "" || e.KeyID == q.KeyID) && (q.Owner == "" || e.Owner == q.Owner):
+			page = append(page, e)
+		}
+		return len(page) < q.PageLimit() && ctx.Err() == nil
+	})
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// scanBack calls f with the keys that begin with prefix, the greatest first,
+// until it returns false; suffix is what follows the prefix. It begins strictly
+// below from, or with the greatest when from is nil. f must not keep the suffix.
+func scanBack(txn *badger.Txn, prefix, from []byte, f func(suffix []byte) bool) {
+	it := txn.NewIterator(badger.IteratorOptions{Reverse: true, Prefix: prefix})
+	defer it.Close()
+	seek := bytes.Join([][]byte{prefix, from}, nil)
+	if from == nil {
+		seek = append(seek, last...)
+	}
+	for it.Seek(seek); it.ValidForPrefix(prefix); it.Next() {
+		key := it.Item().Key()
+		if from != nil && bytes.Equal(key, seek) {
+			continue
+		}
+		if !f(key[len(prefix):]) {
+			return
+		}
+	}
+}
+
+// loadSeq finds where the audit trail ends.
+func (s *Store) loadSeq() error {
+	return s.db.View(func(txn *badger.Txn) error {
+		scanBack(txn, []byte{tableAudit}, nil, func(suffix []byte) bool {
+			s.seq = binary.BigEndian.Uint64(suffix)
+			return false
+		})
+		return nil
+	})
+}

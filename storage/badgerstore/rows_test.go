@@ -1,0 +1,319 @@
+package badgerstore
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"pgregory.net/rapid"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Strings of any bytes, also those that no other store takes.
+var anyBytes = []string{
+	"\x00", "a\x00", "a\x00b", "a", "ab", "\xff", "\xff\xff", "\xff\xff\xff\xff\xff\xff\xff\xff\xff", "a\xff", "\x01a", "\x02ab",
+	"\x80", "!badger!head", strings.Repeat("a", 127), strings.Repeat("a", 128), strings.Repeat("\xff", 300),
+}
+
+func TestStringsOfAnyBytesNeverMeet(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	for i, h := range anyBytes {
+		apply(t, s, changeOf(h, 0, func(k *apikey.Key) { k.Owner, k.Environment, k.CreatedAt = h, h, time.Unix(int64(i), 0) }))
+		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: h, Secret: uint32(i), Counts: apikey.Counts{1}}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SaveWindows(t.Context(), h, []byte(h), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var want []string
+	for i, h := range anyBytes {
+		want = slices.Insert(want, 0, h)
+		if r, err := s.Get(t.Context(), h); err != nil || r.Key.ID != h {
+			t.Errorf("get %q: got %q, error %v", h, r.Key.ID, err)
+		}
+		for _, q := range []apikey.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
+			if list, err := s.List(t.Context(), q); err != nil || len(list) != 1 || list[0].Key.ID != h {
+				t.Errorf("list %+q: %d records, error %v", q.Owner+"|"+q.Environment, len(list), err)
+			}
+		}
+		for _, q := range []apikey.AuditQuery{{KeyID: h}, {Owner: h}} {
+			if trail, err := s.Audit(t.Context(), q); err != nil || len(trail) != 1 || trail[0].KeyID != h {
+				t.Errorf("audit of %q: %d entries, error %v", h, len(trail), err)
+			}
+		}
+		if u, err := s.Usage(t.Context(), h, time.Time{}); err != nil || len(u.Hours) != 1 || len(u.Secrets) != 1 || u.Secrets[0].Secret != uint32(i) {
+			t.Errorf("usage of %q: %+v, error %v", h, u, err)
+		}
+		if b, err := s.LoadWindows(t.Context(), h); err != nil || string(b) != h {
+			t.Errorf("windows of %q: %q, error %v", h, b, err)
+		}
+	}
+	list, err := s.List(t.Context(), apikey.Query{})
+	var got []string
+	for _, r := range list {
+		got = append(got, r.Key.ID)
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("list: got %q, want %q, error %v", got, want, err)
+	}
+}
+
+func TestNoPrefixReachesIntoAnother(t *testing.T) {
+	text := rapid.OneOf(rapid.SampledFrom(anyBytes), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+	rapid.Check(t, func(t *rapid.T) {
+		a, b, c, d := text.Draw(t, "a"), text.Draw(t, "b"), text.Draw(t, "c"), text.Draw(t, "d")
+		if a != b && (bytes.HasPrefix(hourPrefix(a), hourPrefix(b)) || bytes.HasPrefix(totalPrefix(a), totalPrefix(b))) {
+			t.Fatalf("the rows of %q are within those of %q", a, b)
+		}
+		if (a != c || b != d) && bytes.HasPrefix(placePrefix(a, b), placePrefix(c, d)) {
+			t.Fatalf("the listing of %q and %q is within that of %q and %q", a, b, c, d)
+		}
+	})
+}
+
+func TestARowOfTheListingThatIsStaleShowsNothing(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	apply(t, s, changeOf("key", 0, nil))
+	stale := append(placePrefix("stranger", ""), placeSuffix(apikey.Position{CreatedAt: time.Unix(1, 0), ID: "key"})...)
+	twice := append(placePrefix("acme", ""), placeSuffix(apikey.Position{CreatedAt: time.Unix(9, 0), ID: "key"})...)
+	err := s.db.Update(func(txn *badger.Txn) error { return writeAll(txn, []row{{key: stale}, {key: twice}}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for owner, want := range map[string]int{"stranger": 0, "acme": 1} {
+		if list, err := s.List(t.Context(), apikey.Query{Owner: owner}); err != nil || len(list) != want {
+			t.Errorf("owner %q sees %d keys, want %d, error %v", owner, len(list), want, err)
+		}
+	}
+}
+
+func TestAKeyHasFourRowsInTheListingAndNoneOnceItIsPurged(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	rows := func() (n int) {
+		txn := s.db.NewTransaction(false)
+		defer txn.Discard()
+		scanBack(txn, []byte{tableByTime}, nil, func([]byte) bool { n++; return true })
+		return n
+	}
+	apply(t, s, changeOf("key", 0, nil))
+	for rev, edit := range []func(k *apikey.Key){
+		func(k *apikey.Key) { k.Owner = "other" },
+		func(k *apikey.Key) { k.Environment = "test" },
+		func(k *apikey.Key) { k.CreatedAt = time.Unix(7, 0) },
+		revoked,
+	} {
+		if n := rows(); n != 4 {
+			t.Errorf("%d rows at revision %d, want 4", n, rev+1)
+		}
+		apply(t, s, changeOf("key", uint64(rev+1), edit))
+	}
+	c := changeOf("key", 5, revoked)
+	c.Delete = true
+	apply(t, s, c)
+	if n := rows(); n != 0 {
+		t.Errorf("%d rows after the purge, want none", n)
+	}
+}
+
+// Badger's collection of the value log has brought deleted values back.
+func TestTheValueLogStaysEmpty(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	apply(t, s, changeOf("key", 0, func(k *apikey.Key) { k.Metadata = map[string]string{"large": noise(maxValue - 1000)} }))
+	if err := s.SaveWindows(t.Context(), "x", make([]byte, maxValue), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil { // which cuts the files to their length
+		t.Fatal(err)
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "*.vlog"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("%d value logs, error %v", len(logs), err)
+	}
+	for _, name := range logs {
+		if info, err := os.Stat(name); err != nil || info.Size() > 20 { // its header
+			t.Errorf("%s has %d bytes, error %v", filepath.Base(name), info.Size(), err)
+		}
+	}
+}
+
+func TestADamagedAuditEntryHidesNoOther(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	for i := range uint64(3) {
+		apply(t, s, changeOf("key", i, nil))
+	}
+	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(auditKey(2), []byte("damaged")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	trail, err := s.Audit(t.Context(), apikey.AuditQuery{})
+	if err != nil || len(trail) != 2 || trail[0].Seq != 3 || trail[1].Seq != 1 {
+		t.Errorf("got %+v, error %v", trail, err)
+	}
+}
+
+func TestADamagedUsageRowCountsAsZero(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	apply(t, s, changeOf("key", 0, nil))
+	d := []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Unix(0, 0), Counts: apikey.Counts{1}}}
+	for _, bad := range []string{"", "\xff", "\x0a\x01", "\x01\x05\x00\xff"} {
+		err := s.db.Update(func(txn *badger.Txn) error {
+			return writeAll(txn, []row{{key: hourKey("key", time.Unix(0, 0), 1), value: []byte(bad)}, {key: totalKey("key", 1), value: []byte(bad)}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Usage(t.Context(), "key", time.Time{}); err != nil {
+			t.Errorf("row %q: %v", bad, err)
+		}
+		if err := s.AddUsage(t.Context(), d); err != nil {
+			t.Errorf("row %q: %v", bad, err)
+		}
+	}
+}
+
+func TestHourlyRowsAreKeptForTheRetentionAndTotalsForGood(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	apply(t, s, changeOf("key", 0, nil))
+	before := time.Now()
+	if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: before, Counts: apikey.Counts{1}}}); err != nil {
+		t.Fatal(err)
+	}
+	err := s.db.View(func(txn *badger.Txn) error {
+		hour, err := txn.Get(hourKey("key", before.Truncate(time.Hour), 1))
+		if err != nil {
+			return err
+		}
+		if end := time.Unix(int64(hour.ExpiresAt()), 0); end.Before(before.Add(apikey.UsageRetention)) || hour.ExpiresAt() == 0 {
+			t.Errorf("an hour is dropped at %v, counted at %v: it is kept for %v, and not for ever", end, before, apikey.UsageRetention)
+		}
+		total, err := txn.Get(totalKey("key", 1))
+		if err == nil && total.ExpiresAt() != 0 {
+			t.Error("a total is dropped after a while")
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestABatchOfUsageTooLargeForOneTransactionIsSplit(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	apply(t, s, changeOf("key", 0, nil))
+	agent := noise(20 << 10)
+	batch := make([]apikey.UsageDelta, 300) // 6 MiB; a transaction holds 0.6
+	for i := range batch {
+		batch[i] = apikey.UsageDelta{
+			KeyID: "key", Secret: uint32(i), Hour: time.Unix(0, 0), Counts: apikey.Counts{1},
+			Last: apikey.LastUse{At: time.Unix(5, 0), UserAgent: agent},
+		}
+	}
+	if err := s.AddUsage(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	u, err := s.Usage(t.Context(), "key", time.Time{})
+	if err != nil || len(u.Secrets) != len(batch) {
+		t.Fatalf("%d secrets, error %v", len(u.Secrets), err)
+	}
+	for _, x := range u.Secrets {
+		if x.Counts != (apikey.Counts{1}) {
+			t.Fatalf("secret %d was counted as %v: each delta counts once", x.Secret, x.Counts)
+		}
+	}
+}
+
+func TestWindows(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	ctx := t.Context()
+	load := func(subject string) []byte {
+		t.Helper()
+		b, err := s.LoadWindows(ctx, subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if load("x") != nil {
+		t.Error("nothing is nil")
+	}
+	state := []byte("state")
+	for subject, ttl := range map[string]time.Duration{"x": time.Nanosecond, "y": time.Hour, "": time.Hour} {
+		if err := s.SaveWindows(ctx, subject, state, ttl); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state[0] = '#'
+	if string(load("y")) != "state" {
+		t.Error("the store copies what it is given")
+	}
+	load("y")[0] = '#'
+	if string(load("y")) != "state" {
+		t.Error("the caller owns what it is given")
+	}
+	if err := s.SaveWindows(ctx, "y", nil, time.Hour); err != nil || load("y") == nil {
+		t.Errorf("an empty state is not none; error %v", err)
+	}
+	for what, err := range map[string]error{
+		"ttl": s.SaveWindows(ctx, "z", nil, 0), "subject": s.SaveWindows(ctx, strings.Repeat("x", maxSubject+1), nil, 1),
+		"state": s.SaveWindows(ctx, "z", make([]byte, maxValue+1), 1),
+	} {
+		if apikey.CodeOf(err) != apikey.InvalidArgument {
+			t.Errorf("%s: got error %v, want ErrInvalidArgument", what, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openIn(t, dir)
+	if string(load("")) != "state" || load("y") == nil {
+		t.Error("windows survive a restart")
+	}
+	var many []string
+	for i := range 20_000 { // more than a transaction takes
+		many = append(many, fmt.Sprint("nobody", i))
+	}
+	if err := s.DeleteWindows(ctx, append(many, "y", strings.Repeat("x", maxSubject+1))); err != nil {
+		t.Fatal(err)
+	}
+	if load("y") != nil || load("") == nil {
+		t.Error("those that are named are deleted, the others stay")
+	}
+	cancelled, cancel := context.WithCancel(ctx)
+	cancel()
+	if s.DeleteWindows(cancelled, []string{""}) == nil || load("") == nil {
+		t.Error("a cancelled context changes nothing")
+	}
+}
+
+// A state that ran out early would let a client over its limit. Badger counts in
+// whole seconds; without rounding up this state would be gone at once.
+func TestWindowsNeverRunOutEarly(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	for range 20 {
+		before := time.Now()
+		if err := s.SaveWindows(t.Context(), "x", []byte("state"), 900*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		err := s.db.View(func(txn *badger.Txn) error {
+			item, err := txn.Get(windowKey("x"))
+			if err == nil && time.Unix(int64(item.ExpiresAt()), 0).Before(before.Add(900*time.Millisecond)) {
+				err = fmt.Errorf("saved at %v for 900ms, gone from second %d on", before, item.ExpiresAt())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package badgerstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// row is one write of a transaction.
+type row struct {
+	key, value []byte
+	remove     bool
+}
+
+func writeAll(txn *badger.Txn, rows []row) error {
+	for _, r := range rows {
+		var err error
+		if r.remove {
+			err = txn.Delete(r.key)
+		} else {
+			err = txn.Set(r.key, r.value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// room is what a transaction still has room for, with a margin for what Badger
+// adds of its own.
+type room struct{ rows, bytes int64 }
+
+func (s *Store) room() room {
+	return room{s.db.MaxBatchCount() * 9 / 10, s.db.MaxBatchSize() * 9 / 10}
+}
+
+// take makes use of the room, or leaves it when the rows do not fit.
+func (r *room) take(rows []row) bool {
+	left := room{r.rows - int64(len(rows)), r.bytes}
+	for _, w := range rows {
+		left.bytes -= int64(len(w.key)+len(w.value)) + 64
+	}
+	if left.rows < 0 || left.bytes < 0 {
+		return false
+	}
+	*r = left
+	return true
+}
+
+// stage checks a job against the transaction's view, which includes the jobs
+// staged before it, and returns the rows to write. It sets the notice.
+func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
+	c := j.change
+	if err := j.ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := checkSizes(c); err != nil {
+		return nil, err
+	}
+	id := c.Record.Key.ID
+	current, err := load(txn, id)
+	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+		return nil, fmt.Errorf("badgerstore: apply: %w", err)
+	}
+	if err := storage.CheckChange(current, c); err != nil {
+		return nil, err
+	}
+
+	c.Entry.Seq = s.seq + 1
+	j.notice = apikey.Notice{ID: id, Revision: c.Expect + 1, Deleted: c.Delete}
+	rows := entryRows(c.Entry)
+
+	var before, after [][]byte
+	if current != nil {
+		before = placeKeys(&current.Key)
+	}
+	if c.Delete {
+		rows = append(rows, row{key: recordKey(id)}) // empty, not removed: see Apply
+		rows = append(rows, usageRows(txn, id)...)
+	} else {
+		record := storage.Normalize(c.Record)
+		record.Key.Revision = c.Expect + 1
+		after = placeKeys(&record.Key)
+		rows = append(rows, row{key: recordKey(id), value: storage.AppendRecord(nil, record)})
+		j.notice.Record = &record
+	}
+	for _, key := range before {
+		if !containsKey(after, key) {
+			rows = append(rows, row{key: key, remove: true})
+		}
+	}
+	for _, key := range after {
+		if !containsKey(before, key) {
+			rows = append(rows, row{key: key})
+		}
+	}
+	for _, r := range rows {
+		if len(r.value) > maxValue {
+			return nil, tooLarge("Change", fmt.Sprintf("its record or its audit entry takes %d bytes, at most %d are allowed", len(r.value), maxValue))
+		}
+	}
+	return rows, nil
+}
+
+func containsKey(keys [][]byte, key []byte) bool {
+	return slices.ContainsFunc(keys, func(k []byte) bool { return bytes.Equal(k, key) })
+}
+
+// entryRows returns the rows of an audit entry: itself and its two indexes.
+func entryRows(e apikey.AuditEntry) []row {
+	rows := []row{
+		{key: auditKey(e.Seq), value: storage.AppendEntry(nil, e)},
+		{key: withSeq(auditPrefix(apikey.AuditQuery{KeyID: e.KeyID}), e.Seq)},
+	}
+	if e.Owner != "" {
+		rows = append(rows, row{key: withSeq(auditPrefix(apikey.AuditQuery{Owner: e.Owner}), e.Seq)})
+	}
+	return rows
+}
+
+func checkSizes(c apikey.Change) error {
+	k := &c.Record.Key
+	for _, f := range []struct{ name, s string }{
+		{"Key.ID", k.ID},
+		{"Key.Owner", k.Owner},
+		{"Key.Environment", k.Environment},
+		{"Entry.Owner", c.Entry.Owner},
+	} {
+		if len(f.s) > maxString {
+			return tooLarge(f.name, fmt.Sprintf("has %d bytes, at most %d are allowed", len(f.s), maxString))
+		}
+	}
+	return nil
+}
+
+func tooLarge(field, msg string) error {
+	return &apikey.Error{Code: apikey.InvalidArgument, Field: field, Msg: msg}
+}

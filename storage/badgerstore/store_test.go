@@ -1,0 +1,47 @@
+package badgerstore_test
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/badgerstore"
+	"github.com/wontopos/latchkey/storage/storetest"
+)
+
+type opener func(dir string, o badgerstore.Options) (*badgerstore.Store, error)
+
+func harness(open opener) storetest.Harness {
+	at := func(t testing.TB, dir string) apikey.Store {
+		s, err := open(dir, badgerstore.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	must := func(t testing.TB, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return storetest.Harness{
+		Open: func(t testing.TB) apikey.Store { return at(t, t.TempDir()) },
+		Reopen: func(t testing.TB, s apikey.Store) apikey.Store {
+			must(t, s.(*badgerstore.Store).Close())
+			return at(t, s.(*badgerstore.Store).Dir())
+		},
+		Compact:  func(t testing.TB, s apikey.Store) { must(t, s.(*badgerstore.Store).Maintain(t.Context())) },
+		Corrupt:  func(t testing.TB, s apikey.Store, id string) { must(t, s.(*badgerstore.Store).Damage(id)) },
+		Notifies: true,
+		Closes:   true,
+	}
+}
+
+func TestStore(t *testing.T) { storetest.Run(t, harness(badgerstore.Open)) }
+
+// With small tables the suite also sees memtables rotate, tables compact and
+// large values move to the value log.
+func TestStoreOfSmallTables(t *testing.T) { storetest.Run(t, harness(badgerstore.OpenTuned)) }
+
+func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness(badgerstore.Open).Open) }

@@ -1,0 +1,175 @@
+package badgerstore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// hourTTL is how long an hourly row is kept after it was last counted to.
+const hourTTL = apikey.UsageRetention + 24*time.Hour
+
+// AddUsage implements [apikey.Store]. A large batch takes several transactions;
+// an error may leave the later ones out.
+func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	if err := s.life.enter(ctx); err != nil {
+		return err
+	}
+	defer s.life.leave()
+	s.usage.Lock()
+	defer s.usage.Unlock()
+	s.flow.RLock()
+	defer s.flow.RUnlock()
+	for part := range slices.Chunk(batch, 1000) {
+		if err := s.addUsage(part); err != nil {
+			return fmt.Errorf("badgerstore: add usage: %w", err)
+		}
+	}
+	return nil
+}
+
+// addUsage adds a batch in one transaction, or its halves when it is too large:
+// a transaction that is too large has written nothing.
+func (s *Store) addUsage(batch []apikey.UsageDelta) error {
+	err := s.db.Update(func(txn *badger.Txn) error {
+		for i := range batch {
+			if err := s.addDelta(txn, &batch[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if errors.Is(err, badger.ErrTxnTooBig) && len(batch) > 1 {
+		half := len(batch) / 2
+		if err = s.addUsage(batch[:half]); err == nil {
+			err = s.addUsage(batch[half:])
+		}
+	}
+	return err
+}
+
+func (s *Store) addDelta(txn *badger.Txn, d *apikey.UsageDelta) error {
+	exists := false
+	if len(d.KeyID) <= maxString && d.KeyID != "" {
+		err := read(txn, recordKey(d.KeyID), func(v []byte) error { exists = len(v) > 0; return nil })
+		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+			return err
+		}
+	}
+	if !exists {
+		return nil // usage never brings a key back
+	}
+
+	hour, total := hourKey(d.KeyID, d.Hour.Truncate(time.Hour), d.Secret), totalKey(d.KeyID, d.Secret)
+	var counts apikey.Counts
+	if err := s.readUsage(txn, hour, func(v []byte) (err error) { counts, _, err = splitCounts(v); return err }); err != nil {
+		return err
+	}
+	var sum apikey.UsageSecret
+	if err := s.readUsage(txn, total, func(v []byte) (err error) { sum, err = decodeTotal(v); return err }); err != nil {
+		return err
+	}
+
+	counts.Add(d.Counts)
+	sum.Counts.Add(d.Counts)
+	if at := storage.NormalizeTime(d.Last.At); at.After(sum.Last.At) {
+		sum.Last = d.Last
+		sum.Last.At = at
+	}
+	if err := txn.SetEntry(badger.NewEntry(hour, appendCounts(nil, counts)).WithTTL(hourTTL)); err != nil {
+		return err
+	}
+	return txn.Set(total, appendTotal(nil, sum))
+}
+
+// readUsage reads a row if there is one. A damaged one counts as zero and is
+// logged: a number on a page is not worth refusing all others.
+func (s *Store) readUsage(txn *badger.Txn, key []byte, decode func(v []byte) error) error {
+	err := read(txn, key, decode)
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return nil
+	case errors.Is(err, storage.ErrCorrupt):
+		s.log.Error("badgerstore: a usage row cannot be read and counts as zero", "row", fmt.Sprintf("%q", key), "err", err)
+		return nil
+	}
+	return err
+}
+
+// Usage implements [apikey.Store]. Hourly rows are kept for at least
+// [apikey.UsageRetention].
+func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return apikey.Usage{}, err
+	}
+	defer s.life.leave()
+	var u apikey.Usage
+	err := s.db.View(func(txn *badger.Txn) error {
+		prefix := hourPrefix(id)
+		err := s.scanUsage(txn, prefix, micros(slices.Clone(prefix), since), func(suffix, v []byte) error {
+			counts, _, err := splitCounts(v)
+			if err == nil {
+				h := apikey.UsageHour{Counts: counts}
+				h.Hour, h.Secret = splitHour(suffix)
+				if !h.Hour.Before(since) {
+					u.Hours = append(u.Hours, h)
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		prefix = totalPrefix(id)
+		return s.scanUsage(txn, prefix, prefix, func(suffix, v []byte) error {
+			t, err := decodeTotal(v)
+			if err == nil {
+				t.Secret = binary.BigEndian.Uint32(suffix)
+				u.Secrets = append(u.Secrets, t)
+			}
+			return err
+		})
+	})
+	if err != nil {
+		return apikey.Usage{}, fmt.Errorf("badgerstore: usage: %w", err)
+	}
+	return u, nil
+}
+
+func (s *Store) scanUsage(txn *badger.Txn, prefix, from []byte, f func(suffix, v []byte) error) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
+	defer it.Close()
+	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
+		item := it.Item()
+		err := item.Value(func(v []byte) error { return f(item.Key()[len(prefix):], v) })
+		if errors.Is(err, storage.ErrCorrupt) {
+			s.log.Error("badgerstore: a usage row cannot be read and is left out", "row", fmt.Sprintf("%q", item.Key()), "err", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// usageRows returns the removal of all usage of a key.
+func usageRows(txn *badger.Txn, id string) []row {
+	var rows []row
+	for _, prefix := range [][]byte{hourPrefix(id), totalPrefix(id)} {
+		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+		for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
+			rows = append(rows, row{key: it.Item().KeyCopy(nil), remove: true})
+		}
+		it.Close()
+	}
+	return rows
+}

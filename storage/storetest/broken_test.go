@@ -1,0 +1,115 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+var errBroken = errors.New("broken on purpose")
+
+// brokenStores has at least one store for each check, by what it does wrong.
+var brokenStores = merged(brokenKeys, brokenPages, brokenLives)
+
+func merged(tables ...map[string]brokenStore) map[string]brokenStore {
+	all := map[string]brokenStore{}
+	for _, t := range tables {
+		maps.Copy(all, t)
+	}
+	return all
+}
+
+func plainly(m *memstore.Store) apikey.Store { return m }
+
+func restart(f func(s apikey.Store) apikey.Store) func(h *Harness) {
+	return func(h *Harness) { h.Reopen = func(_ testing.TB, s apikey.Store) apikey.Store { return f(s) } }
+}
+
+// reviver gives revoked and purged keys back.
+func reviver(s apikey.Store) apikey.Store {
+	return &wrap{Store: s, get: func(ctx context.Context, id string) (apikey.Record, error) {
+		r, err := s.Get(ctx, id)
+		if errors.Is(err, apikey.ErrNotFound) {
+			return plain(id), nil
+		}
+		r.Key.RevokedAt = time.Time{}
+		return r, err
+	}}
+}
+
+// reading changes what Get returns.
+func reading(edit func(k *apikey.Key)) func(*memstore.Store) apikey.Store {
+	return only(func(m *memstore.Store, w *wrap) {
+		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+			r, err := m.Get(ctx, id)
+			edit(&r.Key)
+			return r, err
+		}
+	})
+}
+
+// upsert makes changes for which when holds from whatever revision is current.
+func upsert(when func(c apikey.Change) bool) func(*memstore.Store) apikey.Store {
+	return only(func(m *memstore.Store, w *wrap) {
+		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			told := c.Expect
+			for {
+				if old, err := m.Get(ctx, c.Record.Key.ID); err == nil && when(c) {
+					c.Expect = old.Key.Revision
+				}
+				if _, err := m.Apply(ctx, c); !errors.Is(err, apikey.ErrConflict) || c.Expect == told {
+					return c.Expect + 1, err
+				}
+			}
+		}
+	})
+}
+
+// trail leaves audit entries out.
+func trail(keep func(e apikey.AuditEntry) bool) func(*memstore.Store) apikey.Store {
+	return only(func(m *memstore.Store, w *wrap) {
+		w.audit = func(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+			all, err := m.Audit(ctx, q)
+			return slices.DeleteFunc(all, func(e apikey.AuditEntry) bool { return !keep(e) }), err
+		}
+	})
+}
+
+func exact(filter, s string) bool { return filter == "" || filter == s }
+
+// filtered lists with another idea of the filters.
+func filtered(m *memstore.Store, match func(q apikey.Query, k *apikey.Key) bool) func(context.Context, apikey.Query) ([]apikey.Record, error) {
+	return func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+		all, err := m.List(ctx, apikey.Query{After: q.After, Limit: 1000})
+		all = slices.DeleteFunc(all, func(r apikey.Record) bool { return !match(q, &r.Key) })
+		return all[:min(len(all), q.PageLimit())], err
+	}
+}
+
+// sorted lists with another idea of the order.
+func sorted(m *memstore.Store, order func(a, b apikey.Position) int) func(context.Context, apikey.Query) ([]apikey.Record, error) {
+	return func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+		all, err := m.List(ctx, apikey.Query{Owner: q.Owner, Environment: q.Environment, Limit: 1000})
+		slices.SortFunc(all, func(a, b apikey.Record) int { return order(storage.PositionOf(&a.Key), storage.PositionOf(&b.Key)) })
+		all = slices.DeleteFunc(all, func(r apikey.Record) bool {
+			return q.After.ID != "" && order(storage.PositionOf(&r.Key), q.After) <= 0
+		})
+		return all[:min(len(all), q.PageLimit())], err
+	}
+}
+
+func compare(results ...int) int {
+	for _, c := range results {
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}

@@ -1,0 +1,150 @@
+package storetest
+
+import (
+	"context"
+	"io"
+	"reflect"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Harness tells the suite how to get stores of one kind, and what they can do.
+// Open is required; for the others the zero value declares that the store lacks
+// the ability.
+//
+// The functions may be called from several tests at once, each with its own
+// stores. They report what goes wrong with t.Fatal, and clean up with t.Cleanup.
+type Harness struct {
+	// Open returns a store that is fresh and empty.
+	Open func(t testing.TB) apikey.Store
+
+	// Reopen ends the use of s and returns a store on the same data, as after a
+	// restart of the program. Nil declares that nothing survives one.
+	Reopen func(t testing.TB, s apikey.Store) apikey.Store
+
+	// Compact makes s do now what it otherwise does in its own time to reclaim
+	// room: compaction, garbage collection, vacuum. Nil declares that it does
+	// nothing of the kind.
+	Compact func(t testing.TB, s apikey.Store)
+
+	// Corrupt damages the stored record of a key behind the back of s, so that
+	// it cannot be decoded. Nil declares that this cannot happen.
+	Corrupt func(t testing.TB, s apikey.Store, id string)
+
+	// Notifies declares that s is an [apikey.Notifier].
+	Notifies bool
+
+	// Closes declares that s is an [io.Closer].
+	Closes bool
+}
+
+// check is one rule. It returns an error that quotes what was broken, so that
+// the suite itself can be tested with stores that break it.
+type check struct {
+	name string
+	run  func(e *env) error
+	// needs says why the check is skipped for a harness; empty means it is not.
+	needs func(h Harness) string
+}
+
+// checks is the suite.
+func checks() []check {
+	all := [][]check{
+		abilityChecks, recordChecks, changeChecks, revocationChecks, listChecks,
+		auditChecks, usageChecks, noticeChecks, lifeChecks,
+	}
+	var flat []check
+	for _, c := range all {
+		flat = append(flat, c...)
+	}
+	return flat
+}
+
+// Run checks every rule of the contract of [apikey.Store], each in a parallel
+// subtest with stores of its own.
+func Run(t *testing.T, h Harness) {
+	for _, c := range checks() {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			if why := c.skip(h); why != "" {
+				t.Skip(why)
+			}
+			if err := c.against(t, h); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func (c check) skip(h Harness) string {
+	if c.needs == nil {
+		return ""
+	}
+	return c.needs(h)
+}
+
+func (c check) against(t testing.TB, h Harness) error {
+	return c.run(&env{h: h, t: t, s: h.Open(t), ctx: t.Context()})
+}
+
+// env is what a check works with.
+type env struct {
+	h   Harness
+	t   testing.TB
+	s   apikey.Store
+	ctx context.Context
+}
+
+func (e *env) reopen()  { e.s = e.h.Reopen(e.t, e.s) }
+func (e *env) compact() { e.h.Compact(e.t, e.s) }
+
+// ability finds what the harness has declared.
+func ability[T any](e *env) (T, error) {
+	a, ok := apikey.As[T](e.s)
+	if !ok {
+		return a, broken("the store is no %v, which its harness declares", reflect.TypeFor[T]())
+	}
+	return a, nil
+}
+
+func needsReopen(h Harness) string {
+	if h.Reopen == nil {
+		return "declared: nothing survives a restart (Harness.Reopen is nil)"
+	}
+	return ""
+}
+
+func needsCorrupt(h Harness) string {
+	if h.Corrupt == nil {
+		return "declared: records cannot be damaged (Harness.Corrupt is nil)"
+	}
+	return ""
+}
+
+func needsNotices(h Harness) string {
+	if !h.Notifies {
+		return "declared: is no apikey.Notifier (Harness.Notifies is false)"
+	}
+	return ""
+}
+
+func needsClose(h Harness) string {
+	if !h.Closes {
+		return "declared: is no io.Closer (Harness.Closes is false)"
+	}
+	return ""
+}
+
+var abilityChecks = []check{{
+	name: "a store has the abilities that it declares, and no others",
+	run: func(e *env) error {
+		if _, ok := apikey.As[apikey.Notifier](e.s); ok != e.h.Notifies {
+			return broken("Harness.Notifies is %v, but apikey.As finds a Notifier: %v", e.h.Notifies, ok)
+		}
+		if _, ok := apikey.As[io.Closer](e.s); ok != e.h.Closes {
+			return broken("Harness.Closes is %v, but apikey.As finds an io.Closer: %v", e.h.Closes, ok)
+		}
+		return nil
+	},
+}}
