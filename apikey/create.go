@@ -131,8 +131,8 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 	}
 	size := 0
 	for name, value := range k.Metadata {
-		if name == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
-			return invalidf("metadata", "names must not be empty, and all must be UTF-8")
+		if name == "" || !utf8.ValidString(name+value) || strings.IndexByte(name+value, 0) >= 0 {
+			return invalidf("metadata", "names must not be empty, and all must be UTF-8 without NUL")
 		}
 		size += len(name) + len(value)
 	}

@@ -68,7 +68,10 @@ func (a Actor) validate() error {
 	if a.ID == "" {
 		return invalidf("actor", "say who makes the change: the audit trail records it")
 	}
-	return validText("actor", a.ID, 256)
+	if err := validText("actor", a.ID, 256); err != nil {
+		return err
+	}
+	return validText("actor.from", a.From, 256)
 }
 
 // refuseRevoked is the first step of every edit but Revoke: revoked is final.

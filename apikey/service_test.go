@@ -67,6 +67,7 @@ func TestCreateRefusesBadInputAndWritesNothing(t *testing.T) {
 		"limits[1]":         func(n *apikey.NewKey) { n.Limits = []apikey.Limit{apikey.PerDay(1), apikey.PerDay(2)} },
 		"networks[0]":       func(n *apikey.NewKey) { n.Networks = []netip.Prefix{{}} },
 		"metadata":          func(n *apikey.NewKey) { n.Metadata = map[string]string{"": "x"} },
+		"metadata  ":        func(n *apikey.NewKey) { n.Metadata = map[string]string{"x": "a\x00b"} },
 		"metadata ":         func(n *apikey.NewKey) { n.Metadata = map[string]string{"x": strings.Repeat("x", 64<<10)} },
 		"expires_at":        func(n *apikey.NewKey) { n.ExpiresAt = time.Now().Add(-time.Second) },
 		"limits[0].Name":    func(n *apikey.NewKey) { n.Limits = []apikey.Limit{{Name: `"`, N: 1, Window: time.Second}} },
