@@ -194,6 +194,14 @@ var apikeyDefences = []defence{
 		run:  "^TestRequirementDeniesByDefault$",
 	},
 	{
+		name: "cursor: one text for one place",
+		file: "apikey/cursor.go",
+		old:  `if formatCursor(p) != cursor {`,
+		new:  `if len(cursor) > 4096 {`,
+		pkg:  "./apikey",
+		run:  "^FuzzCursor$",
+	},
+	{
 		name: "purge: only what is long revoked goes",
 		file: "apikey/read.go",
 		old:  `at.Sub(r.Key.RevokedAt) < age {`,

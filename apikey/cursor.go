@@ -38,6 +38,9 @@ func parseCursor(cursor string) (Position, error) {
 	if crc32.ChecksumIEEE(body) != sum || !utf8.ValidString(id) {
 		return Position{}, invalidf("cursor", "was cut or changed: start without a cursor")
 	}
-	at := time.UnixMicro(int64(binary.BigEndian.Uint64(body[1:9]))).UTC()
-	return Position{CreatedAt: at, ID: id}, nil
+	p := Position{CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(body[1:9]))).UTC(), ID: id}
+	if formatCursor(p) != cursor { // base64 takes line breaks in its stride
+		return Position{}, invalidf("cursor", "was changed: start without a cursor")
+	}
+	return p, nil
 }
