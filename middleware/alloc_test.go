@@ -1,0 +1,63 @@
+package middleware_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// TestAllocations holds the budgets. Doors buy the memory of several requests
+// at once, so theirs are averages, rounded down.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	k := newKit(t, middleware.Options{})
+	_, token := k.key(wide)
+	check := func(name string, budget float64, f func()) {
+		t.Helper()
+		if got := testing.AllocsPerRun(1000, f); got > budget {
+			t.Errorf("%s allocates %v times, the budget is %v", name, got, budget)
+		}
+	}
+	need := middleware.AllOf("things:read")
+	r := get(token)
+	bad := get(token[:len(token)-1])
+	for name, req := range map[string]*http.Request{"Check": r, "Check of a bad key": bad} {
+		q := middleware.Request{Fields: fields{req.Header["Authorization"]}, Host: req.Host, Peer: req.RemoteAddr, Need: need}
+		check(name, 0, func() { k.guard.Check(t.Context(), q) })
+	}
+	w := &sink{header: http.Header{}}
+	handler := k.guard.HandlerFunc(need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) { w.WriteHeader(204) })
+	check("HandlerFunc", 0, func() { handler.ServeHTTP(w, r) })
+	require := k.guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := middleware.PrincipalFrom(r.Context()); ok {
+			w.WriteHeader(204)
+		}
+	}))
+	check("Require", 1, func() { require.ServeHTTP(w, r) })
+	if w.status != 204 {
+		t.Error(w.status)
+	}
+}
+
+// TestCallBytes keeps what a request costs the garbage collector in mind.
+func TestCallBytes(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	k := newKit(t, middleware.Options{})
+	_, token := k.key(wide)
+	h := k.guard.Require("things:read")(noContent)
+	r, w := get(token), &sink{header: http.Header{}}
+	res := testing.Benchmark(func(b *testing.B) {
+		for b.Loop() {
+			h.ServeHTTP(w, r)
+		}
+	})
+	if got := res.AllocedBytesPerOp(); got > 640 {
+		t.Errorf("a request takes %d bytes, the budget is 640", got)
+	}
+}

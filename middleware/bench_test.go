@@ -1,0 +1,102 @@
+package middleware_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+func benchRequest(token string) middleware.Request {
+	r := get(token)
+	return middleware.Request{
+		Fields: fields{r.Header["Authorization"]}, Host: r.Host, Peer: r.RemoteAddr,
+		Need: middleware.AllOf("things:read"),
+	}
+}
+
+// fields are header fields with Authorization alone.
+type fields struct{ authorization []string }
+
+func (f fields) Values(name string) []string {
+	if name == "Authorization" {
+		return f.authorization
+	}
+	return nil
+}
+
+func BenchmarkCheck(b *testing.B) {
+	k := newKit(b, middleware.Options{})
+	_, token := k.key(wide)
+	r := benchRequest(token)
+	b.ReportAllocs()
+	for b.Loop() {
+		if o := k.guard.Check(b.Context(), r); !o.Allowed() {
+			b.Fatal(o.Code)
+		}
+	}
+}
+
+func BenchmarkCheckMalformed(b *testing.B) {
+	k := newKit(b, middleware.Options{})
+	_, token := k.key(wide)
+	r := benchRequest(token[:len(token)-1] + "_")
+	b.ReportAllocs()
+	for b.Loop() {
+		if o := k.guard.Check(b.Context(), r); o.Code != apikey.InvalidKey {
+			b.Fatal(o.Code)
+		}
+	}
+}
+
+// BenchmarkBare is what the doors below are compared with.
+func BenchmarkBare(b *testing.B) {
+	benchHandler(b, func(*kit) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	})
+}
+
+func BenchmarkHandlerFunc(b *testing.B) {
+	benchHandler(b, func(k *kit) http.Handler {
+		return k.guard.HandlerFunc(middleware.AllOf("things:read"), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+			w.WriteHeader(http.StatusNoContent)
+		})
+	})
+}
+
+func BenchmarkRequire(b *testing.B) {
+	benchHandler(b, func(k *kit) http.Handler {
+		return k.guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, ok := middleware.PrincipalFrom(r.Context()); ok {
+				w.WriteHeader(http.StatusNoContent)
+			}
+		}))
+	})
+}
+
+// BenchmarkRequireDone has a handler that looks at Done, so that the inner
+// context is made.
+func BenchmarkRequireDone(b *testing.B) {
+	benchHandler(b, func(k *kit) http.Handler {
+		return k.guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Context().Done() != nil {
+				w.WriteHeader(http.StatusNoContent)
+			}
+		}))
+	})
+}
+
+func benchHandler(b *testing.B, handler func(*kit) http.Handler) {
+	k := newKit(b, middleware.Options{})
+	_, token := k.key(wide)
+	h, r, w := handler(k), get(token), &sink{header: http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		w.status = 0
+		h.ServeHTTP(w, r)
+		if w.status != http.StatusNoContent {
+			b.Fatal(w.status)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package middleware
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Check decides a request: it finds the key, verifies it, holds it against the
+// host, the client's network and the route's scopes, enters r.Flight if there
+// is one, and charges all limits in one step. It goes from cheap to costly;
+// nothing is charged before every free check has passed, and a refused request
+// is never charged. The outcome is counted in the key's usage.
+//
+// For a key in the cache it does no I/O, unless the limiter does, and takes no
+// memory.
+func (g *Guard) Check(ctx context.Context, r Request) (o Outcome) {
+	g.check(ctx, &r, &o)
+	return o
+}
+
+// restarts bounds how often a key may change between its verification and the
+// registration of one request.
+const restarts = 16
+
+func (g *Guard) check(ctx context.Context, r *Request, o *Outcome) {
+	o.guard, o.need = g, r.Need
+	finished := false
+	defer func() {
+		if !finished && o.entered { // a panic in a limiter or hook of others
+			r.Flight.Leave()
+		}
+	}()
+	o.Code = g.decide(ctx, r, o)
+	if g.o.OnDecision != nil {
+		g.o.OnDecision(ctx, *o)
+	}
+	finished = true
+}
+
+func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code {
+	token, code := g.credential(r)
+	if code != apikey.OK {
+		if code == apikey.MissingKey && r.Optional {
+			return apikey.OK
+		}
+		return code
+	}
+	for range restarts {
+		if code := g.verify(ctx, token, o); code != apikey.OK {
+			return code
+		}
+		if code := g.permits(r, o); code != apikey.OK {
+			return g.count(o, code)
+		}
+		if r.Flight != nil && !o.verified.Enter(r.Flight, r.Cutter) {
+			o.presented = nil
+			continue // the key has changed since: look at it again
+		}
+		o.entered = r.Flight != nil
+		if code := g.charge(ctx, r, o); code != apikey.OK {
+			if o.entered {
+				r.Flight.Leave()
+			}
+			return g.count(o, code)
+		}
+		g.countAllowed(r, o)
+		return apikey.OK
+	}
+	return apikey.Unavailable
+}
+
+// verify authenticates the token.
+func (g *Guard) verify(ctx context.Context, token string, o *Outcome) apikey.Code {
+	v, err := g.keys.Verify(ctx, token)
+	if err == nil {
+		o.verified, o.presented = v, v.Principal()
+		return apikey.OK
+	}
+	switch code := apikey.CodeOf(err); code {
+	case apikey.InvalidKey:
+		if !isB64Token(token) {
+			return apikey.MalformedRequest // no key has that form, so looking now saves it for all good ones
+		}
+		return code
+	case apikey.ExpiredKey, apikey.DisabledKey, apikey.RevokedKey: // the secret was right
+		o.verified, o.presented = v, v.Principal()
+		return g.count(o, code)
+	}
+	return apikey.Unavailable // nothing is known of the key: never 401
+}
+
+// permits makes the checks that cost nothing.
+func (g *Guard) permits(r *Request, o *Outcome) apikey.Code {
+	v := o.verified
+	if !v.Serves(r.Host) {
+		return apikey.EnvironmentMismatch
+	}
+	if v.Networks() && !v.AllowsNetwork(g.client(r)) {
+		return apikey.NetworkNotAllowed
+	}
+	if !v.Meets(r.Need) {
+		return apikey.InsufficientScope
+	}
+	return apikey.OK
+}
+
+// charge takes the request from all its limits, or from none.
+func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
+	demand := limiter.Request{Cost: r.Cost}
+	demand.Subject, demand.Limits = o.presented.KeyID(), o.verified.Limits()
+	if len(g.o.OwnerLimits) > 0 {
+		demand.Also = limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits}
+	}
+	if len(demand.Limits)+len(demand.Also.Limits) == 0 {
+		return apikey.OK
+	}
+	var err error
+	if o.Decision, err = g.limiter.Take(ctx, demand); err != nil {
+		o.Decision = limiter.Decision{}
+		g.complaint.say(g, err)
+		if g.o.LimiterFailure == FailOpen && ctx.Err() == nil {
+			return apikey.OK
+		}
+		return apikey.Unavailable
+	}
+	if !o.Decision.Allowed {
+		return apikey.RateLimited
+	}
+	return apikey.OK
+}
+
+// count counts a refusal of a known key.
+func (g *Guard) count(o *Outcome, code apikey.Code) apikey.Code {
+	o.verified.Count(apikey.OutcomeOf(code), netip.Addr{}, "")
+	return code
+}
+
+// countAllowed counts an admitted request. Where it came from is looked up
+// only when it will be written down, about once a flush.
+func (g *Guard) countAllowed(r *Request, o *Outcome) {
+	if !o.verified.Sampled() {
+		o.verified.Count(apikey.OutcomeAllowed, netip.Addr{}, "")
+		return
+	}
+	agent := ""
+	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
+		agent = values[0]
+	}
+	o.verified.Count(apikey.OutcomeAllowed, g.client(r), agent)
+}
+
+// ownerSubjects keeps the limiter's names of owners, so that a request need
+// not make one.
+type ownerSubjects struct {
+	mu    sync.RWMutex
+	names map[string]string
+}
+
+// mostOwners bounds what is kept; beyond it all is forgotten and made anew.
+const mostOwners = 1 << 16
+
+func (s *ownerSubjects) subject(owner string) string {
+	s.mu.RLock()
+	name, ok := s.names[owner]
+	s.mu.RUnlock()
+	if ok {
+		return name
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.names == nil || len(s.names) >= mostOwners {
+		s.names = make(map[string]string)
+	}
+	name = "owner:" + owner
+	s.names[name[len("owner:"):]] = name
+	return name
+}
+
+// complaint logs a failing limiter at most once in complaintEvery: there may be
+// thousands of requests a second.
+type complaint struct{ last atomic.Int64 }
+
+const complaintEvery = 10 * time.Second
+
+var processStart = time.Now()
+
+func (c *complaint) say(g *Guard, err error) {
+	now, last := int64(time.Since(processStart))+1, c.last.Load()
+	if (last == 0 || now-last >= int64(complaintEvery)) && c.last.CompareAndSwap(last, now) {
+		g.o.Logger.Error("the limiter cannot decide", "error", err, "fail_open", g.o.LimiterFailure == FailOpen)
+	}
+}

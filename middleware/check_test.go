@@ -1,0 +1,286 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+// recorder is a Limiter that counts what it is asked and does as it is told.
+type recorder struct {
+	taken int
+	last  limiter.Request
+	take  func(limiter.Request) (limiter.Decision, error)
+}
+
+func (l *recorder) Take(_ context.Context, r limiter.Request) (limiter.Decision, error) {
+	l.taken++
+	l.last = r
+	if l.take != nil {
+		return l.take(r)
+	}
+	return limiter.Decision{Allowed: true}, nil
+}
+
+func (l *recorder) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	return limiter.Decision{}, errors.ErrUnsupported
+}
+
+// noCut is a Cutter that only counts.
+type noCut struct{ cut int }
+
+func (c *noCut) Cut(error) { c.cut++ }
+
+// TestCheckChargesLast: no request that a free check refuses reaches the
+// limiter, and it is not left among the requests in flight.
+func TestCheckChargesLast(t *testing.T) {
+	l := new(recorder)
+	k := newKit(t, middleware.Options{Limiter: l})
+	_, good := k.key()
+	_, test := k.key(func(n *apikey.NewKey) { n.Environment = "test" })
+	_, bound := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	revoked, revokedToken := k.key()
+	k.revoke(revoked)
+	for _, c := range []struct {
+		token string
+		need  apikey.Requirement
+		want  apikey.Code
+	}{
+		{"", apikey.AnyKey(), apikey.MissingKey},
+		{"a b", apikey.AnyKey(), apikey.MalformedRequest},
+		{good + "x", apikey.AnyKey(), apikey.InvalidKey},
+		{revokedToken, apikey.AnyKey(), apikey.RevokedKey},
+		{test, apikey.AnyKey(), apikey.EnvironmentMismatch},
+		{bound, apikey.AnyKey(), apikey.NetworkNotAllowed},
+		{good, middleware.AllOf("things:write"), apikey.InsufficientScope},
+		{good, apikey.Requirement{}, apikey.InsufficientScope}, // nothing said: nobody
+	} {
+		r := get(c.token)
+		var flight apikey.Flight
+		cut := new(noCut)
+		o := k.guard.Check(t.Context(), middleware.Request{
+			Fields: r.Header, Host: r.Host, Peer: r.RemoteAddr, Need: c.need, Flight: &flight, Cutter: cut,
+		})
+		if o.Code != c.want || o.Allowed() || o.Principal() != nil {
+			t.Errorf("got %v, want %v", o.Code, c.want)
+		}
+		if l.taken != 0 {
+			t.Fatalf("%v: a refused request was charged", c.want)
+		}
+	}
+}
+
+// TestCheckLeavesAfterRefusal: a request that the limiter refuses, or fails
+// on, or panics on, is not in flight afterwards.
+func TestCheckLeavesAfterRefusal(t *testing.T) {
+	for name, take := range map[string]func(limiter.Request) (limiter.Decision, error){
+		"refused": func(limiter.Request) (limiter.Decision, error) { return limiter.Decision{}, nil },
+		"failed":  func(limiter.Request) (limiter.Decision, error) { return limiter.Decision{}, errors.New("down") },
+		"panic":   func(limiter.Request) (limiter.Decision, error) { panic("limiter") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKit(t, middleware.Options{Limiter: &recorder{take: take}})
+			id, token := k.key()
+			var flight apikey.Flight
+			cut := new(noCut)
+			r := get(token)
+			func() {
+				defer func() { _ = recover() }()
+				k.guard.Check(t.Context(), middleware.Request{
+					Fields: r.Header, Host: r.Host, Need: apikey.AnyKey(), Flight: &flight, Cutter: cut,
+				})
+			}()
+			k.revoke(id)
+			if cut.cut != 0 {
+				t.Error("a request that was not admitted is still in flight")
+			}
+		})
+	}
+}
+
+// meddler calls f once, when the guard asks for a field: between the
+// verification of the key and the registration of the request.
+type meddler struct {
+	http.Header
+	field string
+	f     func()
+}
+
+func (m *meddler) Values(name string) []string {
+	if name == m.field && m.f != nil {
+		f := m.f
+		m.f = nil
+		f()
+	}
+	return m.Header.Values(name)
+}
+
+// TestCheckSeesAChangeBeforeEnter: a key that is revoked after it was verified
+// and before the request is registered admits nothing.
+func TestCheckSeesAChangeBeforeEnter(t *testing.T) {
+	all := netip.MustParsePrefix("0.0.0.0/0")
+	l := new(recorder)
+	k := newKit(t, middleware.Options{Limiter: l, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+	id, token := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{all} })
+	r := get(token)
+	m := &meddler{r.Header, "X-Forwarded-For", func() { k.revoke(id) }}
+	var flight apikey.Flight
+	o := k.guard.Check(t.Context(), middleware.Request{
+		Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
+	})
+	if m.f != nil {
+		t.Fatal("the test did not get between")
+	}
+	if o.Code != apikey.RevokedKey || l.taken != 0 {
+		t.Errorf("got %v, %d charges; want revoked_key and none", o.Code, l.taken)
+	}
+}
+
+// TestCheckSeesAnEndBeforeEnter: the same for a key whose end comes in between.
+// Its timer does not see the end any more.
+func TestCheckSeesAnEndBeforeEnter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := new(recorder)
+		k := newKit(t, middleware.Options{Limiter: l, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+		_, token := k.key(func(n *apikey.NewKey) {
+			n.Networks = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
+			n.ExpiresAt = time.Now().Add(time.Minute)
+		})
+		r := get(token)
+		m := &meddler{r.Header, "X-Forwarded-For", func() { time.Sleep(2 * time.Minute) }}
+		var flight apikey.Flight
+		o := k.guard.Check(t.Context(), middleware.Request{
+			Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
+		})
+		if o.Code != apikey.ExpiredKey || l.taken != 0 {
+			t.Errorf("got %v, %d charges; want expired_key and none", o.Code, l.taken)
+		}
+	})
+}
+
+// TestCheckRegistersBeforeItCharges: from the moment that a request is charged
+// a revocation cuts it.
+func TestCheckRegistersBeforeItCharges(t *testing.T) {
+	l := new(recorder)
+	k := newKit(t, middleware.Options{Limiter: l})
+	id, token := k.key()
+	l.take = func(limiter.Request) (limiter.Decision, error) {
+		k.revoke(id)
+		return limiter.Decision{Allowed: true}, nil
+	}
+	var flight apikey.Flight
+	cut := new(noCut)
+	r := get(token)
+	k.guard.Check(t.Context(), middleware.Request{Fields: r.Header, Host: r.Host, Need: apikey.AnyKey(), Flight: &flight, Cutter: cut})
+	if cut.cut != 1 {
+		t.Error("a request was charged before it was in flight: the revocation missed it")
+	}
+}
+
+func TestLimiterFailure(t *testing.T) {
+	fail := func(limiter.Request) (limiter.Decision, error) {
+		return limiter.Decision{N: 2}, errors.New("secret-dsn")
+	}
+	for mode, want := range map[middleware.FailureMode]int{middleware.FailClosed: 503, middleware.FailOpen: 204} {
+		k := newKit(t, middleware.Options{Limiter: &recorder{take: fail}, LimiterFailure: mode})
+		_, token := k.key()
+		res := serve(k.guard.AnyKey()(noContent), get(token))
+		if res.StatusCode != want {
+			t.Errorf("mode %d: got %d, want %d", mode, res.StatusCode, want)
+		}
+		if got := body(t, res); strings.Contains(got, "secret-dsn") {
+			t.Errorf("the limiter's error reached the client: %s", got)
+		}
+		if res.Header.Get("RateLimit") != "" {
+			t.Error("without a decision there is nothing to tell about limits")
+		}
+	}
+}
+
+var noContent = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+
+// TestOwnerLimitsInOneStep: key and owner are decided together.
+func TestOwnerLimitsInOneStep(t *testing.T) {
+	l := new(recorder)
+	owner := []apikey.Limit{apikey.PerMinute(7)}
+	k := newKit(t, middleware.Options{Limiter: l, OwnerLimits: owner})
+	id, token := k.key()
+	for range 2 {
+		serve(k.guard.AnyKey()(noContent), get(token))
+	}
+	if l.taken != 2 || l.last.Subject != id || l.last.Also.Subject != "owner:acme" || l.last.Also.Limits[0] != owner[0] {
+		t.Errorf("the limiter was asked %d times, last %+v", l.taken, l.last)
+	}
+}
+
+// TestUsageIsCounted: every decision about a known key is in its usage.
+func TestUsageIsCounted(t *testing.T) {
+	k := newKit(t, middleware.Options{})
+	id, token := k.key(limits(apikey.PerMinute(1)))
+	read, write := k.guard.Require("things:read")(noContent), k.guard.Require("things:write")(noContent)
+	r := get(token)
+	r.Header.Set("User-Agent", "curl/8")
+	serve(read, r)
+	serve(read, get(token))
+	serve(write, get(token))
+	k.revoke(id)
+	serve(read, get(token))
+	u, err := k.keys.Usage(t.Context(), id, time.Now().Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := u.Of(1)
+	for o, want := range map[apikey.Outcome]uint64{
+		apikey.OutcomeAllowed: 1, apikey.OutcomeRateLimited: 1, apikey.OutcomeScope: 1, apikey.OutcomeRevoked: 1, apikey.OutcomeCut: 0,
+	} {
+		if got.Counts[o] != want {
+			t.Errorf("%v: counted %d, want %d", o, got.Counts[o], want)
+		}
+	}
+	if got.Last.UserAgent != "curl/8" || got.Last.Network != "192.0.2.0/24" {
+		t.Errorf("last use: %+v", got.Last)
+	}
+}
+
+// journaled is a store that can keep the limiter's counts.
+type journaled struct {
+	*memstore.Store
+	state map[string][]byte
+}
+
+func (j *journaled) LoadWindows(_ context.Context, s string) ([]byte, error) { return j.state[s], nil }
+
+func (j *journaled) SaveWindows(_ context.Context, s string, b []byte, _ time.Duration) error {
+	j.state[s] = append([]byte(nil), b...)
+	return nil
+}
+func (j *journaled) DeleteWindows(context.Context, []string) error { return nil }
+
+// TestCountsSurviveARestart: on a store that is a Journal, without any option.
+func TestCountsSurviveARestart(t *testing.T) {
+	store := &journaled{memstore.New(), map[string][]byte{}}
+	first := newKitOn(t, store, middleware.Options{})
+	_, token := first.key(limits(apikey.PerDay(2)))
+	for range 2 {
+		if res := serve(first.guard.AnyKey()(noContent), get(token)); res.StatusCode != 204 {
+			t.Fatal(res.Status)
+		}
+	}
+	if err := first.guard.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second := newKitOn(t, store, middleware.Options{})
+	if res := serve(second.guard.AnyKey()(noContent), get(token)); res.StatusCode != 429 {
+		t.Errorf("after a restart the day's count is forgotten: %s", res.Status)
+	}
+}

@@ -1,0 +1,67 @@
+package middleware_test
+
+import (
+	"net/http"
+	"net/netip"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+func TestClientAddress(t *testing.T) {
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}
+	k := newKit(t, middleware.Options{TrustedProxies: proxies})
+	_, token := k.key(wide, func(n *apikey.NewKey) {
+		n.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:1::/48")}
+	})
+	_, proxied := k.key(wide, func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	for _, c := range []struct {
+		rule      string
+		token     string
+		peer      string
+		forwarded []string
+		want      bool
+	}{
+		{"the peer counts", token, "192.0.2.1:1234", nil, true},
+		{"an IPv6 peer counts", token, "[2001:db8:1::5]:1234", nil, true},
+		{"a mapped IPv4 peer counts", token, "[::ffff:192.0.2.1]:1234", nil, true},
+		{"a peer elsewhere is refused", token, "203.0.113.9:1234", nil, false},
+		{"a stranger's X-Forwarded-For is not looked at", token, "203.0.113.9:1234", []string{"192.0.2.1"}, false},
+		{"nor does it harm", token, "192.0.2.1:1234", []string{"203.0.113.9"}, true},
+		{"a proxy's is", token, "10.0.0.1:1234", []string{"192.0.2.1"}, true},
+		{"an IPv6 proxy's is", token, "[2001:db8:ffff::1]:1234", []string{"192.0.2.1"}, true},
+		{"a mapped proxy's is", token, "[::ffff:10.0.0.1]:1234", []string{"192.0.2.1"}, true},
+		{"what the client made up stands left", token, "10.0.0.1:1234", []string{"192.0.2.1, 203.0.113.9"}, false},
+		{"also in a line of its own", token, "10.0.0.1:1234", []string{"192.0.2.1", "203.0.113.9"}, false},
+		{"proxies are skipped", token, "10.0.0.1:1234", []string{"203.0.113.9, 192.0.2.1, 10.1.1.1,10.2.2.2"}, true},
+		{"in all lines", token, "10.0.0.1:1234", []string{"203.0.113.9, 192.0.2.1", "10.1.1.1"}, true},
+		{"with ports", token, "10.0.0.1:1234", []string{"192.0.2.1:5555, [2001:db8:ffff::2]:80"}, true},
+		{"in brackets", token, "10.0.0.1:1234", []string{"[2001:db8:1::7]"}, true},
+		{"half a bracket is malformed", token, "10.0.0.1:1234", []string{"[192.0.2.1"}, false},
+		{"malformed closes", token, "10.0.0.1:1234", []string{"192.0.2.1, unknown"}, false},
+		{"malformed further left is not looked at", token, "10.0.0.1:1234", []string{"unknown, 192.0.2.1"}, true},
+		{"an empty element closes", token, "10.0.0.1:1234", []string{"192.0.2.1,"}, false},
+		{"an empty line closes", proxied, "10.0.0.1:1234", []string{""}, false},
+		{"no X-Forwarded-For: the proxy itself", proxied, "10.0.0.1:1234", nil, true},
+		{"all are proxies: the leftmost", proxied, "10.0.0.1:1234", []string{"10.3.3.3, 10.2.2.2"}, true},
+		{"no peer closes", token, "", nil, false},
+		{"a unix socket closes", token, "@", []string{"192.0.2.1"}, false},
+	} {
+		r := get(c.token)
+		r.RemoteAddr = c.peer
+		for _, line := range c.forwarded {
+			r.Header.Add("X-Forwarded-For", line)
+		}
+		res := serve(k.guard.AnyKey()(noContent), r)
+		if got := res.StatusCode == http.StatusNoContent; got != c.want {
+			t.Errorf("%s: %s %q: got %d", c.rule, c.peer, c.forwarded, res.StatusCode)
+		}
+	}
+	o := k.guard.Check(t.Context(), middleware.Request{
+		Fields: get(token).Header, Host: "api.example.com", PeerAddr: netip.MustParseAddr("192.0.2.1"), Peer: "@", Need: apikey.AnyKey(),
+	})
+	if !o.Allowed() {
+		t.Errorf("PeerAddr goes before Peer: %v", o.Code)
+	}
+}

@@ -1,0 +1,82 @@
+package middleware
+
+import (
+	"context"
+	"time"
+)
+
+// requestContext is the context of an admitted request, another view of its
+// call. It carries the principal without a WithValue, and becomes a cancelable
+// context of package context only when somebody looks at Done: most handlers
+// never do.
+//
+// From then on it answers every question with that inner context, and so it
+// is recognized by package context: contexts derived from it start no
+// goroutine, and context.Cause tells why the request was cut.
+type requestContext plainWriter
+
+type innerContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+// guardKey finds the call of a request that a guard admitted already.
+type guardKey struct{}
+
+func (c *requestContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+
+func (c *requestContext) Done() <-chan struct{} { return c.open().Done() }
+
+func (c *requestContext) Err() error {
+	if in := c.inner.Load(); in != nil {
+		return in.Err()
+	}
+	if c.state.Load()&(cut|over) != 0 {
+		return c.open().Err()
+	}
+	return c.parent.Err()
+}
+
+func (c *requestContext) Value(key any) any {
+	switch key.(type) {
+	case principalKey:
+		return c.flight.Verified().Principal()
+	case guardKey:
+		return (*plainWriter)(c)
+	}
+	if in := c.inner.Load(); in != nil {
+		return in.Value(key) // context's own key finds inner itself
+	}
+	return c.parent.Value(key)
+}
+
+// open makes the inner context, unless it is there. It is published before the
+// state is looked at, and the state is set before the inner context is looked
+// for: one of the two sees the other, so a cut always reaches it.
+func (c *requestContext) open() *innerContext {
+	if in := c.inner.Load(); in != nil {
+		return in
+	}
+	ctx, cancel := context.WithCancelCause(c.parent)
+	in := &innerContext{ctx, cancel}
+	if !c.inner.CompareAndSwap(nil, in) {
+		cancel(context.Canceled) // another goroutine was quicker
+		return c.inner.Load()
+	}
+	switch s := c.state.Load(); {
+	case s&cut != 0:
+		cancel(s.cause())
+	case s&over != 0:
+		cancel(context.Canceled)
+	}
+	return in
+}
+
+// release ends the context with its request, as net/http does with its own,
+// and lets go of the parent.
+func (c *requestContext) release() {
+	c.state.Or(over)
+	if in := c.inner.Load(); in != nil {
+		in.cancel(context.Canceled)
+	}
+}

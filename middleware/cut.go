@@ -1,0 +1,166 @@
+package middleware
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// state is the one word in which the handler and whoever cuts it agree: whether
+// the response has begun, whether the request is cut, and why. Either the first
+// byte goes out before the cut, and the response will be broken off visibly, or
+// the cut comes first, nothing of the handler's goes out, and the client gets
+// the refusal. There is no third way, because both are one atomic operation.
+type state uint32
+
+const (
+	sent state = 1 << iota // the final status has been handed to net/http
+	cut
+	over          // the handler has returned
+	codeShift = 8 // above: the apikey.Code of the cut
+)
+
+func (s state) code() apikey.Code { return apikey.Code(s >> codeShift) }
+
+// cause is the error that the context ends with, and that writes return.
+func (s state) cause() error {
+	switch s.code() {
+	case apikey.ExpiredKey:
+		return apikey.ErrExpired
+	case apikey.DisabledKey:
+		return apikey.ErrDisabled
+	}
+	return apikey.ErrRevoked
+}
+
+type atomicState struct{ v atomic.Uint32 }
+
+func (a *atomicState) Load() state      { return state(a.v.Load()) }
+func (a *atomicState) Or(s state) state { return state(a.v.Or(uint32(s))) }
+
+// send claims the response for the handler; false after a cut.
+func (a *atomicState) send() bool {
+	for {
+		s := a.Load()
+		if s&cut != 0 {
+			return false
+		}
+		if s&sent != 0 || a.v.CompareAndSwap(uint32(s), uint32(s|sent)) {
+			return true
+		}
+	}
+}
+
+// cutter is the [apikey.Cutter] of a call.
+type cutter plainWriter
+
+var past = time.Unix(1, 0)
+
+// Cut ends the request: it marks it, cancels the context, and takes away the
+// deadlines of the connection, so that blocked reads and writes return. What
+// the client sees is settled when the handler has returned, by conclude.
+func (k *cutter) Cut(cause error) {
+	code := apikey.CodeOf(cause)
+	switch code {
+	case apikey.ExpiredKey, apikey.DisabledKey:
+	default:
+		code = apikey.RevokedKey
+	}
+	before := k.state.Or(cut | state(code)<<codeShift)
+	(*requestContext)(k).open().cancel(cause)
+	if h := k.conn.Load(); h != nil {
+		kill(h.Conn)
+		return
+	}
+	c := http.NewResponseController(k.under)
+	_ = c.SetReadDeadline(past)
+	if before&sent != 0 {
+		_ = c.SetWriteDeadline(past)
+	}
+}
+
+// conclude ends a response after the handler has returned without a panic. A
+// cut request that has not answered gets the refusal; one that has is broken
+// off, so that no client takes what came for the whole.
+func (c *call) conclude(r *http.Request) {
+	s := c.w.state.Load()
+	switch {
+	case s&cut == 0 || c.w.conn.Load() != nil:
+	case s&sent == 0:
+		c.answer(r, s.code())
+	default:
+		if r.MultipartForm != nil {
+			_ = r.MultipartForm.RemoveAll() // net/http does not, after a panic
+		}
+		if closeDelimited(r, c.w.under.Header()) {
+			if conn, _, err := http.NewResponseController(c.w.under).Hijack(); err == nil {
+				kill(conn)
+			}
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// closeDelimited reports whether the end of the connection is the end of the
+// response, so that only a reset tells that it was broken off.
+func closeDelimited(r *http.Request, h http.Header) bool {
+	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || h["Transfer-Encoding"] != nil)
+}
+
+// answerTimeout is how long a client that was cut may take to read why.
+const answerTimeout = 5 * time.Second
+
+// answer refuses a cut request as if its key had been refused at the door.
+func (c *call) answer(r *http.Request, code apikey.Code) {
+	w, v := c.w.under, c.flight().Verified()
+	header := w.Header()
+	for name := range header {
+		if !outlives(name) {
+			delete(header, name)
+		}
+	}
+	if r.ProtoMajor == 1 {
+		header.Set("Connection", "close") // its read deadline is spent
+		if r.ContentLength != 0 {
+			linger(w)
+		}
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+	c.w.guard.refuse(w, r, &Outcome{Code: code, guard: c.w.guard, verified: v, presented: v.Principal()})
+}
+
+// outlives reports whether a field may stay when the handler's response is
+// replaced: the fields that middleware around the guard sets for every
+// response. All others may tell what the handler found.
+func outlives(name string) bool {
+	switch name {
+	case "Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy",
+		"Vary", "Server", "Date", "X-Request-Id", "Request-Id", "Traceparent":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-")
+}
+
+// linger makes net/http wait a moment before it closes the connection. A client
+// that still sends its body would otherwise get a reset, and never read the
+// answer.
+func linger(w http.ResponseWriter) {
+	for w != nil {
+		// The one public way to say so: "the limit of the body was passed".
+		one := [1]byte{}
+		_, _ = http.MaxBytesReader(w, endless{}, 0).Read(one[:])
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = u.Unwrap()
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+func (endless) Close() error               { return nil }

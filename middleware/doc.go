@@ -1,0 +1,73 @@
+// Package middleware guards HTTP handlers, and any other transport, with API
+// keys.
+//
+//	keys, err := apikey.New(store, apikey.Options{})
+//	…
+//	guard, err := middleware.New(keys, middleware.Options{})
+//	…
+//	mux := guard.Mux()
+//	mux.HandleFunc("GET /v1/things", middleware.AllOf("things:read"), listThings)
+//	mux.Public("GET /health", health)
+//	http.ListenAndServe(":8080", mux)
+//
+// # The decision
+//
+// [Guard.Check] decides one request, in this order: form and checksum of the
+// key, look-up and comparison, its state, its environment against the host,
+// the client's network, the scopes of the route, and at last all limits in one
+// step. Nothing is charged before every free check has passed, and a refused
+// request is never charged. Adapters of other transports only move data to it
+// and from its [Outcome].
+//
+// The doors on net/http are [Guard.Require] (the principal is in the context:
+// [PrincipalFrom]), [Guard.HandlerFunc] (it is an argument), and [Guard.Door],
+// of which both are made. [Guard.Mux] is a ServeMux to which no route can be
+// added without saying who may use it.
+//
+// # Answers
+//
+// A refusal is an RFC 9457 problem document with the stable members type,
+// title, status, detail, code and request_id. It is never to be stored
+// (Cache-Control: no-store). Answers to admitted requests carry the limits in
+// RateLimit-Policy and RateLimit; they are set before the handler runs.
+//
+// Shared caches store no answer to a request with Authorization (RFC 9111,
+// section 3.5), so nothing is added there. For keys that come elsewhere, answers
+// get Cache-Control: private, which a handler may replace; on optional routes
+// Vary names the fields that keys come in.
+//
+// # Requests in flight
+//
+// Revoking or disabling a key, its expiry and the end of a secret's grace end
+// the requests that are being served with it:
+//
+//   - their context is cancelled, with [apikey.ErrRevoked], [apikey.ErrDisabled]
+//     or [apikey.ErrExpired] as its cause;
+//   - blocked reads of the body and writes of the response return an error;
+//   - hijacked connections are closed;
+//   - if no header was sent yet, the client gets the refusal, and everything
+//     that the handler writes is swallowed;
+//   - else the response is broken off: the connection is aborted, or the HTTP/2
+//     stream reset. It never looks complete. A response counts as begun with
+//     the handler's first Write, WriteHeader or Flush, even if net/http has it
+//     still in a buffer. 1xx responses are no beginning.
+//
+// What cannot be done: a handler that looks at nothing, neither its context nor
+// its reader or writer, runs to its end. Go has no way to stop it. Its answer is
+// suppressed; what else it does happens. A response that the client has received
+// whole cannot be taken back. Blocked reads and writes are woken through the
+// deadlines of [http.ResponseController]: middleware between the server and the
+// guard that wraps the ResponseWriter has to have an Unwrap method. Who calls
+// Unwrap on the guard's own ResponseWriter leaves its protection.
+//
+// A response is aborted with panic([http.ErrAbortHandler]), which middleware
+// around the guard must let through.
+//
+// # Cost
+//
+// A request copy, its context, its ResponseWriter and its place in flight are
+// one piece of memory, which is never used for a second request: a handler may
+// leave any of them behind. The memory of three requests is bought at once, so
+// "no allocation" in the tests of [Guard.HandlerFunc] is an average. A long
+// request keeps the memory of up to two neighbours. [Guard.Check] takes none.
+package middleware

@@ -1,0 +1,190 @@
+package middleware
+
+import (
+	"net/http"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Route says what a route asks of a request.
+type Route struct {
+	// Need is what the key must be allowed: [AllOf], [AnyOf] or
+	// [apikey.AnyKey]. It has to be said; the zero Requirement is a mistake.
+	Need apikey.Requirement
+	// Cost is what a request takes from each limit; 0 means 1.
+	Cost int64
+	// Optional admits requests without a key: no principal is in their
+	// context. A bad key is refused all the same.
+	Optional bool
+}
+
+// Handler serves an admitted request. The principal is nil only where a route
+// is Optional or a CORS preflight was let through.
+//
+// r.Context() is cancelled when the key is revoked, disabled or expires; its
+// cause is then [apikey.ErrRevoked], [apikey.ErrDisabled] or
+// [apikey.ErrExpired].
+type Handler func(w http.ResponseWriter, r *http.Request, p *apikey.Principal)
+
+// AllOf is [apikey.AllOf] for the set-up of a program: it panics on a mistake.
+func AllOf(scopes ...string) apikey.Requirement { return must(apikey.AllOf(scopes...)) }
+
+// AnyOf is [apikey.AnyOf] for the set-up of a program: it panics on a mistake.
+func AnyOf(scopes ...string) apikey.Requirement { return must(apikey.AnyOf(scopes...)) }
+
+func must(q apikey.Requirement, err error) apikey.Requirement {
+	if err != nil {
+		panic("middleware: " + err.Error())
+	}
+	return q
+}
+
+// Require guards a handler: a request needs a key with every one of the
+// scopes. It is for the set-up of a program and panics without scopes or on a
+// bad one; a route for any key at all says [Guard.AnyKey].
+func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
+	return g.Door(Route{Need: AllOf(scopes...)}).Wrap
+}
+
+// RequireAny guards a handler: a request needs a key with one of the scopes.
+func (g *Guard) RequireAny(scopes ...string) func(http.Handler) http.Handler {
+	return g.Door(Route{Need: AnyOf(scopes...)}).Wrap
+}
+
+// AnyKey guards a handler: a request needs a key, whatever its scopes.
+func (g *Guard) AnyKey() func(http.Handler) http.Handler {
+	return g.Door(Route{Need: apikey.AnyKey()}).Wrap
+}
+
+// HandlerFunc makes an http.Handler of one that takes the principal as an
+// argument.
+func (g *Guard) HandlerFunc(need apikey.Requirement, h Handler) http.Handler {
+	return g.Door(Route{Need: need}).WrapFunc(h)
+}
+
+// Door guards routes of one kind. All other ways to guard a net/http handler
+// are made of it.
+type Door struct {
+	guard *Guard
+	route Route
+}
+
+// Door returns the door for a route. Like [Guard.Require] it panics on a
+// mistake in the route.
+func (g *Guard) Door(r Route) *Door {
+	if r.Need.String() == "" && !r.Need.MetBy(nil) {
+		panic("middleware: Route.Need: say what the route needs: AllOf, AnyOf, or apikey.AnyKey for any valid key")
+	}
+	if r.Cost < 0 {
+		panic("middleware: Route.Cost: is negative")
+	}
+	return &Door{g, r}
+}
+
+// Wrap guards a handler. It finds the principal with [PrincipalFrom].
+func (d *Door) Wrap(h http.Handler) http.Handler {
+	return d.WrapFunc(func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) { h.ServeHTTP(w, r) })
+}
+
+// WrapFunc guards a Handler.
+func (d *Door) WrapFunc(h Handler) http.Handler { return guarded{d, h} }
+
+type guarded struct {
+	*Door
+	next Handler
+}
+
+func (h guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Serve(w, r, h.next) }
+
+// Serve decides a request and answers it or lets next serve it. It is for
+// adapters of frameworks on net/http. It panics with [http.ErrAbortHandler]
+// when a response that had begun was cut, which must reach the server.
+//
+// Inside a handler that the same Guard has admitted with the same key, a door
+// makes only the checks that cost nothing: a request is charged once, by the
+// outermost door.
+func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
+	g, ctx := d.guard, r.Context()
+	if outer, ok := ctx.Value(guardKey{}).(*plainWriter); ok && outer.guard == g && d.serveInner(w, r, outer, next) {
+		return
+	}
+	if g.o.PreflightCORS && isPreflight(r) {
+		next(w, r, nil)
+		return
+	}
+
+	p := g.pockets.Get().(*pocket)
+	c := p.call()
+	c.w.under, c.w.parent, c.w.guard = w, ctx, g
+	var o Outcome
+	g.check(ctx, &Request{
+		Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
+		Need: d.route.Need, Cost: d.route.Cost, Optional: d.route.Optional,
+		Flight: c.flight(), Cutter: c.cutter(),
+	}, &o)
+	if o.entered {
+		p.used()
+	}
+	admitted := o.Code == apikey.OK && o.presented != nil
+	if admitted {
+		p.announce(w.Header(), &o)
+	}
+	g.pockets.Put(p)
+
+	g.shield(d, w.Header(), &o)
+	switch {
+	case admitted:
+		c.adopt(r)
+		c.run(r, next)
+		c.conclude(r)
+	case o.Allowed():
+		next(w, r, nil)
+	default:
+		g.refuse(w, r, &o)
+	}
+}
+
+// serveInner is Serve for a request that is in flight already. It reports false
+// when this one is another: a handler may use its context for requests with
+// other keys, or after its end.
+func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWriter, next Handler) bool {
+	g := d.guard
+	q := Request{Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: d.route.Need}
+	o := Outcome{guard: g, need: d.route.Need}
+	token, code := g.credential(&q)
+	if code != apikey.OK || outer.state.Load()&(cut|over) != 0 || g.verify(r.Context(), token, &o) != apikey.OK {
+		return false
+	}
+	if o.presented.KeyID() != outer.flight.Verified().Principal().KeyID() {
+		return false
+	}
+	if o.Code = g.permits(&q, &o); o.Code == apikey.OK {
+		next(w, r, o.presented)
+		return true
+	}
+	if g.o.OnDecision != nil {
+		g.o.OnDecision(r.Context(), o)
+	}
+	g.refuse(w, r, &o)
+	return true
+}
+
+// shield keeps responses from shared caches that do not know of the key. Those
+// to requests with Authorization they leave alone by themselves (RFC 9111,
+// section 3.5); but they may take a response without a key for one with.
+func (g *Guard) shield(d *Door, h http.Header, o *Outcome) {
+	if d.route.Optional {
+		for _, e := range g.o.Extractors {
+			if field := e.field(); field != "" {
+				h.Add("Vary", field)
+			}
+		}
+	}
+	if g.o.private && o.presented != nil {
+		h.Set("Cache-Control", "private")
+	}
+}
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && len(r.Header["Origin"]) > 0 && len(r.Header["Access-Control-Request-Method"]) > 0
+}

@@ -1,0 +1,96 @@
+package middleware_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+func Example() {
+	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer keys.Close(context.Background())
+	guard, err := middleware.New(keys, middleware.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer guard.Close(context.Background())
+
+	mux := guard.Mux()
+	mux.HandleFunc("GET /v1/things", middleware.AllOf("things:read"),
+		func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
+			fmt.Fprintf(w, "things of %s", p.Owner())
+		})
+
+	_, token, err := keys.Create(context.Background(), apikey.Actor{ID: "setup"},
+		apikey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}})
+	if err != nil {
+		panic(err)
+	}
+	for _, authorization := range []string{"Bearer " + token.Reveal(), ""} {
+		r := httptest.NewRequest("GET", "/v1/things", nil)
+		if authorization != "" {
+			r.Header.Set("Authorization", authorization)
+		}
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(w.Code, w.Header().Get("RateLimit-Policy")+w.Header().Get("WWW-Authenticate"))
+	}
+	// Output:
+	// 200 "minute";q=60;w=60, "day";q=1000;w=86400
+	// 401 Bearer realm="api"
+}
+
+// The principal is in the context, for handlers that are plain http.Handlers.
+func ExampleGuard_Require() {
+	guard, token := exampleGuard()
+	h := guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := middleware.PrincipalFrom(r.Context())
+		fmt.Fprintf(w, "hello %s on plan %s", p.Owner(), p.Plan())
+	}))
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(w.Body)
+	// Output: hello acme on plan free
+}
+
+// Any transport can ask for a decision: here one whose fields are a map.
+func ExampleGuard_Check() {
+	guard, token := exampleGuard()
+	outcome := guard.Check(context.Background(), middleware.Request{
+		Fields: http.Header{"Authorization": {"Bearer " + token}},
+		Host:   "api.example.com",
+		Need:   middleware.AllOf("things:write"),
+	})
+	fmt.Println(outcome.Allowed(), outcome.Code, outcome.Status())
+	fmt.Println(outcome.Detail())
+	// Output:
+	// false insufficient_scope 403
+	// The key lacks the scope "things:write". Use a key that has it, or add it to this key.
+}
+
+func exampleGuard() (*middleware.Guard, string) {
+	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	if err != nil {
+		panic(err)
+	}
+	guard, err := middleware.New(keys, middleware.Options{})
+	if err != nil {
+		panic(err)
+	}
+	_, token, err := keys.Create(context.Background(), apikey.Actor{ID: "setup"},
+		apikey.NewKey{Name: "example", Owner: "acme", Scopes: []string{"things:read"}})
+	if err != nil {
+		panic(err)
+	}
+	return guard, token.Reveal()
+}

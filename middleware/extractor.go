@@ -1,0 +1,177 @@
+package middleware
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Extractor is a place of a request where a key may stand: [Bearer], [Header],
+// [Cookie], [BasicUser] or, asked for by that name only, [InsecureQuery].
+type Extractor struct {
+	place place
+	name  string
+	find  func(f Fields, rawQuery, name string) (token string, code apikey.Code)
+}
+
+type place string
+
+const (
+	inBearer place = "Bearer"
+	inBasic  place = "BasicUser"
+	inHeader place = "Header"
+	inCookie place = "Cookie"
+	inQuery  place = "InsecureQuery"
+)
+
+// Bearer takes the key from "Authorization: Bearer <key>".
+func Bearer() Extractor {
+	return Extractor{inBearer, "", func(f Fields, _, _ string) (string, apikey.Code) {
+		return bearer(f.Values("Authorization"))
+	}}
+}
+
+// BasicUser takes the key from the user name of HTTP Basic authentication, as
+// in "curl -u <key>:". The password is not looked at.
+func BasicUser() Extractor {
+	return Extractor{inBasic, "", func(f Fields, _, _ string) (string, apikey.Code) {
+		return basicUser(f.Values("Authorization"))
+	}}
+}
+
+// Header takes the key from a header field of its own, such as X-API-Key.
+// Responses get "Cache-Control: private", because shared caches know of
+// Authorization only; a handler may set it anew.
+func Header(name string) Extractor {
+	return Extractor{inHeader, http.CanonicalHeaderKey(name), func(f Fields, _, name string) (string, apikey.Code) {
+		return oneLine(f.Values(name))
+	}}
+}
+
+// Cookie takes the key from a cookie. Browsers send cookies by themselves, so
+// state-changing routes then need protection from cross-site requests, such as
+// http.CrossOriginProtection.
+func Cookie(name string) Extractor {
+	return Extractor{inCookie, name, func(f Fields, _, name string) (string, apikey.Code) {
+		return cookie(f.Values("Cookie"), name)
+	}}
+}
+
+// InsecureQuery takes the key from a parameter of the query string. That is
+// insecure: URLs are kept in access logs, browser histories and Referer
+// fields. It is for clients that can send nothing else, with keys that may
+// leak.
+func InsecureQuery(name string) Extractor {
+	return Extractor{inQuery, name, func(_ Fields, rawQuery, name string) (string, apikey.Code) {
+		if rawQuery == "" {
+			return "", apikey.MissingKey
+		}
+		query, err := url.ParseQuery(rawQuery)
+		if err != nil {
+			return "", apikey.MalformedRequest
+		}
+		return oneLine(query[name])
+	}}
+}
+
+// String returns the call that makes the Extractor, for messages.
+func (e Extractor) String() string {
+	if e.name == "" {
+		return string(e.place) + "()"
+	}
+	return string(e.place) + "(\"" + e.name + "\")"
+}
+
+// field is the header field that the key stands in; empty when it is none.
+func (e Extractor) field() string {
+	switch e.place {
+	case inBearer, inBasic:
+		return "Authorization"
+	case inCookie:
+		return "Cookie"
+	case inHeader:
+		return e.name
+	}
+	return ""
+}
+
+func (e Extractor) check(field string) error {
+	switch e.place {
+	case inBearer, inBasic:
+		return nil
+	case inQuery:
+		if e.name == "" {
+			return invalidf(field, "name the query parameter")
+		}
+		return nil
+	}
+	if scheme, rest := cutScheme(e.name); scheme == "" || rest != "" {
+		return invalidf(field, "%q is no name of a header field or cookie", e.name)
+	}
+	if e.name == "Authorization" || e.name == "Cookie" {
+		return invalidf(field, "use Bearer, BasicUser or Cookie to read the field %s", e.name)
+	}
+	return nil
+}
+
+// credential looks in all places: a key in two of them is ambiguous.
+func (g *Guard) credential(r *Request) (string, apikey.Code) {
+	if e := &g.o.Extractors[0]; len(g.o.Extractors) == 1 {
+		return e.find(r.Fields, r.RawQuery, e.name)
+	}
+	token, code := "", apikey.MissingKey
+	for i := range g.o.Extractors {
+		e := &g.o.Extractors[i]
+		switch t, c := e.find(r.Fields, r.RawQuery, e.name); {
+		case c == apikey.MissingKey:
+		case c != apikey.OK || code == apikey.OK:
+			return "", apikey.MalformedRequest
+		default:
+			token, code = t, c
+		}
+	}
+	return token, code
+}
+
+func basicUser(lines []string) (string, apikey.Code) {
+	value, code := oneLine(lines)
+	if code != apikey.OK {
+		return "", code
+	}
+	scheme, rest := cutScheme(value)
+	if !equalFold(scheme, "basic") {
+		return "", apikey.MissingKey
+	}
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimLeft(rest, " "))
+	if err != nil || len(rest) == 0 || rest[0] != ' ' {
+		return "", apikey.MalformedRequest
+	}
+	user, _, found := strings.Cut(string(decoded), ":")
+	if !found {
+		return "", apikey.MalformedRequest
+	}
+	if user == "" {
+		return "", apikey.MissingKey
+	}
+	return user, apikey.OK
+}
+
+func cookie(lines []string, name string) (string, apikey.Code) {
+	token, code := "", apikey.MissingKey
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			n, value, found := strings.Cut(strings.Trim(pair, " \t"), "=")
+			if !found || n != name || value == "" {
+				continue
+			}
+			if code == apikey.OK {
+				return "", apikey.MalformedRequest
+			}
+			token, code = value, apikey.OK
+		}
+	}
+	return token, code
+}

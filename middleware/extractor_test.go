@@ -1,0 +1,116 @@
+package middleware_test
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/netip"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+func TestExtractors(t *testing.T) {
+	type request = func(r *http.Request, token string)
+	basic := func(value string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(value)) }
+	add := func(name string, value func(token string) string) request {
+		return func(r *http.Request, token string) { r.Header.Add(name, value(token)) }
+	}
+	all := func(f ...request) request {
+		return func(r *http.Request, token string) {
+			for _, f := range f {
+				f(r, token)
+			}
+		}
+	}
+	bearer := add("Authorization", func(s string) string { return "Bearer " + s })
+	header := add("X-API-Key", func(s string) string { return s })
+	cookie := add("Cookie", func(s string) string { return "theme=dark; key=" + s })
+	query := func(r *http.Request, token string) { r.URL.RawQuery = "a=b&key=" + token }
+
+	h, c, b, q := middleware.Header("x-api-key"), middleware.Cookie("key"), middleware.BasicUser(), middleware.InsecureQuery("key")
+	for _, x := range []struct {
+		rule string
+		from []middleware.Extractor
+		send request
+		want int
+	}{
+		{"by default Authorization", nil, bearer, 204},
+		{"by default no header of its own", nil, header, 401},
+		{"by default no cookie", nil, cookie, 401},
+		{"by default no query", nil, query, 401},
+		{"by default no Basic", nil, add("Authorization", func(s string) string { return basic(s + ":") }), 401},
+
+		{"header", []middleware.Extractor{h}, header, 204},
+		{"header: not Authorization", []middleware.Extractor{h}, bearer, 401},
+		{"header twice", []middleware.Extractor{h}, all(header, header), 400},
+		{"header joined", []middleware.Extractor{h}, add("X-API-Key", func(s string) string { return s + ", " + s }), 400},
+		{"header empty", []middleware.Extractor{h}, add("X-API-Key", func(string) string { return " " }), 401},
+
+		{"cookie", []middleware.Extractor{c}, cookie, 204},
+		{"cookie twice", []middleware.Extractor{c}, all(cookie, cookie), 400},
+		{"cookie of another name", []middleware.Extractor{c}, add("Cookie", func(s string) string { return "keys=" + s }), 401},
+		{"cookie no b64token", []middleware.Extractor{c}, add("Cookie", func(s string) string { return "key=\"" + s + "\"" }), 400},
+
+		{"basic", []middleware.Extractor{b}, add("Authorization", func(s string) string { return basic(s + ":") }), 204},
+		{"basic with a password", []middleware.Extractor{b}, add("Authorization", func(s string) string { return basic(s + ":x") }), 204},
+		{"basic without a colon", []middleware.Extractor{b}, add("Authorization", func(s string) string { return basic(s) }), 400},
+		{"basic without a user", []middleware.Extractor{b}, add("Authorization", func(string) string { return basic(":x") }), 401},
+		{"basic not base64", []middleware.Extractor{b}, add("Authorization", func(string) string { return "Basic ???" }), 400},
+		{"basic: not Bearer", []middleware.Extractor{b}, bearer, 401},
+
+		{"query, asked for", []middleware.Extractor{q}, query, 204},
+		{"query twice", []middleware.Extractor{q}, func(r *http.Request, s string) { r.URL.RawQuery = "key=" + s + "&key=" + s }, 400},
+		{"query not readable", []middleware.Extractor{q}, func(r *http.Request, s string) { r.URL.RawQuery = "key=" + s + "&b=%zz" }, 400},
+
+		{"two places, one used", []middleware.Extractor{middleware.Bearer(), h}, header, 204},
+		{"two places, the other used", []middleware.Extractor{middleware.Bearer(), h}, bearer, 204},
+		{"two places, both used", []middleware.Extractor{middleware.Bearer(), h}, all(bearer, header), 400},
+		{"two places, neither", []middleware.Extractor{middleware.Bearer(), h}, all(), 401},
+		{"two places, one malformed", []middleware.Extractor{middleware.Bearer(), h}, all(bearer, add("X-API-Key", func(string) string { return "a b" })), 400},
+	} {
+		k := newKit(t, middleware.Options{Extractors: x.from})
+		_, token := k.key()
+		r := get("")
+		x.send(r, token)
+		if res := serve(k.guard.AnyKey()(noContent), r); res.StatusCode != x.want {
+			t.Errorf("%s: got %d, want %d", x.rule, res.StatusCode, x.want)
+		}
+	}
+}
+
+func TestChallengeOfBasic(t *testing.T) {
+	k := newKit(t, middleware.Options{Extractors: []middleware.Extractor{middleware.BasicUser()}, Realm: `a "b" \c`})
+	res := serve(k.guard.AnyKey()(noContent), get(""))
+	if got := res.Header.Get("WWW-Authenticate"); got != `Basic realm="a \"b\" \\c", charset="UTF-8"` {
+		t.Error(got)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	k := newKit(t, middleware.Options{})
+	if _, err := middleware.New(nil, middleware.Options{}); apikey.CodeOf(err) != apikey.InvalidArgument {
+		t.Errorf("no service: %v", err)
+	}
+	for field, o := range map[string]middleware.Options{
+		"Options.Realm":             {Realm: "a\nb"},
+		"Options.LimiterFailure":    {LimiterFailure: 7},
+		"Options.OwnerLimits":       {OwnerLimits: []apikey.Limit{{Name: "minute"}}},
+		"Options.Extractors[0]":     {Extractors: []middleware.Extractor{{}}},
+		"Options.Extractors[1]":     {Extractors: []middleware.Extractor{middleware.Bearer(), middleware.Bearer()}},
+		"Options.TrustedProxies[0]": {TrustedProxies: make([]netip.Prefix, 1)},
+	} {
+		_, err := middleware.New(k.keys, o)
+		if e, ok := err.(*apikey.Error); !ok || e.Field != field {
+			t.Errorf("%s: got %v", field, err)
+		}
+	}
+	for _, e := range []middleware.Extractor{
+		middleware.Header(""), middleware.Header("a b"), middleware.Header("Authorization"), middleware.Header("cookie"),
+		middleware.Cookie(""), middleware.Cookie("a=b"), middleware.InsecureQuery(""),
+	} {
+		if _, err := middleware.New(k.keys, middleware.Options{Extractors: []middleware.Extractor{e}}); err == nil {
+			t.Errorf("%v was taken", e)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package middleware
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Guard decides requests by their API keys. Make one with [New] for each
+// service and share it: all methods may be called from several goroutines.
+type Guard struct {
+	keys    *apikey.Service
+	o       Options
+	limiter limiter.Limiter
+	own     *limiter.Window // the limiter that New made; nil when it was given one
+
+	challenges challenges
+	owners     ownerSubjects
+	pockets    sync.Pool // of *pocket
+	complaint  complaint
+}
+
+// New returns a Guard over a service. A mistake in the options is an error
+// that names the field. Close the Guard after the HTTP server has shut down
+// and before the store is closed.
+func New(keys *apikey.Service, o Options) (*Guard, error) {
+	if keys == nil {
+		return nil, invalidf("keys", "is nil: make a service with apikey.New")
+	}
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	g := &Guard{keys: keys, o: o, limiter: o.Limiter, challenges: newChallenges(o.Realm, o.Extractors)}
+	g.pockets.New = func() any { return new(pocket) }
+	if g.limiter == nil {
+		journal, _ := apikey.As[limiter.Journal](keys.Store())
+		own, err := limiter.New(limiter.Options{Journal: journal, Logger: o.Logger})
+		if err != nil {
+			return nil, fmt.Errorf("middleware: %w", err)
+		}
+		g.own, g.limiter = own, own
+	}
+	return g, nil
+}
+
+// Close closes the limiter if New made it, so that its counts are written to
+// the store. A limiter given in [Options] stays the caller's. Requests that
+// come later are answered as [Options.LimiterFailure] says.
+func (g *Guard) Close(ctx context.Context) error {
+	if g.own == nil {
+		return nil
+	}
+	return g.own.Close(ctx)
+}
+
+// Keys returns the service.
+func (g *Guard) Keys() *apikey.Service { return g.keys }
+
+func invalidf(field, format string, args ...any) error {
+	return &apikey.Error{Code: apikey.InvalidArgument, Field: field, Msg: fmt.Sprintf(format, args...)}
+}

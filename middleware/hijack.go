@@ -1,0 +1,77 @@
+package middleware
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+)
+
+// hijackedConn is a connection that a handler took over, for example for
+// WebSocket. Its request stays in flight until Close: revoking the key closes
+// the connection.
+type hijackedConn struct {
+	net.Conn
+	w *plainWriter
+}
+
+// Hijack implements [http.Hijacker].
+func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.isCut() {
+		return nil, nil, w.or(nil)
+	}
+	conn, rw, err := http.NewResponseController(w.under).Hijack()
+	if err != nil {
+		return nil, nil, w.or(err)
+	}
+	h := &hijackedConn{conn, &w.plainWriter}
+	w.conn.Store(h) // before the state is looked at; Cut does it the other way round
+	if w.isCut() {
+		kill(conn)
+		_ = h.Close()
+		return nil, nil, w.or(nil)
+	}
+	return h, rw, nil
+}
+
+// Close closes the connection and ends the request's flight.
+func (c *hijackedConn) Close() error {
+	err := c.Conn.Close()
+	c.w.flight.Leave()
+	return err
+}
+
+// NetConn returns the server's connection, a *net.TCPConn or *tls.Conn. Close
+// it through this one only.
+func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
+
+// CloseWrite ends the writing side, where the connection has one.
+func (c *hijackedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return http.ErrNotSupported
+}
+
+// ReadFrom and WriteTo keep the kernel's copying between sockets.
+func (c *hijackedConn) ReadFrom(src io.Reader) (int64, error) { return io.Copy(c.Conn, src) }
+
+// WriteTo implements [io.WriterTo].
+func (c *hijackedConn) WriteTo(dst io.Writer) (int64, error) { return io.Copy(dst, c.Conn) }
+
+// kill closes a connection at once, with a reset where that can be had: an
+// orderly end could be taken for the end of a message. It does not wait, as a
+// TLS connection does to say goodbye.
+func kill(c net.Conn) {
+	for {
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		c = outer.NetConn()
+	}
+	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Close()
+}

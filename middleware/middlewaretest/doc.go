@@ -1,0 +1,16 @@
+// Package middlewaretest decides whether an adapter of
+// [github.com/wontopos/latchkey/middleware] for a framework is one: it starts
+// the framework with a real listener and talks to it over sockets.
+//
+//	func TestConformance(t *testing.T) {
+//		middlewaretest.Run(t, middlewaretest.Harness{
+//			Start: func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
+//				…
+//			},
+//		})
+//	}
+//
+// Every rule is a subtest whose name is the rule. What a framework cannot do it
+// declares in [Harness.Lacks]; the rules that need it are skipped, and everybody
+// can read it. The package needs the standard library and this module only.
+package middlewaretest

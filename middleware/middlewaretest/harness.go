@@ -1,0 +1,71 @@
+package middlewaretest
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// Harness is what the suite has to know of an adapter.
+type Harness struct {
+	// Start serves the routes, each guarded by g as it says, on a listener of
+	// its own, and stops with the test.
+	Start func(t *testing.T, g *middleware.Guard, routes []Route) Server
+	// Lacks lists what the framework cannot do.
+	Lacks []Ability
+}
+
+// Server is a running one.
+type Server struct {
+	// URL is its base, for example http://127.0.0.1:4711.
+	URL string
+	// Client reaches it; nil means one with the settings of
+	// http.DefaultTransport. For HTTP/2 it is the one that speaks it.
+	Client *http.Client
+}
+
+// Route is a route that the suite asks for.
+type Route struct {
+	// Name names what the handler does, for frameworks that need to write it
+	// anew. See the list of routes in this package's source.
+	Name string
+	// Method and Path are matched exactly.
+	Method, Path string
+	// Public routes are not guarded; Route is then zero.
+	Public bool
+	// Route is what the guard asks.
+	Route middleware.Route
+	// Handler is the handler for frameworks on net/http.
+	Handler middleware.Handler
+}
+
+// Ability is something that not every framework can do.
+type Ability string
+
+// The abilities.
+const (
+	// Streaming: what a handler flushes reaches the client before it returns.
+	Streaming Ability = "streaming"
+	// Cut: a request in flight ends when its key does. Without it the rules
+	// about new requests still hold.
+	Cut Ability = "cut"
+	// Uploads: a handler that waits for the body is woken by the cut.
+	Uploads Ability = "uploads"
+	// Hijack: a handler can take the connection over.
+	Hijack Ability = "hijack"
+	// Informational: a handler can send 103 before its response.
+	Informational Ability = "informational"
+	// HTTP1: requests can be written to a plain TCP connection byte by byte.
+	HTTP1 Ability = "http1"
+)
+
+func (h Harness) needs(t *testing.T, needed ...Ability) {
+	t.Helper()
+	for _, a := range needed {
+		if slices.Contains(h.Lacks, a) {
+			t.Skipf("the framework lacks: %s", a)
+		}
+	}
+}

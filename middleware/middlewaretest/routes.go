@@ -1,0 +1,139 @@
+package middlewaretest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// whoami is the body of the routes that just answer.
+type whoami struct {
+	Key         string `json:"key"` // empty without a principal
+	Owner       string `json:"owner"`
+	Environment string `json:"environment"`
+	FromContext bool   `json:"from_context"` // the context has the same principal
+}
+
+func (r *rig) routes() []Route {
+	needs := func(scopes ...string) middleware.Route { return middleware.Route{Need: middleware.AllOf(scopes...)} }
+	return []Route{
+		// who: tells whose request it is, as JSON.
+		{Name: "who", Method: "GET", Path: "/read", Route: needs("things:read"), Handler: r.who},
+		{Name: "who", Method: "POST", Path: "/write", Route: needs("things:read", "things:write"), Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/either", Route: middleware.Route{Need: middleware.AnyOf("things:read", "things:write")}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/any", Route: middleware.Route{Need: apikey.AnyKey()}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/optional", Route: middleware.Route{Need: apikey.AnyKey(), Optional: true}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/costly", Route: middleware.Route{Need: apikey.AnyKey(), Cost: 10}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/public", Public: true, Handler: r.who},
+		// wait: says nothing until its context ends, then tries to answer.
+		{Name: "wait", Method: "GET", Path: "/wait", Route: needs("things:read"), Handler: r.wait},
+		// deaf: looks at nothing until the test lets go, then answers 200.
+		{Name: "deaf", Method: "GET", Path: "/deaf", Route: needs("things:read"), Handler: r.deaf},
+		// stream: flushes an event, then waits for its context, as SSE does.
+		{Name: "stream", Method: "GET", Path: "/stream", Route: needs("things:read"), Handler: r.stream},
+		// flood: writes without end, until writing fails.
+		{Name: "flood", Method: "GET", Path: "/flood", Route: needs("things:read"), Handler: r.flood},
+		// upload: reads the body to its end, then answers its length.
+		{Name: "upload", Method: "POST", Path: "/upload", Route: needs("things:read"), Handler: r.upload},
+		// hint: sends 103, then waits for its context.
+		{Name: "hint", Method: "GET", Path: "/hint", Route: needs("things:read"), Handler: r.hint},
+		// hijack: takes the connection, greets, and echoes lines until it is closed.
+		{Name: "hijack", Method: "GET", Path: "/hijack", Route: needs("things:read"), Handler: r.hijack},
+	}
+}
+
+func (r *rig) who(w http.ResponseWriter, req *http.Request, p *apikey.Principal) {
+	var me whoami
+	if p != nil {
+		me = whoami{Key: p.KeyID(), Owner: p.Owner(), Environment: p.Environment()}
+	}
+	from, _ := middleware.PrincipalFrom(req.Context())
+	me.FromContext = from == p
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(me)
+}
+
+func (r *rig) wait(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	r.started <- "wait"
+	<-req.Context().Done()
+	r.ended <- context.Cause(req.Context())
+	w.Header().Set("X-Secret-Finding", "forty-two")
+	w.WriteHeader(http.StatusOK)
+	_, _ = io.WriteString(w, "too late")
+}
+
+func (r *rig) deaf(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+	r.started <- "deaf"
+	<-r.release
+	w.Header().Set("X-Secret-Finding", "forty-two")
+	_, err := io.WriteString(w, "too late")
+	r.ended <- err
+}
+
+func (r *rig) stream(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	_, _ = io.WriteString(w, "data: hello\n\n")
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		r.Errorf("flush: %v", err)
+	}
+	r.started <- "stream"
+	<-req.Context().Done()
+	_, err := io.WriteString(w, "data: too late\n\n")
+	r.ended <- err
+}
+
+func (r *rig) flood(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+	block := make([]byte, 64<<10)
+	for first := true; ; first = false {
+		if _, err := w.Write(block); err != nil {
+			r.ended <- err
+			return
+		}
+		if first {
+			r.started <- "flood"
+		}
+	}
+}
+
+func (r *rig) upload(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	first := make([]byte, 1)
+	_, _ = io.ReadFull(req.Body, first)
+	r.started <- "upload"
+	n, err := io.Copy(io.Discard, req.Body)
+	r.ended <- err
+	fmt.Fprintf(w, "%d bytes", n+1)
+}
+
+func (r *rig) hint(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	w.Header().Set("Link", "</style.css>; rel=preload")
+	w.WriteHeader(http.StatusEarlyHints)
+	r.started <- "hint"
+	<-req.Context().Done()
+	r.ended <- context.Cause(req.Context())
+}
+
+func (r *rig) hijack(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		r.Errorf("hijack: %v", err)
+		return
+	}
+	r.started <- "hijack"
+	go func() { // the handler returns, the connection lives on
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		for {
+			line, err := rw.ReadString('\n')
+			if err != nil {
+				r.ended <- err
+				return
+			}
+			_, _ = io.WriteString(conn, line)
+		}
+	}()
+}

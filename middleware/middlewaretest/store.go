@@ -1,0 +1,75 @@
+package middlewaretest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// store is a store of one service, in memory and no more than the suite needs.
+type store struct {
+	down atomic.Bool // every read fails
+
+	mu      sync.Mutex
+	records map[string]apikey.Record
+	notify  []func(apikey.Notice)
+}
+
+// errDown holds words that must not reach a client.
+var errDown = errors.New("pq: password authentication failed for user \"keys\"")
+
+func newStore() *store { return &store{records: map[string]apikey.Record{}} }
+
+func (s *store) Get(_ context.Context, id string) (apikey.Record, error) {
+	if s.down.Load() {
+		return apikey.Record{}, errDown
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.records[id]
+	if !ok {
+		return apikey.Record{}, apikey.ErrNotFound
+	}
+	return r.Clone(), nil
+}
+
+func (s *store) Apply(_ context.Context, c apikey.Change) (uint64, error) {
+	s.mu.Lock()
+	if old, ok := s.records[c.Record.Key.ID]; ok != (c.Expect > 0) || old.Key.Revision != c.Expect {
+		s.mu.Unlock()
+		return 0, apikey.ErrConflict
+	}
+	r := c.Record.Clone()
+	r.Key.Revision = c.Expect + 1
+	s.records[r.Key.ID] = r
+	notify := s.notify
+	s.mu.Unlock()
+	shared := r.Clone()
+	for _, f := range notify {
+		f(apikey.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
+	}
+	return r.Key.Revision, nil
+}
+
+func (s *store) Subscribe(f func(apikey.Notice)) (cancel func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notify = append(s.notify, f)
+	return func() {}
+}
+
+func (*store) List(context.Context, apikey.Query) ([]apikey.Record, error) { return nil, nil }
+
+func (*store) Audit(context.Context, apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	return nil, nil
+}
+
+func (*store) AddUsage(context.Context, []apikey.UsageDelta) error { return nil }
+
+func (*store) Usage(context.Context, string, time.Time) (apikey.Usage, error) {
+	return apikey.Usage{}, nil
+}

@@ -1,0 +1,23 @@
+package middlewaretest
+
+import (
+	"testing"
+)
+
+// rule is one thing that an adapter must do.
+type rule struct {
+	name  string
+	needs []Ability
+	check func(t *testing.T, h Harness)
+}
+
+// Run runs every rule as a subtest.
+func Run(t *testing.T, h Harness) {
+	for _, r := range append(append(decisionRules(), tableRules()...), cutRules()...) {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			h.needs(t, r.needs...)
+			r.check(t, h)
+		})
+	}
+}

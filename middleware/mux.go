@@ -1,0 +1,41 @@
+package middleware
+
+import (
+	"net/http"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Mux is an [http.ServeMux] for guarded routes: no route can be added without
+// saying who may use it. What is open to everybody says Public. Patterns are
+// those of ServeMux; all methods panic on a mistake, as its do.
+//
+// A path without a route is answered 404 without a look at the key.
+type Mux struct {
+	guard *Guard
+	mux   http.ServeMux
+}
+
+// Mux returns an empty Mux.
+func (g *Guard) Mux() *Mux { return &Mux{guard: g} }
+
+// Handle adds a route for keys that meet need. The handler finds the principal
+// with [PrincipalFrom].
+func (m *Mux) Handle(pattern string, need apikey.Requirement, h http.Handler) {
+	m.Route(pattern, Route{Need: need}, h)
+}
+
+// HandleFunc adds a route for keys that meet need.
+func (m *Mux) HandleFunc(pattern string, need apikey.Requirement, h Handler) {
+	m.mux.Handle(pattern, m.guard.HandlerFunc(need, h))
+}
+
+// Route adds a route with a cost, or an optional key.
+func (m *Mux) Route(pattern string, r Route, h http.Handler) {
+	m.mux.Handle(pattern, m.guard.Door(r).Wrap(h))
+}
+
+// Public adds a route that everybody may use: no key is looked at.
+func (m *Mux) Public(pattern string, h http.Handler) { m.mux.Handle(pattern, h) }
+
+func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }

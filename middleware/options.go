@@ -1,0 +1,152 @@
+package middleware
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Options sets up a [Guard]. The zero value is good: keys come as
+// "Authorization: Bearer", limits are counted in this process and, on a store
+// that can keep them, survive its restart. New copies and checks it.
+type Options struct {
+	// Limiter decides the limits; default a [limiter.Window] of the Guard's
+	// own, with the store as its journal if the store is a [limiter.Journal].
+	Limiter limiter.Limiter
+	// LimiterFailure says what happens when the limiter cannot decide;
+	// default [FailClosed].
+	LimiterFailure FailureMode
+	// OwnerLimits bound all keys of an owner together, besides each key's own
+	// limits and in the same atomic step. Clients see them as "owner-<name>".
+	OwnerLimits []apikey.Limit
+
+	// Extractors say where a request's key is looked for; default [Bearer]
+	// alone. A request with a key in two of the places is refused.
+	Extractors []Extractor
+	// Realm is the realm of the WWW-Authenticate challenge; default "api".
+	// Printable ASCII.
+	Realm string
+
+	// TrustedProxies are the networks of the proxies in front of the server.
+	// The client's address is the peer's, unless the peer is one of these:
+	// then it is the rightmost address of X-Forwarded-For that is not. An
+	// unreadable X-Forwarded-For leaves no address, and keys that are bound
+	// to networks are refused.
+	TrustedProxies []netip.Prefix
+
+	// PreflightCORS lets CORS preflights (OPTIONS with Origin and
+	// Access-Control-Request-Method) through to the handler without a key and
+	// without a principal: browsers send none with them.
+	PreflightCORS bool
+	// LegacyHeaders adds X-RateLimit-Limit, -Remaining and -Reset (seconds
+	// since 1970) for the tightest window.
+	LegacyHeaders bool
+
+	// RequestID names a request in the body of its refusal. It is asked for
+	// refusals only. Default: X-Request-Id if it is 1 to 128 of A-Z, a-z,
+	// 0-9 and "-._~+/=:@", else a random text.
+	RequestID func(ctx context.Context, f Fields) string
+	// ErrorHandler writes the answer to a refused net/http request in place
+	// of the problem document. The header fields of the refusal are set
+	// already; status and body are its to write. It must not call the next
+	// handler.
+	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
+	// OnDecision sees every decision before it is carried out, for metrics
+	// and traces. It runs inside the request: be quick.
+	OnDecision func(ctx context.Context, o Outcome)
+
+	// Logger gets what an operator should know; default [slog.Default].
+	Logger *slog.Logger
+
+	private bool // some Extractor reads what shared caches do not know of
+}
+
+// FailureMode says what happens to a request whose limits cannot be decided.
+type FailureMode uint8
+
+const (
+	// FailClosed answers 503.
+	FailClosed FailureMode = iota
+	// FailOpen admits the request uncounted. Whoever can make the limiter
+	// fail is then not limited.
+	FailOpen
+)
+
+func (o *Options) prepare() error {
+	if o.Realm == "" {
+		o.Realm = "api"
+	}
+	if strings.ContainsFunc(o.Realm, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return invalidf("Options.Realm", "%q must be printable ASCII", o.Realm)
+	}
+	if o.LimiterFailure > FailOpen {
+		return invalidf("Options.LimiterFailure", "%d is neither FailClosed nor FailOpen", o.LimiterFailure)
+	}
+	if len(o.OwnerLimits) > 0 {
+		if err := (apikey.Plan{Name: "owner", Limits: o.OwnerLimits}).Validate(); err != nil {
+			return invalidf("Options.OwnerLimits", "%v", err)
+		}
+		o.OwnerLimits = slices.Clone(o.OwnerLimits)
+	}
+	if len(o.Extractors) == 0 {
+		o.Extractors = []Extractor{Bearer()}
+	}
+	o.Extractors, o.private = slices.Clone(o.Extractors), false
+	for i, e := range o.Extractors {
+		field := fmt.Sprintf("Options.Extractors[%d]", i)
+		if e.find == nil {
+			return invalidf(field, "is the zero Extractor: use Bearer, Header, Cookie, BasicUser or InsecureQuery")
+		}
+		if err := e.check(field); err != nil {
+			return err
+		}
+		o.private = o.private || e.field() != "Authorization"
+		for _, earlier := range o.Extractors[:i] {
+			if earlier.place == e.place && earlier.name == e.name {
+				return invalidf(field, "%s stands twice", e)
+			}
+		}
+	}
+	o.TrustedProxies = slices.Clone(o.TrustedProxies)
+	for i, p := range o.TrustedProxies {
+		if !p.IsValid() {
+			return invalidf(fmt.Sprintf("Options.TrustedProxies[%d]", i), "must be a network like 10.0.0.0/8")
+		}
+		o.TrustedProxies[i] = p.Masked()
+	}
+	if o.RequestID == nil {
+		o.RequestID = defaultRequestID
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return nil
+}
+
+func defaultRequestID(_ context.Context, f Fields) string {
+	if values := f.Values("X-Request-Id"); len(values) == 1 && validRequestID(values[0]) {
+		return values[0]
+	}
+	return rand.Text()
+}
+
+func validRequestID(s string) bool {
+	if len(s) == 0 || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~+/=:@", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,164 @@
+package middleware
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// ProblemTypeBase starts the "type" of every problem document; the name of the
+// code follows.
+const ProblemTypeBase = "https://github.com/wontopos/latchkey/blob/main/docs/errors.md#"
+
+// AppendProblem appends the body of a refusal, an RFC 9457 problem document.
+// It holds nothing of the key and no text of an error; requestID may be empty.
+func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
+	info := o.Code.Info()
+	dst = append(dst, `{"type":`...)
+	dst = appendJSON(dst, ProblemTypeBase+info.Name)
+	dst = append(dst, `,"title":`...)
+	dst = appendJSON(dst, info.Title)
+	dst = append(dst, `,"status":`...)
+	dst = appendUint(dst, int64(info.Status))
+	dst = append(dst, `,"detail":`...)
+	dst = appendJSON(dst, o.Detail())
+	dst = append(dst, `,"code":`...)
+	dst = appendJSON(dst, info.Name)
+	if requestID != "" {
+		dst = append(dst, `,"request_id":`...)
+		dst = appendJSON(dst, requestID)
+	}
+	switch o.Code {
+	case apikey.RateLimited:
+		dst = appendList(dst, "violated-policies", o.Violated())
+	case apikey.InsufficientScope:
+		dst = appendList(dst, "required_scopes", strings.Fields(o.need.String()))
+		dst = appendList(dst, "missing_scopes", o.missing())
+	case apikey.EnvironmentMismatch:
+		dst = append(dst, `,"environment":`...)
+		dst = appendJSON(dst, o.presented.Environment())
+		if url := o.verified.Environment().BaseURL; url != "" {
+			dst = append(dst, `,"base_url":`...)
+			dst = appendJSON(dst, url)
+		}
+	}
+	return append(dst, '}', '\n')
+}
+
+// Detail says in words why the request was refused and what to do next.
+func (o *Outcome) Detail() string {
+	switch o.Code {
+	case apikey.MissingKey:
+		return "This request needs an API key. Send it as " + o.guard.howToSend() + "."
+	case apikey.MalformedRequest:
+		return "The credentials of this request are malformed or stand twice. Send exactly one API key, as " + o.guard.howToSend() + "."
+	case apikey.InvalidKey:
+		return "This API key is not valid. Check that it was copied whole; if it was, create a new one."
+	case apikey.ExpiredKey:
+		return "This API key or secret has expired. Use the newest secret of the key, or create a new key."
+	case apikey.DisabledKey:
+		return "This API key is disabled. Whoever manages it can enable it again."
+	case apikey.RevokedKey:
+		return "This API key was revoked, which is final. Create a new one."
+	case apikey.EnvironmentMismatch:
+		return o.mismatchDetail()
+	case apikey.NetworkNotAllowed:
+		return "This API key may not be used from this network. Call from an allowed one, or add this one to the key."
+	case apikey.InsufficientScope:
+		return o.scopeDetail()
+	case apikey.RateLimited:
+		return o.limitDetail()
+	case apikey.Unavailable:
+		return "The API key cannot be checked right now. It may be good: keep it, and try again after the time in Retry-After."
+	}
+	return o.Code.Info().Title + "."
+}
+
+// howToSend names the first place that keys are taken from.
+func (g *Guard) howToSend() string {
+	switch e := g.o.Extractors[0]; e.place {
+	case inHeader:
+		return "\"" + e.name + ": <key>\""
+	case inCookie:
+		return "the cookie \"" + e.name + "\""
+	case inBasic:
+		return "the user name of Basic authentication"
+	case inQuery:
+		return "the query parameter \"" + e.name + "\""
+	}
+	return "\"Authorization: Bearer <key>\""
+}
+
+func (o *Outcome) mismatchDetail() string {
+	env := o.verified.Environment()
+	if env.BaseURL == "" {
+		return fmt.Sprintf("This is a key of the environment %q, which is not served on this host. Use a key of this host's environment.", env.Name)
+	}
+	return fmt.Sprintf("This is a key of the environment %q. Send its requests to %s, or use a key of this host's environment.", env.Name, env.BaseURL)
+}
+
+// missing returns the required scopes that the key lacks.
+func (o *Outcome) missing() []string { return o.need.Missing(o.presented.Scopes()) }
+
+func (o *Outcome) scopeDetail() string {
+	missing := o.missing()
+	switch {
+	case len(missing) == 0: // a zero Requirement
+		return "No API key is admitted here: this route says no scopes."
+	case o.need.Any():
+		return fmt.Sprintf("This route needs one of the scopes %s, and the key has none of them. Use a key with one, or add it to this key.", quoteAll(missing))
+	case len(missing) == 1:
+		return fmt.Sprintf("The key lacks the scope %s. Use a key that has it, or add it to this key.", quoteAll(missing))
+	}
+	return fmt.Sprintf("The key lacks the scopes %s. Use a key that has them, or add them to this key.", quoteAll(missing))
+}
+
+func (o *Outcome) limitDetail() string {
+	var said []string
+	for i := range o.Decision.N {
+		if o.Decision.Windows[i].Violated {
+			l, prefix := o.limit(i)
+			said = append(said, fmt.Sprintf("\"%s%s\" (%d in %d s)", prefix, l.Name, l.N, ceilSeconds(l.Window)))
+		}
+	}
+	policies := strings.Join(said, " and ")
+	if s := o.RetryAfter(); s > 0 {
+		return fmt.Sprintf("Over the limit %s. Try again in %d s.", policies, s)
+	}
+	return fmt.Sprintf("This request costs more than the limit %s ever admits. Waiting does not help: use a plan with more.", policies)
+}
+
+func quoteAll(names []string) string { return "\"" + strings.Join(names, "\", \"") + "\"" }
+
+func appendList(dst []byte, name string, items []string) []byte {
+	dst = append(dst, ',')
+	dst = appendJSON(dst, name)
+	dst = append(dst, ":["...)
+	for i, item := range items {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendJSON(dst, item)
+	}
+	return append(dst, ']')
+}
+
+// appendJSON appends a JSON string. What is no UTF-8 becomes U+FFFD, and what
+// HTML gives a meaning is escaped, for clients that guess the type.
+func appendJSON(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r < ' ' || r == 0x7f || r == '<' || r == '>' || r == '&':
+			dst = append(dst, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		default:
+			dst = utf8.AppendRune(dst, r)
+		}
+	}
+	return append(dst, '"')
+}

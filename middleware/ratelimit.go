@@ -1,0 +1,120 @@
+package middleware
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// The fields of draft-ietf-httpapi-ratelimit-headers, under the names that
+// http.Header has them.
+const (
+	fieldPolicy = "Ratelimit-Policy"
+	fieldLimit  = "Ratelimit"
+)
+
+// AppendRateLimitPolicy appends the value of the RateLimit-Policy field:
+// "minute";q=60;w=60, …. It appends nothing when the limiter was not asked.
+func (o *Outcome) AppendRateLimitPolicy(dst []byte) []byte {
+	if o.Decision.N == 0 {
+		return dst
+	}
+	dst = append(dst, o.verified.RateLimitPolicy()...)
+	for i := len(o.verified.Limits()); i < o.Decision.N; i++ {
+		l, prefix := o.limit(i)
+		dst = appendItem(dst, i, prefix, l.Name)
+		dst = append(dst, ";q="...)
+		dst = strconv.AppendInt(dst, l.N, 10)
+		dst = append(dst, ";w="...)
+		dst = strconv.AppendInt(dst, int64(l.Window/time.Second), 10)
+	}
+	return dst
+}
+
+// AppendRateLimit appends the value of the RateLimit field:
+// "minute";r=59;t=60, …, where r is what is left and t the seconds until it
+// grows. It appends nothing when the limiter was not asked.
+func (o *Outcome) AppendRateLimit(dst []byte) []byte {
+	own := o.verified.Limits()
+	for i := range o.Decision.N {
+		w := &o.Decision.Windows[i]
+		if i < len(own) {
+			dst = appendItem(dst, i, "", own[i].Name)
+		} else {
+			dst = appendItem(dst, i, ownerPrefix, o.guard.o.OwnerLimits[i-len(own)].Name)
+		}
+		dst = append(dst, ";r="...)
+		dst = appendUint(dst, w.Remaining)
+		dst = append(dst, ";t="...)
+		dst = appendUint(dst, ceilSeconds(w.Reset))
+	}
+	return dst
+}
+
+// appendItem starts item i of a list: a name needs no escapes in quotes.
+func appendItem(dst []byte, i int, prefix, name string) []byte {
+	if i > 0 {
+		dst = append(dst, ", "...)
+	}
+	dst = append(dst, '"')
+	dst = append(dst, prefix...)
+	dst = append(dst, name...)
+	return append(dst, '"')
+}
+
+// appendUint is strconv.AppendInt for numbers that are rarely long and never
+// negative.
+func appendUint(dst []byte, n int64) []byte {
+	switch {
+	case n < 10:
+		return append(dst, '0'+byte(n))
+	case n < 100:
+		return append(dst, '0'+byte(n/10), '0'+byte(n%10))
+	}
+	return strconv.AppendInt(dst, n, 10)
+}
+
+// tightest returns the window that X-RateLimit-* tell of: one that refused the
+// request, then the one with the least left, then the one that recovers last.
+func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Duration) {
+	best := 0
+	for i := 1; i < o.Decision.N; i++ {
+		a, b := &o.Decision.Windows[i], &o.Decision.Windows[best]
+		if a.Violated != b.Violated {
+			if a.Violated {
+				best = i
+			}
+		} else if a.Remaining < b.Remaining || a.Remaining == b.Remaining && a.Reset > b.Reset {
+			best = i
+		}
+	}
+	limit, _ = o.limit(best)
+	return limit, o.Decision.Windows[best].Remaining, o.Decision.Windows[best].Reset
+}
+
+// eachRateLimit calls set with the fields that tell of the limits.
+func (o *Outcome) eachRateLimit(set func(name, value string)) {
+	if o.Decision.N == 0 {
+		return
+	}
+	set("RateLimit-Policy", string(o.AppendRateLimitPolicy(nil)))
+	set("RateLimit", string(o.AppendRateLimit(nil)))
+	if o.guard.o.LegacyHeaders {
+		o.eachLegacy(set)
+	}
+}
+
+func (o *Outcome) eachLegacy(set func(name, value string)) {
+	limit, remaining, reset := o.tightest()
+	set("X-RateLimit-Limit", strconv.FormatInt(limit.N, 10))
+	set("X-RateLimit-Remaining", strconv.FormatInt(remaining, 10))
+	set("X-RateLimit-Reset", strconv.FormatInt(epochCeil(time.Now().Add(reset)), 10))
+}
+
+func epochCeil(t time.Time) int64 {
+	if t.Nanosecond() > 0 {
+		return t.Unix() + 1
+	}
+	return t.Unix()
+}

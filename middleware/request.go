@@ -1,0 +1,53 @@
+package middleware
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Request is what [Guard.Check] has to know of a request, whatever its
+// transport. Check keeps none of its strings: a framework may reuse their
+// memory afterwards.
+type Request struct {
+	// Fields are the request's header fields. Required.
+	Fields Fields
+	// RawQuery is the undecoded query string, for [InsecureQuery] alone.
+	RawQuery string
+	// Host is the host that the client called, as in http.Request.
+	Host string
+	// Peer is the other end of the connection, as "address:port" or as an
+	// address alone. PeerAddr is the same, for a transport that has it
+	// parsed; it goes before Peer.
+	Peer     string
+	PeerAddr netip.Addr
+
+	// Need is what the route asks of the key. The zero Requirement is met by
+	// no key.
+	Need apikey.Requirement
+	// Cost is what the request takes from each limit; 0 means 1.
+	Cost int64
+	// Optional admits a request without a key. A bad key is still refused.
+	Optional bool
+
+	// Flight, unless nil, is entered before the request is charged, with
+	// Cutter: from then on the request is cut when its key ends. The caller
+	// has to Leave it after an admitted request; Check does after a refused
+	// one.
+	Flight *apikey.Flight
+	Cutter apikey.Cutter
+}
+
+// Fields gives access to the header fields of a request. http.Header is one.
+type Fields interface {
+	// Values returns the lines of a field, in order. The name comes in the
+	// canonical form of [http.CanonicalHeaderKey]. The result is only read,
+	// and not kept.
+	Values(name string) []string
+}
+
+// headerFields is http.Header without a second canonicalization of the names.
+type headerFields http.Header
+
+func (f headerFields) Values(name string) []string { return f[name] }
