@@ -80,7 +80,7 @@ func (o *Outcome) Detail() string {
 func (g *Guard) howToSend() string {
 	switch e := g.o.Extractors[0]; e.place {
 	case inHeader:
-		return "\"" + e.name + ": <key>\""
+		return "\"" + e.name + ": YOUR_KEY\""
 	case inCookie:
 		return "the cookie \"" + e.name + "\""
 	case inBasic:
@@ -88,7 +88,7 @@ func (g *Guard) howToSend() string {
 	case inQuery:
 		return "the query parameter \"" + e.name + "\""
 	}
-	return "\"Authorization: Bearer <key>\""
+	return "\"Authorization: Bearer YOUR_KEY\""
 }
 
 func (o *Outcome) mismatchDetail() string {
