@@ -235,7 +235,7 @@ var limiterDefences = []defence{
 		old:  `if p[0].index > p[1].index {`,
 		new:  `if p[0].index == p[1].index {`,
 		pkg:  "./limiter",
-		run:  "^TestManyGoroutinesManySubjects$",
+		run:  "^TestTwoSubjectsInBothOrders",
 	},
 	{
 		name: "limiter: one mutex for two parties of a shard",

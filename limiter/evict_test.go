@@ -1,6 +1,7 @@
 package limiter_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -131,5 +132,28 @@ func TestManyGoroutinesManySubjects(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// Requests that name the same two subjects in both orders.
+func TestTwoSubjectsInBothOrdersDoNotLockEachOtherOut(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	done := make(chan struct{})
+	for _, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
+		go func() {
+			r := ask(order[0], second)
+			r.Also = limiter.Demand{Subject: order[1], Limits: r.Limits}
+			for range 200_000 {
+				_, _ = w.Peek(context.Background(), r)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range 2 {
+		select {
+		case <-done:
+		case <-time.After(30 * time.Second):
+			t.Fatal("two requests wait for each other")
+		}
 	}
 }

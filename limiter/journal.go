@@ -40,7 +40,10 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 	for _, i := range short {
 		b := p[i].bucket
 		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return int(a.N - b.N) }).N
-		block := max(cost, 1, min(w.reserve, n/8))
+		// Slow start: a key that is used once is charged once for a crash,
+		// and a busy one writes seldom.
+		b.lease.block = max(1, min(2*b.lease.block, w.reserve, n/8))
+		block := max(cost, b.lease.block)
 		length, segment := b.longest()
 		// The last hit of the reservation may come a window after the
 		// record, and must be known for another window.

@@ -24,7 +24,7 @@ func TestReservationCoversSeveralHits(t *testing.T) {
 			n       int64
 			reserve int
 			saves   int // for 56 hits
-		}{{56, 0, 8}, {8, 0, 8}, {10_000, 0, 1}, {10_000, 10, 6}, {10_000, 1, 56}} {
+		}{{56, 0, 10}, {8, 0, 8}, {10_000, 0, 6}, {10_000, 10, 9}, {10_000, 1, 56}} {
 			j := newJournal()
 			w := newWindow(t, limiter.Options{Journal: j, Reserve: c.reserve})
 			l := limiter.Limit{Name: "day", N: c.n, Window: 24 * time.Hour}
@@ -32,7 +32,7 @@ func TestReservationCoversSeveralHits(t *testing.T) {
 				mustTake(t, w, ask("k", l))
 			}
 			if j.saves != c.saves {
-				t.Errorf("a write covers an eighth of N up to Reserve: N %d, Reserve %d: %d writes, want %d", c.n, c.reserve, j.saves, c.saves)
+				t.Errorf("a write covers twice as much as the one before, up to an eighth of N and Reserve: N %d, Reserve %d: %d writes, want %d", c.n, c.reserve, j.saves, c.saves)
 			}
 			saves := j.saves
 			for range 100 {
@@ -63,14 +63,16 @@ func TestJournalErrorsChargeNothing(t *testing.T) {
 		}
 	}
 	j.fail = nil
-	mustTake(t, w, r)
+	for range 3 {
+		mustTake(t, w, r) // the last one leaves one reserved
+	}
 	j.fail = broken // later ones write
 	for range 3 {
 		if d, err := w.Take(t.Context(), r); !errors.Is(err, limiter.ErrUnavailable) || !errors.Is(err, broken) || d != (limiter.Decision{}) {
 			t.Fatalf("a journal that cannot be written is an error: got %+v, %v", d, err)
 		}
 	}
-	if d, err := w.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 58 || d.Windows[1].Remaining != 58 {
+	if d, err := w.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 54 || d.Windows[1].Remaining != 54 {
 		t.Errorf("an error charges nothing: got %+v, %v", d, err)
 	}
 	if err := w.Close(t.Context()); !errors.Is(err, broken) {
@@ -81,7 +83,7 @@ func TestJournalErrorsChargeNothing(t *testing.T) {
 		t.Errorf("a Close that failed may be called again: %v", err)
 	}
 	w = newWindow(t, limiter.Options{Journal: j})
-	if d, err := w.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 58 {
+	if d, err := w.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 54 {
 		t.Errorf("the second Close saves exact counts: got %+v, %v", d, err)
 	}
 }
@@ -110,6 +112,7 @@ func TestFailedWriteIsTakenForUnknown(t *testing.T) {
 		w := newWindow(t, limiter.Options{Journal: j})
 		limit := limiter.Limit{Name: "minute", N: 16, Window: time.Minute} // reserves 2
 		mustTake(t, w, ask("k", limit))
+		mustTake(t, w, ask("k", limit)) // leaves one reserved
 		j.fail = errors.New("timeout")
 		big := ask("k", limit)
 		big.Cost = 5

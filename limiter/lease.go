@@ -18,6 +18,7 @@ type lease struct {
 	known  bool          // the bucket holds what the journal held
 	record bool          // the journal may have a record
 	over   bool          // the record counts more than the bucket does
+	block  int64         // what the newest reservation was for, at cost 1
 	left   int64         // cost that may still be admitted
 	until  int64         // ... before this instant
 }

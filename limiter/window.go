@@ -17,9 +17,10 @@ type Options struct {
 	Journal Journal
 	// Reserve is the most cost that one write to the journal covers in
 	// advance, and with it the most that a crash can charge to a subject for
-	// nothing. A write covers an eighth of the smallest N of the subject, at
-	// least 1 and at most Reserve. 0 means 64; 1 writes before each
-	// admission; negative is an error. It has no meaning without a Journal.
+	// nothing. The first write for a subject covers 1, each further one twice
+	// as much as the one before, up to an eighth of the subject's smallest N
+	// and to Reserve. 0 means 64; 1 writes before each admission; negative is
+	// an error. It has no meaning without a Journal.
 	Reserve int
 	// Logger receives what cannot be returned to a caller: records that
 	// cannot be decoded, deletions that failed. nil means [slog.Default].
