@@ -127,13 +127,23 @@ func cutStream(t *testing.T, h Harness) {
 func cutFlood(t *testing.T, h Harness) {
 	r := newRig(t, h, plain)
 	id, token := r.key()
-	res, err := r.server.Client.Do(r.request("GET", "/flood", token, nil))
+	client := *r.server.Client
+	client.Timeout = 0 // its end would wake the handler too
+	res, err := client.Do(r.request("GET", "/flood", token, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
 	wait(t, "the handler begins", r.started)
-	r.revoke(id) // nobody reads: the handler is, or soon will be, stuck in Write
+	// Nobody reads, so the handler gets stuck in Write when all buffers are
+	// full: when nothing has moved for a while.
+	for still, last := 0, int64(0); still < 10; still++ {
+		time.Sleep(20 * time.Millisecond)
+		if now := r.blocks.Load(); now != last {
+			still, last = 0, now
+		}
+	}
+	r.revoke(id)
 	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.ErrRevoked) {
 		t.Errorf("a write that the cut ends returns the cause, got %v", err)
 	}

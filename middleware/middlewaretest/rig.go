@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ type rig struct {
 	started chan string // the names of handlers that have begun
 	ended   chan error  // what ended those that wait
 	release chan struct{}
+	blocks  atomic.Int64 // that the flood has written
 }
 
 func newRig(t *testing.T, h Harness, o middleware.Options) *rig {

@@ -94,6 +94,7 @@ func (r *rig) flood(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal)
 			r.ended <- err
 			return
 		}
+		r.blocks.Add(1)
 		if first {
 			r.started <- "flood"
 		}
