@@ -66,7 +66,7 @@ fuzz: ## each fuzz target of the tree for FUZZTIME (60s)
 
 .PHONY: defences
 defences: ## take each defence out and see that its test notices; ROWS=regexp selects
-	@LATCHKEY_DEFENCES=1 LATCHKEY_DEFENCES_RUN='$(ROWS)' GOWORK=off go test -v -count=1 -timeout 60m -run '^TestDefences$$' . | grep -v '^=== '
+	@LATCHKEY_DEFENCES=1 LATCHKEY_DEFENCES_RUN='$(ROWS)' GOWORK=off go test -v -count=1 -timeout 60m -run '^TestDefences$$' ./tools/tree | grep -v '^=== '
 
 .PHONY: prove
 prove: fuzz defences testsum ## the long proofs: fuzz, defences, every test in its long form

@@ -1,4 +1,4 @@
-package latchkey_test
+package tree_test
 
 var storageDefences = []defence{
 	{
