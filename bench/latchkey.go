@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// openGuard makes a guard of its own on the keyset's service, with all that is
+// on by default: scopes, two exact windows in one step, RateLimit headers, the
+// cut of requests in flight, usage.
+func openGuard(k *keyset, wrap func(*middleware.Guard) http.Handler) (func() op, func(), error) {
+	g, err := middleware.New(k.service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, err
+	}
+	return httpOps(wrap(g), k), func() { _ = g.Close(context.Background()) }, nil
+}
+
+func latchkeyRequire() peer {
+	return peer{
+		name: "latchkey-Require", how: "verify, scope, two exact windows, RateLimit headers, cut armed, usage; principal in the context",
+		open: func(k *keyset) (func() op, func(), error) {
+			return openGuard(k, func(g *middleware.Guard) http.Handler {
+				return g.Require(need)(http.HandlerFunc(servedPrincipal))
+			})
+		},
+	}
+}
+
+func servedPrincipal(w http.ResponseWriter, r *http.Request) {
+	if _, ok := middleware.PrincipalFrom(r.Context()); !ok {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	_, _ = w.Write(okBody)
+}
+
+func latchkeyHandlerFunc() peer {
+	return peer{
+		name: "latchkey-HandlerFunc", how: "the same with the principal as an argument",
+		open: func(k *keyset) (func() op, func(), error) {
+			return openGuard(k, func(g *middleware.Guard) http.Handler {
+				return g.HandlerFunc(middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
+					if p == nil {
+						w.WriteHeader(http.StatusInternalServerError)
+						return
+					}
+					_, _ = w.Write(okBody)
+				})
+			})
+		},
+	}
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"time"
+)
+
+// An op makes one request with a token of the keyset and returns the status.
+// It belongs to one goroutine.
+type op func(token uint32) int
+
+// peer is one contestant.
+type peer struct {
+	name   string
+	module string // whose version is printed; "" for none
+	how    string // how it is set up
+	does   job
+	// real is the window that the accuracy suite has to wait for, of a
+	// limiter that looks past the virtual clock; its own is a minute.
+	real time.Duration
+	// open builds it for a keyset. ops makes one op for each goroutine; close
+	// gives everything back.
+	open func(k *keyset) (ops func() op, close func(), err error)
+}
+
+// job is what a contestant does with a token; the parity check holds it to that.
+type job int
+
+const (
+	verifyAndLimit job = iota
+	verifyOnly
+	limitOnly
+	admitAll
+)
+
+// sink is the ResponseWriter of every net/http contestant: the header is
+// cleared, not made anew.
+type sink struct {
+	header http.Header
+	status int
+}
+
+func (s *sink) Header() http.Header { return s.header }
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.status == 0 {
+		s.status = http.StatusOK
+	}
+	return len(p), nil
+}
+
+func (s *sink) WriteHeader(status int) {
+	if s.status == 0 {
+		s.status = status
+	}
+}
+
+// Flush keeps the abilities of a real writer visible to wrappers.
+func (s *sink) Flush() {}
+
+// httpOps drives a handler. Every goroutine has one request object, with a
+// context like that of a server, whose Authorization line changes; all
+// contestants get the same.
+func httpOps(h http.Handler, k *keyset) func() op {
+	return func() op {
+		ctx := context.WithValue(context.Background(), http.ServerContextKey, &http.Server{})
+		ctx, cancel := context.WithCancel(context.WithValue(ctx, http.LocalAddrContextKey, nil))
+		_ = cancel // as with a server, somebody could
+		line := []string{""}
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "http://api.example.com/things", nil)
+		r.Header = http.Header{
+			"Authorization": line, "Accept": {"application/json"}, "User-Agent": {"bench/1"}, "Accept-Encoding": {"gzip"},
+		}
+		w := &sink{header: make(http.Header, 8)}
+		return func(token uint32) int {
+			line[0] = k.auth[token]
+			w.status = 0
+			clear(w.header)
+			h.ServeHTTP(w, r)
+			return w.status
+		}
+	}
+}
+
+func nothing() {}
+
+var okBody = []byte("ok")
+
+// bare is the handler under every net/http middleware that puts no principal
+// into the context.
+func bare(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(okBody) }
+
+// wholeJob are the contestants of the peers suite that check a key.
+func wholeJob() []peer {
+	return []peer{
+		{
+			name: "bare", how: "the handler alone", does: admitAll, open: func(k *keyset) (func() op, func(), error) {
+				return httpOps(http.HandlerFunc(bare), k), nothing, nil
+			},
+		},
+		handTypical(noLimits), handCareful(noLimits),
+		handTypical(rateLimits), handCareful(rateLimits),
+		handHTTPRate(),
+		echoBare(), echoKeyAuth(),
+		fiberBare(), fiberKeyAuth(),
+		latchkeyRequire(), latchkeyHandlerFunc(),
+	}
+}
