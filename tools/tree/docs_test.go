@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 var (
@@ -85,5 +87,36 @@ func TestReadmeProgramIsAnExample(t *testing.T) {
 	_, program, _ = bytes.Cut(program, []byte("\n")) // its doc comment
 	if !bytes.Contains(readme, append([]byte("```go\n"), program...)) {
 		t.Error("the first program of README.md is not examples/hello/main.go")
+	}
+}
+
+// TestEveryCodeIsExplained holds docs/errors.md, where the type of every problem leads, to the codes that there are.
+func TestEveryCodeIsExplained(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make(map[string]bool)
+	for _, c := range apikey.Codes() {
+		if c != apikey.OK {
+			names[c.String()] = true
+		}
+	}
+	own, err := os.ReadFile("admin/failure.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`CodeInfo\{Name: "(\w+)"`).FindAllSubmatch(own, -1) {
+		names[string(m[1])] = true
+	}
+	for _, m := range regexp.MustCompile(`(?m)^### (\w+)$`).FindAllSubmatch(page, -1) {
+		if !names[string(m[1])] {
+			t.Errorf("docs/errors.md explains %s, which is no code", m[1])
+		}
+		delete(names, string(m[1]))
+	}
+	for name := range names {
+		t.Errorf("docs/errors.md does not explain %s", name)
 	}
 }
