@@ -52,6 +52,8 @@ type entry struct {
 	first  *Flight // requests in flight, linked through themselves
 	flying int
 	timer  *time.Timer // cuts what outlives its secret; nil when not needed
+
+	attached atomic.Value // see Verified.Attached
 }
 
 // load is one read of the store on behalf of all who want the same key now.

@@ -121,6 +121,18 @@ func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.key.Scopes) 
 // Missing returns the required scopes that the key lacks.
 func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.key.Scopes) }
 
+// Attached returns what the caller keeps beside the key in the cache, such as
+// the limiter's slot, so that one look-up finds both. The first call for a key
+// makes it, all further ones return the same; it is lost when the key leaves
+// the cache. All callers have to make values of one type.
+func (v Verified) Attached(make func() any) any {
+	if a := v.entry.attached.Load(); a != nil {
+		return a
+	}
+	v.entry.attached.CompareAndSwap(nil, make())
+	return v.entry.attached.Load()
+}
+
 // Sampled reports whether the next [OutcomeAllowed] given to Count would look
 // at its source and user agent. When it is false both can be left empty, and
 // what it takes to find them saved.

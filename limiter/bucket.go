@@ -18,6 +18,8 @@ type bucket struct {
 	cells   []byte
 	lease   *lease // what the journal covers; nil without a journal
 	pos     uint32 // where it stands in shard.all
+	shard   uint8  // the index of its shard
+	gone    bool   // it left its shard: a Slot may still point here
 }
 
 func newBucket(subject string) *bucket {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -48,7 +49,15 @@ var (
 type Demand struct {
 	Subject string  // 1 to MaxSubject bytes
 	Limits  []Limit // in the bounds of package apikey, no window length twice
+	Slot    *Slot   // optional: saves a Window the look-up of Subject
 }
+
+// Slot remembers where a [Window] keeps the state of one subject. A caller that
+// has a place of its own for each subject puts one there; the zero value is
+// ready. It must serve one subject of one Window only, is not copied, may be
+// used from several goroutines and thrown away at any time. Other limiters
+// ignore it.
+type Slot struct{ at atomic.Pointer[bucket] }
 
 // Request asks for one admission.
 type Request struct {

@@ -44,6 +44,7 @@ func (s *shard) add(b *bucket) {
 }
 
 func (s *shard) remove(b *bucket) {
+	b.gone, b.rings, b.cells = true, nil, nil
 	last := len(s.all) - 1
 	s.all[b.pos] = s.all[last]
 	s.all[b.pos].pos = b.pos
@@ -66,15 +67,41 @@ func (s *shard) remove(b *bucket) {
 type party struct {
 	Demand
 	shard  *shard
-	index  uint64 // of the shard: mutexes are taken in this order
+	index  uint64  // of the shard: mutexes are taken in this order
+	hint   *bucket // what the demand's slot remembers
 	bucket *bucket
 }
 
 // place points the party at the state of the demand.
 func (w *Window) place(q *party, d *Demand) {
-	q.Subject, q.Limits = d.Subject, d.Limits
-	q.index = maphash.String(w.seed, d.Subject) % shards
+	q.Demand = *d
+	if d.Slot != nil {
+		q.hint = d.Slot.at.Load()
+	}
+	if q.hint != nil {
+		q.index = uint64(q.hint.shard)
+	} else {
+		q.index = maphash.String(w.seed, d.Subject) % shards
+	}
 	q.shard = &w.shards[q.index]
+}
+
+// known returns the subject's bucket, nil when it has none. The mutex is held.
+func (q *party) known() *bucket {
+	if q.hint != nil && !q.hint.gone {
+		return q.hint
+	}
+	b := q.shard.buckets[q.Subject]
+	if b != nil {
+		q.remember(b)
+	}
+	return b
+}
+
+func (q *party) remember(b *bucket) {
+	if q.hint = b; q.Slot != nil {
+		q.Slot.at.Store(b)
+	}
 }
 
 // lock takes the mutexes of one or two parties, always in the same order.

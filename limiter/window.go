@@ -186,7 +186,7 @@ func (w *Window) find(ctx context.Context, p []party, now int64, charge bool) (b
 	for i := range p {
 		q := &p[i]
 		limits := q.Limits
-		b := q.shard.buckets[q.Subject]
+		b := q.known()
 		if b != nil && b.fits(limits) && (b.lease == nil || b.lease.known) {
 			q.bucket = b
 			continue
@@ -196,11 +196,13 @@ func (w *Window) find(ctx context.Context, p []party, now int64, charge bool) (b
 		}
 		if b == nil {
 			b = newBucket(q.Subject)
+			b.shard = uint8(q.index)
 			if w.journal != nil {
 				b.lease = new(lease)
 			}
 			if charge || w.journal != nil {
 				q.shard.add(b)
+				q.remember(b)
 			}
 		}
 		q.bucket = b

@@ -1,8 +1,11 @@
 package limiter_test
 
 import (
+	"context"
+	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -67,6 +70,77 @@ func TestWindowWithJournal(t *testing.T) {
 			limitertest.Run(t, journaled(reserve))
 		})
 	}
+}
+
+// The same rules hold for callers that bring slots.
+func TestWindowWithSlots(t *testing.T) {
+	plain := journaled(0)
+	wrap := func(l limiter.Limiter) limiter.Limiter {
+		return &slotted{Window: l.(*limiter.Window), slots: map[string]*limiter.Slot{}}
+	}
+	h := plain
+	h.New = func(t testing.TB) limiter.Limiter { return wrap(plain.New(t)) }
+	h.Crash = func(t testing.TB, l limiter.Limiter) limiter.Limiter {
+		return wrap(plain.Crash(t, l.(*slotted).Window))
+	}
+	h.Restart = func(t testing.TB, l limiter.Limiter) limiter.Limiter {
+		return wrap(plain.Restart(t, l.(*slotted).Window))
+	}
+	h.Step = nil
+	limitertest.Run(t, h)
+}
+
+// slotted brings a slot for each subject.
+type slotted struct {
+	*limiter.Window
+	mu    sync.Mutex
+	slots map[string]*limiter.Slot
+}
+
+func (s *slotted) equip(d *limiter.Demand) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slots[d.Subject] == nil {
+		s.slots[d.Subject] = new(limiter.Slot)
+	}
+	d.Slot = s.slots[d.Subject]
+}
+
+func (s *slotted) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	s.equip(&r.Demand)
+	s.equip(&r.Also)
+	return s.Window.Take(ctx, r)
+}
+
+func (s *slotted) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	s.equip(&r.Demand)
+	s.equip(&r.Also)
+	return s.Window.Peek(ctx, r)
+}
+
+// A slot may point at a bucket that was evicted, and made anew since.
+func TestASlotThatIsStaleIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWindow(t, limiter.Options{})
+		slot := new(limiter.Slot)
+		r := ask("k", minute)
+		r.Slot = slot
+		mustTake(t, w, r)
+		time.Sleep(time.Hour)
+		for i := range 20_000 { // others sweep it away
+			mustTake(t, w, ask(fmt.Sprint("other", i), minute))
+		}
+		if n := w.Size("k"); n != 0 {
+			t.Fatalf("the idle bucket is still there: %d bytes", n)
+		}
+		for range 30 {
+			mustTake(t, w, ask("k", minute))
+			mustTake(t, w, r)
+		}
+		if d := mustTake(t, w, r); d.Allowed {
+			t.Error("with and without its slot a subject has one budget: the 61st was admitted")
+		}
+	})
 }
 
 // journaled keeps its counts in a map. A crash drops the limiter as it is.

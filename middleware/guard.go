@@ -21,6 +21,7 @@ type Guard struct {
 	owners     ownerSubjects
 	pockets    sync.Pool // of *pocket
 	complaint  complaint
+	beside     func() any // makes a *besideKey
 }
 
 // New returns a Guard over a service. A mistake in the options is an error
@@ -34,6 +35,7 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{keys: keys, o: o, limiter: o.Limiter, challenges: newChallenges(o.Realm, o.Extractors)}
+	g.beside = func() any { return &besideKey{guard: g} }
 	g.pockets.New = func() any { return new(pocket) }
 	if g.limiter == nil {
 		journal, _ := apikey.As[limiter.Journal](keys.Store())

@@ -238,6 +238,23 @@ var limiterDefences = []defence{
 		run:  "^TestTwoSubjectsInBothOrders",
 	},
 	{
+		name: "limiter: a slot that points at an evicted bucket is not believed",
+		file: "limiter/shard.go",
+		old:  `if q.hint != nil && !q.hint.gone {`,
+		new:  `if q.hint != nil {`,
+		pkg:  "./limiter",
+		run:  "^TestASlotThatIsStale",
+	},
+	{
+		name: "limiter: a slot finds the shard of its bucket",
+		file: "limiter/window.go",
+		old: `			b.shard = uint8(q.index)
+`,
+		new: ``,
+		pkg: "./limiter",
+		run: "^TestASlotThatIsStale|^TestWindowWithSlots$",
+	},
+	{
 		name: "limiter: one mutex for two parties of a shard",
 		file: "limiter/shard.go",
 		old:  `if len(p) == 1 || p[0].index == p[1].index {`,
