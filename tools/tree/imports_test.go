@@ -44,18 +44,12 @@ var (
 // row is a decision: every user of the module downloads it.
 var thirdParty = map[string][]string{
 	"":                    {},
-	"apikey":              {"github.com/cespare/xxhash/v2", "golang.org/x/crypto", "github.com/maypok86/otter/v2"},
-	"limiter":             {"github.com/cespare/xxhash/v2"},
-	"storage/memstore":    {"github.com/cespare/xxhash/v2"},
-	"storage/badgerstore": {"github.com/dgraph-io/badger/v4", "github.com/cespare/xxhash/v2"},
-	"admin":               {"github.com/go-playground/validator/v10", "golang.org/x/crypto"},
+	"storage/badgerstore": {"github.com/dgraph-io/badger/v4"},
+	"admin":               {"github.com/go-playground/validator/v10"},
 }
 
 // thirdPartyTests is what tests of the root module may import besides.
-var thirdPartyTests = []string{
-	"github.com/google/go-cmp", "pgregory.net/rapid", "github.com/anishathalye/porcupine",
-	"github.com/coder/websocket",
-}
+var thirdPartyTests = []string{"github.com/google/go-cmp", "pgregory.net/rapid"}
 
 // outward reports whether a package in folder from must not import the one in folder to.
 func outward(from, to string) bool {
