@@ -4,24 +4,18 @@ import "hash/crc32"
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// notBase62 is 1 at every byte outside the alphabet.
-var notBase62 = func() (t [256]uint8) {
+// foreign is 0 for the alphabet, 1 for the underscore and more than any token
+// has characters for every other byte.
+var foreign = func() (t [256]uint16) {
 	for i := range t {
-		t[i] = 1
+		t[i] = 1 << 8
 	}
 	for i := range len(base62) {
 		t[base62[i]] = 0
 	}
+	t['_'] = 1
 	return t
 }()
-
-func isBase62(s string) bool {
-	var bad uint8
-	for i := range len(s) {
-		bad |= notBase62[s[i]]
-	}
-	return bad == 0
-}
 
 // crcTables are those of the "slicing by 8" method (Kounavis and Berry, 2005):
 // table k advances a byte past k more bytes.
@@ -37,21 +31,27 @@ var crcTables = func() (t [8][256]uint32) {
 	return t
 }()
 
-// checksum is hash/crc32.ChecksumIEEE over a string. The standard one takes a
-// byte slice through a function variable, so the slice escapes to the heap: an
-// allocation for every request.
-func checksum(s string) uint32 {
-	t, crc := &crcTables, ^uint32(0)
+// scan returns the CRC-32 (IEEE) of s, and the sum of foreign over it, in one
+// pass: the number of underscores when s holds nothing else but base62. s is
+// no longer than a token.
+//
+// It is not hash/crc32, which takes a byte slice through a function variable,
+// so that the slice escapes to the heap: an allocation for every request.
+func scan(s string) (crc uint32, strange uint16) {
+	t, f := &crcTables, &foreign
+	crc = ^crc
 	for len(s) >= 8 {
+		strange += f[s[0]] + f[s[1]] + f[s[2]] + f[s[3]] + f[s[4]] + f[s[5]] + f[s[6]] + f[s[7]]
 		crc ^= uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
 		crc = t[7][byte(crc)] ^ t[6][byte(crc>>8)] ^ t[5][byte(crc>>16)] ^ t[4][crc>>24] ^
 			t[3][s[4]] ^ t[2][s[5]] ^ t[1][s[6]] ^ t[0][s[7]]
 		s = s[8:]
 	}
 	for i := range len(s) {
+		strange += f[s[i]]
 		crc = t[0][byte(crc)^s[i]] ^ crc>>8
 	}
-	return ^crc
+	return ^crc, strange
 }
 
 // appendChecksum appends the six base62 digits of sum, zero-padded.

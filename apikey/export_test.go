@@ -23,7 +23,7 @@ func (t TokenFormat) Mint(env int, id string) Token {
 }
 
 var (
-	Checksum     = checksum
+	Checksum     = func(s string) uint32 { crc, _ := scan(s); return crc }
 	Grants       = grants
 	ValidScope   = func(s string, wildcard bool) error { return validScope("scope", s, wildcard) }
 	FormatCursor = formatCursor

@@ -53,7 +53,13 @@ func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
 // tokenFormat mints and parses the tokens of one service. It is immutable.
 type tokenFormat struct {
-	stems []string // "sk_live", one for each environment, in order
+	stems []stem // one for each environment, in order
+}
+
+// stem is what a token starts with, "sk_live".
+type stem struct {
+	text        string
+	underscores uint16 // of a whole token: those of the text, and two
 }
 
 // parsedToken holds views of the text that was parsed: it must not outlive
@@ -71,7 +77,8 @@ func newTokenFormat(prefix string, envs []Environment) (*tokenFormat, error) {
 	}
 	f := new(tokenFormat)
 	for _, e := range envs {
-		f.stems = append(f.stems, prefix+"_"+e.Name)
+		text := prefix + "_" + e.Name
+		f.stems = append(f.stems, stem{text, uint16(strings.Count(text, "_")) + 2})
 	}
 	return f, nil
 }
@@ -83,13 +90,14 @@ func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 	if n < 1 || len(text) > MaxToken || text[n] != '_' || text[n+1+idLen] != '_' {
 		return parsedToken{}, false
 	}
-	for env, stem := range f.stems {
-		if text[:n] != stem {
+	for env := range f.stems {
+		if text[:n] != f.stems[env].text {
 			continue
 		}
 		head, sum := text[:len(text)-crcLen], text[len(text)-crcLen:]
 		body := head[n+1:]
-		if !isBase62(body[:idLen]) || !isBase62(body[idLen+1:]) || !isChecksum(sum, checksum(head)) {
+		crc, strange := scan(head)
+		if strange != f.stems[env].underscores || !isChecksum(sum, crc) {
 			return parsedToken{}, false
 		}
 		return parsedToken{id: body[:idLen], body: body, env: env}, true
@@ -101,7 +109,7 @@ func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 // new secret for that key.
 func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 	b := make([]byte, 0, MaxToken)
-	b = append(b, f.stems[env]...)
+	b = append(b, f.stems[env].text...)
 	b = append(b, '_')
 	if id == "" {
 		b = appendRandomBase62(b, idLen)
@@ -110,7 +118,8 @@ func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 	}
 	b = append(b, '_')
 	b = appendRandomBase62(b, secretLen)
-	b = appendChecksum(b, checksum(string(b)))
+	crc, _ := scan(string(b))
+	b = appendChecksum(b, crc)
 	text := string(b)
 	body := text[len(text)-tailLen+1 : len(text)-crcLen]
 	return Token{text}, parsedToken{id: body[:idLen], body: body, env: env}

@@ -88,7 +88,7 @@ func TestTokenRefusesEveryAlteredCharacter(t *testing.T) {
 
 func TestTokenAlphabetIsCheckedEvenUnderARightChecksum(t *testing.T) {
 	f := liveTest(t)
-	for _, bad := range []string{"-", "/", " ", "\x00", "é"} {
+	for _, bad := range []string{"-", "/", " ", "_", "\x00", "é"} {
 		head := "sk_live_" + (strings.Repeat("a", 16-len(bad)) + bad) + "_" + strings.Repeat("b", 38)
 		if _, _, _, ok := f.Parse(head + sixDigits(crc32.ChecksumIEEE([]byte(head)))); ok {
 			t.Errorf("an id with %q was accepted", bad)
