@@ -1,0 +1,38 @@
+package middlewaretest_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/middleware/middlewaretest"
+)
+
+// The whole test of an adapter: how to serve the routes that the suite asks
+// for, and what the framework lacks.
+func ExampleRun() {
+	_ = func(t *testing.T) { // func TestConformance(t *testing.T)
+		middlewaretest.Run(t, middlewaretest.Harness{
+			Lacks: []middlewaretest.Ability{middlewaretest.Informational},
+			Start: func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
+				mux := http.NewServeMux()
+				for _, r := range routes {
+					if r.Public {
+						mux.HandleFunc(r.Method+" "+r.Path, func(w http.ResponseWriter, req *http.Request) {
+							var nobody *apikey.Principal
+							r.Handler(w, req, nobody)
+						})
+						continue
+					}
+					mux.Handle(r.Method+" "+r.Path, g.Door(r.Route).WrapFunc(r.Handler))
+				}
+				s := httptest.NewServer(mux)
+				t.Cleanup(s.Close)
+				return middlewaretest.Server{URL: s.URL}
+			},
+		})
+	}
+	// Output:
+}
