@@ -121,7 +121,7 @@ type besideKey struct {
 func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
 	demand := limiter.Request{Cost: r.Cost}
 	demand.Subject, demand.Limits = o.presented.KeyID(), o.verified.Limits()
-	if b := o.verified.Attached(g.beside).(*besideKey); b.guard == g {
+	if b, ok := o.verified.Attached(g.beside).(*besideKey); ok && b.guard == g {
 		demand.Slot = &b.slot
 	}
 	if len(g.o.OwnerLimits) > 0 {
