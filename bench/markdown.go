@@ -40,6 +40,9 @@ func (r *report) markdown() string {
 			r.writeCell(&b, s.cell)
 		}
 	}
+	for _, t := range r.tables {
+		t.write(&b)
+	}
 	r.writeSetups(&b)
 	b.WriteString(caveats)
 	return b.String()
@@ -88,6 +91,20 @@ func (r *report) writeCell(b *strings.Builder, c cell) {
 			fmt.Fprintf(b, " %.2f |", median(ratios(s, ours)))
 		}
 		b.WriteString("\n")
+	}
+	b.WriteString("\n")
+}
+
+func (t *table) write(b *strings.Builder) {
+	fmt.Fprintf(b, "## %s\n\n", t.title)
+	if t.note != "" {
+		fmt.Fprintf(b, "%s\n\n", t.note)
+	}
+	line := func(cells []string) { fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(t.columns)
+	line(slices.Repeat([]string{"---"}, len(t.columns)))
+	for _, cells := range t.rows {
+		line(cells)
 	}
 	b.WriteString("\n")
 }

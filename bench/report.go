@@ -21,7 +21,16 @@ type report struct {
 	setups   []peer
 	series   []*series
 	accuracy []accuracyRow
+	tables   []table
 	verdicts []verdict
+}
+
+// table is what a suite found that is no time of a request in a row of
+// contestants.
+type table struct {
+	title, note string
+	columns     []string
+	rows        [][]string
 }
 
 func newReport(stderr io.Writer, args []string) *report {
@@ -39,6 +48,17 @@ func (r *report) setup(p peer) {
 }
 
 func (r *report) add(s ...*series) { r.series = append(r.series, s...) }
+
+// row adds a row to the table with the title, which a suite has added before.
+func (r *report) row(title string, cells ...string) {
+	i := slices.IndexFunc(r.tables, func(t table) bool { return t.title == title })
+	r.tables[i].rows = append(r.tables[i].rows, cells)
+}
+
+// goal records what became of a goal.
+func (r *report) goal(pass bool, figure, where, measured, goal string) {
+	r.verdicts = append(r.verdicts, verdict{figure, where, measured, goal, pass})
+}
 
 // find returns the series of a contestant in a cell, nil if there is none.
 func (r *report) find(c cell, name string) *series {
