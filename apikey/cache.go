@@ -20,98 +20,159 @@ import (
 // an overtaken load is not put in but done again. Both happen under the shard's
 // lock.
 //
+// The same holds for the ids of which the cache remembers that there is no such
+// key: creating one is a change, too.
+//
 // A key with requests in flight is never evicted: whoever revokes it must find
 // them.
 type cache struct {
+	index  atomic.Pointer[index] // in front of the shards
 	seed   maphash.Seed
+	stale  time.Duration // trust what was read no longer than this; 0 means until told
 	shards [cacheShards]shard
-	stale  time.Duration // trust a snapshot no longer than this; 0 means until told
+	absent [absentSlots]atomic.Pointer[absent] // by hash; an entry is stored under its shard's lock
 }
 
-const cacheShards = 64
+// Both are powers of two, so that a slot belongs to one shard.
+const (
+	cacheShards = 64
+	absentSlots = 1024
+)
 
 type shard struct {
-	mu      sync.RWMutex
-	entries map[string]*entry
-	loads   map[string]*load
+	mu      sync.Mutex
+	entries map[keyID]*entry
+	loads   map[keyID]*load
 	ring    []*entry // CLOCK (Corbató 1968): second chance for what was used
 	hand    int
 	most    int
 	_       [64]byte // shards do not share a cache line
 }
 
+// keyID is the id of a key as tokens have it. There are no other ids in the
+// cache.
+type keyID [idLen]byte
+
+func (id keyID) String() string { return string(id[:]) }
+
 // entry is the lasting place of one key: snapshots come and go, requests in
-// flight and their lock stay.
+// flight and their lock stay. What every request reads comes first and fits
+// into one cache line.
 type entry struct {
-	id     string
-	slot   int                      // in the shard's ring; guarded by the shard
-	used   atomic.Bool              // since the clock hand last passed
-	snap   atomic.Pointer[snapshot] // nil: must be loaded; stored under mu
-	mu     sync.Mutex
-	key    *Key    // the newest known state, by which requests in flight are judged
-	first  *Flight // requests in flight, linked through themselves
-	flying int
-	timer  *time.Timer // cuts what outlives its secret; nil when not needed
+	id    keyID
+	snap  atomic.Pointer[snapshot] // nil: must be loaded; stored under mu
+	mu    sync.Mutex
+	first *Flight     // requests in flight, linked through themselves
+	used  atomic.Bool // since the clock hand last passed
+	slot  uint32      // in the shard's ring; guarded by the shard
 
 	attached atomic.Value // see Verified.Attached
+
+	key   *Key        // the newest known state, by which requests in flight are judged
+	timer *time.Timer // cuts what outlives its secret; nil when not needed
+	_     [48]byte    // what comes behind it in a home begins with a cache line
+}
+
+// absent remembers that there is no key of an id, so that a client that goes
+// on with a key that was deleted does not make the store work.
+type absent struct {
+	id keyID
+	at time.Duration // when the read began, since the start of the process
 }
 
 // load is one read of the store on behalf of all who want the same key now.
 type load struct {
 	done      chan struct{}
-	overtaken bool // guarded by the shard
-	entry     *entry
-	snap      *snapshot // nil with a nil err: no such key
+	began     time.Duration // since the start of the process
+	overtaken bool          // guarded by the shard
+	snap      *snapshot     // nil with a nil err: no such key
 	err       error
 }
 
 func newCache(size int, stale time.Duration) *cache {
 	c := &cache{seed: maphash.MakeSeed(), stale: stale}
+	c.index.Store(newIndex(cacheShards))
 	for i := range c.shards {
 		c.shards[i] = shard{
-			entries: make(map[string]*entry), loads: make(map[string]*load),
+			entries: make(map[keyID]*entry), loads: make(map[keyID]*load),
 			most: max(1, (size+cacheShards-1)/cacheShards),
 		}
 	}
 	return c
 }
 
-func (c *cache) shard(id string) *shard {
-	return &c.shards[maphash.String(c.seed, id)%cacheShards]
-}
+func (c *cache) shard(hash uint64) *shard { return &c.shards[hash%cacheShards] }
 
-// lookup returns the key's entry and its snapshot; nil when it must be loaded.
-func (c *cache) lookup(id string) (*entry, *snapshot) {
-	sh := c.shard(id)
-	sh.mu.RLock()
-	e := sh.entries[id]
-	sh.mu.RUnlock()
+// lookup returns the snapshot of a key; nil when it must be loaded.
+func (c *cache) lookup(id string) *snapshot {
+	hash := maphash.String(c.seed, id)
+	e := c.index.Load().find(hash, id)
 	if e == nil {
-		return nil, nil
+		if e = c.entry(hash, id); e == nil {
+			return nil
+		}
 	}
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	return e, e.snap.Load()
+	return e.snap.Load()
+}
+
+// entry returns the entry of an id, nil when it has none, and helps the index
+// find it the next time.
+func (c *cache) entry(hash uint64, id string) *entry {
+	if len(id) != idLen {
+		return nil
+	}
+	sh := c.shard(hash)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.entries[keyID([]byte(id))]
+	if e != nil {
+		c.index.Load().put(hash, e)
+	}
+	return e
+}
+
+// has reports whether the id has an entry.
+func (c *cache) has(id keyID) bool {
+	return c.entry(maphash.Bytes(c.seed, id[:]), id.String()) != nil
+}
+
+// isAbsent reports whether it is known that there is no such key.
+func (c *cache) isAbsent(id string) bool {
+	hash := maphash.String(c.seed, id)
+	a := c.absent[hash%absentSlots].Load()
+	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }
 
 // begin joins the load of a key, or starts one: leader then has to finish it.
-func (c *cache) begin(id string) (l *load, leader bool) {
-	sh := c.shard(id)
+// It returns no load when another request has loaded the key meanwhile: the
+// snapshot is newer than old, which is not good enough.
+func (c *cache) begin(id keyID, old *snapshot) (snap *snapshot, l *load, leader bool) {
+	hash := maphash.Bytes(c.seed, id[:])
+	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if l = sh.loads[id]; l != nil {
-		return l, false
+	if e := sh.entries[id]; e != nil {
+		if snap = e.snap.Load(); snap != nil && snap != old {
+			c.index.Load().put(hash, e)
+			return snap, nil, false
+		}
 	}
-	l = &load{done: make(chan struct{})}
+	if l = sh.loads[id]; l != nil {
+		return nil, l, false
+	}
+	l = &load{done: make(chan struct{}), began: time.Since(processStart)}
 	sh.loads[id] = l
-	return l, true
+	return nil, l, true
 }
 
 // finish ends a load and puts its snapshot in, unless a change of the key was
 // announced since the load began: then the snapshot may be from before it.
-func (c *cache) finish(id string, l *load, snap *snapshot, err error) {
-	sh := c.shard(id)
+func (c *cache) finish(id keyID, l *load, snap *snapshot, err error) {
+	hash := maphash.Bytes(c.seed, id[:])
+	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	defer close(l.done)
@@ -121,28 +182,36 @@ func (c *cache) finish(id string, l *load, snap *snapshot, err error) {
 	delete(sh.loads, id)
 	l.snap, l.err = snap, err
 	if snap == nil {
+		if err == nil {
+			c.absent[hash%absentSlots].Store(&absent{id, l.began})
+		}
 		return
 	}
 	e := sh.entries[id]
 	if e == nil {
-		e = sh.insert(id)
+		e = snap.entry
+		e.id = id
+		sh.insert(e)
+		if x := c.index.Load(); x.crowded(len(sh.entries) * cacheShards) {
+			c.index.CompareAndSwap(x, newIndex(2*len(x.groups)))
+		}
 	}
+	snap.entry = e
 	e.mu.Lock()
 	e.snap.Store(snap)
 	e.key = &snap.key
 	e.mu.Unlock()
-	l.entry = e
+	c.index.Load().put(hash, e)
 }
 
 // insert makes room by the clock and adds an entry; the shard is locked.
-func (sh *shard) insert(id string) *entry {
-	e := &entry{id: id}
+func (sh *shard) insert(e *entry) {
 	e.used.Store(true)
 	sh.entries[e.id] = e
 	if len(sh.ring) < sh.most {
-		e.slot = len(sh.ring)
+		e.slot = uint32(len(sh.ring))
 		sh.ring = append(sh.ring, e)
-		return e
+		return
 	}
 	for range 2 * len(sh.ring) {
 		sh.hand = (sh.hand + 1) % len(sh.ring)
@@ -151,13 +220,12 @@ func (sh *shard) insert(id string) *entry {
 			continue
 		}
 		delete(sh.entries, old.id)
-		e.slot = sh.hand
+		e.slot = uint32(sh.hand)
 		sh.ring[e.slot] = e
-		return e
+		return
 	}
-	e.slot = len(sh.ring) // every key is in flight: grow for now
+	e.slot = uint32(len(sh.ring)) // every key is in flight: grow for now
 	sh.ring = append(sh.ring, e)
-	return e
 }
 
 // retire empties an entry that is about to leave the cache. One with requests
@@ -166,7 +234,7 @@ func (sh *shard) insert(id string) *entry {
 func (e *entry) retire() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.flying > 0 {
+	if e.first != nil {
 		return false
 	}
 	e.snap.Store(nil)
@@ -181,14 +249,21 @@ func (e *entry) retire() bool {
 // and a snapshot from before the change goes. It returns the key's entry, nil
 // when it has none.
 func (c *cache) invalidate(n Notice) *entry {
-	sh := c.shard(n.ID)
+	if len(n.ID) != idLen {
+		return nil // no token has such an id
+	}
+	id, hash := keyID([]byte(n.ID)), maphash.String(c.seed, n.ID)
+	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if l := sh.loads[n.ID]; l != nil {
-		l.overtaken = true
-		delete(sh.loads, n.ID) // who comes now must not join it
+	if a := &c.absent[hash%absentSlots]; a.Load() != nil && a.Load().id == id {
+		a.Store(nil)
 	}
-	e := sh.entries[n.ID]
+	if l := sh.loads[id]; l != nil {
+		l.overtaken = true
+		delete(sh.loads, id) // who comes now must not join it
+	}
+	e := sh.entries[id]
 	if e == nil {
 		return nil
 	}
@@ -205,7 +280,7 @@ func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) 
 
 // inFlight counts the requests being served with one secret of a key.
 func (c *cache) inFlight(id string, secret uint32) int {
-	e, _ := c.lookup(id)
+	e := c.entry(maphash.String(c.seed, id), id)
 	if e == nil {
 		return 0
 	}
@@ -223,7 +298,7 @@ func (c *cache) inFlight(id string, secret uint32) int {
 func (c *cache) stopTimers() {
 	for i := range c.shards {
 		sh := &c.shards[i]
-		sh.mu.RLock()
+		sh.mu.Lock()
 		for _, e := range sh.entries {
 			e.mu.Lock()
 			if e.timer != nil {
@@ -232,7 +307,7 @@ func (c *cache) stopTimers() {
 			}
 			e.mu.Unlock()
 		}
-		sh.mu.RUnlock()
+		sh.mu.Unlock()
 	}
 }
 
@@ -240,14 +315,18 @@ func (c *cache) stopTimers() {
 const maxLoads = 16
 
 // load reads a key from the store into the cache, once for all who wait. It
-// returns a nil snapshot for a key that does not exist.
-func (s *Service) load(ctx context.Context, id string) (*entry, *snapshot, error) {
+// returns a nil snapshot for a key that does not exist. The snapshot old, which
+// may be nil, is not good enough.
+func (s *Service) load(ctx context.Context, id keyID, old *snapshot) (*snapshot, error) {
 	if err := s.enter(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer s.leave()
 	for range maxLoads {
-		l, leader := s.cache.begin(id)
+		snap, l, leader := s.cache.begin(id, old)
+		if snap != nil {
+			return snap, nil
+		}
 		if leader {
 			// On its own, so that a leader that gives up fails only itself.
 			s.workers.Go(func() { s.read(context.WithoutCancel(ctx), id, l) })
@@ -255,23 +334,23 @@ func (s *Service) load(ctx context.Context, id string) (*entry, *snapshot, error
 		select {
 		case <-l.done:
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 		if !l.overtaken {
-			return l.entry, l.snap, l.err
+			return l.snap, l.err
 		}
 	}
-	return nil, nil, ErrUnavailable
+	return nil, ErrUnavailable
 }
 
-func (s *Service) read(ctx context.Context, id string, l *load) {
+func (s *Service) read(ctx context.Context, id keyID, l *load) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.StoreTimeout)
 	defer cancel()
 	var snap *snapshot
-	r, err := s.store.Get(ctx, id)
+	r, err := s.store.Get(ctx, id.String())
 	switch {
 	case err == nil:
-		snap, err = s.compile(ctx, r)
+		snap, err = s.compile(ctx, r, l.began)
 	case errors.Is(err, ErrNotFound):
 		err = nil
 	}
@@ -283,8 +362,8 @@ func (s *Service) read(ctx context.Context, id string, l *load) {
 	switch {
 	case l.overtaken || err != nil:
 	case snap != nil:
-		s.learn(l.entry, &snap.key) // a change that was not announced
-	case !s.synchronous:
-		s.notice(Notice{ID: id, Deleted: true})
+		s.learn(snap.entry, &snap.key) // a change that was not announced
+	case !s.synchronous && s.cache.has(id):
+		s.notice(Notice{ID: id.String(), Deleted: true})
 	}
 }

@@ -1,21 +1,11 @@
 package apikey
 
-import "hash/crc32"
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-// foreign is 0 for the alphabet, 1 for the underscore and more than any token
-// has characters for every other byte.
-var foreign = func() (t [256]uint16) {
-	for i := range t {
-		t[i] = 1 << 8
-	}
-	for i := range len(base62) {
-		t[base62[i]] = 0
-	}
-	t['_'] = 1
-	return t
-}()
 
 // crcTables are those of the "slicing by 8" method (Kounavis and Berry, 2005):
 // table k advances a byte past k more bytes.
@@ -31,27 +21,58 @@ var crcTables = func() (t [8][256]uint32) {
 	return t
 }()
 
-// scan returns the CRC-32 (IEEE) of s, and the sum of foreign over it, in one
-// pass: the number of underscores when s holds nothing else but base62. s is
-// no longer than a token.
+// checksum returns the CRC-32 (IEEE) of s.
+func checksum(s string) uint32 { return ^checksumAfter(^uint32(0), s) }
+
+// checksumAfter takes the register of a CRC past s. A CRC begins with all bits
+// set and ends with all of them turned over.
 //
 // It is not hash/crc32, which takes a byte slice through a function variable,
 // so that the slice escapes to the heap: an allocation for every request.
-func scan(s string) (crc uint32, strange uint16) {
-	t, f := &crcTables, &foreign
-	crc = ^crc
-	for len(s) >= 8 {
-		strange += f[s[0]] + f[s[1]] + f[s[2]] + f[s[3]] + f[s[4]] + f[s[5]] + f[s[6]] + f[s[7]]
-		crc ^= uint32(s[0]) | uint32(s[1])<<8 | uint32(s[2])<<16 | uint32(s[3])<<24
-		crc = t[7][byte(crc)] ^ t[6][byte(crc>>8)] ^ t[5][byte(crc>>16)] ^ t[4][crc>>24] ^
-			t[3][s[4]] ^ t[2][s[5]] ^ t[1][s[6]] ^ t[0][s[7]]
-		s = s[8:]
+func checksumAfter(crc uint32, s string) uint32 {
+	t := &crcTables
+	for ; len(s) >= 8; s = s[8:] {
+		x := binary.LittleEndian.Uint64([]byte(s[:8])) ^ uint64(crc)
+		crc = t[7][byte(x)] ^ t[6][byte(x>>8)] ^ t[5][byte(x>>16)] ^ t[4][byte(x>>24)] ^
+			t[3][byte(x>>32)] ^ t[2][byte(x>>40)] ^ t[1][byte(x>>48)] ^ t[0][x>>56]
 	}
-	for i := range len(s) {
-		strange += f[s[i]]
-		crc = t[0][byte(crc)^s[i]] ^ crc>>8
+	// The rest at once: each byte past those behind it.
+	x, n := uint64(crc), len(s)&7
+	for i := range n {
+		x ^= uint64(s[i]) << (8 * i)
 	}
-	return ^crc, strange
+	crc = uint32(x >> (8 * n))
+	for i := range n {
+		crc ^= t[n-1-i][byte(x>>(8*i))]
+	}
+	return crc
+}
+
+// The same byte in all eight of a word, and the top bit of each.
+const (
+	everyByte = 0x0101010101010101
+	topBits   = 0x80 * everyByte
+)
+
+// atLeast sets the top bit of each byte of x that is c or more; bytes of x and
+// c are below 0x80. This is arithmetic on eight bytes at once, SWAR (Lamport,
+// "Multiple byte processing with full-word instructions", 1975).
+func atLeast(x uint64, c byte) uint64 { return x + (0x80-uint64(c))*everyByte }
+
+// isBase62 reports whether s holds base62 digits only. It has to be 8 bytes
+// long at least.
+func isBase62(s string) bool {
+	strange := uint64(0)
+	for i := 0; ; i = min(i+8, len(s)-8) {
+		x := binary.LittleEndian.Uint64([]byte(s[i : i+8]))
+		lower := x | 0x20*everyByte
+		digit := atLeast(x, '0') &^ atLeast(x, '9'+1)
+		letter := atLeast(lower, 'a') &^ atLeast(lower, 'z'+1)
+		strange |= ^(digit | letter) | x // a byte from 0x80 on is strange, and spoils but its neighbours
+		if i == len(s)-8 {
+			return strange&topBits == 0
+		}
+	}
 }
 
 // appendChecksum appends the six base62 digits of sum, zero-padded.
@@ -64,13 +85,11 @@ func appendChecksum(dst []byte, sum uint32) []byte {
 	return append(dst, d[:]...)
 }
 
-// isChecksum reports whether text is the checksum's six digits.
+// isChecksum reports whether text is the checksum's six digits. It works on
+// both halves at the same time.
 func isChecksum(text string, sum uint32) bool {
-	for i := crcLen - 1; i >= 0; i-- {
-		if text[i] != base62[sum%62] {
-			return false
-		}
-		sum /= 62
-	}
-	return true
+	const half = 62 * 62 * 62
+	high, low := sum/half, sum%half
+	return text[0] == base62[high/(62*62)] && text[1] == base62[high/62%62] && text[2] == base62[high%62] &&
+		text[3] == base62[low/(62*62)] && text[4] == base62[low/62%62] && text[5] == base62[low%62]
 }

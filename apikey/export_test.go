@@ -23,7 +23,7 @@ func (t TokenFormat) Mint(env int, id string) Token {
 }
 
 var (
-	Checksum     = func(s string) uint32 { crc, _ := scan(s); return crc }
+	Checksum     = checksum
 	Grants       = grants
 	ValidScope   = func(s string, wildcard bool) error { return validScope("scope", s, wildcard) }
 	FormatCursor = formatCursor
@@ -47,9 +47,9 @@ func (s *Service) Cached() int {
 	n := 0
 	for i := range s.cache.shards {
 		sh := &s.cache.shards[i]
-		sh.mu.RLock()
+		sh.mu.Lock()
 		n += len(sh.entries)
-		sh.mu.RUnlock()
+		sh.mu.Unlock()
 	}
 	return n
 }

@@ -11,11 +11,10 @@ import (
 // request. A Flight is used once.
 type Flight struct {
 	v          Verified
-	cutter     Cutter
+	cutter     Cutter  // nil when the request is over or cut
 	next, prev *Flight // guarded by the entry
 
-	mu   sync.Mutex
-	over bool
+	mu sync.Mutex // held while cutter is called
 }
 
 // Cutter is told when a request in flight must end.
@@ -31,29 +30,30 @@ type Cutter interface {
 // since Verify: verify again. The check and the registration are one step under
 // the key's lock, and so is a change of the key: no request slips between.
 func (v Verified) Enter(f *Flight, c Cutter) bool {
-	e := v.entry
+	snap := v.snap
+	e := snap.entry
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.snap.Load() != v.snap {
+	if e.snap.Load() != snap || snap.timed && !v.inTime(e) {
+		e.mu.Unlock()
 		return false
-	}
-	if v.snap.timed {
-		// First the timer, then the clock: an end that the timer does not see
-		// any more because it has come already is seen here.
-		if e.timer == nil {
-			v.s.armTimer(e)
-		}
-		if v.snap.refusal(v.secret) != OK {
-			return false
-		}
 	}
 	f.v, f.cutter = v, c
 	if f.next = e.first; f.next != nil {
 		f.next.prev = f
 	}
 	e.first = f
-	e.flying++
+	e.mu.Unlock()
 	return true
+}
+
+// inTime reports whether the secret has not ended; e is locked. First the
+// timer, then the clock: an end that the timer does not see any more because it
+// has come already is seen here.
+func (v Verified) inTime(e *entry) bool {
+	if e.timer == nil {
+		v.snap.terms.service.armTimer(e)
+	}
+	return v.refusal() == OK
 }
 
 // Verified returns what the Flight entered with; zero before Enter.
@@ -62,43 +62,47 @@ func (f *Flight) Verified() Verified { return f.v }
 // Leave ends the registration. After it returns, the request is not cut any
 // more. Leaving a Flight that never entered does nothing.
 func (f *Flight) Leave() {
-	e := f.v.entry
-	if e == nil {
+	if f.v.credential == nil {
 		return
 	}
+	e := f.v.snap.entry
 	e.mu.Lock()
-	f.unlink(e)
+	linked := f.unlink(e)
 	e.mu.Unlock()
+	if linked {
+		return // cutFlights takes those it condemns out of the list, and cuts no others
+	}
 	f.mu.Lock() // waits for a Cut that runs
-	f.over = true
+	f.cutter = nil
 	f.mu.Unlock()
 }
 
-// unlink takes f out of its entry's list, if it is still there.
-func (f *Flight) unlink(e *entry) {
+// unlink takes f out of its entry's list, and reports whether it was in it: it
+// is not after Leave and once it was condemned. The entry is locked.
+func (f *Flight) unlink(e *entry) bool {
 	switch {
 	case f.prev != nil:
 		f.prev.next = f.next
 	case e.first == f:
 		e.first = f.next
 	default:
-		return // cut before
+		return false
 	}
 	if f.next != nil {
 		f.next.prev = f.prev
 	}
 	f.next, f.prev = nil, nil
-	e.flying--
+	return true
 }
 
 // cut ends the request unless it is over.
 func (f *Flight) cut(cause Code) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.over {
-		f.over = true
-		f.v.s.meter.count(&f.v.snap.use[f.v.secret], OutcomeCut, noAddr, "")
-		f.cutter.Cut(sentinels[cause])
+	if c := f.cutter; c != nil {
+		f.cutter = nil
+		f.v.Count(OutcomeCut, noAddr, "")
+		c.Cut(sentinels[cause])
 	}
 }
 
@@ -132,7 +136,7 @@ func (s *Service) learn(e *entry, k *Key) {
 	if e.key == nil || e.key.Revision < k.Revision {
 		e.key = k
 	}
-	if e.flying > 0 {
+	if e.first != nil {
 		s.armTimer(e)
 	}
 }
@@ -188,7 +192,7 @@ func (s *Service) armTimer(e *entry) {
 		if e.timer != timer {
 			return // armed anew meanwhile
 		}
-		if e.timer = nil; e.flying > 0 {
+		if e.timer = nil; e.first != nil {
 			s.armTimer(e)
 		}
 	})

@@ -5,24 +5,14 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// useCell counts one secret of one snapshot between two flushes.
-type useCell struct {
-	keyID  string
-	secret uint32
-	dirty  atomic.Bool // in the meter's list
-	counts [NumOutcomes]atomic.Uint64
-	last   atomic.Pointer[LastUse] // the first admitted request since the last flush
-}
-
-// meter collects the cells that were counted in since the last flush, so that
+// meter collects the credentials that were counted in since the last flush, so that
 // a flush costs what was used and a request costs no write.
 type meter struct {
 	mu    sync.Mutex
-	dirty []*useCell
+	dirty []*credential
 	owed  map[usageKey]UsageDelta // taken from cells, not yet in the store; guarded by Service.flushing
 }
 
@@ -37,10 +27,14 @@ const maxOwed = 1 << 20
 
 var noAddr netip.Addr
 
-func (m *meter) count(c *useCell, o Outcome, source netip.Addr, userAgent string) {
-	c.counts[o].Add(1)
-	if o == OutcomeAllowed && c.last.Load() == nil {
-		c.last.Store(&LastUse{At: now(), Network: network(source), UserAgent: clip(userAgent, 128)})
+func (m *meter) count(c *credential, o Outcome, source netip.Addr, userAgent string) {
+	if o == OutcomeAllowed {
+		c.allowed.Add(1)
+		if c.last.Load() == nil {
+			c.last.Store(&LastUse{At: now(), Network: network(source), UserAgent: clip(userAgent, 128)})
+		}
+	} else {
+		c.refused[o].Add(1)
 	}
 	if !c.dirty.Load() && !c.dirty.Swap(true) {
 		m.mu.Lock()
@@ -74,26 +68,29 @@ func clip(s string, n int) string {
 	}, s))
 }
 
-// collect moves the cells' counts to m.owed; the caller holds flushing.
+// collect moves the counts of the credentials to m.owed; the caller holds
+// flushing.
 func (m *meter) collect(at time.Time) {
 	m.mu.Lock()
-	cells := m.dirty
+	used := m.dirty
 	m.dirty = nil
 	m.mu.Unlock()
 	if m.owed == nil {
 		m.owed = make(map[usageKey]UsageDelta)
 	}
 	hour := at.Truncate(time.Hour)
-	for _, c := range cells {
-		c.dirty.Store(false) // before the counts: what comes now lists the cell again
-		d := UsageDelta{KeyID: c.keyID, Secret: c.secret, Hour: hour}
-		for o := range c.counts {
-			d.Counts[o] = c.counts[o].Swap(0)
+	for _, c := range used {
+		c.dirty.Store(false) // before the counts: what comes now lists it again
+		keyID, secret := c.snap.id, c.principal.secret
+		d := UsageDelta{KeyID: keyID, Secret: secret, Hour: hour}
+		for o := range c.refused {
+			d.Counts[o] = c.refused[o].Swap(0)
 		}
+		d.Counts[OutcomeAllowed] = c.allowed.Swap(0)
 		if last := c.last.Swap(nil); last != nil {
 			d.Last = *last
 		}
-		k := usageKey{c.keyID, c.secret, hour.Unix()}
+		k := usageKey{keyID, secret, hour.Unix()}
 		if owed, ok := m.owed[k]; ok {
 			d.Counts.Add(owed.Counts)
 			if owed.Last.At.After(d.Last.At) {

@@ -22,6 +22,7 @@ type Service struct {
 	format *tokenFormat
 	digest *digester
 	cache  *cache
+	terms  termsTable
 	meter  *meter
 	envs   []Environment
 

@@ -56,10 +56,10 @@ type tokenFormat struct {
 	stems []stem // one for each environment, in order
 }
 
-// stem is what a token starts with, "sk_live".
+// stem is what a token starts with, "sk_live_".
 type stem struct {
-	text        string
-	underscores uint16 // of a whole token: those of the text, and two
+	text string
+	crc  uint32 // the checksum's register after it
 }
 
 // parsedToken holds views of the text that was parsed: it must not outlive
@@ -77,8 +77,8 @@ func newTokenFormat(prefix string, envs []Environment) (*tokenFormat, error) {
 	}
 	f := new(tokenFormat)
 	for _, e := range envs {
-		text := prefix + "_" + e.Name
-		f.stems = append(f.stems, stem{text, uint16(strings.Count(text, "_")) + 2})
+		text := prefix + "_" + e.Name + "_"
+		f.stems = append(f.stems, stem{text, checksumAfter(^uint32(0), text)})
 	}
 	return f, nil
 }
@@ -86,18 +86,17 @@ func newTokenFormat(prefix string, envs []Environment) (*tokenFormat, error) {
 // parse checks form, alphabet and checksum of a presented token. It reads
 // from the right, so that a prefix may hold underscores, and allocates nothing.
 func (f *tokenFormat) parse(text string) (parsedToken, bool) {
-	n := len(text) - tailLen
-	if n < 1 || len(text) > MaxToken || text[n] != '_' || text[n+1+idLen] != '_' {
+	n := len(text) - bodyLen - crcLen
+	if n < 2 || len(text) > MaxToken || text[n+idLen] != '_' {
 		return parsedToken{}, false
 	}
 	for env := range f.stems {
-		if text[:n] != f.stems[env].text {
+		stem := &f.stems[env]
+		if text[:n] != stem.text {
 			continue
 		}
-		head, sum := text[:len(text)-crcLen], text[len(text)-crcLen:]
-		body := head[n+1:]
-		crc, strange := scan(head)
-		if strange != f.stems[env].underscores || !isChecksum(sum, crc) {
+		body, sum := text[n:n+bodyLen], text[n+bodyLen:]
+		if !isBase62(body[:idLen]) || !isBase62(body[idLen+1:]) || !isChecksum(sum, ^checksumAfter(stem.crc, body)) {
 			return parsedToken{}, false
 		}
 		return parsedToken{id: body[:idLen], body: body, env: env}, true
@@ -110,7 +109,6 @@ func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 	b := make([]byte, 0, MaxToken)
 	b = append(b, f.stems[env].text...)
-	b = append(b, '_')
 	if id == "" {
 		b = appendRandomBase62(b, idLen)
 	} else {
@@ -118,8 +116,7 @@ func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 	}
 	b = append(b, '_')
 	b = appendRandomBase62(b, secretLen)
-	crc, _ := scan(string(b))
-	b = appendChecksum(b, crc)
+	b = appendChecksum(b, checksum(string(b)))
 	text := string(b)
 	body := text[len(text)-tailLen+1 : len(text)-crcLen]
 	return Token{text}, parsedToken{id: body[:idLen], body: body, env: env}

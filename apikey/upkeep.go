@@ -21,7 +21,7 @@ var upkeeper = Actor{ID: "latchkey"}
 // noteUse queues what the use of a current secret calls for. A full queue
 // leaves the marks: a later request queues it.
 func (s *Service) noteUse(snap *snapshot, t parsedToken) {
-	job := upkeepJob{keyID: snap.key.ID, secret: snap.key.Secrets[0].Number, from: snap.digests[0]}
+	job := upkeepJob{keyID: snap.key.ID, secret: snap.key.Secrets[0].Number, from: snap.current.digest}
 	first, redigest := snap.firstUse.Swap(false), snap.redigest.Swap(false)
 	if redigest {
 		job.to = s.digest.sign(t)

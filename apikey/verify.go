@@ -3,18 +3,12 @@ package apikey
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"time"
 )
 
 // Verified is a token whose secret was found right. It is a small value that
 // refers to shared state: use it for one request and keep it no longer.
-type Verified struct {
-	entry  *entry
-	snap   *snapshot
-	secret int // 0 the current one, 1 the previous
-	s      *Service
-}
+type Verified struct{ *credential }
 
 // Verify authenticates a token. It returns
 //
@@ -37,30 +31,37 @@ func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
 	if !ok {
 		return Verified{}, ErrInvalidKey
 	}
-	e, snap := s.cache.lookup(t.id)
+	snap := s.cache.lookup(t.id)
 	if snap == nil || !s.current(snap) {
 		var err error
-		// A copy: the cache keeps the id, and t.id is a view of the whole token.
-		if e, snap, err = s.load(ctx, strings.Clone(t.id)); err != nil {
+		if snap, err = s.fetch(ctx, t, snap); err != nil {
 			return Verified{}, err
 		}
-		if snap == nil { // unknown: take the time of a known one
-			s.digest.decoy(t)
-			return Verified{}, ErrInvalidKey
-		}
 	}
-	secret, err := s.match(snap, t)
+	c, err := s.match(snap, t)
 	if err != nil {
 		return Verified{}, err
 	}
-	v := Verified{entry: e, snap: snap, secret: secret, s: s}
-	if code := snap.refusal(secret); code != OK {
-		return v, sentinels[code]
+	if code := c.refusal(); code != OK {
+		return Verified{c}, sentinels[code]
 	}
-	if secret == 0 && (snap.firstUse.Load() || snap.redigest.Load()) {
+	if c == &snap.current && (snap.firstUse.Load() || snap.redigest.Load()) {
 		s.noteUse(snap, t)
 	}
-	return v, nil
+	return Verified{c}, nil
+}
+
+// fetch returns the snapshot of a key that the cache does not have, or only one
+// that is not good enough, from the store.
+func (s *Service) fetch(ctx context.Context, t parsedToken, old *snapshot) (snap *snapshot, err error) {
+	if !s.cache.isAbsent(t.id) {
+		snap, err = s.load(ctx, keyID([]byte(t.id)), old)
+	}
+	if snap == nil && err == nil { // unknown: take the time of a known one
+		s.digest.decoy(t)
+		err = ErrInvalidKey
+	}
+	return snap, err
 }
 
 // current reports whether a cached snapshot may still be trusted.
@@ -74,74 +75,85 @@ func (s *Service) current(snap *snapshot) bool {
 // match finds which of the key's secrets the token holds. The digest covers id
 // and secret only, so a token re-labelled for another environment has the
 // right digest: its environment must be the record's.
-func (s *Service) match(snap *snapshot, t parsedToken) (int, error) {
-	if t.env != snap.envIndex {
+func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
+	if t.env != int(snap.envIndex) {
 		s.digest.decoy(t)
-		return 0, ErrInvalidKey
+		return nil, ErrInvalidKey
 	}
-	for i := range snap.digests {
-		d := &snap.digests[i]
-		if !s.digest.knows(d.Pepper, t.env) {
-			s.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", snap.key.ID, "pepper", d.Pepper)
-			return 0, ErrUnavailable
+	for c := &snap.current; c != nil; c = c.next() {
+		if !s.digest.knows(c.digest.Pepper, t.env) {
+			s.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", snap.key.ID, "pepper", c.digest.Pepper)
+			return nil, ErrUnavailable
 		}
-		if s.digest.matches(t, d) {
-			return i, nil
+		if s.digest.matches(t, &c.digest) {
+			return c, nil
 		}
 	}
-	return 0, ErrInvalidKey
+	return nil, ErrInvalidKey
+}
+
+// next returns the credential to try after this one.
+func (c *credential) next() *credential {
+	if c == &c.snap.current {
+		return c.snap.previous
+	}
+	return nil
 }
 
 // Principal returns who the request acts for.
-func (v Verified) Principal() *Principal { return &v.snap.principals[v.secret] }
+func (v Verified) Principal() *Principal { return &v.credential.principal }
+
+// KeyID returns the key's public id.
+func (v Verified) KeyID() string { return v.snap.id }
 
 // Limits returns the limits that apply to the key; none means unlimited. The
 // slice is shared: read only.
-func (v Verified) Limits() []Limit { return v.snap.limits }
+func (v Verified) Limits() []Limit { return v.snap.terms.limits }
 
 // RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
-func (v Verified) RateLimitPolicy() string { return v.snap.policy }
+func (v Verified) RateLimitPolicy() string { return v.snap.terms.policy }
 
 // Environment returns the key's environment. It is shared: read only.
-func (v Verified) Environment() *Environment { return v.snap.env }
+func (v Verified) Environment() *Environment { return v.snap.terms.env }
 
 // Serves reports whether the key works on a request's Host.
-func (v Verified) Serves(host string) bool { return v.snap.env.serves(host) }
+func (v Verified) Serves(host string) bool { return v.snap.terms.env.serves(host) }
 
 // AllowsNetwork reports whether the key may be used from addr. A key that is
 // bound to networks allows no invalid address.
 func (v Verified) AllowsNetwork(addr netip.Addr) bool { return v.snap.allowsNetwork(addr) }
 
 // Networks reports whether the key is bound to networks at all.
-func (v Verified) Networks() bool { return len(v.snap.key.Networks) > 0 }
+func (v Verified) Networks() bool { return v.snap.bound }
 
 // Meets reports whether the key has the scopes that a route requires.
-func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.key.Scopes) }
+func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.terms.scopes) }
 
 // Missing returns the required scopes that the key lacks.
-func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.key.Scopes) }
+func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.terms.scopes) }
 
 // Attached returns what the caller keeps beside the key in the cache, such as
 // the limiter's slot, so that one look-up finds both. The first call for a key
 // makes it, all further ones return the same; it is lost when the key leaves
 // the cache. All callers have to make values of one type.
 func (v Verified) Attached(make func() any) any {
-	if a := v.entry.attached.Load(); a != nil {
+	e := v.snap.entry
+	if a := e.attached.Load(); a != nil {
 		return a
 	}
-	v.entry.attached.CompareAndSwap(nil, make())
-	return v.entry.attached.Load()
+	e.attached.CompareAndSwap(nil, make())
+	return e.attached.Load()
 }
 
 // Sampled reports whether the next [OutcomeAllowed] given to Count would look
 // at its source and user agent. When it is false both can be left empty, and
 // what it takes to find them saved.
-func (v Verified) Sampled() bool { return v.snap.use[v.secret].last.Load() == nil }
+func (v Verified) Sampled() bool { return v.last.Load() == nil }
 
 // Count records how a request ended. It costs a few atomic operations: the
 // counts are written in batches. Source and user agent are looked at for an
 // admitted request only, about once a flush, and nothing of them is kept but
 // the network (/24 or /48) and a copy of 128 bytes.
 func (v Verified) Count(o Outcome, source netip.Addr, userAgent string) {
-	v.s.meter.count(&v.snap.use[v.secret], o, source, userAgent)
+	v.snap.terms.service.meter.count(v.credential, o, source, userAgent)
 }

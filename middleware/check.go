@@ -120,7 +120,7 @@ type besideKey struct {
 // charge takes the request from all its limits, or from none.
 func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
 	demand := limiter.Request{Cost: r.Cost}
-	demand.Subject, demand.Limits = o.presented.KeyID(), o.verified.Limits()
+	demand.Subject, demand.Limits = o.verified.KeyID(), o.verified.Limits()
 	if b, ok := o.verified.Attached(g.beside).(*besideKey); ok && b.guard == g {
 		demand.Slot = &b.slot
 	}

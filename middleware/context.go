@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,12 +19,15 @@ type requestContext plainWriter
 type innerContext struct {
 	context.Context
 	cancel context.CancelCauseFunc
+	conn   atomic.Pointer[hijackedConn] // nil until the handler takes it over
 }
+
+func (c *requestContext) parent() context.Context { return c.original.Context() }
 
 // guardKey finds the call of a request that a guard admitted already.
 type guardKey struct{}
 
-func (c *requestContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+func (c *requestContext) Deadline() (time.Time, bool) { return c.parent().Deadline() }
 
 func (c *requestContext) Done() <-chan struct{} { return c.open().Done() }
 
@@ -34,7 +38,7 @@ func (c *requestContext) Err() error {
 	if c.state.Load()&(cut|over) != 0 {
 		return c.open().Err()
 	}
-	return c.parent.Err()
+	return c.parent().Err()
 }
 
 func (c *requestContext) Value(key any) any {
@@ -47,7 +51,7 @@ func (c *requestContext) Value(key any) any {
 	if in := c.inner.Load(); in != nil {
 		return in.Value(key) // context's own key finds inner itself
 	}
-	return c.parent.Value(key)
+	return c.parent().Value(key)
 }
 
 // open makes the inner context, unless it is there. It is published before the
@@ -57,8 +61,8 @@ func (c *requestContext) open() *innerContext {
 	if in := c.inner.Load(); in != nil {
 		return in
 	}
-	ctx, cancel := context.WithCancelCause(c.parent)
-	in := &innerContext{ctx, cancel}
+	ctx, cancel := context.WithCancelCause(c.parent())
+	in := &innerContext{Context: ctx, cancel: cancel}
 	if !c.inner.CompareAndSwap(nil, in) {
 		cancel(context.Canceled) // another goroutine was quicker
 		return c.inner.Load()
@@ -72,8 +76,7 @@ func (c *requestContext) open() *innerContext {
 	return in
 }
 
-// release ends the context with its request, as net/http does with its own,
-// and lets go of the parent.
+// release ends the context with its request, as net/http does with its own.
 func (c *requestContext) release() {
 	c.state.Or(over)
 	if in := c.inner.Load(); in != nil {

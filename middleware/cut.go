@@ -71,7 +71,7 @@ func (k *cutter) Cut(cause error) {
 	}
 	before := k.state.Or(cut | state(code)<<codeShift)
 	(*requestContext)(k).open().cancel(cause)
-	if h := k.conn.Load(); h != nil {
+	if h := (*plainWriter)(k).hijacked(); h != nil {
 		kill(h.Conn)
 		return
 	}
@@ -85,10 +85,10 @@ func (k *cutter) Cut(cause error) {
 // conclude ends a response after the handler has returned without a panic. A
 // cut request that has not answered gets the refusal; one that has is broken
 // off, so that no client takes what came for the whole.
-func (c *call) conclude(r *http.Request) {
-	s := c.w.state.Load()
+func (c *call) conclude() {
+	s, r := c.w.state.Load(), c.w.original
 	switch {
-	case s&cut == 0 || c.w.conn.Load() != nil:
+	case s&cut == 0 || c.plain().hijacked() != nil:
 	case s&sent == 0:
 		c.answer(r, s.code())
 	default:

@@ -115,7 +115,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 
 	p := g.pockets.Get().(*pocket)
 	c := p.call()
-	c.w.under, c.w.parent, c.w.guard = w, ctx, g
+	c.w.under, c.w.original, c.w.guard = w, r, g
 	var o Outcome
 	g.check(ctx, &Request{
 		Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
@@ -127,16 +127,15 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	}
 	admitted := o.Code == apikey.OK && o.presented != nil
 	if admitted {
-		p.announce(w.Header(), &o)
+		p.announce(w.Header(), &o, c)
 	}
 	g.pockets.Put(p)
 
 	g.shield(d, w.Header(), &o)
 	switch {
 	case admitted:
-		c.adopt(r)
-		c.run(r, next)
-		c.conclude(r)
+		c.run(next)
+		c.conclude()
 	case o.Allowed():
 		next(w, r, nil)
 	default:

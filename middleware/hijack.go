@@ -25,13 +25,21 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, w.or(err)
 	}
 	h := &hijackedConn{conn, &w.plainWriter}
-	w.conn.Store(h) // before the state is looked at; Cut does it the other way round
+	(*requestContext)(&w.plainWriter).open().conn.Store(h) // before the state is looked at; Cut does it the other way round
 	if w.isCut() {
 		kill(conn)
 		_ = h.Close()
 		return nil, nil, w.or(nil)
 	}
 	return h, rw, nil
+}
+
+// hijacked returns the connection that the handler took over, nil if it has not.
+func (w *plainWriter) hijacked() *hijackedConn {
+	if in := w.inner.Load(); in != nil {
+		return in.conn.Load()
+	}
+	return nil
 }
 
 // Close closes the connection and ends the request's flight.

@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -16,13 +15,12 @@ import (
 // [requestContext] are views of the same memory with other methods, so that a
 // handler finds the interfaces that the server's own writer has and no others.
 type plainWriter struct {
-	under  http.ResponseWriter
-	parent context.Context
-	guard  *Guard
-	inner  atomic.Pointer[innerContext]
-	conn   atomic.Pointer[hijackedConn]
-	state  atomicState
-	flight apikey.Flight
+	under    http.ResponseWriter
+	original *http.Request // as the server made it
+	guard    *Guard
+	inner    atomic.Pointer[innerContext]
+	flight   apikey.Flight
+	state    atomicState
 }
 
 // flushWriter is for writers that stream.

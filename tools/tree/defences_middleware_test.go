@@ -22,13 +22,10 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: Enter reads the clock after it armed the timer",
 		file: "apikey/flight.go",
-		old: `		if v.snap.refusal(v.secret) != OK {
-			return false
-		}
-`,
-		new: ``,
-		pkg: "./middleware",
-		run: `^TestCheckSeesAnEndBeforeEnter$`,
+		old:  `	return v.refusal() == OK`,
+		new:  `	return true`,
+		pkg:  "./middleware",
+		run:  `^TestCheckSeesAnEndBeforeEnter$`,
 	},
 	{
 		name: "middleware: nothing is charged before the free checks",
@@ -166,7 +163,7 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: requests leave when they are over",
 		file: "middleware/call.go",
-		old: `	if c.w.conn.Load() == nil {
+		old: `	if c.plain().hijacked() == nil {
 		c.flight().Leave()
 	}
 `,
@@ -177,7 +174,7 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: requests leave when their handler panics",
 		file: "middleware/call.go",
-		old: `	defer c.release(r)
+		old: `	defer c.release()
 	if c.plain().isCut() {
 		return // between the decision and here
 	}
@@ -186,7 +183,7 @@ var middlewareDefences = []defence{
 		new: `	if !c.plain().isCut() {
 		next(c.writer(), c.request(), c.flight().Verified().Principal())
 	}
-	c.release(r)
+	c.release()
 `,
 		pkg: "./middleware",
 		run: `^TestPanicsPassThrough$`,
@@ -194,7 +191,7 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: a hijacked connection stays in flight",
 		file: "middleware/call.go",
-		old: `	if c.w.conn.Load() == nil {
+		old: `	if c.plain().hijacked() == nil {
 		c.flight().Leave()
 	}
 `,
