@@ -32,7 +32,7 @@ func (b *bucket) fits(limits []Limit) bool {
 		return false
 	}
 	for i := range limits {
-		if r := &b.rings[i]; r.length != int64(limits[i].Window) || int64(r.n) != limits[i].N {
+		if !b.rings[i].fits(&limits[i]) {
 			return false
 		}
 	}
@@ -50,8 +50,8 @@ func (b *bucket) adopt(limits []Limit, now int64) {
 	next := make([]ring, 0, len(limits))
 	from := make([]int, 0, MaxWindows) // the old ring whose counts a new one takes, -1 for none
 	for _, l := range limits {
-		old := b.find(int64(l.Window))
-		r := newRing(int64(l.Window), now)
+		old := b.find(l.Window)
+		r := newRing(l.Window, now)
 		if old >= 0 {
 			r = b.rings[old]
 		}
@@ -59,7 +59,7 @@ func (b *bucket) adopt(limits []Limit, now int64) {
 		next, from = append(next, r), append(from, old)
 	}
 	for i, r := range b.rings {
-		if r.total > 0 && len(next) < MaxWindows && !named(limits, r.length) {
+		if r.total > 0 && len(next) < MaxWindows && !named(limits, r.length()) {
 			next, from = append(next, r), append(from, i)
 		}
 	}
@@ -99,38 +99,34 @@ func (b *bucket) adopt(limits []Limit, now int64) {
 func (b *bucket) seed(r *ring, cells []byte, now int64) {
 	src := &b.rings[0]
 	for i := range b.rings {
-		if o := &b.rings[i]; src.length < r.length && o.length > src.length ||
-			o.length > r.length && o.length < src.length {
+		if o := &b.rings[i]; src.seconds < r.seconds && o.seconds > src.seconds ||
+			o.seconds > r.seconds && o.seconds < src.seconds {
 			src = o
 		}
 	}
 	k, newest := int64(r.segments()), r.edge/r.segment()-1
 	for age := int(src.age); age >= 0; age-- {
-		c := src.get(b.cells, src.slot(age))
+		c := src.at(b.cells, age)
 		end := src.edge - int64(age)*src.segment()
 		back := newest - min(end-1, now)/r.segment()
-		if c == 0 || back > k {
-			continue
+		if c > 0 && back <= k {
+			r.put(cells, int(back), c)
 		}
-		slot := r.slot(int(back))
-		r.set(cells, slot, r.get(cells, slot)+c)
-		r.total += c
-		r.age = max(r.age, uint8(back))
 	}
 }
 
-func (b *bucket) find(length int64) int {
+func (b *bucket) find(length time.Duration) int {
 	for i := range b.rings {
-		if b.rings[i].length == length {
+		if b.rings[i].length() == length {
 			return i
 		}
 	}
 	return -1
 }
 
-func named(limits []Limit, length int64) bool {
+func named(limits []Limit, length time.Duration) bool {
 	for i := range limits {
-		if int64(limits[i].Window) == length {
+		if limits[i].Window == length {
 			return true
 		}
 	}
@@ -177,7 +173,7 @@ func (b *bucket) check(cost, now int64, st []Status) (retry time.Duration) {
 // charge counts cost in the first n rings. check has admitted it.
 func (b *bucket) charge(cost int64, n int) {
 	for i := range b.rings[:n] {
-		b.rings[i].add(b.cells, uint32(cost))
+		b.rings[i].add(uint32(cost))
 	}
 }
 
@@ -204,8 +200,8 @@ func (b *bucket) idle(now int64) bool {
 // longest returns the length and the segment of the longest window.
 func (b *bucket) longest() (length, segment time.Duration) {
 	for i := range b.rings {
-		if r := &b.rings[i]; r.length > int64(length) {
-			length, segment = time.Duration(r.length), time.Duration(r.segment())
+		if r := &b.rings[i]; r.length() > length {
+			length, segment = r.length(), time.Duration(r.segment())
 		}
 	}
 	return length, segment

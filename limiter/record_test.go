@@ -52,7 +52,7 @@ func TestRecordHoldsTheExactCounts(t *testing.T) {
 
 // The counters of crashes in a row add up past N; they never wrap around.
 func TestReservationsSaturate(t *testing.T) {
-	rec := record{reserved: 1e9, windows: []savedWindow{{length: int64(time.Minute), newest: 1e9, counts: []savedCount{{0, maxCount - 5}}}}}
+	rec := record{reserved: 1e9, windows: []savedWindow{{length: time.Minute, newest: 1e9, counts: []savedCount{{0, maxCount - 5}}}}}
 	b := newBucket("k")
 	b.restore(rec, int64(1e18))
 	b.adopt([]Limit{{N: 1e9, Window: time.Minute}}, int64(1e18))

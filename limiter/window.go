@@ -78,6 +78,13 @@ func New(o Options) (*Window, error) {
 
 func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 
+// Decide is [Window.Take] without copies: it answers into d, whatever stood
+// there before. After an error *d is the zero Decision. Neither r nor d is kept,
+// so a caller that has both on its stack allocates nothing.
+func (w *Window) Decide(ctx context.Context, r *Request, d *Decision) error {
+	return w.decide(ctx, r, true, d)
+}
+
 // Take implements [Limiter]. Only with a Journal does it do I/O, and only on
 // the first use of a subject and when a reservation is used up: an error then
 // wraps [ErrUnavailable] and the cause.
@@ -93,8 +100,9 @@ func (w *Window) Peek(ctx context.Context, r Request) (d Decision, err error) {
 	return d, err
 }
 
-// decide answers into d, which is zero and stays so when there is an error.
+// decide answers into d.
 func (w *Window) decide(ctx context.Context, r *Request, charge bool, d *Decision) error {
+	*d = Decision{}
 	cost, err := r.check()
 	if err != nil {
 		return err
