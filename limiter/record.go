@@ -50,9 +50,9 @@ func (b *bucket) encode(reserved int64) []byte {
 	out := make([]byte, 0, 64)
 	out = append(out, recordVersion)
 	out = binary.AppendUvarint(out, uint64(reserved))
-	out = binary.AppendUvarint(out, uint64(len(b.rings)))
-	for i := range b.rings {
-		r := &b.rings[i]
+	out = binary.AppendUvarint(out, uint64(b.count()))
+	for i := range b.count() {
+		r := b.ring(i)
 		out = binary.AppendUvarint(out, uint64(r.seconds))
 		out = binary.AppendUvarint(out, uint64(r.edge/r.segment()-1))
 		var counts []byte
@@ -177,16 +177,17 @@ func fullRecord(limits []Limit, at int64) record {
 // used then, the latest instant when it can have been. adopt lays the bucket
 // out for its limits afterwards.
 func (b *bucket) restore(rec record, started int64) {
+	var rings []ring
 	size := 0
 	for _, s := range rec.windows {
 		r := ring{seconds: uint32(s.length / time.Second), width: 4, off: uint16(size)}
 		r.edge = (min(s.newest, started/r.segment()) + 1) * r.segment()
 		size += r.size()
-		b.rings = append(b.rings, r)
+		rings = append(rings, r)
 	}
-	b.cells = make([]byte, size)
+	b.hold(rings, make([]byte, size))
 	for i, s := range rec.windows {
-		r := &b.rings[i]
+		r := b.ring(i)
 		for _, c := range s.counts {
 			r.put(b.cells, c.age, c.n)
 		}

@@ -183,6 +183,19 @@ func (r *ring) roll(cells []byte, now int64) {
 	r.age = uint8(age)
 }
 
+// empty reports whether nothing is counted at now. Mostly it can tell without
+// the cells.
+func (r *ring) empty(cells []byte, now int64) bool {
+	switch {
+	case r.total == 0 || now >= r.leaves(0):
+		return true
+	case r.newest > 0:
+		return false
+	}
+	r.advance(cells, now)
+	return r.total == 0
+}
+
 // room returns what the window would still admit. It is negative when N was
 // lowered below the count.
 func (r *ring) room() int64 { return int64(r.n) - int64(r.total) }
@@ -204,11 +217,10 @@ func (r *ring) admits(cells []byte, cost int64) int64 {
 	}
 }
 
-// status returns what the window tells a client at now.
-func (r *ring) status(now int64) Status {
-	s := Status{Remaining: max(r.room(), 0)}
+// status fills in what the window tells a client at now.
+func (r *ring) status(now int64, s *Status) {
+	s.Remaining = max(r.room(), 0)
 	if r.total > 0 {
 		s.Reset = time.Duration(r.leaves(int(r.age)) - now)
 	}
-	return s
 }
