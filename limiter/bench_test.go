@@ -75,3 +75,26 @@ var subjectNames = func() (names [64]string) {
 	}
 	return names
 }()
+
+func BenchmarkDecide(b *testing.B) {
+	w, err := limiter.New(limiter.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	limits := benchLimits(1_000_000)
+	ctx := b.Context()
+	for _, name := range []string{"1key", "slot"} {
+		b.Run(name, func(b *testing.B) {
+			r := limiter.Request{Demand: limiter.Demand{Subject: "0123456789abcdef", Limits: limits}}
+			if name == "slot" {
+				r.Slot = new(limiter.Slot)
+			}
+			var d limiter.Decision
+			for b.Loop() {
+				if err := w.Decide(ctx, &r, &d); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

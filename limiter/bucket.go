@@ -1,8 +1,16 @@
 package limiter
 
 import (
+	"hash/maphash"
 	"strings"
+	"sync"
 	"time"
+)
+
+const (
+	shortSubject = 20  // bytes of the longest subject that a bucket holds itself
+	longSubject  = 255 // the size of one that does not fit
+	firstRings   = 2   // windows that a bucket holds itself
 )
 
 // bucket is the state of one subject: one ring for each window length. The
@@ -11,147 +19,115 @@ import (
 // not charged, and stay until they are empty so that a plan that comes back
 // finds its counts.
 //
-// A bucket is guarded by the mutex of its shard.
+// It fills two cache lines, and a decision under two windows touches no others
+// until a ring rolls on. mu guards all but the subject, which never changes.
+//
+// Invariant: a bucket is in the table of its shard or gone, for ever. Both
+// change under the mutexes of the shard and of the bucket. Who waited for mu
+// and finds the bucket gone looks it up again.
 type bucket struct {
-	subject string
-	rings   []ring
-	cells   []byte
-	lease   *lease // what the journal covers; nil without a journal
-	pos     uint32 // where it stands in shard.all
-	shard   uint8  // the index of its shard
-	gone    bool   // it left its shard: a Slot may still point here
+	mu    sync.Mutex
+	size  uint8 // length of the subject, or longSubject
+	n     uint8 // number of rings
+	calls uint8 // since it last paid for a sweep
+	gone  bool  // left its table: a Slot or an old table may still point here
+	name  [shortSubject]byte
+	rings [firstRings]ring
+	cells []byte
+	more  *more
 }
 
-func newBucket(subject string) *bucket {
-	return &bucket{subject: strings.Clone(subject)} // the caller may reuse its memory
+// more is what few buckets have.
+type more struct {
+	name  string // a subject that is too long; it never changes
+	rings []ring // behind the first
+	lease lease  // what the journal covers
+}
+
+// newBucket returns a bucket that is in no table. The subject is copied: the
+// caller may reuse its memory.
+func newBucket(subject string, journaled bool) *bucket {
+	b := new(bucket)
+	if journaled || len(subject) > shortSubject {
+		b.more = new(more)
+	}
+	if len(subject) > shortSubject {
+		b.size, b.more.name = longSubject, strings.Clone(subject)
+	} else {
+		b.size = uint8(copy(b.name[:], subject))
+	}
+	return b
+}
+
+// named reports whether the bucket is the subject's. It needs no mutex.
+func (b *bucket) named(subject string) bool {
+	if b.size == longSubject {
+		return b.more.name == subject
+	}
+	return string(b.name[:b.size]) == subject
+}
+
+func (b *bucket) subject() string {
+	if b.size == longSubject {
+		return b.more.name
+	}
+	return string(b.name[:b.size])
+}
+
+func (b *bucket) hash(seed maphash.Seed) uint64 {
+	if b.size == longSubject {
+		return maphash.String(seed, b.more.name)
+	}
+	return maphash.Bytes(seed, b.name[:b.size])
+}
+
+// lease returns what the journal covers; nil without a journal.
+func (b *bucket) lease() *lease {
+	if b.more == nil {
+		return nil
+	}
+	return &b.more.lease
+}
+
+func (b *bucket) ring(i int) *ring {
+	if i < firstRings {
+		return &b.rings[i]
+	}
+	return &b.more.rings[i-firstRings]
+}
+
+// count returns the number of rings.
+func (b *bucket) count() int { return int(b.n) }
+
+// leave marks the bucket gone and gives back what a slot would hold on to.
+func (b *bucket) leave() {
+	b.gone, b.n, b.cells = true, 0, nil
+	if b.more != nil {
+		b.more.rings = nil
+	}
+}
+
+// clone returns a copy of the counts that shares nothing with b and is in no
+// table.
+func (b *bucket) clone() *bucket {
+	c := &bucket{n: b.n, rings: b.rings, cells: append([]byte(nil), b.cells...)}
+	if b.more != nil {
+		c.more = &more{rings: append([]ring(nil), b.more.rings...)}
+	}
+	return c
 }
 
 // fits reports whether the first rings are those of the limits.
 func (b *bucket) fits(limits []Limit) bool {
-	if len(b.rings) < len(limits) {
+	if b.count() < len(limits) {
 		return false
 	}
 	for i := range limits {
-		if r := &b.rings[i]; r.length != int64(limits[i].Window) || int64(r.n) != limits[i].N {
+		if !b.ring(i).fits(&limits[i]) {
 			return false
 		}
 	}
 	return true
-}
-
-// adopt lays the bucket out for the limits, which are valid. Windows of a
-// length that it knows keep their counts, in counters as wide as they need. A
-// new window is seeded from an old one. What the journal covers was reserved
-// for the old windows, so the reservation ends.
-func (b *bucket) adopt(limits []Limit, now int64) {
-	for i := range b.rings {
-		b.rings[i].advance(b.cells, now)
-	}
-	next := make([]ring, 0, len(limits))
-	from := make([]int, 0, MaxWindows) // the old ring whose counts a new one takes, -1 for none
-	for _, l := range limits {
-		old := b.find(int64(l.Window))
-		r := newRing(int64(l.Window), now)
-		if old >= 0 {
-			r = b.rings[old]
-		}
-		r.n = uint32(l.N)
-		next, from = append(next, r), append(from, old)
-	}
-	for i, r := range b.rings {
-		if r.total > 0 && len(next) < MaxWindows && !named(limits, r.length) {
-			next, from = append(next, r), append(from, i)
-		}
-	}
-
-	size := 0
-	for i := range next {
-		r := &next[i]
-		r.off = uint16(size)
-		r.width = widthFor(max(r.n, r.total))
-		if from[i] < 0 {
-			r.width = widthFor(max(r.n, b.most()))
-		}
-		size += r.size()
-	}
-	cells := make([]byte, size)
-	for i := range next {
-		r := &next[i]
-		switch old := from[i]; {
-		case old >= 0:
-			for slot := range r.segments() + 1 {
-				r.set(cells, slot, b.rings[old].get(b.cells, slot))
-			}
-		case len(b.rings) > 0:
-			b.seed(r, cells, now)
-		}
-	}
-	b.rings, b.cells = next, cells
-	if b.lease != nil {
-		b.lease.left = 0
-	}
-}
-
-// seed fills a new window with what an old one knows: the shortest that is
-// longer, else the longest. Every hit is dated at the latest instant that its
-// old segment allows, so the new window starts no emptier than the truth that
-// is still known. It may start fuller, which passes within its own length.
-func (b *bucket) seed(r *ring, cells []byte, now int64) {
-	src := &b.rings[0]
-	for i := range b.rings {
-		if o := &b.rings[i]; src.length < r.length && o.length > src.length ||
-			o.length > r.length && o.length < src.length {
-			src = o
-		}
-	}
-	k, newest := int64(r.segments()), r.edge/r.segment()-1
-	for age := int(src.age); age >= 0; age-- {
-		c := src.get(b.cells, src.slot(age))
-		end := src.edge - int64(age)*src.segment()
-		back := newest - min(end-1, now)/r.segment()
-		if c == 0 || back > k {
-			continue
-		}
-		slot := r.slot(int(back))
-		r.set(cells, slot, r.get(cells, slot)+c)
-		r.total += c
-		r.age = max(r.age, uint8(back))
-	}
-}
-
-func (b *bucket) find(length int64) int {
-	for i := range b.rings {
-		if b.rings[i].length == length {
-			return i
-		}
-	}
-	return -1
-}
-
-func named(limits []Limit, length int64) bool {
-	for i := range limits {
-		if int64(limits[i].Window) == length {
-			return true
-		}
-	}
-	return false
-}
-
-// most returns the highest total of the rings.
-func (b *bucket) most() (n uint32) {
-	for i := range b.rings {
-		n = max(n, b.rings[i].total)
-	}
-	return n
-}
-
-// clone returns a copy that shares nothing with b and belongs to no shard.
-func (b *bucket) clone() *bucket {
-	return &bucket{
-		subject: b.subject,
-		rings:   append([]ring(nil), b.rings...),
-		cells:   append([]byte(nil), b.cells...),
-	}
 }
 
 // check decides cost under the first len(st) rings at now and marks the windows
@@ -159,7 +135,7 @@ func (b *bucket) clone() *bucket {
 // would, or Never.
 func (b *bucket) check(cost, now int64, st []Status) (retry time.Duration) {
 	for i := range st {
-		r := &b.rings[i]
+		r := b.ring(i)
 		r.advance(b.cells, now)
 		if cost <= r.room() {
 			continue
@@ -176,25 +152,22 @@ func (b *bucket) check(cost, now int64, st []Status) (retry time.Duration) {
 
 // charge counts cost in the first n rings. check has admitted it.
 func (b *bucket) charge(cost int64, n int) {
-	for i := range b.rings[:n] {
-		b.rings[i].add(b.cells, uint32(cost))
+	for i := range n {
+		b.ring(i).add(uint32(cost))
 	}
 }
 
 // report fills in the statuses of the first len(st) rings.
 func (b *bucket) report(now int64, st []Status) {
 	for i := range st {
-		violated := st[i].Violated
-		st[i] = b.rings[i].status(now)
-		st[i].Violated = violated
+		b.ring(i).status(now, &st[i])
 	}
 }
 
 // idle reports whether nothing is counted at now.
 func (b *bucket) idle(now int64) bool {
-	for i := range b.rings {
-		r := &b.rings[i]
-		if r.advance(b.cells, now); r.total > 0 {
+	for i := range b.count() {
+		if !b.ring(i).empty(b.cells, now) {
 			return false
 		}
 	}
@@ -203,9 +176,9 @@ func (b *bucket) idle(now int64) bool {
 
 // longest returns the length and the segment of the longest window.
 func (b *bucket) longest() (length, segment time.Duration) {
-	for i := range b.rings {
-		if r := &b.rings[i]; r.length > int64(length) {
-			length, segment = time.Duration(r.length), time.Duration(r.segment())
+	for i := range b.count() {
+		if r := b.ring(i); r.length() > length {
+			length, segment = r.length(), time.Duration(r.segment())
 		}
 	}
 	return length, segment

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -42,25 +41,37 @@ func (w *Window) Close(ctx context.Context) error {
 // closed: once a bucket is not busy, nobody changes it.
 func (w *Window) flush(ctx context.Context, s *shard) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, b := range slices.Clone(s.all) {
-		for b.lease.busy() {
-			if err := w.wait(ctx, []party{{shard: s}}, b.lease.io); err != nil {
-				return err
-			}
-		}
-		if !b.lease.known || !b.lease.over {
-			continue
-		}
-		length, segment := b.longest()
-		state := b.encode(0)
-		err := w.outside(ctx, []party{{shard: s}}, []*bucket{b}, func() error {
-			return w.journal.SaveWindows(ctx, b.subject, state, length+segment+time.Minute)
-		})
-		if err != nil {
+	all := s.buckets()
+	s.mu.Unlock()
+	for _, b := range all {
+		if err := w.flushBucket(ctx, b); err != nil {
 			return err
 		}
-		b.lease.over = false
 	}
+	return nil
+}
+
+func (w *Window) flushBucket(ctx context.Context, b *bucket) error {
+	p := []party{{bucket: b}}
+	lock(p)
+	defer unlock(p)
+	l := b.lease()
+	for l.busy() {
+		if err := w.wait(ctx, p, l.io); err != nil {
+			return err
+		}
+	}
+	if b.gone || !l.known || !l.over {
+		return nil
+	}
+	length, segment := b.longest()
+	state := b.encode(0)
+	err := w.outside(ctx, p, []*bucket{b}, func() error {
+		return w.journal.SaveWindows(ctx, b.subject(), state, length+segment+time.Minute)
+	})
+	if err != nil {
+		return err
+	}
+	l.over = false
 	return nil
 }

@@ -14,26 +14,28 @@ func (w *Window) Subjects() (n int) {
 	for i := range w.shards {
 		s := &w.shards[i]
 		s.mu.Lock()
-		n += len(s.all)
+		n += len(s.buckets())
 		s.mu.Unlock()
 	}
 	return n
 }
 
-// Size returns the bytes of one subject's state, without its name.
+// Size returns the bytes of one subject's state.
 func (w *Window) Size(subject string) int {
-	for i := range w.shards {
-		if b := w.shards[i].buckets[subject]; b != nil {
-			return b.bytes()
-		}
+	h := w.hash(subject)
+	if b := w.shardOf(h).find(h, subject); b != nil {
+		return b.bytes()
 	}
 	return 0
 }
 
 var DecodeWindows = func(in []byte) error { _, err := decodeWindows(in); return err }
 
-// bytes follows the size classes of the allocator: 80 for the bucket, what
-// append rounds to for the rest.
+// bytes follows the size classes of the allocator, to which append rounds.
 func (b *bucket) bytes() int {
-	return int(unsafe.Sizeof(*b)) + cap(b.rings)*int(unsafe.Sizeof(ring{})) + cap(b.cells)
+	n := int(unsafe.Sizeof(*b)) + cap(append([]byte(nil), b.cells...))
+	if b.more != nil {
+		n += int(unsafe.Sizeof(*b.more)) + cap(b.more.rings)*int(unsafe.Sizeof(ring{})) + len(b.more.name)
+	}
+	return n
 }

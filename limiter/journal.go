@@ -42,19 +42,20 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return int(a.N - b.N) }).N
 		// Slow start: a key that is used once is charged once for a crash,
 		// and a busy one writes seldom.
-		b.lease.block = max(1, min(2*b.lease.block, w.reserve, n/8))
-		block := max(cost, b.lease.block)
+		l := b.lease()
+		l.block = max(1, min(2*l.block, w.reserve, n/8))
+		block := max(cost, l.block)
 		length, segment := b.longest()
 		// The last hit of the reservation may come a window after the
 		// record, and must be known for another window.
-		b.lease.left, b.lease.until = 0, now+int64(length)
+		l.left, l.until = 0, now+int64(length)
 		saves = append(saves, save{b.encode(block), block, 2*length + segment + time.Minute})
 		held = append(held, b)
-		b.lease.record, b.lease.over = true, true // even if the write fails: it may have happened
+		l.record, l.over = true, true // even if the write fails: it may have happened
 	}
 	err := w.outside(ctx, p, held, func() error {
 		for i, b := range held {
-			if err := w.journal.SaveWindows(ctx, b.subject, saves[i].state, saves[i].ttl); err != nil {
+			if err := w.journal.SaveWindows(ctx, b.subject(), saves[i].state, saves[i].ttl); err != nil {
 				return err
 			}
 		}
@@ -64,7 +65,7 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 		return fmt.Errorf("%w: save: %w", ErrUnavailable, err)
 	}
 	for i, b := range held {
-		b.lease.left = saves[i].block
+		b.lease().left = saves[i].block
 	}
 	return nil
 }
@@ -74,49 +75,50 @@ func (w *Window) load(ctx context.Context, p []party, i int) error {
 	b := p[i].bucket
 	var state []byte
 	err := w.outside(ctx, p, []*bucket{b}, func() (err error) {
-		state, err = w.journal.LoadWindows(ctx, b.subject)
+		state, err = w.journal.LoadWindows(ctx, b.subject())
 		return err
 	})
-	if err != nil {
-		p[i].shard.remove(b)
+	if err != nil { // the next call tries again
 		return fmt.Errorf("%w: load: %w", ErrUnavailable, err)
 	}
-	b.lease.known = true
+	b.lease().known = true
 	if state == nil {
 		return nil
 	}
-	b.lease.record = true
+	b.lease().record = true
 	rec, err := decodeWindows(state)
 	if err != nil {
 		// What was counted is lost, and the promise is to admit nothing in
 		// excess: the windows start full, as if all had just been used when
 		// this process started, and heal within their own length.
 		w.log.LogAttrs(ctx, slog.LevelError, "limiter: record cannot be decoded, its windows start full",
-			slog.String("subject", b.subject), slog.Any("error", err))
+			slog.String("subject", b.subject()), slog.Any("error", err))
 		rec = fullRecord(p[i].Limits, w.wall)
 	}
 	// A record of this process itself, of a bucket that went idle and was let
 	// go, needs no care: its reservation, dated at the start, has left as well.
-	b.lease.over = err != nil || rec.reserved > 0
+	b.lease().over = err != nil || rec.reserved > 0
 	b.restore(rec, w.wall)
 	return nil
 }
 
 // forget deletes the records of idle buckets, then the buckets. The mutex of
-// the shard is held on entry and on return. Whoever is admitted meanwhile waits,
-// so that a deletion never overtakes the next record.
-func (w *Window) forget(ctx context.Context, s *shard, idle []*bucket) {
-	done := make(chan struct{})
+// the shard is held on entry and on return. The buckets are busy until done is
+// closed: whoever is admitted meanwhile waits, so that a deletion never
+// overtakes the next record.
+func (w *Window) forget(ctx context.Context, s *shard, idle []*bucket, done chan struct{}) {
 	subjects := make([]string, 0, len(idle))
 	for _, b := range idle {
-		b.lease.io = done
-		subjects = append(subjects, b.subject)
+		subjects = append(subjects, b.subject())
 	}
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		for _, b := range idle {
-			s.remove(b)
+			b.mu.Lock()
+			b.lease().io = nil
+			s.remove(w.seed, b)
+			b.mu.Unlock()
 		}
 		close(done)
 	}()

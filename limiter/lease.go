@@ -34,7 +34,7 @@ func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, e
 	}
 	var short []int
 	for i := range p {
-		l := p[i].bucket.lease
+		l := p[i].bucket.lease()
 		if l.busy() {
 			return false, w.wait(ctx, p, l.io)
 		}
@@ -46,7 +46,7 @@ func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, e
 		return false, w.renew(ctx, p, short, cost, now)
 	}
 	for i := range p {
-		p[i].bucket.lease.left -= cost
+		p[i].bucket.lease().left -= cost
 	}
 	return true, nil
 }
@@ -59,14 +59,14 @@ func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func(
 	}
 	done := make(chan struct{})
 	for _, b := range held {
-		b.lease.io = done
+		b.lease().io = done
 	}
 	unlock(p)
 	returned := false
 	defer func() {
 		lock(p)
 		for _, b := range held {
-			b.lease.io = nil
+			b.lease().io = nil
 		}
 		close(done)
 		if !returned { // f panicked, and nobody above unlocks

@@ -90,7 +90,7 @@ func TestBucketDecidesAsAListOfHitsWould(t *testing.T) {
 			model = append(model, &oracle{limit: l})
 		}
 		now := int64(1_700_000_000)*int64(time.Second) + rapid.Int64Range(0, int64(time.Minute)).Draw(t, "start")
-		b := newBucket("k")
+		b := newBucket("k", false)
 		for range rapid.IntRange(1, 60).Draw(t, "requests") {
 			now = draw(t, now, model)
 			if rapid.IntRange(0, 9).Draw(t, "change") == 0 { // another N for a window
@@ -157,7 +157,7 @@ func TestClockInBothDirectionsNeverAdmitsMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const n = 10
 		limits := []Limit{{N: n, Window: time.Minute}}
-		b := newBucket("k")
+		b := newBucket("k", false)
 		now, top := int64(1e18), int64(0)
 		var admitted []oracleHit // leaves: by the highest instant seen, at which it counts at the least
 		for range 100 {
@@ -192,7 +192,7 @@ func TestNewWindowStartsNoEmptierThanWhatIsKnown(t *testing.T) {
 		fresh := Limit{N: 100_000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "new")) * time.Second}
 		start := int64(1e18)
 		now := start
-		b := newBucket("k")
+		b := newBucket("k", false)
 		b.adopt([]Limit{old}, now)
 		var hits []oracleHit // leaves: the end of exactly one new window
 		for range rapid.IntRange(1, 30).Draw(t, "hits") {
@@ -210,11 +210,11 @@ func TestNewWindowStartsNoEmptierThanWhatIsKnown(t *testing.T) {
 				known += h.cost
 			}
 		}
-		if got := int64(b.rings[0].total); got < known {
+		if got := int64(b.ring(0).total); got < known {
 			t.Fatalf("a window of %v seeded from one of %v counts %d, %d are known", fresh.Window, old.Window, got, known)
 		}
-		if now += int64(fresh.Window) + b.rings[0].segment(); b.check(1, now, make([]Status, 1)) != 0 || b.rings[0].total != 0 {
-			t.Fatalf("a seeded window is empty after its own length and a segment: %d counted", b.rings[0].total)
+		if now += int64(fresh.Window) + b.ring(0).segment(); b.check(1, now, make([]Status, 1)) != 0 || b.ring(0).total != 0 {
+			t.Fatalf("a seeded window is empty after its own length and a segment: %d counted", b.ring(0).total)
 		}
 	})
 }

@@ -28,7 +28,7 @@ type record struct {
 }
 
 type savedWindow struct {
-	length int64 // in nanoseconds
+	length time.Duration
 	newest int64
 	counts []savedCount
 }
@@ -50,15 +50,15 @@ func (b *bucket) encode(reserved int64) []byte {
 	out := make([]byte, 0, 64)
 	out = append(out, recordVersion)
 	out = binary.AppendUvarint(out, uint64(reserved))
-	out = binary.AppendUvarint(out, uint64(len(b.rings)))
-	for i := range b.rings {
-		r := &b.rings[i]
-		out = binary.AppendUvarint(out, uint64(r.length/int64(time.Second)))
+	out = binary.AppendUvarint(out, uint64(b.count()))
+	for i := range b.count() {
+		r := b.ring(i)
+		out = binary.AppendUvarint(out, uint64(r.seconds))
 		out = binary.AppendUvarint(out, uint64(r.edge/r.segment()-1))
 		var counts []byte
 		n := uint64(0)
 		for age := r.segments(); age >= 0; age-- {
-			if c := r.get(b.cells, r.slot(age)); c > 0 {
+			if c := r.at(b.cells, age); c > 0 {
 				counts = binary.AppendUvarint(counts, uint64(age))
 				counts = binary.AppendUvarint(counts, uint64(c))
 				n++
@@ -138,8 +138,8 @@ func (r *reader) window() savedWindow {
 	if r.err != nil {
 		return savedWindow{}
 	}
-	w := savedWindow{length: int64(seconds) * int64(time.Second)}
-	shape := ring{length: w.length}
+	shape := ring{seconds: uint32(seconds)}
+	w := savedWindow{length: shape.length()}
 	// Far enough from the end of time that no sum below overflows.
 	w.newest = int64(r.uvarint("newest segment", uint64(math.MaxInt64/2/shape.segment())))
 	oldest, total := shape.segments(), uint64(0)
@@ -165,8 +165,8 @@ func (r *reader) window() savedWindow {
 func fullRecord(limits []Limit, at int64) record {
 	var rec record
 	for _, l := range limits {
-		r := newRing(int64(l.Window), at)
-		rec.windows = append(rec.windows, savedWindow{r.length, r.edge/r.segment() - 1, []savedCount{{0, uint32(l.N)}}})
+		r := newRing(l.Window, at)
+		rec.windows = append(rec.windows, savedWindow{l.Window, r.edge/r.segment() - 1, []savedCount{{0, uint32(l.N)}}})
 	}
 	return rec
 }
@@ -177,22 +177,21 @@ func fullRecord(limits []Limit, at int64) record {
 // used then, the latest instant when it can have been. adopt lays the bucket
 // out for its limits afterwards.
 func (b *bucket) restore(rec record, started int64) {
+	var rings []ring
 	size := 0
 	for _, s := range rec.windows {
-		r := ring{length: s.length, width: 4, off: uint16(size)}
+		r := ring{seconds: uint32(s.length / time.Second), width: 4, off: uint16(size)}
 		r.edge = (min(s.newest, started/r.segment()) + 1) * r.segment()
 		size += r.size()
-		b.rings = append(b.rings, r)
+		rings = append(rings, r)
 	}
-	b.cells = make([]byte, size)
+	b.hold(rings, make([]byte, size))
 	for i, s := range rec.windows {
-		r := &b.rings[i]
+		r := b.ring(i)
 		for _, c := range s.counts {
-			r.set(b.cells, r.slot(c.age), c.n)
-			r.total += c.n
-			r.age = max(r.age, uint8(c.age))
+			r.put(b.cells, c.age, c.n)
 		}
 		r.advance(b.cells, started)
-		r.add(b.cells, min(rec.reserved, maxCount-r.total))
+		r.add(min(rec.reserved, maxCount-r.total))
 	}
 }

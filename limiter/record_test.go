@@ -19,7 +19,7 @@ func sign(body []byte) []byte {
 func TestRecordHoldsTheExactCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limits := []Limit{{N: 300, Window: time.Minute}, {N: 100_000, Window: 24 * time.Hour}, {N: 7, Window: 61 * time.Minute}}
-		b := newBucket("k")
+		b := newBucket("k", false)
 		now := int64(1e18)
 		b.adopt(limits, now)
 		for range rapid.IntRange(0, 40).Draw(t, "hits") {
@@ -33,7 +33,7 @@ func TestRecordHoldsTheExactCounts(t *testing.T) {
 			t.Fatalf("decode(encode): reserved %d, %v", rec.reserved, err)
 		}
 		rec.reserved = 0
-		back := newBucket("k")
+		back := newBucket("k", false)
 		back.restore(rec, now)
 		back.adopt(limits, now)
 		for range 50 {
@@ -52,11 +52,11 @@ func TestRecordHoldsTheExactCounts(t *testing.T) {
 
 // The counters of crashes in a row add up past N; they never wrap around.
 func TestReservationsSaturate(t *testing.T) {
-	rec := record{reserved: 1e9, windows: []savedWindow{{length: int64(time.Minute), newest: 1e9, counts: []savedCount{{0, maxCount - 5}}}}}
-	b := newBucket("k")
+	rec := record{reserved: 1e9, windows: []savedWindow{{length: time.Minute, newest: 1e9, counts: []savedCount{{0, maxCount - 5}}}}}
+	b := newBucket("k", false)
 	b.restore(rec, int64(1e18))
 	b.adopt([]Limit{{N: 1e9, Window: time.Minute}}, int64(1e18))
-	if got := b.rings[0].total; got != maxCount {
+	if got := b.ring(0).total; got != maxCount {
 		t.Errorf("a window counts at most %d, got %d", maxCount, got)
 	}
 	if _, err := decodeWindows(b.encode(0)); err != nil {
@@ -103,7 +103,7 @@ func TestHostileRecordsAreErrors(t *testing.T) {
 // FuzzDecodeWindows signs its input, so that the checksum does not hide the
 // decoder from it.
 func FuzzDecodeWindows(f *testing.F) {
-	b := newBucket("k")
+	b := newBucket("k", false)
 	b.adopt([]Limit{{N: 60, Window: time.Minute}, {N: 1000, Window: 24 * time.Hour}}, int64(1e18))
 	for i := range int64(5) {
 		now := int64(1e18) + i*int64(20*time.Second)
@@ -126,7 +126,7 @@ func FuzzDecodeWindows(f *testing.F) {
 		if err != nil {
 			return
 		}
-		restored := newBucket("k")
+		restored := newBucket("k", false)
 		restored.restore(rec, int64(1e18))
 		restored.adopt([]Limit{{N: 60, Window: time.Minute}, {N: 1000, Window: 24 * time.Hour}}, int64(1e18))
 		for i := range int64(10) {

@@ -14,43 +14,55 @@ const (
 	longSegments  = 144 // longer ones: 10 minutes of a day
 )
 
-// ring counts the hits of one subject in one window. Its counters lie in the
-// cells of its bucket, which every method is given.
+// ring counts the hits of one subject in one window. The counter of the newest
+// segment is in the ring, so that a decision within one segment reads and
+// writes the ring alone. The others lie in the cells of its bucket, which the
+// methods that need them are given.
 //
-// Invariants: total is the sum of the counters; a counter is never above
+// Invariants: total is newest and the sum of the cells; the cell of the newest
+// segment, at head, is zero until the ring rolls on; a counter is never above
 // max(n, total when the ring was laid out), so it fits its width; age is the
 // distance in segments from the newest segment back to the oldest counter that
 // is not zero, 0 when total is 0.
 type ring struct {
-	length int64  // W, in nanoseconds
-	edge   int64  // the instant when the newest segment ends, a multiple of s
-	n      uint32 // the limit it was last decided under
-	total  uint32
-	off    uint16 // where its counters begin in the cells
-	width  uint8  // bytes in one counter: 1, 2 or 4
-	head   uint8  // slot of the newest segment
-	age    uint8
+	edge    int64  // the instant when the newest segment ends, a multiple of s
+	n       uint32 // the limit it was last decided under
+	total   uint32
+	newest  uint32
+	seconds uint32 // W
+	off     uint16 // where its counters begin in the cells
+	width   uint8  // bytes in one counter: 1, 2 or 4
+	head    uint8  // slot of the newest segment
+	age     uint8
 }
 
 // newRing returns an empty ring whose newest segment is the one of now.
-func newRing(length, now int64) ring {
-	r := ring{length: length}
+func newRing(length time.Duration, now int64) ring {
+	r := ring{seconds: uint32(length / time.Second)}
 	r.edge = (now/r.segment() + 1) * r.segment()
 	return r
 }
 
+func (r *ring) length() time.Duration { return time.Duration(r.seconds) * time.Second }
+
+// fits reports whether the ring was laid out for the limit.
+func (r *ring) fits(l *Limit) bool { return int64(r.n) == l.N && r.length() == l.Window }
+
 func (r *ring) segments() int {
-	if r.length <= int64(time.Hour) {
+	if r.seconds <= 3600 {
 		return shortSegments
 	}
 	return longSegments
 }
 
+// segment returns s. It divides by constants, without a sign: that is a
+// multiplication.
 func (r *ring) segment() int64 {
-	if r.length <= int64(time.Hour) { // two branches, so that both divide by a constant
-		return (r.length + shortSegments - 1) / shortSegments
+	length := uint64(r.length())
+	if r.seconds <= 3600 {
+		return int64((length + shortSegments - 1) / shortSegments)
 	}
-	return (r.length + longSegments - 1) / longSegments
+	return int64((length + longSegments - 1) / longSegments)
 }
 
 // slot returns where the counter of the segment age segments ago lies.
@@ -96,6 +108,32 @@ func (r *ring) set(cells []byte, slot int, v uint32) {
 	}
 }
 
+// at returns the counter of the segment age segments ago.
+func (r *ring) at(cells []byte, age int) uint32 {
+	if age == 0 {
+		return r.newest
+	}
+	return r.get(cells, r.slot(age))
+}
+
+// put counts hits in the segment age segments ago, in any order.
+func (r *ring) put(cells []byte, age int, n uint32) {
+	if age == 0 {
+		r.newest += n
+	} else {
+		slot := r.slot(age)
+		r.set(cells, slot, r.get(cells, slot)+n)
+	}
+	r.total += n
+	r.age = max(r.age, uint8(age))
+}
+
+// add counts cost in the newest segment.
+func (r *ring) add(cost uint32) {
+	r.total += cost
+	r.newest += cost
+}
+
 // advance lets the hits go that no longer count at now. A now before the newest
 // segment is taken for the newest segment: nothing leaves early and new hits
 // are dated late, so a clock that runs backwards never admits more.
@@ -114,9 +152,15 @@ func (r *ring) roll(cells []byte, now int64) {
 	}
 	k := r.segments()
 	if steps > int64(k) {
-		clear(cells[r.off:][:r.size()])
-		r.total, r.age = 0, 0
+		if r.total > r.newest {
+			clear(cells[r.off:][:r.size()])
+		}
+		r.total, r.newest, r.age = 0, 0, 0
 		return
+	}
+	if r.newest > 0 {
+		r.set(cells, int(r.head), r.newest)
+		r.newest = 0
 	}
 	for range steps {
 		r.head++
@@ -139,19 +183,17 @@ func (r *ring) roll(cells []byte, now int64) {
 	r.age = uint8(age)
 }
 
-// add counts cost in the newest segment.
-func (r *ring) add(cells []byte, cost uint32) {
-	r.total += cost
-	switch c, slot := cells[r.off:], int(r.head); r.width {
-	case 1:
-		c[slot] += uint8(cost)
-	case 2:
-		c = c[2*slot:]
-		binary.LittleEndian.PutUint16(c, binary.LittleEndian.Uint16(c)+uint16(cost))
-	default:
-		c = c[4*slot:]
-		binary.LittleEndian.PutUint32(c, binary.LittleEndian.Uint32(c)+cost)
+// empty reports whether nothing is counted at now. Mostly it can tell without
+// the cells.
+func (r *ring) empty(cells []byte, now int64) bool {
+	switch {
+	case r.total == 0 || now >= r.leaves(0):
+		return true
+	case r.newest > 0:
+		return false
 	}
+	r.advance(cells, now)
+	return r.total == 0
 }
 
 // room returns what the window would still admit. It is negative when N was
@@ -168,18 +210,17 @@ func (r *ring) leaves(age int) int64 {
 func (r *ring) admits(cells []byte, cost int64) int64 {
 	need := cost - r.room()
 	for age := int(r.age); ; age-- {
-		need -= int64(r.get(cells, r.slot(age)))
+		need -= int64(r.at(cells, age))
 		if need <= 0 {
 			return r.leaves(age)
 		}
 	}
 }
 
-// status returns what the window tells a client at now.
-func (r *ring) status(now int64) Status {
-	s := Status{Remaining: max(r.room(), 0)}
+// status fills in what the window tells a client at now.
+func (r *ring) status(now int64, s *Status) {
+	s.Remaining = max(r.room(), 0)
 	if r.total > 0 {
 		s.Reset = time.Duration(r.leaves(int(r.age)) - now)
 	}
-	return s
 }

@@ -4,136 +4,98 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 )
 
 const (
-	shards = 128 // a power of two
+	shardBits = 7
+	shards    = 1 << shardBits
 
-	// Garbage collection inside Take. A call earns credit, a call that makes
-	// a bucket earns more, and whoever fills the purse inspects a few buckets
-	// of the next shard. So each new bucket pays for sweepBuckets*newCredit/
-	// sweepCredit = 4 inspections: idle buckets stay fewer than a third of the
-	// live ones while keys come and go, and calls for known keys alone still
-	// collect the rest.
+	// Garbage collection inside Take. Each new bucket pays for newCredit/
+	// sweepCredit*sweepBuckets = 4 inspections, so idle buckets stay fewer than
+	// a third of the live ones while keys come and go. And each bucket pays
+	// for as many as 8 in sweepCredit calls, so calls for known keys alone
+	// still collect the rest. It counts them itself: a word that all calls
+	// share would cost more than the sweeps.
 	sweepCredit  = 64
 	sweepBuckets = 8
 	newCredit    = 32
 )
 
-// shard holds the buckets of a part of the subjects.
+// shard holds the buckets of a part of the subjects. Its mutex is for making
+// and removing them; a call for a known subject does not take it.
 //
-// Invariant: all holds the values of buckets, each at its pos.
+// Mutexes are taken in this order: one shard, then buckets by their subjects.
 type shard struct {
-	mu      sync.Mutex
-	buckets map[string]*bucket
-	all     []*bucket
-	hand    int // where the next sweep goes on
-	credit  int
-	peak    int // the most buckets since the map was made
+	mu     sync.Mutex
+	table  atomic.Pointer[table] // changed under mu; nil before the first bucket
+	hand   int                   // the group where the last sweep ended
+	credit int
 }
 
-func (s *shard) add(b *bucket) {
-	if s.buckets == nil {
-		s.buckets = make(map[string]*bucket)
+// find looks a subject up.
+func (s *shard) find(h uint64, subject string) *bucket {
+	if t := s.table.Load(); t != nil {
+		return t.find(h, subject)
 	}
-	b.pos = uint32(len(s.all))
-	s.buckets[b.subject] = b
-	s.all = append(s.all, b)
-	s.peak = max(s.peak, len(s.all))
-	s.credit += newCredit
+	return nil
 }
 
-func (s *shard) remove(b *bucket) {
-	b.gone, b.rings, b.cells = true, nil, nil
-	last := len(s.all) - 1
-	s.all[b.pos] = s.all[last]
-	s.all[b.pos].pos = b.pos
-	s.all[last] = nil
-	s.all = s.all[:last]
-	delete(s.buckets, b.subject)
-
-	// A Go map keeps the room of its best days: give it back after a flood.
-	if s.peak > 256 && len(s.all) < s.peak/8 {
-		s.buckets = make(map[string]*bucket, len(s.all))
-		for _, b := range s.all {
-			s.buckets[b.subject] = b
-		}
-		s.all = append([]*bucket(nil), s.all...)
-		s.peak = len(s.all)
+// add makes the bucket of a subject that has none, and reports whether a sweep
+// is due. mu is held.
+func (s *shard) add(seed maphash.Seed, h uint64, b *bucket) (due bool) {
+	t := s.table.Load()
+	if t == nil {
+		t = newTable(1)
 	}
-}
-
-// party is one demand of a request with the place of its state.
-type party struct {
-	Demand
-	shard  *shard
-	index  uint64  // of the shard: mutexes are taken in this order
-	hint   *bucket // what the demand's slot remembers
-	bucket *bucket
-}
-
-// place points the party at the state of the demand.
-func (w *Window) place(q *party, d *Demand) {
-	q.Demand = *d
-	if d.Slot != nil {
-		q.hint = d.Slot.at.Load()
-	}
-	if q.hint != nil {
-		q.index = uint64(q.hint.shard)
-	} else {
-		q.index = maphash.String(w.seed, d.Subject) % shards
-	}
-	q.shard = &w.shards[q.index]
-}
-
-// known returns the subject's bucket, nil when it has none. The mutex is held.
-func (q *party) known() *bucket {
-	if q.hint != nil && !q.hint.gone {
-		return q.hint
-	}
-	b := q.shard.buckets[q.Subject]
-	if b != nil {
-		q.remember(b)
-	}
-	return b
-}
-
-func (q *party) remember(b *bucket) {
-	if q.hint = b; q.Slot != nil {
-		q.Slot.at.Store(b)
-	}
-}
-
-// lock takes the mutexes of one or two parties, always in the same order.
-func lock(p []party) {
-	if len(p) == 1 || p[0].index == p[1].index {
-		p[0].shard.mu.Lock()
-		return
-	}
-	first, second := p[0].shard, p[1].shard
-	if p[0].index > p[1].index {
-		first, second = second, first
-	}
-	first.mu.Lock()
-	second.mu.Lock()
-}
-
-func unlock(p []party) {
-	p[0].shard.mu.Unlock()
-	if len(p) == 2 && p[0].index != p[1].index {
-		p[1].shard.mu.Unlock()
-	}
-}
-
-// tick earns the credit of one call and reports whether a sweep is due. The
-// mutex of the shard is held.
-func (s *shard) tick() bool {
-	s.credit++
-	if s.credit < sweepCredit {
+	t = t.resized(seed)
+	t.add(h, b)
+	s.table.Store(t)
+	if s.credit += newCredit; s.credit < sweepCredit {
 		return false
 	}
 	s.credit -= sweepCredit
 	return true
+}
+
+// remove takes a bucket out of its table. mu and the bucket's are held.
+func (s *shard) remove(seed maphash.Seed, b *bucket) {
+	s.table.Load().remove(b.hash(seed), b)
+	b.leave()
+}
+
+// buckets returns all of them. mu is held.
+func (s *shard) buckets() (all []*bucket) {
+	if t := s.table.Load(); t != nil {
+		for b := range t.all() {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// shrink gives memory back after a flood. mu is held.
+func (s *shard) shrink(seed maphash.Seed) {
+	if t := s.table.Load(); t != nil {
+		s.table.Store(t.resized(seed))
+	}
+}
+
+// hash and shardOf find the shard of a subject.
+func (w *Window) hash(subject string) uint64 { return maphash.String(w.seed, subject) }
+
+func (w *Window) shardOf(h uint64) *shard { return &w.shards[h%shards] }
+
+// drop removes a bucket that Peek made, unless somebody uses it by now.
+func (w *Window) drop(b *bucket) {
+	s := w.shardOf(b.hash(w.seed))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.gone && b.idle(w.now()) {
+		s.remove(w.seed, b)
+	}
 }
 
 // sweep inspects a few buckets of the next shard and lets the idle ones go. No
@@ -142,28 +104,43 @@ func (w *Window) sweep(ctx context.Context) {
 	s := &w.shards[w.hand.Add(1)%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.closed.Load() {
+	t := s.table.Load()
+	if t == nil || w.closed.Load() {
 		return
 	}
-	now := w.now()
-	idle := make([]*bucket, 0, sweepBuckets)
-	for range min(sweepBuckets, len(s.all)) {
-		if s.hand++; s.hand >= len(s.all) {
+	var stored []*bucket
+	done := make(chan struct{})
+	now, seen := w.now(), 0
+	for range t.groups {
+		if seen >= sweepBuckets {
+			break
+		}
+		if s.hand++; s.hand >= len(t.groups) {
 			s.hand = 0
 		}
-		if b := s.all[s.hand]; !b.lease.busy() && b.idle(now) {
-			idle = append(idle, b)
+		g := &t.groups[s.hand]
+		for place := range g.at {
+			b := g.at[place].Load()
+			if b == nil {
+				continue
+			}
+			seen++
+			if !b.mu.TryLock() { // in use
+				continue
+			}
+			if l := b.lease(); !l.busy() && b.idle(now) {
+				if l.recorded() {
+					l.io = done
+					stored = append(stored, b)
+				} else {
+					s.remove(w.seed, b)
+				}
+			}
+			b.mu.Unlock()
 		}
 	}
-	stored := idle[:0]
-	for _, b := range idle {
-		if b.lease.recorded() {
-			stored = append(stored, b)
-		} else {
-			s.remove(b)
-		}
-	}
+	s.shrink(w.seed)
 	if len(stored) > 0 {
-		w.forget(ctx, s, stored)
+		w.forget(ctx, s, stored, done)
 	}
 }

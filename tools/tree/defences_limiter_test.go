@@ -28,8 +28,8 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: segments are rounded up to cover the window",
 		file: "limiter/ring.go",
-		old:  `return (r.length + shortSegments - 1) / shortSegments`,
-		new:  `return r.length / shortSegments`,
+		old:  `return int64((length + shortSegments - 1) / shortSegments)`,
+		new:  `return int64(length / shortSegments)`,
 		pkg:  "./limiter",
 		run:  "^TestBucketDecides",
 	},
@@ -60,6 +60,37 @@ var limiterDefences = []defence{
 `,
 		pkg: "./limiter",
 		run: "^TestBucketDecides",
+	},
+	{
+		name: "limiter: the newest segment is kept when the ring rolls on",
+		file: "limiter/ring.go",
+		old: `		r.set(cells, int(r.head), r.newest)
+`,
+		new: ``,
+		pkg: "./limiter",
+		run: "^TestBucketDecides",
+	},
+	{
+		name: "limiter: the newest segment is counted once",
+		file: "limiter/ring.go",
+		old: `		r.newest = 0
+	}
+`,
+		new: `	}
+`,
+		pkg: "./limiter",
+		run: "^TestBucketDecides",
+	},
+	{
+		name: "limiter: Decide clears what stood in the answer",
+		file: "limiter/window.go",
+		old: `	*d = Decision{}
+	cost, err := r.check()
+`,
+		new: `	cost, err := r.check()
+`,
+		pkg: "./limiter",
+		run: "^TestDecide",
 	},
 	{
 		name: "limiter: the oldest hit is found again",
@@ -325,8 +356,8 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: the restart charges the reservation",
 		file: "limiter/record.go",
-		old:  `r.add(b.cells, min(rec.reserved, maxCount-r.total))`,
-		new:  `r.add(b.cells, min(rec.reserved/8, maxCount-r.total))`,
+		old:  `r.add(min(rec.reserved, maxCount-r.total))`,
+		new:  `r.add(min(rec.reserved/8, maxCount-r.total))`,
 		pkg:  "./limiter",
 		run:  "^TestGhosts",
 	},

@@ -1,0 +1,94 @@
+package limiter_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// dirty is a decision that somebody used before.
+func dirty() (d limiter.Decision) {
+	d.Allowed, d.RetryAfter, d.N = true, time.Hour, limiter.MaxWindows
+	for i := range d.Windows {
+		d.Windows[i] = limiter.Status{Remaining: 7, Reset: time.Hour, Violated: true}
+	}
+	return d
+}
+
+func TestDecideAnswersAsTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		taken, decided := newWindow(t, limiter.Options{}), newWindow(t, limiter.Options{})
+		limits := []limiter.Limit{{Name: "minute", N: 3, Window: time.Minute}, {Name: "hour", N: 9, Window: time.Hour}}
+		r := ask("k", limits...)
+		for i := range 20 {
+			r.Also = limiter.Demand{}
+			if i%3 == 0 {
+				r.Also = limiter.Demand{Subject: "owner", Limits: limits[1:]}
+			}
+			want, got := mustTake(t, taken, r), dirty()
+			if err := decided.Decide(t.Context(), &r, &got); err != nil || got != want {
+				t.Fatalf("Decide is Take, whatever stood in its answer: got %v, %v, want %v", got, err, want)
+			}
+			time.Sleep(10 * time.Second)
+		}
+	})
+}
+
+func TestDecideLeavesTheZeroDecisionWithAnError(t *testing.T) {
+	failing := newJournal()
+	failing.fail = errors.New("disk full")
+	closed := newWindow(t, limiter.Options{})
+	if err := closed.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wrong := ask("k", minute)
+	wrong.Cost = -1
+	for name, c := range map[string]struct {
+		w *limiter.Window
+		r limiter.Request
+	}{
+		"negative cost":   {newWindow(t, limiter.Options{}), wrong},
+		"no subject":      {newWindow(t, limiter.Options{}), ask("", minute)},
+		"limit of none":   {newWindow(t, limiter.Options{}), ask("k", limiter.Limit{Window: time.Minute})},
+		"closed":          {closed, ask("k", minute)},
+		"journal failing": {newWindow(t, limiter.Options{Journal: failing}), ask("k", minute)},
+	} {
+		d := dirty()
+		if err := c.w.Decide(t.Context(), &c.r, &d); err == nil || d != (limiter.Decision{}) {
+			t.Errorf("%s: with an error the answer is the zero Decision: got %+v, %v", name, d, err)
+		}
+	}
+}
+
+// Request and decision of a caller of Decide stay on its stack, with a slot and
+// without, on one subject and on two.
+func TestDecideAllocatesNothing(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	limits := []limiter.Limit{apikey.PerMinute(1_000_000), apikey.PerDay(1_000_000_000)}
+	slot, ctx := new(limiter.Slot), t.Context()
+	for name, call := range map[string]func(){
+		"alone": func() {
+			var d limiter.Decision
+			r := limiter.Request{Demand: limiter.Demand{Subject: "k:0123456789abcdef", Limits: limits}}
+			_ = w.Decide(ctx, &r, &d)
+		},
+		"with a slot": func() {
+			var d limiter.Decision
+			r := limiter.Request{Demand: limiter.Demand{Subject: "s", Limits: limits, Slot: slot}}
+			_ = w.Decide(ctx, &r, &d)
+		},
+		"with Also": func() {
+			var d limiter.Decision
+			r := limiter.Request{Demand: limiter.Demand{Subject: "a", Limits: limits}, Also: limiter.Demand{Subject: "b", Limits: limits}}
+			_ = w.Decide(ctx, &r, &d)
+		},
+	} {
+		if n := testing.AllocsPerRun(200, call); n != 0 {
+			t.Errorf("Decide of a known subject, %s: %v allocations, want none", name, n)
+		}
+	}
+}
