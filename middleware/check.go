@@ -131,7 +131,12 @@ func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 		return apikey.OK
 	}
 	var err error
-	if o.Decision, err = g.limiter.Take(ctx, demand); err != nil {
+	if g.window != nil {
+		err = g.window.Decide(ctx, &demand, &o.Decision)
+	} else {
+		o.Decision, err = g.limiter.Take(ctx, demand)
+	}
+	if err != nil {
 		o.Decision = limiter.Decision{}
 		g.complaint.say(g, err)
 		if g.o.LimiterFailure == FailOpen && ctx.Err() == nil {

@@ -15,6 +15,7 @@ type Guard struct {
 	keys    *apikey.Service
 	o       Options
 	limiter limiter.Limiter
+	window  *limiter.Window // limiter, if it is one: it answers without copies
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
 	challenges challenges
@@ -45,6 +46,7 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 		}
 		g.own, g.limiter = own, own
 	}
+	g.window, _ = g.limiter.(*limiter.Window)
 	return g, nil
 }
 
