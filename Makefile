@@ -36,9 +36,13 @@ define run_tests
 	done | .bin/testsum
 endef
 
+define run_gate
+	GOWORK=off go build -o .bin/gate ./tools/gate && .bin/gate $(1)
+endef
+
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: testsum ## every test of every module, with the race detector; long proofs in their short forms
@@ -72,6 +76,14 @@ defences: ## take each defence out and see that its test notices; ROWS=regexp se
 prove: fuzz defences testsum ## the long proofs: fuzz, defences, every test in its long form
 	@.ci/components
 	@export LATCHKEY_LONG=1 GOFLAGS="$$(go env GOFLAGS) -count=1"; $(call run_tests,60m)
+
+.PHONY: gate
+gate: ## instructions of the hot path against their budget; needs valgrind
+	@$(call run_gate,)
+
+.PHONY: gate-accept
+gate-accept: ## write the counted instructions into the budget
+	@$(call run_gate,-accept)
 
 .PHONY: cover
 cover: ## statement coverage of the root module; coverage.html shows the lines

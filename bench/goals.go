@@ -64,11 +64,14 @@ func (r *report) judge() {
 		r.judgeScaling(name)
 	}
 	r.judgeAllocations()
+	r.judgeArming()
 	r.judgeCut()
 	r.judgeAccuracy()
 }
 
-func place(c cell) string { return fmt.Sprintf("%d keys, %s, %d CPU", c.keys, c.load, c.cpu) }
+func place(c cell) string {
+	return fmt.Sprintf("%s, %s, %d CPU", counted(c.keys, "key"), c.load, c.cpu)
+}
 
 // judgeScaling compares two cores with one.
 func (r *report) judgeScaling(name string) {
@@ -83,7 +86,7 @@ func (r *report) judgeScaling(name string) {
 			continue
 		}
 		gain := median(ratios(s, two))
-		v := verdict{figure: name + ", throughput 2 cores / 1 core", where: fmt.Sprintf("%d keys, %s", c.keys, c.load)}
+		v := verdict{figure: name + ", throughput 2 cores / 1 core", where: fmt.Sprintf("%s, %s", counted(c.keys, "key"), c.load)}
 		if c.load == hot {
 			v.figure = name + ", one key, time of a request 2 cores / 1 core"
 			v.measured, v.goal, v.pass = fmt.Sprintf("%.2fx", 2/gain), "<= 1.5x", 2/gain <= 1.5
@@ -102,8 +105,10 @@ var allocationGoals = []struct {
 	{"Check", 0, 0},
 	{"HandlerFunc", 0, 0},
 	{"Require", 1, 480},
+	{"Check-missing", 0, 0},
 	{"Check-mistyped", 0, 0},
 	{"Check-unknown", 0, 0},
+	{"Check-scope", 0, 0},
 	{"Check-limited", 0, 0},
 }
 
@@ -116,7 +121,7 @@ func (r *report) judgeAllocations() {
 			allocs, bytes := median(s.column(allocsOf)), median(s.column(bytesOf))
 			r.verdicts = append(r.verdicts, verdict{
 				figure: g.name + ", allocations", where: place(s.cell),
-				measured: fmt.Sprintf("%.2f, %.0f B", allocs, bytes), goal: fmt.Sprintf("%.0f, %.0f B", g.allocs, g.bytes),
+				measured: fmt.Sprintf("%.2f, %.0f B", allocs, bytes), goal: fmt.Sprintf("<= %.0f, %.0f B", g.allocs, g.bytes),
 				// The runtime allocates a little on its own in a round.
 				pass: allocs <= g.allocs+0.01 && bytes <= g.bytes+1,
 			})

@@ -50,15 +50,20 @@ func main() {
 func runArgs(t *testing.T, args []string, stdout, stderr io.Writer) error {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	suite := f.String("suite", "peers,accuracy,micro", "suites to run, comma-separated")
+	suite := f.String("suite", defaultSuites, "suites to run, comma-separated, or all")
 	count := f.Int("count", 7, "rounds; in each, all contestants take turns")
 	cpu := f.String("cpu", "1,2", "numbers of cores (GOMAXPROCS, and goroutines that send requests)")
 	keys := f.String("keys", "1,10000", "numbers of keys; 1000000 needs 16 GiB of memory and some minutes")
 	only := f.String("only", "", "run only the contestants whose names match this regular expression")
 	benchtime := f.Duration("benchtime", 100*time.Millisecond, "length of one round of one contestant")
-	out := f.String("out", "", "write <date>.md and <date>.txt into this folder, too")
+	out := f.String("out", "", "write <date>.md, .txt (for benchstat), .json and the charts into this folder, too")
 	profile := f.String("profile", "", "write a CPU profile of each table into this folder; use it with -only, it slows all down")
 	compare := f.Bool("compare", false, "compare two raw results: -compare old.txt new.txt")
+	f.Usage = func() {
+		fmt.Fprintln(stderr, "usage: go run ./bench [flags]\n\nFlags:")
+		f.PrintDefaults()
+		writeSuites(stderr)
+	}
 	if err := f.Parse(args); err != nil {
 		return err
 	}
@@ -68,8 +73,11 @@ func runArgs(t *testing.T, args []string, stdout, stderr io.Writer) error {
 		}
 		return compareFiles(stdout, f.Arg(0), f.Arg(1))
 	}
-	o := &options{t: t, suites: strings.Split(*suite, ","), out: *out, plan: plan{*count, *benchtime, *profile}}
+	o := &options{t: t, out: *out, plan: plan{*count, *benchtime, *profile}}
 	var err error
+	if o.suites, err = chosenSuites(*suite); err != nil {
+		return err
+	}
 	if o.cpus, err = numbers(*cpu); err != nil {
 		return fmt.Errorf("-cpu: %w", err)
 	}
@@ -83,12 +91,9 @@ func runArgs(t *testing.T, args []string, stdout, stderr io.Writer) error {
 		return errors.New("-count must be at least 1")
 	}
 	r := newReport(stderr, args)
+	r.suites = o.suites
 	for _, name := range o.suites {
-		s, ok := suites[name]
-		if !ok {
-			return fmt.Errorf("-suite: no suite %q", name)
-		}
-		if err := s(o, r); err != nil {
+		if err := suites[name](o, r); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

@@ -3,9 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -43,6 +47,7 @@ func microSuite(o *options, out *report) error {
 		return err
 	}
 	out.add(all...)
+	out.measureArming(chosen, o.plan.time*time.Duration(o.plan.rounds))
 	return nil
 }
 
@@ -68,7 +73,11 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 		return nil, nil, err
 	}
 	ctx := context.Background()
-	closer = func() { _, _ = guard.Close(ctx), fullGuard.Close(ctx) }
+	requestContext, done := inFlight(guard, k)
+	closer = func() {
+		done()
+		_, _ = guard.Close(ctx), fullGuard.Close(ctx)
+	}
 
 	// add takes an op that ignores its argument; its answer must be want.
 	add := func(name string, want int, f op) {
@@ -78,21 +87,27 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 		f := httpOps(h, k)()
 		add(name, want, func(uint32) int { return f(token) })
 	}
-	check := func(name string, g *middleware.Guard, line string, scope string, want apikey.Code) {
-		r := middleware.Request{
+	request := func(line, scope string) middleware.Request {
+		return middleware.Request{
 			Fields: oneField{"Authorization", []string{line}}, Host: "api.example.com", Peer: "192.0.2.1:1234", Need: middleware.AllOf(scope),
 		}
+	}
+	check := func(name string, g *middleware.Guard, line, scope string, want apikey.Code) {
+		r := request(line, scope)
 		add(name, int(want), func(uint32) int { o := g.Check(ctx, r); return int(o.Code) })
 	}
 	answer := http.HandlerFunc(servedPrincipal)
 	token := strings.TrimPrefix(k.auth[goodToken], "Bearer ")
 
-	add("Verify", 0, func(uint32) int {
-		if _, err := k.service.Verify(ctx, token); err != nil {
-			return 1
-		}
-		return 0
-	})
+	add("Verify", 0, verifyStep(k.service, token))
+	for name, text := range sorted(malformed(token)) {
+		add(name, int(apikey.InvalidKey), verifyStep(k.service, text))
+	}
+	metBy, err := metByStep(need)
+	if err != nil {
+		return nil, closer, err
+	}
+	add("Requirement.MetBy", 1, metBy)
 	limits := []limiter.Limit{apikey.PerMinute(roomy.minute), apikey.PerDay(roomy.day)}
 	for n := 1; n <= len(limits); n++ {
 		subject := fmt.Sprintf("windows-%d", n)
@@ -105,6 +120,13 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 		})
 	}
 	check("Check", guard, k.auth[goodToken], need, apikey.OK)
+	add(checkFlight, int(apikey.OK), flightStep(guard, request(k.auth[goodToken], need)))
+	admitted := guard.Check(ctx, request(k.auth[goodToken], need))
+	add("Outcome.AppendRateLimit", 1, fieldStep(admitted, (*middleware.Outcome).AppendRateLimit))
+	add("Outcome.AppendRateLimitPolicy", 1, fieldStep(admitted, (*middleware.Outcome).AppendRateLimitPolicy))
+	for name, f := range sorted(contextSteps(requestContext)) {
+		add(name, 1, f)
+	}
 	handler("bare", 200, k, goodToken, http.HandlerFunc(bare))
 	handler("HandlerFunc", 200, k, goodToken, guard.HandlerFunc(middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 		_, _ = w.Write(okBody)
@@ -134,6 +156,20 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 	handler("hand-careful-unknown", 401, k, unknownToken, handWritten(newCarefulKeys(k).find, nil, http.HandlerFunc(served)))
 	handler("hand-typical-unknown", 401, k, unknownToken, handWritten(newTypicalKeys(k).find, nil, http.HandlerFunc(served)))
 	return all, closer, nil
+}
+
+// checkFlight is Check with the cut armed.
+const checkFlight = "Check-Flight"
+
+// sorted is a map in the order of its keys.
+func sorted[V any](m map[string]V) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if !yield(name, m[name]) {
+				return
+			}
+		}
+	}
 }
 
 // oneField are header fields with one line.

@@ -4,10 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -15,14 +12,21 @@ import (
 
 // report gathers what the suites found.
 type report struct {
-	stderr   io.Writer
-	args     []string
-	at       time.Time
-	setups   []peer
-	series   []*series
-	accuracy []accuracyRow
-	tables   []table
-	verdicts []verdict
+	stderr        io.Writer
+	args          []string
+	at            time.Time
+	origin        origin
+	suites        []string
+	setups        []peer
+	series        []*series
+	accuracy      []accuracyRow
+	tables        []table
+	distributions []distribution
+	arming        []float64 // see differences
+	verdicts      []verdict
+	// prefix starts the names of the files that the report is saved in; ""
+	// while it is only printed, and then it has no charts.
+	prefix string
 }
 
 // table is what a suite found that is no time of a request in a row of
@@ -34,7 +38,7 @@ type table struct {
 }
 
 func newReport(stderr io.Writer, args []string) *report {
-	return &report{stderr: stderr, args: args, at: time.Now()}
+	return &report{stderr: stderr, args: args, at: time.Now(), origin: newOrigin(args)}
 }
 
 func (r *report) progress(format string, args ...any) {
@@ -60,6 +64,44 @@ func (r *report) goal(pass bool, figure, where, measured, goal string) {
 	r.verdicts = append(r.verdicts, verdict{figure, where, measured, goal, pass})
 }
 
+// cells returns the tables of series, in the order in which they were
+// measured.
+func (r *report) cells() (all []cell) {
+	for _, s := range r.series {
+		if len(s.samples) > 0 && !slices.Contains(all, s.cell) {
+			all = append(all, s.cell)
+		}
+	}
+	return all
+}
+
+// in returns the series of a cell, those that ran.
+func (r *report) in(c cell) (all []*series) {
+	for _, s := range r.series {
+		if s.cell == c && len(s.samples) > 0 {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// reference returns the contestant that the others of its cell are compared
+// with: mostly the one that the goals are about. nil: there is none.
+func (r *report) reference(c cell) *series {
+	name, ok := map[string]string{"peers": "latchkey-Require", "limiters": "latchkey-Window", "micro": "hand-careful"}[c.suite]
+	for _, s := range r.in(c) {
+		if s.name == name || !ok && s.ours() {
+			return s
+		}
+	}
+	return nil
+}
+
+// ours reports whether the contestant is this library.
+func (s *series) ours() bool { return ours(s.name) }
+
+func ours(name string) bool { return strings.HasPrefix(name, "latchkey") }
+
 // find returns the series of a contestant in a cell, nil if there is none.
 func (r *report) find(c cell, name string) *series {
 	for _, s := range r.series {
@@ -73,7 +115,7 @@ func (r *report) find(c cell, name string) *series {
 // raw returns the samples as go test -bench would print them, for benchstat.
 func (r *report) raw() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "goos: %s\ngoarch: %s\npkg: github.com/wontopos/latchkey/bench\ncpu: %s\n", runtime.GOOS, runtime.GOARCH, processor())
+	fmt.Fprintf(&b, "goos: %s\ngoarch: %s\npkg: github.com/wontopos/latchkey/bench\ncpu: %s\n", r.origin.OS, r.origin.Arch, r.origin.Processor)
 	for _, s := range r.series {
 		suffix := ""
 		if s.cell.cpu > 1 {
@@ -87,54 +129,25 @@ func (r *report) raw() string {
 	return b.String()
 }
 
-// save writes the report and the raw results.
+// save writes the report, the raw results, everything for programs, and the
+// charts.
 func (r *report) save(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	name := filepath.Join(dir, r.at.Format(time.DateOnly))
-	if err := os.WriteFile(name+".txt", []byte(r.raw()), 0o644); err != nil {
+	r.prefix = r.at.Format(time.DateOnly)
+	document, err := r.json()
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(name+".md", []byte(r.markdown()), 0o644)
-}
-
-// versions returns the versions of all modules in this program.
-func versions() map[string]string {
-	v := map[string]string{}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
+	files := map[string]string{".txt": r.raw(), ".md": r.markdown(), ".json": document}
+	for _, c := range r.charts() {
+		files[c.suffix] = c.draw()
 	}
-	for _, m := range info.Deps {
-		if m.Replace != nil && m.Replace.Version != "" {
-			v[m.Path] = m.Replace.Version
-		} else {
-			v[m.Path] = m.Version
+	for suffix, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, r.prefix+suffix), []byte(content), 0o644); err != nil {
+			return err
 		}
 	}
-	return v
-}
-
-// commit names the source that was measured.
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// processor names the CPU, where the system tells.
-func processor() string {
-	info, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(info)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
+	return nil
 }

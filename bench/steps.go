@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// The steps of a request that can be reached from outside, one by one, for the
+// micro suite.
+
+// verifyStep asks about a token; the answer is OK or the code.
+func verifyStep(service *apikey.Service, token string) op {
+	ctx := context.Background()
+	return func(uint32) int {
+		_, err := service.Verify(ctx, token)
+		return int(apikey.CodeOf(err))
+	}
+}
+
+// malformed are tokens that are refused for their form alone.
+func malformed(token string) map[string]string {
+	return map[string]string{
+		"parse-checksum": mistype(token),
+		"parse-length":   token[:len(token)-1],
+		"parse-prefix":   "xx" + strings.TrimPrefix(token, "sk"),
+	}
+}
+
+// flightStep is Check with the cut armed, as an adapter does it: the flight
+// lies in memory that the transport has anyway. What it takes longer than
+// Check is the price of the cut for a handler that ignores its context.
+func flightStep(g *middleware.Guard, r middleware.Request) op {
+	ctx := context.Background()
+	var flight apikey.Flight
+	r.Flight, r.Cutter = &flight, noCutter{}
+	return func(uint32) int {
+		o := g.Check(ctx, r)
+		flight.Leave()
+		flight = apikey.Flight{} // each is used once
+		return int(o.Code)
+	}
+}
+
+// noCutter is a cutter that nobody calls: no key ends during the suite.
+type noCutter struct{}
+
+func (noCutter) Cut(error) {}
+
+// metByStep checks scopes.
+func metByStep(granted ...string) (op, error) {
+	q, err := apikey.AllOf(need)
+	return func(uint32) int {
+		if q.MetBy(granted) {
+			return 1
+		}
+		return 0
+	}, err
+}
+
+// fieldStep writes one of the fields that tell of the limits.
+func fieldStep(o middleware.Outcome, appendTo func(*middleware.Outcome, []byte) []byte) op {
+	buffer := make([]byte, 0, 256)
+	return func(uint32) int {
+		if len(appendTo(&o, buffer)) == 0 {
+			return 0
+		}
+		return 1
+	}
+}
+
+// inFlight starts a request and returns its context, as a handler sees it. The
+// request is in flight until done is called.
+func inFlight(g *middleware.Guard, k *keyset) (ctx context.Context, done func()) {
+	got, end, ended := make(chan context.Context, 1), make(chan struct{}), make(chan struct{})
+	h := g.Require(need)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got <- r.Context()
+		<-end
+	}))
+	go func() {
+		defer close(ended)
+		httpOps(h, k)()(goodToken)
+		close(got) // nil for a request that was refused
+	}()
+	return <-got, func() { close(end); <-ended }
+}
+
+// contextSteps are what handlers do with the context of a request.
+func contextSteps(ctx context.Context) map[string]op {
+	yes := func(ok bool) int {
+		if ok {
+			return 1
+		}
+		return 0
+	}
+	return map[string]op{
+		"context-Done":          func(uint32) int { return yes(ctx.Done() != nil) },
+		"context-Err":           func(uint32) int { return yes(ctx.Err() == nil) },
+		"context-PrincipalFrom": func(uint32) int { _, ok := middleware.PrincipalFrom(ctx); return yes(ok) },
+		"context-Value":         func(uint32) int { return yes(ctx.Value(http.ServerContextKey) != nil) }, // of the server's own context
+	}
+}

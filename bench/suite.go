@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// defaultSuites take a few minutes together.
+const defaultSuites = "peers,accuracy,micro"
+
+// suiteHelp has a line for each suite, in the order of "-suite all".
+var suiteHelp = []struct{ name, line string }{
+	{"peers", "the whole job of a request beside hand-written middleware, echo and fiber; limiters alone"},
+	{"accuracy", "the most that each limiter admits in any window, the least that it leaves a steady client"},
+	{"micro", "the steps of a request, what refusals and an armed cut cost; time, bytes, allocations"},
+	{"load", "requests over sockets at a steady rate: throughput and latency by quantile"},
+	{"revoke", "how long after a revocation requests are still admitted, and requests in flight run on"},
+	{"memory", "bytes a key takes, at rest and in use"},
+	{"store", "stores: reads, writes, lists"},
+	{"adapters", "the adapters of other frameworks beside the plain door"},
+	{"cold", "the first request of a key, and the start of a server"},
+}
+
+// helped returns the names of all suites, in the order of suiteHelp.
+func helped() (names []string) {
+	for _, h := range suiteHelp {
+		if suites[h.name] != nil {
+			names = append(names, h.name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(suites)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// chosenSuites reads the value of -suite.
+func chosenSuites(list string) (names []string, err error) {
+	for name := range strings.SplitSeq(list, ",") {
+		switch {
+		case name == "all":
+			names = append(names, helped()...)
+		case suites[name] != nil:
+			names = append(names, name)
+		default:
+			return nil, fmt.Errorf("-suite: no suite %q; there are %s, and all", name, strings.Join(helped(), ", "))
+		}
+	}
+	for i := range names {
+		if slices.Contains(names[:i], names[i]) {
+			return nil, fmt.Errorf("-suite: %s is there twice", names[i])
+		}
+	}
+	return names, nil
+}
+
+func writeSuites(w io.Writer) {
+	fmt.Fprintln(w, "\nSuites:")
+	for _, name := range helped() {
+		line := ""
+		if i := slices.IndexFunc(suiteHelp, func(h struct{ name, line string }) bool { return h.name == name }); i >= 0 {
+			line = suiteHelp[i].line
+		}
+		fmt.Fprintf(w, "  %-9s %s\n", name, line)
+	}
+}
