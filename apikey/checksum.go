@@ -30,22 +30,31 @@ func checksum(s string) uint32 { return ^checksumAfter(^uint32(0), s) }
 // It is not hash/crc32, which takes a byte slice through a function variable,
 // so that the slice escapes to the heap: an allocation for every request.
 func checksumAfter(crc uint32, s string) uint32 {
-	t := &crcTables
-	for ; len(s) >= 8; s = s[8:] {
-		x := binary.LittleEndian.Uint64([]byte(s[:8])) ^ uint64(crc)
+	t, whole := &crcTables, len(s)&^7
+	for i := 0; i < whole; i += 8 {
+		x := binary.LittleEndian.Uint64([]byte(s[i:i+8])) ^ uint64(crc)
 		crc = t[7][byte(x)] ^ t[6][byte(x>>8)] ^ t[5][byte(x>>16)] ^ t[4][byte(x>>24)] ^
 			t[3][byte(x>>32)] ^ t[2][byte(x>>40)] ^ t[1][byte(x>>48)] ^ t[0][x>>56]
 	}
 	// The rest at once: each byte past those behind it.
-	x, n := uint64(crc), len(s)&7
-	for i := range n {
-		x ^= uint64(s[i]) << (8 * i)
-	}
+	x, n := uint64(crc)^lastBytes(s, len(s)-whole), len(s)-whole
 	crc = uint32(x >> (8 * n))
-	for i := range n {
-		crc ^= t[n-1-i][byte(x>>(8*i))]
+	for ; n > 0; n-- {
+		crc ^= t[n-1][byte(x)]
+		x >>= 8
 	}
 	return crc
+}
+
+// lastBytes returns the last n bytes of s, fewer than 8, as a word.
+func lastBytes(s string, n int) (x uint64) {
+	if len(s) >= 8 {
+		return binary.LittleEndian.Uint64([]byte(s[len(s)-8:])) >> (64 - 8*n)
+	}
+	for i := range n {
+		x |= uint64(s[i]) << (8 * i)
+	}
+	return x
 }
 
 // The same byte in all eight of a word, and the top bit of each.

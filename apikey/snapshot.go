@@ -62,7 +62,8 @@ type terms struct {
 	service *Service
 	env     *Environment
 	limits  []Limit
-	policy  string // the RateLimit-Policy field of the limits
+	policy  string   // the RateLimit-Policy field of the limits
+	items   []string // what the items of the RateLimit field begin with
 	scopes  []string
 }
 
@@ -123,7 +124,7 @@ func (s *Service) compile(ctx context.Context, r Record, began time.Duration) (*
 		}
 		limits = plan.Limits
 	}
-	snap.terms = s.terms.intern(terms{s, &s.envs[env], limits, policyHeader(limits), k.Scopes})
+	snap.terms = s.terms.intern(terms{s, &s.envs[env], limits, policyHeader(limits), rateLimitItems(limits), k.Scopes})
 	snap.key.Scopes = snap.terms.scopes
 	switch {
 	case !k.RevokedAt.IsZero():
@@ -164,6 +165,19 @@ func policyHeader(limits []Limit) string {
 		fmt.Fprintf(&b, "%q;q=%d;w=%d", l.Name, l.N, int64(l.Window/time.Second))
 	}
 	return b.String()
+}
+
+// rateLimitItems formats what never changes of the RateLimit field: "minute";r=
+// and so on.
+func rateLimitItems(limits []Limit) []string {
+	items := make([]string, len(limits))
+	for i, l := range limits {
+		items[i] = fmt.Sprintf("%q;r=", l.Name)
+		if i > 0 {
+			items[i] = ", " + items[i]
+		}
+	}
+	return items
 }
 
 // refusal says why the secret does not work now; OK when it does.

@@ -113,6 +113,10 @@ func (v Verified) Limits() []Limit { return v.snap.terms.limits }
 // RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
 func (v Verified) RateLimitPolicy() string { return v.snap.terms.policy }
 
+// RateLimitItem returns what item i of the RateLimit field begins with, up to
+// the number that is left.
+func (v Verified) RateLimitItem(i int) string { return v.snap.terms.items[i] }
+
 // Environment returns the key's environment. It is shared: read only.
 func (v Verified) Environment() *Environment { return v.snap.terms.env }
 

@@ -108,11 +108,11 @@ func isB64Token(s string) bool {
 	if s == "" {
 		return false
 	}
-	bad := false
+	all := uint8(b64Char)
 	for i := range len(s) {
-		bad = bad || !is(s[i], b64Char)
+		all &= classes[s[i]]
 	}
-	return !bad
+	return all != 0
 }
 
 const (

@@ -40,11 +40,11 @@ func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 	for i := range o.Decision.N {
 		w := &o.Decision.Windows[i]
 		if i < len(own) {
-			dst = appendItem(dst, i, "", own[i].Name)
+			dst = append(dst, o.verified.RateLimitItem(i)...)
 		} else {
 			dst = appendItem(dst, i, ownerPrefix, o.guard.o.OwnerLimits[i-len(own)].Name)
+			dst = append(dst, ";r="...)
 		}
-		dst = append(dst, ";r="...)
 		dst = appendUint(dst, w.Remaining)
 		dst = append(dst, ";t="...)
 		dst = appendUint(dst, ceilSeconds(w.Reset))
@@ -63,16 +63,21 @@ func appendItem(dst []byte, i int, prefix, name string) []byte {
 	return append(dst, '"')
 }
 
-// appendUint is strconv.AppendInt for numbers that are rarely long and never
-// negative.
+// appendUint is strconv.AppendInt for numbers that are never negative and fit
+// into nine digits.
 func appendUint(dst []byte, n int64) []byte {
-	switch {
-	case n < 10:
-		return append(dst, '0'+byte(n))
-	case n < 100:
-		return append(dst, '0'+byte(n/10), '0'+byte(n%10))
+	if n >= 1e9 {
+		return strconv.AppendInt(dst, n, 10)
 	}
-	return strconv.AppendInt(dst, n, 10)
+	var digits [9]byte
+	i := len(digits) - 1
+	rest := uint32(n)
+	for ; rest >= 10; i-- {
+		digits[i] = '0' + byte(rest%10)
+		rest /= 10
+	}
+	digits[i] = '0' + byte(rest)
+	return append(dst, digits[i:]...)
 }
 
 // tightest returns the window that X-RateLimit-* tell of: one that refused the
