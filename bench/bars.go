@@ -85,7 +85,7 @@ func (c barChart) draw() string {
 	// A whisker of bad luck must not press the bars together: it ends at the
 	// edge, open.
 	edge := max(1, min(highest, 1.25*most))
-	left := chartMargin + 8*float64(longest) + 12
+	left := chartMargin + 8*float64(longest) + 18
 	right := chartWidth - chartMargin - values
 	at := func(ns float64) float64 { return left + (right-left)*ns/edge }
 	bottom := top + rowHeight*float64(len(all))
@@ -167,6 +167,8 @@ func times(ratio float64) string {
 		return fmt.Sprintf("%.0f×", ratio)
 	case ratio >= 9.95:
 		return fmt.Sprintf("%.1f×", ratio)
+	case ratio < 0.01:
+		return fmt.Sprintf("%.3f×", ratio)
 	}
 	return fmt.Sprintf("%.2f×", ratio)
 }
