@@ -1,0 +1,79 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Feed is implemented by a store that several processes share. It is the one
+// account of what changed, in the order of the commits, that keeps their caches
+// true: a process trusts what it has cached only for a lease after it sent a
+// poll of the feed, and it has applied all that the poll told.
+//
+// Every Apply adds one change to the feed, in the transaction of its record.
+// Positions count from 1 without gaps and in the order in which the changes
+// become visible: whoever reads the head and everything up to it misses nothing
+// that was committed before.
+//
+// All methods may be called from several goroutines at once.
+type Feed interface {
+	// Poll registers what the instance has applied, and reads the feed after a
+	// position, both in one round trip to the one place that accepts writes:
+	// never a replica.
+	Poll(ctx context.Context, q FeedQuery) (FeedPage, error)
+
+	// Await returns nil when there may be something new in the feed. It is a
+	// hint to poll now: it may be late, lost or mistaken, and nothing rests on
+	// it. [ErrNoPush] says that this store cannot tell, so that polling is all
+	// there is; any other error, that it cannot tell at the moment. It returns
+	// ctx's error when it ends first.
+	Await(ctx context.Context) error
+}
+
+// ErrNoPush is returned by [Feed.Await] of a store that has no way to wake its
+// readers, for example behind a pooler that lends connections out for one
+// transaction only.
+var ErrNoPush = errors.New("apikey: this store cannot push changes: they are found by polling alone")
+
+// FeedQuery is one poll of a [Feed].
+type FeedQuery struct {
+	// Instance names the process among those that share the store. Empty
+	// registers none, for tools that only look.
+	Instance string
+	// Acked is the position up to which the instance has applied everything.
+	Acked uint64
+	// Lease is how long the instance trusts its cache after it has sent this
+	// poll. It counts as alive that long, by the store's clock.
+	Lease time.Duration
+	// After is the position to read on from. Limit bounds the changes, 1 to
+	// 1000; 0 means 100.
+	After uint64
+	Limit int
+}
+
+// FeedPage is the answer to a poll.
+type FeedPage struct {
+	// Epoch names the feed. Another one than before means another history,
+	// such as a restored backup: nothing that is cached holds any more.
+	Epoch string
+	// Head is the position of the newest change when the page was read. One
+	// that is lower than a position seen before means that changes were lost.
+	Head uint64
+	// Changes come after FeedQuery.After, in order.
+	Changes []FeedChange
+	// Truncated says that changes after FeedQuery.After have been removed for
+	// their age: Changes begins later.
+	Truncated bool
+	// Acked is the lowest position that an instance alive has acknowledged,
+	// the polling one included; Head when there is none. Alive is how many
+	// there are.
+	Acked uint64
+	Alive int
+}
+
+// FeedChange is one change in a feed. Its Notice never has a Record.
+type FeedChange struct {
+	Position uint64
+	Notice
+}
