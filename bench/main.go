@@ -29,6 +29,7 @@ var suites = map[string]func(*options, *report) error{
 	"peers":    peersSuite,
 	"accuracy": accuracySuite,
 	"micro":    microSuite,
+	"memory":   memorySuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,
