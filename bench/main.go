@@ -29,6 +29,7 @@ var suites = map[string]func(*options, *report) error{
 	"peers":    peersSuite,
 	"accuracy": accuracySuite,
 	"micro":    microSuite,
+	"adapters": adaptersSuite,
 	"memory":   memorySuite,
 }
 

@@ -80,3 +80,8 @@ func TestIdleKeysAreCollected(t *testing.T) {
 		}
 	}
 }
+
+func TestAdapters(t *testing.T) {
+	r := shortly(t, adaptersSuite) // the parity check included
+	wantRows(t, r, []string{"adapters: what a guard adds"}, []string{"net/http", "chi", "gin", "echo", "fiber"})
+}
