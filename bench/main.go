@@ -30,6 +30,7 @@ var suites = map[string]func(*options, *report) error{
 	"accuracy": accuracySuite,
 	"micro":    microSuite,
 	"adapters": adaptersSuite,
+	"store":    storeSuite,
 	"memory":   memorySuite,
 }
 

@@ -85,3 +85,10 @@ func TestAdapters(t *testing.T) {
 	r := shortly(t, adaptersSuite) // the parity check included
 	wantRows(t, r, []string{"adapters: what a guard adds"}, []string{"net/http", "chi", "gin", "echo", "fiber"})
 }
+
+func TestStores(t *testing.T) {
+	r := shortly(t, storeSuite)
+	wantRows(t, r, []string{"store: memstore with 1016 keys", "store: badgerstore with 1016 keys"}, []string{
+		"Get, one key | 1", "Get, all keys at random | 1", "List, a page of 100 | 1", "Apply, create | 16", "Apply, revoke | 1",
+	})
+}
