@@ -31,6 +31,7 @@ var suites = map[string]func(*options, *report) error{
 	"micro":    microSuite,
 	"adapters": adaptersSuite,
 	"store":    storeSuite,
+	"cold":     coldSuite,
 	"memory":   memorySuite,
 }
 

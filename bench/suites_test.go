@@ -92,3 +92,9 @@ func TestStores(t *testing.T) {
 		"Get, one key | 1", "Get, all keys at random | 1", "List, a page of 100 | 1", "Apply, create | 16", "Apply, revoke | 1",
 	})
 }
+
+func TestCold(t *testing.T) {
+	const keys = 2000
+	r := shortly(t, func(o *options, out *report) error { return coldOf(o, out, keys) })
+	wantRows(t, r, []string{"cold: first request of a key, 2000 keys in Badger"}, []string{"Service.Verify", "bare Badger, View and Get"})
+}
