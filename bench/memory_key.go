@@ -22,8 +22,6 @@ type tokens struct {
 
 func (t tokens) of(i int) string { return t.text[i*t.size:][:t.size] }
 
-func (t tokens) n() int { return len(t.text) / t.size }
-
 // issue creates n keys and returns their tokens.
 func issue(s *apikey.Service, n int) (tokens, error) {
 	var b strings.Builder

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,12 +32,9 @@ func (m *mapKeeper) get(id string) error {
 	if !ok {
 		return apikey.ErrNotFound
 	}
-	copied = r.Clone()
+	runtime.KeepAlive(r.Clone()) // lest the compiler leaves the copy out
 	return nil
 }
-
-// copied keeps the compiler from leaving copies out.
-var copied apikey.Record
 
 func (m *mapKeeper) create(r apikey.Record) error {
 	m.mu.Lock()
