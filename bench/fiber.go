@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -45,10 +46,12 @@ func fiberBare() peer {
 	}
 }
 
-func fiberKeyAuth() peer {
+// fiberKeyAuth takes the kind of fiber's limiter. The fixed window, its
+// default, admits up to twice the limit: see the accuracy suite.
+func fiberKeyAuth(name string, kind limiter.Handler) peer {
 	return peer{
-		name: "fiber-keyauth+2sliding", module: fiberModule,
-		how: "keyauth with the careful look-up as its Validator, two limiters with SlidingWindow keyed by the key id (they set X-RateLimit headers), on fasthttp",
+		name: "fiber-keyauth+2" + name, module: fiberModule,
+		how: fmt.Sprintf("keyauth with the careful look-up as its Validator, two limiters of kind %T keyed by the key id (they set X-RateLimit headers), on fasthttp", kind),
 		open: func(k *keyset) (func() op, func(), error) {
 			keys, app := newCarefulKeys(k), fiber.New()
 			id := func(c fiber.Ctx) string {
@@ -67,8 +70,8 @@ func fiberKeyAuth() peer {
 						return true, nil
 					},
 				}),
-				slidingLimiter(int(k.budget.minute), time.Minute, id),
-				slidingLimiter(int(k.budget.day), 24*time.Hour, id),
+				fiberWindow(kind, int(k.budget.minute), time.Minute, id),
+				fiberWindow(kind, int(k.budget.day), 24*time.Hour, id),
 			)
 			app.Get("/things", func(c fiber.Ctx) error {
 				if _, ok := c.Locals(accountKey{}).(*account); !ok {
@@ -81,8 +84,6 @@ func fiberKeyAuth() peer {
 	}
 }
 
-func slidingLimiter(n int, window time.Duration, id func(fiber.Ctx) string) fiber.Handler {
-	return limiter.New(limiter.Config{
-		Max: n, Expiration: window, KeyGenerator: id, LimiterMiddleware: limiter.SlidingWindow{},
-	})
+func fiberWindow(kind limiter.Handler, n int, window time.Duration, id func(fiber.Ctx) string) fiber.Handler {
+	return limiter.New(limiter.Config{Max: n, Expiration: window, KeyGenerator: id, LimiterMiddleware: kind})
 }

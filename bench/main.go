@@ -29,6 +29,10 @@ var suites = map[string]func(*options, *report) error{
 	"peers":    peersSuite,
 	"accuracy": accuracySuite,
 	"micro":    microSuite,
+	"adapters": adaptersSuite,
+	"store":    storeSuite,
+	"cold":     coldSuite,
+	"memory":   memorySuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"time"
+
+	"github.com/gofiber/fiber/v3/middleware/limiter"
 )
 
 // An op makes one request with a token of the keyset and returns the status.
@@ -104,7 +106,8 @@ func wholeJob() []peer {
 		handTypical(rateLimits), handCareful(rateLimits),
 		handHTTPRate(),
 		echoBare(), echoKeyAuth(),
-		fiberBare(), fiberKeyAuth(),
+		ginBare(), ginHand(),
+		fiberBare(), fiberKeyAuth("fixed", limiter.FixedWindow{}), fiberKeyAuth("sliding", limiter.SlidingWindow{}),
 		latchkeyRequire(), latchkeyHandlerFunc(),
 	}
 }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// tokens are the tokens of many keys in one piece of memory, so that holding
+// them costs the collector nothing.
+type tokens struct {
+	text string
+	size int
+}
+
+func (t tokens) of(i int) string { return t.text[i*t.size:][:t.size] }
+
+// issue creates n keys and returns their tokens.
+func issue(s *apikey.Service, n int) (tokens, error) {
+	var b strings.Builder
+	for i := range n {
+		_, token, err := s.Create(context.Background(), apikey.Actor{ID: "bench"}, apikey.NewKey{
+			Name: "bench", Owner: fmt.Sprintf("account-%d", i%1000), Scopes: []string{need},
+		})
+		if err != nil {
+			return tokens{}, err
+		}
+		if i == 0 {
+			b.Grow(n * len(token.Reveal()))
+		}
+		b.WriteString(token.Reveal())
+	}
+	return tokens{b.String(), b.Len() / n}, nil
+}
+
+// keysInUse measures our own: a key in the cache, and one that the guard has
+// admitted.
+func keysInUse(o *options, out *report, n int) error {
+	ctx := context.Background()
+	for _, what := range []string{"cache", "guard"} {
+		if !o.only.MatchString(what) {
+			continue
+		}
+		out.progress("memory: %d keys: %s", n, what)
+		service, err := apikey.New(newBulkStore(), apikey.Options{CacheSize: 2 * n, FlushEvery: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		all, err := issue(service, n)
+		if err != nil {
+			return err
+		}
+		guard, err := middleware.New(service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return err
+		}
+		line := []string{""}
+		r := middleware.Request{Fields: oneField{"Authorization", line}, Host: "api.example.com", Peer: "192.0.2.1:1234", Need: middleware.AllOf(need)}
+		use := func(i int) error {
+			if what == "cache" {
+				_, err := service.Verify(ctx, all.of(i))
+				return err
+			}
+			line[0] = "Bearer " + all.of(i)
+			if o := guard.Check(ctx, r); !o.Allowed() {
+				return fmt.Errorf("key %d was answered with %v", i, o.Code)
+			}
+			return nil
+		}
+		before, alone := heap(), collections(o.plan.rounds)
+		for i := range n {
+			if err := use(i); err != nil {
+				return err
+			}
+		}
+		if _, err := service.Usage(ctx, "", time.Time{}); err != nil { // writes what was counted, as the service does every five seconds
+			return err
+		}
+		each := float64(heap()-before) / float64(n)
+		ms := collections(o.plan.rounds)
+		runtime.KeepAlive(all)
+		_, _ = guard.Close(ctx), service.Close(ctx)
+		out.row(ourTable, "(the store of "+what+")", fmt.Sprint(n), "", fmt.Sprintf("%.2f", median(alone)), fmt.Sprintf("%.2f", slices.Min(alone)))
+		out.row(ourTable, what, fmt.Sprint(n), fmt.Sprintf("%.0f", each), fmt.Sprintf("%.2f", median(ms)), fmt.Sprintf("%.2f", slices.Min(ms)))
+	}
+	return nil
+}
