@@ -15,14 +15,15 @@ import (
 
 // report gathers what the suites found.
 type report struct {
-	stderr   io.Writer
-	args     []string
-	at       time.Time
-	setups   []peer
-	series   []*series
-	accuracy []accuracyRow
-	tables   []table
-	verdicts []verdict
+	stderr        io.Writer
+	args          []string
+	at            time.Time
+	setups        []peer
+	series        []*series
+	accuracy      []accuracyRow
+	tables        []table
+	distributions []distribution
+	verdicts      []verdict
 }
 
 // table is what a suite found that is no time of a request in a row of
