@@ -98,12 +98,34 @@ What this does not show: a network, whose latency is some hundred times as long.
 other's time in the kernel, since a loopback packet is received in the sender's call. With %d requests in a round, p99.9 and the longest say
 more about the machine than about the contestants.`
 
+// calm is the least part of a closed loop for which the server must have its
+// core. Below that something else ran there, or the generator was too slow.
+const calm = 0.9
+
+const disturbedNote = `
+
+**A disturbed run**: while there was always something to do, the server had its core for no more than %.0f %% of the time. Something
+else ran on this machine: requests a second and latencies tell of that, and caches were shared, which makes CPU time longer, too.`
+
+// disturbed returns what to say of a run that was not alone on the machine.
+func (l *loadRun) disturbed() string {
+	least := 1.0
+	for _, c := range l.all {
+		least = min(least, median(columnOf(c.closed, loadTurn.busy)))
+	}
+	if least >= calm {
+		return ""
+	}
+	return fmt.Sprintf(disturbedNote, 100*least)
+}
+
 func (l *loadRun) report(rate float64) {
 	cores := "The two are not pinned to cores of their own, because this system does not let us or has only one."
 	if l.pinned {
 		cores = fmt.Sprintf("Each is pinned to a core of its own of the %d.", runtime.NumCPU())
 	}
 	note := fmt.Sprintf(loadNote, cores, l.shape.connections, l.shape.rounds, l.shape.turn, awayFrom)
+	note += l.disturbed()
 	closed := fmt.Sprintf("load: as fast as it goes, %d keys", l.shape.keys)
 	opened := fmt.Sprintf("load: %.0f requests a second, %d keys", rate, l.shape.keys)
 	l.out.tables = append(
