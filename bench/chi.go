@@ -13,18 +13,19 @@ import (
 func handHTTPRate() peer {
 	return peer{
 		name: "hand-typical+2httprate", module: "github.com/go-chi/httprate",
-		how: "the typical hand-written middleware, then two httprate.LimitBy with the key id from the context (they set X-RateLimit headers)",
-		open: func(k *keyset) (func() op, func(), error) {
-			id := func(r *http.Request) (string, error) {
-				if a, ok := r.Context().Value(accountKey{}).(*account); ok {
-					return a.id, nil
-				}
-				return "", errors.New("no account")
-			}
-			minute := httprate.LimitBy(int(k.budget.minute), time.Minute, id)
-			day := httprate.LimitBy(int(k.budget.day), 24*time.Hour, id)
-			h := minute(day(http.HandlerFunc(served)))
-			return httpOps(handWritten(newTypicalKeys(k).find, nil, h), k), nothing, nil
-		},
+		how:  "the typical hand-written middleware, then two httprate.LimitBy with the key id from the context (they set X-RateLimit headers)",
+		open: func(k *keyset) (func() op, func(), error) { return httpOps(httprateHandler(k), k), nothing, nil },
 	}
+}
+
+func httprateHandler(k *keyset) http.Handler {
+	id := func(r *http.Request) (string, error) {
+		if a, ok := r.Context().Value(accountKey{}).(*account); ok {
+			return a.id, nil
+		}
+		return "", errors.New("no account")
+	}
+	minute := httprate.LimitBy(int(k.budget.minute), time.Minute, id)
+	day := httprate.LimitBy(int(k.budget.day), 24*time.Hour, id)
+	return handWritten(newTypicalKeys(k).find, nil, minute(day(http.HandlerFunc(served))))
 }

@@ -13,20 +13,40 @@ import (
 // on by default: scopes, two exact windows in one step, RateLimit headers, the
 // cut of requests in flight, usage.
 func openGuard(k *keyset, wrap func(*middleware.Guard) http.Handler) (func() op, func(), error) {
+	h, closer, err := guardHandler(k, wrap)
+	if err != nil {
+		return nil, nil, err
+	}
+	return httpOps(h, k), closer, nil
+}
+
+func guardHandler(k *keyset, wrap func(*middleware.Guard) http.Handler) (http.Handler, func(), error) {
 	g, err := middleware.New(k.service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, err
 	}
-	return httpOps(wrap(g), k), func() { _ = g.Close(context.Background()) }, nil
+	return wrap(g), func() { _ = g.Close(context.Background()) }, nil
+}
+
+func wrapRequire(g *middleware.Guard) http.Handler {
+	return g.Require(need)(http.HandlerFunc(servedPrincipal))
+}
+
+func wrapHandlerFunc(g *middleware.Guard) http.Handler {
+	return g.HandlerFunc(middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
+		if p == nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(okBody)
+	})
 }
 
 func latchkeyRequire() peer {
 	return peer{
 		name: "latchkey-Require", how: "verify, scope, two exact windows, RateLimit headers, cut armed, usage; principal in the context",
 		open: func(k *keyset) (func() op, func(), error) {
-			return openGuard(k, func(g *middleware.Guard) http.Handler {
-				return g.Require(need)(http.HandlerFunc(servedPrincipal))
-			})
+			return openGuard(k, wrapRequire)
 		},
 	}
 }
@@ -43,15 +63,7 @@ func latchkeyHandlerFunc() peer {
 	return peer{
 		name: "latchkey-HandlerFunc", how: "the same with the principal as an argument",
 		open: func(k *keyset) (func() op, func(), error) {
-			return openGuard(k, func(g *middleware.Guard) http.Handler {
-				return g.HandlerFunc(middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
-					if p == nil {
-						w.WriteHeader(http.StatusInternalServerError)
-						return
-					}
-					_, _ = w.Write(okBody)
-				})
-			})
+			return openGuard(k, wrapHandlerFunc)
 		},
 	}
 }

@@ -33,11 +33,20 @@ var suites = map[string]func(*options, *report) error{
 	"store":    storeSuite,
 	"cold":     coldSuite,
 	"memory":   memorySuite,
+	"load":     loadSuite,
+	"revoke":   revokeSuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,
 // which the accuracy suite needs.
 func main() {
+	if plan, ok := os.LookupEnv(loadServerVariable); ok {
+		if err := serveLoad(plan, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	testing.Init()
 	_ = flag.CommandLine.Parse(nil) // the flags of package testing keep their defaults
 	testing.Main(func(_, _ string) (bool, error) { return true, nil }, []testing.InternalTest{{

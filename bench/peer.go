@@ -94,14 +94,16 @@ var okBody = []byte("ok")
 // into the context.
 func bare(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(okBody) }
 
+func barePeer() peer {
+	return peer{name: "bare", how: "the handler alone", does: admitAll, open: func(k *keyset) (func() op, func(), error) {
+		return httpOps(http.HandlerFunc(bare), k), nothing, nil
+	}}
+}
+
 // wholeJob are the contestants of the peers suite that check a key.
 func wholeJob() []peer {
 	return []peer{
-		{
-			name: "bare", how: "the handler alone", does: admitAll, open: func(k *keyset) (func() op, func(), error) {
-				return httpOps(http.HandlerFunc(bare), k), nothing, nil
-			},
-		},
+		barePeer(),
 		handTypical(noLimits), handCareful(noLimits),
 		handTypical(rateLimits), handCareful(rateLimits),
 		handHTTPRate(),

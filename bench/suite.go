@@ -16,12 +16,12 @@ var suiteHelp = []struct{ name, line string }{
 	{"peers", "the whole job of a request beside hand-written middleware, echo and fiber; limiters alone"},
 	{"accuracy", "the most that each limiter admits in any window, the least that it leaves a steady client"},
 	{"micro", "the steps of a request, what refusals and an armed cut cost; time, bytes, allocations"},
-	{"load", "requests over sockets at a steady rate: throughput and latency by quantile"},
-	{"revoke", "how long after a revocation requests are still admitted, and requests in flight run on"},
-	{"memory", "bytes a key takes, at rest and in use"},
-	{"store", "stores: reads, writes, lists"},
-	{"adapters", "the adapters of other frameworks beside the plain door"},
-	{"cold", "the first request of a key, and the start of a server"},
+	{"load", "a real server on loopback: throughput and CPU a request, then latency at a constant rate"},
+	{"revoke", "from Revoke to the last request that it cuts, and to the last that is accepted"},
+	{"memory", "bytes a key takes, idle keys, the cost of a collection, reads of the store"},
+	{"store", "each store beside a bare use of what it is made of"},
+	{"adapters", "what a guard adds to a route of net/http, chi, gin, echo and fiber"},
+	{"cold", "the first request of a key that is not in the cache, and the memory of the process"},
 }
 
 // helped returns the names of all suites, in the order of suiteHelp.
