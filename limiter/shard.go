@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	shardBits = 7
+	shardBits = 6
 	shards    = 1 << shardBits
 
 	// Garbage collection inside Take. Each new bucket pays for newCredit/
