@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -224,5 +225,17 @@ func TestOneSlotForTwoSubjectsIsAnError(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("one slot for two subjects is an error and not a deadlock")
+	}
+}
+
+func TestOneSubjectForTwoDemandsIsAnError(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	r := ask("a", second)
+	r.Also = limiter.Demand{Subject: "a", Limits: r.Limits}
+	if _, err := w.Take(t.Context(), r); !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "same subject") {
+		t.Errorf("one subject for two demands is an error that says so: got %v", err)
+	}
+	if n := w.Subjects(); n != 0 {
+		t.Errorf("a request that is wrong leaves nothing: %d subjects held", n)
 	}
 }

@@ -195,3 +195,21 @@ func TestBucketFillsTwoCacheLines(t *testing.T) {
 		t.Errorf("what every call needs ends at byte %d", end)
 	}
 }
+
+func TestLeaseCovers(t *testing.T) {
+	good := lease{known: true, left: 5, until: 100}
+	if !good.covers(5, 99) {
+		t.Error("what is left is covered until the reservation ends")
+	}
+	for name, spoil := range map[string]func(*lease){
+		"not loaded":      func(l *lease) { l.known = false },
+		"journal at it":   func(l *lease) { l.io = make(chan struct{}) },
+		"too little left": func(l *lease) { l.left = 4 },
+		"at its end":      func(l *lease) { l.until = 99 },
+	} {
+		l := good
+		if spoil(&l); l.covers(5, 99) {
+			t.Errorf("%s: the journal is asked first", name)
+		}
+	}
+}

@@ -130,7 +130,7 @@ var limiterDefences = []defence{
 		new: `		r.width = max(r.width, widthFor(r.total))
 `,
 		pkg: "./limiter",
-		run: "^TestWindow$/raised",
+		run: "^TestBucketDecides",
 	},
 	{
 		name: "limiter: counters hold a total above a lowered N",
@@ -212,7 +212,7 @@ var limiterDefences = []defence{
 		old:  `room = room && cost <= rings[i].room()`,
 		new:  `room = cost <= rings[i].room()`,
 		pkg:  "./limiter",
-		run:  "^TestWindow$/refused_by_one",
+		run:  "^TestEitherOfTwoWindows",
 	},
 	{
 		name: "limiter: both demands are asked before any is charged",
@@ -427,7 +427,7 @@ var limiterDefences = []defence{
 		old:  `len(r.Limits) > 0 && r.Subject == r.Also.Subject`,
 		new:  `len(r.Limits) > MaxWindows && r.Subject == r.Also.Subject`,
 		pkg:  "./limiter",
-		run:  "^TestWindow$/invalid",
+		run:  "^TestOneSubjectForTwoDemands",
 	},
 	{
 		name: "limiter: limits need a subject",
@@ -604,7 +604,7 @@ var limiterDefences = []defence{
 		old:  `return l.known && l.io == nil &&`,
 		new:  `return l.known &&`,
 		pkg:  "./limiter",
-		run:  "^TestDeletionNever",
+		run:  "^TestLeaseCovers",
 	},
 	{
 		name: "limiter: eviction deletes the record",
