@@ -57,7 +57,7 @@ func TestMatchFindsEveryTag(t *testing.T) {
 		place := rng.IntN(groupSize)
 		want := rng.Uint64() >> 56
 		tags = tags&^(0xff<<(8*place)) | want<<(8*place)
-		m := match(tags, want)
+		m := match(tags, want*eachTag)
 		if m>>(8*place)&0xff == 0 {
 			t.Fatalf("tag %x at place %d of %x is not found: %x", want, place, tags, m)
 		}

@@ -95,9 +95,12 @@ func BenchmarkCollect(b *testing.B) {
 	})
 	b.Run("rates", func(b *testing.B) {
 		type pair struct{ minute, day *rateLimiter }
-		m := new(sync.Map)
+		m, now := new(sync.Map), time.Now()
 		for _, k := range keyNames(keys) {
-			m.Store(k, &pair{new(rateLimiter), new(rateLimiter)})
+			m.Store(k, &pair{
+				&rateLimiter{limit: 1, burst: 60, tokens: 59, last: now, lastEvent: now},
+				&rateLimiter{limit: 1, burst: 1000, tokens: 999, last: now, lastEvent: now},
+			})
 		}
 		collect(b, m)
 	})

@@ -208,7 +208,7 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: all windows are asked before any is charged",
-		file: "limiter/decide.go",
+		file: "limiter/quick.go",
 		old:  `room = room && cost <= rings[i].room()`,
 		new:  `room = cost <= rings[i].room()`,
 		pkg:  "./limiter",
@@ -289,7 +289,7 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: Take of a known subject after Close is an error",
-		file: "limiter/decide.go",
+		file: "limiter/quick.go",
 		old:  `if w.closed.Load() || len(limits)`,
 		new:  `if len(limits)`,
 		pkg:  "./limiter",
@@ -297,7 +297,7 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: two mutexes are taken in one order",
-		file: "limiter/decide.go",
+		file: "limiter/party.go",
 		old:  `if p[0].Subject > p[1].Subject {`,
 		new:  `if p[0].Subject == p[1].Subject {`,
 		pkg:  "./limiter",
@@ -321,7 +321,7 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: one slot for two subjects is no deadlock",
-		file: "limiter/decide.go",
+		file: "limiter/party.go",
 		old:  `if len(p) == 2 && p[0].bucket == p[1].bucket {`,
 		new:  `if len(p) > 2 && p[0].bucket == p[1].bucket {`,
 		pkg:  "./limiter",
@@ -385,7 +385,7 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: known keys collect idle ones too",
-		file: "limiter/decide.go",
+		file: "limiter/quick.go",
 		old: `		b.calls, due = 0, true
 	}
 	b.mu.Unlock()
@@ -523,7 +523,7 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: a reservation is used up by known subjects",
-		file: "limiter/decide.go",
+		file: "limiter/quick.go",
 		old: `			b.more.lease.left -= cost
 `,
 		new: `			b.more.lease.left -= cost / 64
