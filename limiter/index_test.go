@@ -159,6 +159,22 @@ func TestIndexIsAHint(t *testing.T) {
 	}
 }
 
+// What Peek made may be charged by the time it lets go.
+func TestDropKeepsWhatIsCharged(t *testing.T) {
+	w, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Request{Demand: Demand{Subject: "k", Limits: []Limit{{N: 10, Window: time.Minute}}}}
+	for want := range int64(2) {
+		d, err := w.Take(t.Context(), r)
+		if err != nil || d.Windows[0].Remaining != 9-want {
+			t.Fatalf("a bucket that is charged is not let go: got %v, %v", d, err)
+		}
+		w.drop(w.known(&r.Demand))
+	}
+}
+
 // Long subjects that differ in their last byte only share nothing.
 func TestLongSubjectsAreComparedWhole(t *testing.T) {
 	for _, n := range []int{1, shortSubject - 1, shortSubject, shortSubject + 1, 255, 256, MaxSubject} {

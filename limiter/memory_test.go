@@ -98,7 +98,7 @@ func BenchmarkCollect(b *testing.B) {
 		m, now := new(sync.Map), time.Now()
 		for _, k := range keyNames(keys) {
 			m.Store(k, &pair{
-				&rateLimiter{limit: 1, burst: 60, tokens: 59, last: now, lastEvent: now},
+				&rateLimiter{mu: sync.Mutex{}, limit: 1, burst: 60, tokens: 59, last: now, lastEvent: now},
 				&rateLimiter{limit: 1, burst: 1000, tokens: 999, last: now, lastEvent: now},
 			})
 		}

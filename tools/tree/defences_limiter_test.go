@@ -275,7 +275,7 @@ var limiterDefences = []defence{
 		old:  `if !b.gone && b.idle(w.now()) {`,
 		new:  `if !b.gone && w.now() > 0 {`,
 		pkg:  "./limiter",
-		run:  "^TestTakeOfASubject",
+		run:  "^TestDropKeeps",
 	},
 	{
 		name: "limiter: Take after Close is an error",
