@@ -23,18 +23,27 @@
 // segment is the price: at sustained overload a window admits k/(k+1) of what a
 // log of all hits would, 98.3 percent for a minute.
 //
-// A ring also keeps the sum of its counters and where the oldest hit stands, so
-// that a decision reads a few words however many segments there are. Counters
-// are as wide as N needs. A key on 60 a minute and 1,000 a day takes 496 bytes,
-// some 565 of heap with its name and its place in the map.
+// A ring also keeps the sum of its counters, the newest of them and where the
+// oldest hit stands, so that a decision reads and writes a few words however
+// many segments there are. The other counters are touched once a segment, when
+// the ring rolls on. Counters are as wide as N needs. A key on 60 a minute and
+// 1,000 a day takes 501 bytes of heap all in: 128 for its bucket, name included,
+// 352 for its counters, and a share of the table that finds it.
 //
 // # In one process
 //
-// [Window] keeps the rings in memory: 128 maps with a mutex each, a clock that
-// is monotonic, no goroutine. Take of a known subject allocates nothing. Each
-// call for a new subject pays for the inspection of four others, and every
-// eighth call for a known one inspects another, so idle subjects are let go
-// while the rest work.
+// [Window] keeps the rings in memory: a mutex for each subject, a clock that is
+// monotonic, no goroutine. Take of a known subject allocates nothing and takes
+// no other lock. It finds the subject's bucket through its [Slot], or in a table
+// that is read without a lock: one cache line, then the bucket's two. What is
+// found so is a hint, confirmed under the bucket's mutex, where a bucket that
+// was let go says so. A miss is looked up again under the mutex of the shard,
+// one of 64, which is for making and removing buckets. Two subjects of one
+// request are locked in the order of their names.
+//
+// Each call for a new subject pays for the inspection of four others, and every
+// 64th call for a known one inspects eight, so idle subjects are let go while
+// the rest work.
 //
 // # Changed limits
 //

@@ -2,10 +2,13 @@ package limiter_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,25 +138,104 @@ func TestManyGoroutinesManySubjects(t *testing.T) {
 	}
 }
 
-// Requests that name the same two subjects in both orders.
+// Requests that name the same two subjects in both orders, of subjects that come
+// and go and of subjects that are known.
 func TestTwoSubjectsInBothOrdersDoNotLockEachOtherOut(t *testing.T) {
-	w := newWindow(t, limiter.Options{})
-	done := make(chan struct{})
-	for _, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
-		go func() {
-			r := ask(order[0], second)
-			r.Also = limiter.Demand{Subject: order[1], Limits: r.Limits}
-			for range 200_000 {
-				_, _ = w.Peek(context.Background(), r)
-			}
-			done <- struct{}{}
-		}()
-	}
-	for range 2 {
-		select {
-		case <-done:
-		case <-time.After(30 * time.Second):
-			t.Fatal("two requests wait for each other")
+	for name, known := range map[string]bool{"unknown": false, "known": true} {
+		w := newWindow(t, limiter.Options{})
+		if known {
+			mustTake(t, w, ask("a", second))
+			mustTake(t, w, ask("b", second))
 		}
+		done := make(chan struct{})
+		for _, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
+			go func() {
+				r := ask(order[0], second)
+				r.Also = limiter.Demand{Subject: order[1], Limits: r.Limits}
+				for range 200_000 {
+					_, _ = w.Peek(context.Background(), r)
+					if known {
+						_, _ = w.Take(context.Background(), r)
+					}
+				}
+				done <- struct{}{}
+			}()
+		}
+		for range 2 {
+			select {
+			case <-done:
+			case <-time.After(30 * time.Second):
+				t.Fatalf("two requests wait for each other: %s subjects", name)
+			}
+		}
+	}
+}
+
+// A Peek of an unknown subject makes a bucket and lets it go. A Take that found
+// it meanwhile must not charge what is gone.
+func TestTakeOfASubjectThatIsLetGo(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	hour := limiter.Limit{Name: "hour", N: 5, Window: time.Hour}
+	for i := range 3000 {
+		slot := new(limiter.Slot)
+		r := ask(strconv.Itoa(i), hour)
+		var admitted atomic.Int64
+		var wg sync.WaitGroup
+		for g := range 4 {
+			wg.Go(func() {
+				r := r
+				if g%2 == 0 {
+					r.Slot = slot
+				}
+				for range 3 {
+					if _, err := w.Peek(t.Context(), r); err != nil {
+						t.Error(err)
+					}
+					if d, err := w.Take(t.Context(), r); err != nil {
+						t.Error(err)
+					} else if d.Allowed {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := admitted.Load(); n != hour.N {
+			t.Fatalf("with and without its slot, coming and going, a subject has one budget: %d admitted of %d", n, hour.N)
+		}
+	}
+}
+
+func TestOneSlotForTwoSubjectsIsAnError(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	slot := new(limiter.Slot)
+	r := ask("a", second)
+	r.Slot = slot
+	mustTake(t, w, r)
+	r.Also = limiter.Demand{Subject: "b", Limits: r.Limits, Slot: slot}
+	got := make(chan error, 1)
+	go func() {
+		_, err := w.Take(context.Background(), r)
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		if !errors.Is(err, limiter.ErrInvalid) {
+			t.Errorf("one slot for two subjects is an error: got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("one slot for two subjects is an error and not a deadlock")
+	}
+}
+
+func TestOneSubjectForTwoDemandsIsAnError(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	r := ask("a", second)
+	r.Also = limiter.Demand{Subject: "a", Limits: r.Limits}
+	if _, err := w.Take(t.Context(), r); !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "same subject") {
+		t.Errorf("one subject for two demands is an error that says so: got %v", err)
+	}
+	if n := w.Subjects(); n != 0 {
+		t.Errorf("a request that is wrong leaves nothing: %d subjects held", n)
 	}
 }

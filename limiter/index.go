@@ -50,19 +50,20 @@ func (t *table) home(h uint64, i int) *group {
 // tag returns the tag of the hash.
 func tag(h uint64) uint64 { return tagBit | h>>tagShift }
 
-// match returns a word whose lowest set bit is in the first tag that equals
-// want. Those above it may be wrong.
+// match returns a word whose lowest set bit is in the first tag that equals the
+// one that want has in every place. Those above it may be wrong.
 func match(tags, want uint64) uint64 {
-	x := (tags ^ want*eachTag) &^ manyPass
+	x := (tags ^ want) &^ manyPass
 	return (x - eachTag) &^ x & (tagBit * eachTag)
 }
 
 // find returns the bucket of the subject with the hash, or nil.
 func (t *table) find(h uint64, subject string) *bucket {
-	for i := range t.groups {
-		g := t.home(h, i)
+	want, way, groups := tag(h)*eachTag, h>>shardBits, t.groups
+	for range groups {
+		g := &groups[way&uint64(len(groups)-1)]
 		tags := g.tags.Load()
-		for m := match(tags, tag(h)); m != 0; m &= m - 1 {
+		for m := match(tags, want); m != 0; m &= m - 1 {
 			b := g.at[bits.TrailingZeros64(m)/8].Load()
 			if b != nil && b.named(subject) {
 				return b
@@ -71,6 +72,7 @@ func (t *table) find(h uint64, subject string) *bucket {
 		if tags < passed {
 			break
 		}
+		way++
 	}
 	return nil
 }

@@ -26,6 +26,11 @@ type lease struct {
 func (l *lease) busy() bool     { return l != nil && l.io != nil }
 func (l *lease) recorded() bool { return l != nil && l.record }
 
+// covers reports whether cost can be admitted at now without the journal.
+func (l *lease) covers(cost, now int64) bool {
+	return l.known && l.io == nil && cost <= l.left && now < l.until
+}
+
 // cover takes cost out of the reservations of the parties, or renews those that
 // are too small. It reports false when it had to let the mutexes go.
 func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, error) {

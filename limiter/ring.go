@@ -48,22 +48,19 @@ func (r *ring) length() time.Duration { return time.Duration(r.seconds) * time.S
 // fits reports whether the ring was laid out for the limit.
 func (r *ring) fits(l *Limit) bool { return int64(r.n) == l.N && r.length() == l.Window }
 
-func (r *ring) segments() int {
-	if r.seconds <= 3600 {
-		return shortSegments
-	}
-	return longSegments
-}
-
-// segment returns s. It divides by constants, without a sign: that is a
+// shape returns k and s. It divides by constants, without a sign: that is a
 // multiplication.
-func (r *ring) segment() int64 {
+func (r *ring) shape() (k int, s int64) {
 	length := uint64(r.length())
 	if r.seconds <= 3600 {
-		return int64((length + shortSegments - 1) / shortSegments)
+		return shortSegments, int64((length + shortSegments - 1) / shortSegments)
 	}
-	return int64((length + longSegments - 1) / longSegments)
+	return longSegments, int64((length + longSegments - 1) / longSegments)
 }
+
+func (r *ring) segments() int { k, _ := r.shape(); return k }
+
+func (r *ring) segment() int64 { _, s := r.shape(); return s }
 
 // slot returns where the counter of the segment age segments ago lies.
 func (r *ring) slot(age int) int {
@@ -144,13 +141,12 @@ func (r *ring) advance(cells []byte, now int64) {
 }
 
 func (r *ring) roll(cells []byte, now int64) {
-	seg := r.segment()
-	steps := (now-r.edge)/seg + 1
-	r.edge += steps * seg
+	k, s := r.shape()
+	steps := (now-r.edge)/s + 1
+	r.edge += steps * s
 	if r.total == 0 {
 		return
 	}
-	k := r.segments()
 	if steps > int64(k) {
 		if r.total > r.newest {
 			clear(cells[r.off:][:r.size()])
@@ -162,22 +158,22 @@ func (r *ring) roll(cells []byte, now int64) {
 		r.set(cells, int(r.head), r.newest)
 		r.newest = 0
 	}
-	for range steps {
-		r.head++
-		if int(r.head) > k {
-			r.head = 0
-		}
-		if c := r.get(cells, int(r.head)); c != 0 { // it counted k+1 segments
-			r.total -= c
-			r.set(cells, int(r.head), 0)
-		}
+	// Mostly nothing leaves, and no other cell is touched.
+	age := int(r.age)
+	for ; age > k-int(steps); age-- { // it counted k+1 segments
+		slot := r.slot(age)
+		r.total -= r.get(cells, slot)
+		r.set(cells, slot, 0)
 	}
-	if r.total == 0 {
-		r.age = 0
+	head := int(r.head) + int(steps)
+	if head > k {
+		head -= k + 1
+	}
+	r.head = uint8(head)
+	if r.age = 0; r.total == 0 {
 		return
 	}
-	age := min(int(r.age)+int(steps), k)
-	for r.get(cells, r.slot(age)) == 0 {
+	for age += int(steps); r.get(cells, r.slot(age)) == 0; {
 		age--
 	}
 	r.age = uint8(age)
@@ -202,7 +198,8 @@ func (r *ring) room() int64 { return int64(r.n) - int64(r.total) }
 
 // leaves returns the instant when the segment age segments ago stops counting.
 func (r *ring) leaves(age int) int64 {
-	return r.edge + int64(r.segments()-age)*r.segment()
+	k, s := r.shape()
+	return r.edge + int64(k-age)*s
 }
 
 // admits returns the instant from which cost fits when no other hit comes. The

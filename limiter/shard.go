@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	shardBits = 7
+	shardBits = 6
 	shards    = 1 << shardBits
 
 	// Garbage collection inside Take. Each new bucket pays for newCredit/
@@ -109,7 +109,7 @@ func (w *Window) sweep(ctx context.Context) {
 		return
 	}
 	var stored []*bucket
-	done := make(chan struct{})
+	var done chan struct{}
 	now, seen := w.now(), 0
 	for range t.groups {
 		if seen >= sweepBuckets {
@@ -130,6 +130,9 @@ func (w *Window) sweep(ctx context.Context) {
 			}
 			if l := b.lease(); !l.busy() && b.idle(now) {
 				if l.recorded() {
+					if done == nil {
+						done = make(chan struct{})
+					}
 					l.io = done
 					stored = append(stored, b)
 				} else {

@@ -83,14 +83,15 @@ func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 // there before. After an error *d is the zero Decision. Neither r nor d is kept,
 // so a caller that has both on its stack allocates nothing.
 func (w *Window) Decide(ctx context.Context, r *Request, d *Decision) error {
-	return w.decide(ctx, r, true, d)
+	*d = Decision{}
+	return w.take(ctx, r, d)
 }
 
 // Take implements [Limiter]. Only with a Journal does it do I/O, and only on
 // the first use of a subject and when a reservation is used up: an error then
 // wraps [ErrUnavailable] and the cause.
 func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.decide(ctx, &r, true, &d)
+	err = w.take(ctx, &r, &d)
 	return d, err
 }
 

@@ -3,6 +3,7 @@ package limiter_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -101,7 +102,7 @@ func (s *slotted) equip(d *limiter.Demand) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.slots[d.Subject] == nil {
-		s.slots[d.Subject] = new(limiter.Slot)
+		s.slots[strings.Clone(d.Subject)] = new(limiter.Slot) // rules reuse the memory of subjects
 	}
 	d.Slot = s.slots[d.Subject]
 }

@@ -4,8 +4,8 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a hit counts one segment longer than k segments",
 		file: "limiter/ring.go",
-		old:  `return r.edge + int64(r.segments()-age)*r.segment()`,
-		new:  `return r.edge + int64(r.segments()-age-1)*r.segment()`,
+		old:  `return r.edge + int64(k-age)*s`,
+		new:  `return r.edge + int64(k-age-1)*s`,
 		pkg:  "./limiter",
 		run:  "^TestBucketDecides",
 	},
@@ -20,16 +20,16 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: ring lets the oldest segment go no sooner",
 		file: "limiter/ring.go",
-		old:  `steps := (now-r.edge)/seg + 1`,
-		new:  `steps := (now-r.edge)/seg + 2`,
+		old:  `steps := (now-r.edge)/s + 1`,
+		new:  `steps := (now-r.edge)/s + 2`,
 		pkg:  "./limiter",
 		run:  "^TestBucketDecides",
 	},
 	{
 		name: "limiter: segments are rounded up to cover the window",
 		file: "limiter/ring.go",
-		old:  `return int64((length + shortSegments - 1) / shortSegments)`,
-		new:  `return int64(length / shortSegments)`,
+		old:  `return shortSegments, int64((length + shortSegments - 1) / shortSegments)`,
+		new:  `return shortSegments, int64(length / shortSegments)`,
 		pkg:  "./limiter",
 		run:  "^TestBucketDecides",
 	},
@@ -54,12 +54,10 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a hit that leaves is taken off the total",
 		file: "limiter/ring.go",
-		old: `			r.total -= c
-`,
-		new: `			r.total -= min(c, 1)
-`,
-		pkg: "./limiter",
-		run: "^TestBucketDecides",
+		old:  `r.total -= r.get(cells, slot)`,
+		new:  `r.total -= min(r.get(cells, slot), 1)`,
+		pkg:  "./limiter",
+		run:  "^TestBucketDecides",
 	},
 	{
 		name: "limiter: the newest segment is kept when the ring rolls on",
@@ -85,26 +83,32 @@ var limiterDefences = []defence{
 		name: "limiter: Decide clears what stood in the answer",
 		file: "limiter/window.go",
 		old: `	*d = Decision{}
-	cost, err := r.check()
-`,
-		new: `	cost, err := r.check()
-`,
+	return w.take`,
+		new: `	return w.take`,
 		pkg: "./limiter",
 		run: "^TestDecide",
 	},
 	{
 		name: "limiter: the oldest hit is found again",
 		file: "limiter/ring.go",
-		old:  `age := min(int(r.age)+int(steps), k)`,
-		new:  `age := min(int(steps), k)`,
+		old:  `	for age += int(steps); r.get`,
+		new:  `	for ; r.get`,
+		pkg:  "./limiter",
+		run:  "^TestBucketDecides",
+	},
+	{
+		name: "limiter: what counts k segments is not let go with what left",
+		file: "limiter/ring.go",
+		old:  `for ; age > k-int(steps); age-- {`,
+		new:  `for ; age >= k-int(steps); age-- {`,
 		pkg:  "./limiter",
 		run:  "^TestBucketDecides",
 	},
 	{
 		name: "limiter: Remaining never falls below zero",
 		file: "limiter/ring.go",
-		old:  `s := Status{Remaining: max(r.room(), 0)}`,
-		new:  `s := Status{Remaining: r.room()}`,
+		old:  `s.Remaining = max(r.room(), 0)`,
+		new:  `s.Remaining = r.room()`,
 		pkg:  "./limiter",
 		run:  "^TestWindow$/lowered",
 	},
@@ -120,17 +124,17 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: counters widen when N grows",
-		file: "limiter/bucket.go",
+		file: "limiter/layout.go",
 		old: `		r.width = widthFor(max(r.n, r.total))
 `,
 		new: `		r.width = max(r.width, widthFor(r.total))
 `,
 		pkg: "./limiter",
-		run: "^TestWindow$/raised",
+		run: "^TestBucketDecides",
 	},
 	{
 		name: "limiter: counters hold a total above a lowered N",
-		file: "limiter/bucket.go",
+		file: "limiter/layout.go",
 		old: `		r.width = widthFor(max(r.n, r.total))
 `,
 		new: `		r.width = widthFor(r.n)
@@ -144,7 +148,7 @@ var limiterDefences = []defence{
 		old:  `strings.Clone(subject)`,
 		new:  `strings.TrimSpace(subject)`,
 		pkg:  "./limiter",
-		run:  "^TestWindow$/reference",
+		run:  "^TestLongSubjects",
 	},
 	{
 		name: "limiter: a cost above N is never admitted",
@@ -158,17 +162,17 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: a new window is seeded",
-		file: "limiter/bucket.go",
-		old: `		case len(b.rings) > 0:
+		file: "limiter/layout.go",
+		old: `		case b.count() > 0:
 `,
-		new: `		case len(b.rings) > MaxWindows:
+		new: `		case b.count() > MaxWindows:
 `,
 		pkg: "./limiter",
 		run: "^TestNewWindow",
 	},
 	{
 		name: "limiter: a seed dates hits as late as can be",
-		file: "limiter/bucket.go",
+		file: "limiter/layout.go",
 		old:  `back := newest - min(end-1, now)/r.segment()`,
 		new:  `back := newest - min(end-src.segment(), now)/r.segment()`,
 		pkg:  "./limiter",
@@ -176,20 +180,18 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: unnamed windows stay until empty",
-		file: "limiter/bucket.go",
-		old:  `if r.total > 0 && len(next) < MaxWindows &&`,
-		new:  `if r.total > 0 && len(next) < len(limits) &&`,
+		file: "limiter/layout.go",
+		old:  `r.total > 0 && len(next) < MaxWindows &&`,
+		new:  `r.total > 0 && len(next) < len(limits) &&`,
 		pkg:  "./limiter",
 		run:  "^TestWindow$/comes_back",
 	},
 	{
 		name: "limiter: a changed layout ends the reservation",
-		file: "limiter/bucket.go",
-		old: `	if b.lease != nil {
-		b.lease.left = 0
+		file: "limiter/layout.go",
+		old: `		b.more.lease.left = 0
 `,
-		new: `	if b.lease != nil {
-		b.lease.left += 0
+		new: `		b.more.lease.left += 0
 `,
 		pkg: "./limiter",
 		run: "^TestChangedLimits",
@@ -197,34 +199,42 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: idle means that every window is empty",
 		file: "limiter/bucket.go",
-		old: `r.advance(b.cells, now); r.total > 0 {
+		old: `.empty(b.cells, now) {
 			return false`,
-		new: `r.advance(b.cells, now); r.total > 0 {
+		new: `.empty(b.cells, now) {
 			return i > 0`,
 		pkg: "./limiter",
 		run: "^TestEvictionLoses",
 	},
 	{
 		name: "limiter: all windows are asked before any is charged",
-		file: "limiter/window.go",
+		file: "limiter/quick.go",
+		old:  `room = room && cost <= rings[i].room()`,
+		new:  `room = cost <= rings[i].room()`,
+		pkg:  "./limiter",
+		run:  "^TestEitherOfTwoWindows",
+	},
+	{
+		name: "limiter: both demands are asked before any is charged",
+		file: "limiter/decide.go",
 		old:  `if d.Allowed && charge {`,
 		new:  `if charge && (d.Allowed || d.Windows[0].Violated) && d.RetryAfter != Never {`,
 		pkg:  "./limiter",
-		run:  "^TestWindow$/refused_by_one",
+		run:  "^TestWindow$/Also_is_charged",
 	},
 	{
 		name: "limiter: Also is charged too",
-		file: "limiter/window.go",
-		old: `			for i := range p {
-				p[i].bucket.charge`,
-		new: `			for i := range p[:1] {
-				p[i].bucket.charge`,
+		file: "limiter/decide.go",
+		old: `		for i := range p {
+			p[i].bucket.charge`,
+		new: `		for i := range p[:1] {
+			p[i].bucket.charge`,
 		pkg: "./limiter",
 		run: "^TestWindow$/crossed",
 	},
 	{
 		name: "limiter: RetryAfter is the longest of the windows",
-		file: "limiter/window.go",
+		file: "limiter/decide.go",
 		old: `	return max(a, b)
 `,
 		new: `	return max(b, 0)
@@ -242,73 +252,147 @@ var limiterDefences = []defence{
 	},
 	{
 		name: "limiter: Peek with other limits leaves no trace",
-		file: "limiter/window.go",
-		old: `			q.bucket = b.clone()
+		file: "limiter/decide.go",
+		old: `			q.view = q.bucket.clone()
 `,
-		new: `			q.bucket = b
+		new: `			q.view = q.bucket
 `,
 		pkg: "./limiter",
 		run: "^TestPeekWithOther",
 	},
 	{
+		name: "limiter: Peek lets go the bucket that it made",
+		file: "limiter/decide.go",
+		old: `			w.drop(p[i].bucket)
+`,
+		new: ``,
+		pkg: "./limiter",
+		run: "^TestPeekOfUnknown",
+	},
+	{
+		name: "limiter: Peek lets go no bucket that is charged by now",
+		file: "limiter/shard.go",
+		old:  `if !b.gone && b.idle(w.now()) {`,
+		new:  `if !b.gone && w.now() > 0 {`,
+		pkg:  "./limiter",
+		run:  "^TestDropKeeps",
+	},
+	{
 		name: "limiter: Take after Close is an error",
-		file: "limiter/window.go",
-		old: `		if w.closed.Load() {
-			return ErrClosed`,
-		new: `		if w.closed.Load() && w.journal != nil {
-			return ErrClosed`,
+		file: "limiter/decide.go",
+		old: `	if w.closed.Load() {
+		return false, ErrClosed`,
+		new: `	if w.closed.Load() && w.journal != nil {
+		return false, ErrClosed`,
 		pkg: "./limiter",
 		run: "^TestCloseEnds",
 	},
 	{
+		name: "limiter: Take of a known subject after Close is an error",
+		file: "limiter/quick.go",
+		old:  `if w.closed.Load() || len(limits)`,
+		new:  `if len(limits)`,
+		pkg:  "./limiter",
+		run:  "^TestCloseEnds",
+	},
+	{
 		name: "limiter: two mutexes are taken in one order",
-		file: "limiter/shard.go",
-		old:  `if p[0].index > p[1].index {`,
-		new:  `if p[0].index == p[1].index {`,
+		file: "limiter/party.go",
+		old:  `if p[0].Subject > p[1].Subject {`,
+		new:  `if p[0].Subject == p[1].Subject {`,
 		pkg:  "./limiter",
 		run:  "^TestTwoSubjectsInBothOrders",
 	},
 	{
 		name: "limiter: a slot that points at an evicted bucket is not believed",
-		file: "limiter/shard.go",
-		old:  `if q.hint != nil && !q.hint.gone {`,
-		new:  `if q.hint != nil {`,
+		file: "limiter/bucket.go",
+		old:  `b.gone, b.n, b.cells = true, 0, nil`,
+		new:  `b.gone = true`,
 		pkg:  "./limiter",
 		run:  "^TestASlotThatIsStale",
 	},
 	{
-		name: "limiter: a slot finds the shard of its bucket",
-		file: "limiter/window.go",
-		old: `			b.shard = uint8(q.index)
-`,
-		new: ``,
-		pkg: "./limiter",
-		run: "^TestASlotThatIsStale|^TestWindowWithSlots$",
+		name: "limiter: a bucket that is gone is looked up again",
+		file: "limiter/decide.go",
+		old:  `if p[i].bucket.gone {`,
+		new:  `if p[i].bucket.gone && w.closed.Load() {`,
+		pkg:  "./limiter",
+		run:  "^TestIndexIsAHint|^TestTakeOfASubject",
 	},
 	{
-		name: "limiter: one mutex for two parties of a shard",
-		file: "limiter/shard.go",
-		old:  `if len(p) == 1 || p[0].index == p[1].index {`,
-		new:  `if len(p) == 1 {`,
+		name: "limiter: one slot for two subjects is no deadlock",
+		file: "limiter/party.go",
+		old:  `if len(p) == 2 && p[0].bucket == p[1].bucket {`,
+		new:  `if len(p) > 2 && p[0].bucket == p[1].bucket {`,
 		pkg:  "./limiter",
-		run:  "^TestManyGoroutinesManySubjects$",
+		run:  "^TestOneSlot",
+	},
+	{
+		name: "limiter: subjects are compared, not their hashes",
+		file: "limiter/index.go",
+		old:  `if b != nil && b.named(subject) {`,
+		new:  `if b != nil {`,
+		pkg:  "./limiter",
+		run:  "^TestIndexIsAHint",
+	},
+	{
+		name: "limiter: a group counts what went on to the next",
+		file: "limiter/index.go",
+		old: `			g.tags.Store(tags + passed)
+`,
+		new: `			g.tags.Store(tags)
+`,
+		pkg: "./limiter",
+		run: "^TestTableIsAMap",
+	},
+	{
+		name: "limiter: a group forgets what went on and is removed",
+		file: "limiter/index.go",
+		old: `			g.tags.Store(tags - passed)
+`,
+		new: `			g.tags.Store(tags)
+`,
+		pkg: "./limiter",
+		run: "^TestTableIsAMap",
+	},
+	{
+		name: "limiter: a full table grows",
+		file: "limiter/index.go",
+		old: `	case t.count >= groupLoad*groups:
+`,
+		new: `	case t.count >= groupSize*groups:
+`,
+		pkg: "./limiter",
+		run: "^TestTableFollows",
+	},
+	{
+		name: "limiter: a table shrinks after a flood",
+		file: "limiter/index.go",
+		old: `	case 4*t.count < groups:
+`,
+		new: `	case t.count < 0:
+`,
+		pkg: "./limiter",
+		run: "^TestTableFollows",
 	},
 	{
 		name: "limiter: new buckets pay for the sweep",
 		file: "limiter/shard.go",
-		old: `	s.credit += newCredit
-`,
-		new: `	s.credit += newCredit / newCredit
-`,
-		pkg: "./limiter",
-		run: "^TestMemoryFollows",
+		old:  `if s.credit += newCredit; s.credit`,
+		new:  `if s.credit += newCredit / newCredit; s.credit`,
+		pkg:  "./limiter",
+		run:  "^TestMemoryFollows",
 	},
 	{
 		name: "limiter: known keys collect idle ones too",
-		file: "limiter/shard.go",
-		old: `	s.credit++
+		file: "limiter/quick.go",
+		old: `		b.calls, due = 0, true
+	}
+	b.mu.Unlock()
 `,
-		new: `	s.credit += s.credit & 1
+		new: `		b.calls = 0
+	}
+	b.mu.Unlock()
 `,
 		pkg: "./limiter",
 		run: "^TestMemoryFollows",
@@ -316,15 +400,15 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a sweep keeps buckets in use",
 		file: "limiter/shard.go",
-		old:  `!b.lease.busy() && b.idle(now)`,
-		new:  `!b.lease.busy() && now > 0`,
+		old:  `!l.busy() && b.idle(now)`,
+		new:  `!l.busy() && now > 0`,
 		pkg:  "./limiter",
 		run:  "^TestEvictionLoses",
 	},
 	{
 		name: "limiter: no bucket is swept while its journal works",
 		file: "limiter/shard.go",
-		old:  `!b.lease.busy() && b.idle(now)`,
+		old:  `!l.busy() && b.idle(now)`,
 		new:  `b.idle(now)`,
 		pkg:  "./limiter",
 		run:  "^TestSlowJournal",
@@ -343,7 +427,7 @@ var limiterDefences = []defence{
 		old:  `len(r.Limits) > 0 && r.Subject == r.Also.Subject`,
 		new:  `len(r.Limits) > MaxWindows && r.Subject == r.Also.Subject`,
 		pkg:  "./limiter",
-		run:  "^TestWindow$/invalid",
+		run:  "^TestOneSubjectForTwoDemands",
 	},
 	{
 		name: "limiter: limits need a subject",
@@ -430,9 +514,19 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a reservation is used up",
 		file: "limiter/lease.go",
-		old: `		p[i].bucket.lease.left -= cost
+		old: `		p[i].bucket.lease().left -= cost
 `,
-		new: `		p[i].bucket.lease.left -= cost / 64
+		new: `		p[i].bucket.lease().left -= cost / 64
+`,
+		pkg: "./limiter",
+		run: "^TestReservationCovers",
+	},
+	{
+		name: "limiter: a reservation is used up by known subjects",
+		file: "limiter/quick.go",
+		old: `			b.more.lease.left -= cost
+`,
+		new: `			b.more.lease.left -= cost / 64
 `,
 		pkg: "./limiter",
 		run: "^TestReservationCovers",
@@ -442,6 +536,14 @@ var limiterDefences = []defence{
 		file: "limiter/lease.go",
 		old:  `if l.left < cost || now >= l.until {`,
 		new:  `if l.left < cost {`,
+		pkg:  "./limiter",
+		run:  "^TestReservationEnds",
+	},
+	{
+		name: "limiter: a reservation ends for known subjects",
+		file: "limiter/lease.go",
+		old:  `cost <= l.left && now < l.until`,
+		new:  `cost <= l.left`,
 		pkg:  "./limiter",
 		run:  "^TestReservationEnds",
 	},
@@ -456,19 +558,18 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: a failed write leaves no reservation",
 		file: "limiter/journal.go",
-		old:  `b.lease.left, b.lease.until = 0, now+int64(length)`,
-		new:  `b.lease.until = now + int64(length)`,
+		old:  `l.left, l.until = 0, now+int64(length)`,
+		new:  `l.until = now + int64(length)`,
 		pkg:  "./limiter",
 		run:  "^TestFailedWrite",
 	},
 	{
-		name: "limiter: a failed load leaves nothing behind",
+		name: "limiter: a failed load is tried again",
 		file: "limiter/journal.go",
-		old: `	if err != nil {
-		p[i].shard.remove(b)
+		old: `	if err != nil { // the next call tries again
 `,
 		new: `	if err != nil {
-		b.lease.known = true
+		b.lease().known = true
 `,
 		pkg: "./limiter",
 		run: "^TestFailedLoad",
@@ -498,10 +599,18 @@ var limiterDefences = []defence{
 		run: "^TestDeletionNever",
 	},
 	{
+		name: "limiter: a known subject waits for its deletion",
+		file: "limiter/lease.go",
+		old:  `return l.known && l.io == nil &&`,
+		new:  `return l.known &&`,
+		pkg:  "./limiter",
+		run:  "^TestLeaseCovers",
+	},
+	{
 		name: "limiter: eviction deletes the record",
 		file: "limiter/shard.go",
-		old:  `		if b.lease.recorded() {`,
-		new:  `		if b.lease.recorded() && b.pos > 1<<20 {`,
+		old:  `				if l.recorded() {`,
+		new:  `				if l.recorded() && seen < 0 {`,
 		pkg:  "./limiter",
 		run:  "^TestOwnRecords",
 	},
@@ -527,30 +636,30 @@ var limiterDefences = []defence{
 		name: "limiter: a clean Close writes exact counts",
 		file: "limiter/close.go",
 		old:  `b.encode(0)`,
-		new:  `b.encode(b.lease.left)`,
+		new:  `b.encode(l.left)`,
 		pkg:  "./limiter",
 		run:  "^TestWindowWithJournal/default/restart",
 	},
 	{
 		name: "limiter: Close writes every subject",
 		file: "limiter/close.go",
-		old:  `if !b.lease.known || !b.lease.over {`,
-		new:  `if !b.lease.known || b.lease.over {`,
+		old:  `!l.known || !l.over {`,
+		new:  `!l.known || l.over {`,
 		pkg:  "./limiter",
 		run:  "^TestJournalErrors",
 	},
 	{
 		name: "limiter: a failed Close may be called again",
 		file: "limiter/close.go",
-		old: `		if err != nil {
-			return err
-		}
-		b.lease.over = false
+		old: `	if err != nil {
+		return err
+	}
+	l.over = false
 `,
-		new: `		b.lease.over = false
-		if err != nil {
-			return err
-		}
+		new: `	l.over = false
+	if err != nil {
+		return err
+	}
 `,
 		pkg: "./limiter",
 		run: "^TestJournalErrors",
