@@ -14,15 +14,20 @@ type Flight struct {
 	cutter     Cutter  // nil when the request is over or cut
 	next, prev *Flight // guarded by the entry
 
-	mu sync.Mutex // held while cutter is called
+	mu    sync.Mutex // held while cutter is called
+	cause Code       // why it is cut; guarded by the entry, and final once it is condemned
 }
 
-// Cutter is told when a request in flight must end.
+// Cutter is told when a request in flight must end. Its methods are called at
+// most once, from any goroutine, and never after Leave returned. They must not
+// block, and must not call Leave.
 type Cutter interface {
-	// Cut ends the request now, with a cause such as [ErrRevoked]. It is
-	// called at most once, from any goroutine, and never after Leave
-	// returned. It must not block, and must not call Leave.
+	// Cut tells the request to end, with a cause such as [ErrRevoked]. It is
+	// quick: all requests of the key are told before the first is severed.
 	Cut(cause error)
+	// Sever comes after Cut and takes away what the request may be blocked in,
+	// such as its connection.
+	Sever()
 }
 
 // Enter registers a request before it is served, and reports whether the
@@ -59,22 +64,24 @@ func (v Verified) inTime(e *entry) bool {
 // Verified returns what the Flight entered with; zero before Enter.
 func (f *Flight) Verified() Verified { return f.v }
 
-// Leave ends the registration. After it returns, the request is not cut any
-// more. Leaving a Flight that never entered does nothing.
-func (f *Flight) Leave() {
+// Leave ends the registration, and reports why the request was cut: OK when it
+// was not. After it returns, the request is not cut any more. Leaving a Flight
+// that never entered does nothing.
+func (f *Flight) Leave() (cause Code) {
 	if f.v.credential == nil {
-		return
+		return OK
 	}
 	e := f.v.snap.entry
 	e.mu.Lock()
 	linked := f.unlink(e)
+	cause = f.cause
 	e.mu.Unlock()
-	if linked {
-		return // cutFlights takes those it condemns out of the list, and cuts no others
+	if !linked { // cutFlights takes those it condemns out of the list, and cuts no others
+		f.mu.Lock() // waits for a Cut that runs
+		f.cutter = nil
+		f.mu.Unlock()
 	}
-	f.mu.Lock() // waits for a Cut that runs
-	f.cutter = nil
-	f.mu.Unlock()
+	return cause
 }
 
 // unlink takes f out of its entry's list, and reports whether it was in it: it
@@ -95,14 +102,23 @@ func (f *Flight) unlink(e *entry) bool {
 	return true
 }
 
-// cut ends the request unless it is over.
-func (f *Flight) cut(cause Code) {
+// cut tells the request to end, unless it is over.
+func (f *Flight) cut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cutter != nil {
+		f.v.Count(OutcomeCut, noAddr, "")
+		f.cutter.Cut(sentinels[f.cause])
+	}
+}
+
+// sever ends a request that was told to end, unless it is over.
+func (f *Flight) sever() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.cutter; c != nil {
 		f.cutter = nil
-		f.v.Count(OutcomeCut, noAddr, "")
-		c.Cut(sentinels[cause])
+		c.Sever()
 	}
 }
 
@@ -144,23 +160,23 @@ func (s *Service) learn(e *entry, k *Key) {
 // cutFlights cuts the requests for which verdict is not OK. The cutters run
 // without the entry's lock: they reach into connections.
 func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
-	type sentence struct {
-		f     *Flight
-		cause Code
-	}
-	var condemned []sentence
+	var condemned []*Flight
 	e.mu.Lock()
 	for f := e.first; f != nil; {
 		next := f.next
 		if cause := verdict(f); cause != OK {
+			f.cause = cause
 			f.unlink(e)
-			condemned = append(condemned, sentence{f, cause})
+			condemned = append(condemned, f)
 		}
 		f = next
 	}
 	e.mu.Unlock()
-	for _, c := range condemned {
-		c.f.cut(c.cause)
+	for _, f := range condemned {
+		f.cut()
+	}
+	for _, f := range condemned {
+		f.sever()
 	}
 }
 

@@ -16,14 +16,22 @@ import (
 // flight is a request in progress that remembers how it was cut.
 type flight struct {
 	apikey.Flight
-	mu   sync.Mutex
-	cuts []error
+	mu      sync.Mutex
+	cuts    []error
+	severed []int // how many cuts there had been
 }
 
 func (f *flight) Cut(cause error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cuts = append(f.cuts, cause)
+}
+
+// Sever comes after Cut.
+func (f *flight) Sever() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.severed = append(f.severed, len(f.cuts))
 }
 
 func (f *flight) cause() error {
@@ -229,33 +237,91 @@ func TestNoRequestSlipsPastARevocation(t *testing.T) {
 // Leave waits for a cut that runs: after it, nothing touches the request's
 // connection, which may serve the next one.
 func TestLeaveWaitsForACutThatRuns(t *testing.T) {
+	for _, method := range []string{"Cut", "Sever"} {
+		s := newService(t, apikey.Options{})
+		k, token := create(t, s)
+		v, err := s.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &slowCut{slow: method, running: make(chan struct{}), finish: make(chan struct{})}
+		var f apikey.Flight
+		if !v.Enter(&f, c) {
+			t.Fatal("Enter refused")
+		}
+		done := make(chan struct{})
+		go func() { defer close(done); _, _ = s.Revoke(context.Background(), ops, k.ID, "") }()
+		<-c.running
+		left := make(chan struct{})
+		go func() {
+			if cause := f.Leave(); cause != apikey.RevokedKey {
+				t.Errorf("Leave of a request that was cut reported %v", cause)
+			}
+			c.left.Store(true)
+			close(left)
+		}()
+		select {
+		case <-left:
+			t.Errorf("Leave returned during %s", method)
+		case <-time.After(20 * time.Millisecond):
+		}
+		close(c.finish)
+		<-left
+		<-done
+		if c.late.Load() {
+			t.Errorf("the request was touched after Leave")
+		}
+	}
+}
+
+// slowCut takes its time in one of its methods.
+type slowCut struct {
+	slow            string
+	running, finish chan struct{}
+	left, late      atomic.Bool
+}
+
+func (c *slowCut) Cut(error) { c.called("Cut") }
+func (c *slowCut) Sever()    { c.called("Sever") }
+
+func (c *slowCut) called(method string) {
+	if c.left.Load() {
+		c.late.Store(true)
+	}
+	if method == c.slow {
+		close(c.running)
+		<-c.finish
+	}
+}
+
+// All requests of a key are told that it has ended before the first of them is
+// severed from its connection, which takes longer.
+func TestAllRequestsAreToldBeforeOneIsSevered(t *testing.T) {
 	s := newService(t, apikey.Options{})
 	k, token := create(t, s)
 	v, err := s.Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &slowCut{running: make(chan struct{}), finish: make(chan struct{})}
-	var f apikey.Flight
-	if !v.Enter(&f, c) {
-		t.Fatal("Enter refused")
+	var order orderOfCuts
+	flights := make([]apikey.Flight, 5)
+	for i := range flights {
+		if !v.Enter(&flights[i], &order) {
+			t.Fatal("Enter refused")
+		}
 	}
-	go func() { _, _ = s.Revoke(context.Background(), ops, k.ID, "") }()
-	<-c.running
-	left := make(chan struct{})
-	go func() { f.Leave(); close(left) }()
-	select {
-	case <-left:
-		t.Error("Leave returned while the request was being cut")
-	case <-time.After(20 * time.Millisecond):
+	if _, err := s.Revoke(t.Context(), ops, k.ID, ""); err != nil {
+		t.Fatal(err)
 	}
-	close(c.finish)
-	<-left
+	if got := string(order); got != "cccccsssss" {
+		t.Errorf("cut and severed in the order %s", got)
+	}
+	for i := range flights {
+		flights[i].Leave()
+	}
 }
 
-type slowCut struct{ running, finish chan struct{} }
+type orderOfCuts []byte
 
-func (c *slowCut) Cut(error) {
-	close(c.running)
-	<-c.finish
-}
+func (o *orderOfCuts) Cut(error) { *o = append(*o, 'c') }
+func (o *orderOfCuts) Sever()    { *o = append(*o, 's') }

@@ -34,8 +34,8 @@ func (c *call) http2Writer() *http2Writer { return (*http2Writer)(&c.w) }
 func (c *call) run(next Handler) {
 	c.req = *c.w.original.WithContext(c.context())
 	defer c.release()
-	if c.plain().isCut() {
-		return // between the decision and here
+	if !c.w.state.run() {
+		return // cut between the decision and here
 	}
 	next(c.writer(), c.request(), c.flight().Verified().Principal())
 }

@@ -65,7 +65,9 @@ func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 		o.entered = r.Flight != nil
 		if code := g.charge(ctx, r, o); code != apikey.OK {
 			if o.entered {
-				r.Flight.Leave()
+				if cause := r.Flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which says more
+					code, o.Decision = cause, limiter.Decision{}
+				}
 			}
 			return g.count(o, code)
 		}
@@ -138,7 +140,9 @@ func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 	}
 	if err != nil {
 		o.Decision = limiter.Decision{}
-		g.complaint.say(g, err)
+		if ctx.Err() == nil { // else the client has gone
+			g.complaint.say(g, err)
+		}
 		if g.o.LimiterFailure == FailOpen && ctx.Err() == nil {
 			return apikey.OK
 		}

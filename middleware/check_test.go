@@ -40,6 +40,7 @@ func (l *recorder) Peek(ctx context.Context, r limiter.Request) (limiter.Decisio
 type noCut struct{ cut int }
 
 func (c *noCut) Cut(error) { c.cut++ }
+func (c *noCut) Sever()    {}
 
 // TestCheckChargesLast: no request that a free check refuses reaches the
 // limiter, and it is not left among the requests in flight.

@@ -148,7 +148,7 @@ var apikeyDefences = []defence{
 	{
 		name: "flight: leaving waits for a cut that runs",
 		file: "apikey/flight.go",
-		old:  "	f.mu.Lock() // waits for a Cut that runs\n	f.cutter = nil\n	f.mu.Unlock()",
+		old:  "		f.mu.Lock() // waits for a Cut that runs\n		f.cutter = nil\n		f.mu.Unlock()",
 		new:  "",
 		pkg:  "./apikey",
 		run:  "^TestLeaveWaitsForACutThatRuns$",
@@ -296,5 +296,17 @@ var apikeyDefences = []defence{
 		new:  ``,
 		pkg:  "./apikey",
 		run:  "^TestAnUnknownKeyIsRememberedForMaxStaleWithoutNotices$",
+	},
+	{
+		name: "flight: all are told before the first is severed",
+		file: "apikey/flight.go",
+		old: `		f.cut()
+	}
+	for _, f := range condemned {
+		f.sever()`,
+		new: `		f.cut()
+		f.sever()`,
+		pkg: "./apikey",
+		run: "^TestAllRequestsAreToldBeforeOneIsSevered$",
 	},
 }

@@ -38,13 +38,10 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: a request that the limiter refused leaves",
 		file: "middleware/check.go",
-		old: `			if o.entered {
-				r.Flight.Leave()
-			}
-`,
-		new: ``,
-		pkg: "./middleware",
-		run: `^TestCheckLeavesAfterRefusal$/^refused$`,
+		old:  `cause := r.Flight.Leave(); cause != apikey.OK {`,
+		new:  `cause := apikey.OK; cause != apikey.OK {`,
+		pkg:  "./middleware",
+		run:  `^TestCheckLeavesAfterRefusal$/^refused$`,
 	},
 	{
 		name: "middleware: a panic in the limiter leaves no request in flight",
@@ -152,11 +149,12 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: a handler does not start for a key that was cut",
 		file: "middleware/call.go",
-		old: `	if c.plain().isCut() {
-		return // between the decision and here
+		old: `	if !c.w.state.run() {
+		return // cut between the decision and here
 	}
 `,
-		new: ``,
+		new: `	c.w.state.run()
+`,
 		pkg: "./middleware",
 		run: `^TestCutBetweenDecisionAndHandler$`,
 	},
@@ -175,12 +173,12 @@ var middlewareDefences = []defence{
 		name: "middleware: requests leave when their handler panics",
 		file: "middleware/call.go",
 		old: `	defer c.release()
-	if c.plain().isCut() {
-		return // between the decision and here
+	if !c.w.state.run() {
+		return // cut between the decision and here
 	}
 	next(c.writer(), c.request(), c.flight().Verified().Principal())
 `,
-		new: `	if !c.plain().isCut() {
+		new: `	if c.w.state.run() {
 		next(c.writer(), c.request(), c.flight().Verified().Principal())
 	}
 	c.release()
@@ -308,11 +306,27 @@ var middlewareDefences = []defence{
 		run: `^TestCutBetweenWrites$`,
 	},
 	{
+		name: "middleware: a cut before the handler leaves the connection alone",
+		file: "middleware/cut.go",
+		old:  `	if s&running == 0 {`,
+		new:  `	if s&over != 0 {`,
+		pkg:  "./middleware",
+		run:  `^TestACutBeforeTheHandlerSparesTheConnection$`,
+	},
+	{
+		name: "middleware: a key that ends during the decision is refused for that",
+		file: "middleware/check.go",
+		old:  `code, o.Decision = cause, limiter.Decision{}`,
+		new:  `_, o.Decision = cause, limiter.Decision{}`,
+		pkg:  "./middleware",
+		run:  `^TestACutBeforeTheHandlerSparesTheConnection$`,
+	},
+	{
 		name: "middleware: a cut wakes blocked reads",
 		file: "middleware/cut.go",
 		old: `	_ = c.SetReadDeadline(past)
-	if before&sent`,
-		new: `	if before&sent`,
+	if s&sent`,
+		new: `	if s&sent`,
 		pkg: "./middleware",
 		run: `^TestConformanceHTTP1$/^cut:_a_handler_that_waits_for_a_slow_upload`,
 	},
@@ -320,27 +334,31 @@ var middlewareDefences = []defence{
 		name: "middleware: a cut wakes blocked reads, over HTTP/2",
 		file: "middleware/cut.go",
 		old: `	_ = c.SetReadDeadline(past)
-	if before&sent`,
-		new: `	if before&sent`,
+	if s&sent`,
+		new: `	if s&sent`,
 		pkg: "./middleware",
 		run: `^TestConformanceHTTP2$/^cut:_a_handler_that_waits_for_a_slow_upload`,
 	},
 	{
 		name: "middleware: a cut wakes blocked writes",
 		file: "middleware/cut.go",
-		old: `	if before&sent != 0 {
-		_ = c.SetWriteDeadline(past)`,
-		new: `	if before&over != 0 {
-		_ = c.SetWriteDeadline(past)`,
+		old: `	if s&sent != 0 {
+		_ = c.SetWriteDeadline(past)
+	}
+}`,
+		new: `	if s&over != 0 {
+		_ = c.SetWriteDeadline(past)
+	}
+}`,
 		pkg: "./middleware",
 		run: `^TestConformanceHTTP1$/^cut:_a_handler_that_waits_for_a_slow_client`,
 	},
 	{
 		name: "middleware: a cut cancels the context",
 		file: "middleware/cut.go",
-		old: `	(*requestContext)(k).open().cancel(cause)
+		old: `		in.cancel(cause)
 `,
-		new: `	_ = cause
+		new: `		_ = in
 `,
 		pkg: "./middleware",
 		run: `^TestThousandInFlight$`,
