@@ -61,3 +61,30 @@ func TestAllocatedBytesOfACall(t *testing.T) {
 		t.Errorf("a request takes %d bytes, the budget is 640", got)
 	}
 }
+
+// TestAllocationsOfRefusals: a flood of bad keys, or over a limit, makes the
+// collector little work. What is left names the request, and for a limit its
+// fields and sentences.
+func TestAllocationsOfRefusals(t *testing.T) {
+	if raceEnabled {
+		return // make test counts allocations in a run without it
+	}
+	k := newKit(t, middleware.Options{})
+	_, token := k.key(wide)
+	_, limited := k.key(limits(apikey.PerMinute(1)))
+	h := k.guard.Require("things:read")(noContent)
+	serve(h, get(limited))
+	for name, x := range map[string]struct {
+		token  string
+		budget float64
+	}{
+		"missing":  {"", 1},
+		"mistyped": {token[:len(token)-1] + "_", 1},
+		"limited":  {limited, 7},
+	} {
+		r, w := get(x.token), &sink{header: http.Header{}}
+		if got := testing.AllocsPerRun(1000, func() { clear(w.header); h.ServeHTTP(w, r) }); got > x.budget {
+			t.Errorf("refusing a %s key allocates %v times, the budget is %v", name, got, x.budget)
+		}
+	}
+}

@@ -118,6 +118,7 @@ func isB64Token(s string) bool {
 const (
 	tokenChar = 1 << iota // tchar of RFC 9110
 	b64Char               // of a b64token, before the "="
+	plainChar             // ASCII that JSON and HTML leave as it is
 )
 
 // classes says for each byte which of the sets above it is in.
@@ -128,6 +129,11 @@ var classes = func() (t [256]uint8) {
 	}
 	for _, c := range []byte(alnum + "-._~+/") {
 		t[c] |= b64Char
+	}
+	for c := byte(' '); c < 0x7f; c++ {
+		if !strings.ContainsRune(`"\<>&`, rune(c)) {
+			t[c] |= plainChar
+		}
 	}
 	return t
 }()

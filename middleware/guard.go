@@ -19,6 +19,7 @@ type Guard struct {
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
 	challenges challenges
+	problems   [1 << 8]string // by code: what can be said in advance, without the end
 	owners     ownerSubjects
 	pockets    sync.Pool // of *pocket
 	complaint  complaint
@@ -36,6 +37,7 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{keys: keys, o: o, limiter: o.Limiter, challenges: newChallenges(o.Realm, o.Extractors)}
+	g.prepareProblems()
 	g.beside = func() any { return &besideKey{guard: g} }
 	g.pockets.New = func() any { return new(pocket) }
 	if g.limiter == nil {

@@ -15,21 +15,10 @@ const ProblemTypeBase = "https://github.com/wontopos/latchkey/blob/main/docs/err
 // AppendProblem appends the body of a refusal, an RFC 9457 problem document.
 // It holds nothing of the key and no text of an error; requestID may be empty.
 func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
-	info := o.Code.Info()
-	dst = append(dst, `{"type":`...)
-	dst = appendJSON(dst, ProblemTypeBase+info.Name)
-	dst = append(dst, `,"title":`...)
-	dst = appendJSON(dst, info.Title)
-	dst = append(dst, `,"status":`...)
-	dst = appendUint(dst, int64(info.Status))
-	dst = append(dst, `,"detail":`...)
-	dst = appendJSON(dst, o.Detail())
-	dst = append(dst, `,"code":`...)
-	dst = appendJSON(dst, info.Name)
-	if requestID != "" {
-		dst = append(dst, `,"request_id":`...)
-		dst = appendJSON(dst, requestID)
+	if prepared := o.guard.problems[o.Code]; prepared != "" {
+		return appendEnd(append(dst, prepared...), requestID)
 	}
+	dst = o.appendProblem(dst)
 	switch o.Code {
 	case apikey.RateLimited:
 		dst = appendList(dst, "violated-policies", o.Violated())
@@ -43,6 +32,41 @@ func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 			dst = append(dst, `,"base_url":`...)
 			dst = appendJSON(dst, url)
 		}
+	}
+	return appendEnd(dst, requestID)
+}
+
+// prepareProblems makes the documents of the refusals that are the same for
+// every request, up to the request's name: a flood of bad keys costs little.
+func (g *Guard) prepareProblems() {
+	for _, code := range []apikey.Code{
+		apikey.MissingKey, apikey.MalformedRequest, apikey.InvalidKey, apikey.ExpiredKey,
+		apikey.DisabledKey, apikey.RevokedKey, apikey.NetworkNotAllowed, apikey.Unavailable,
+	} {
+		o := Outcome{Code: code, guard: g}
+		g.problems[code] = string(o.appendProblem(nil))
+	}
+}
+
+// appendProblem appends the members that all problems have.
+func (o *Outcome) appendProblem(dst []byte) []byte {
+	info := o.Code.Info()
+	dst = append(dst, `{"type":`...)
+	dst = appendJSON(dst, ProblemTypeBase+info.Name)
+	dst = append(dst, `,"title":`...)
+	dst = appendJSON(dst, info.Title)
+	dst = append(dst, `,"status":`...)
+	dst = appendUint(dst, int64(info.Status))
+	dst = append(dst, `,"detail":`...)
+	dst = appendJSON(dst, o.Detail())
+	dst = append(dst, `,"code":`...)
+	return appendJSON(dst, info.Name)
+}
+
+func appendEnd(dst []byte, requestID string) []byte {
+	if requestID != "" {
+		dst = append(dst, `,"request_id":`...)
+		dst = appendJSON(dst, requestID)
 	}
 	return append(dst, '}', '\n')
 }
@@ -116,18 +140,33 @@ func (o *Outcome) scopeDetail() string {
 }
 
 func (o *Outcome) limitDetail() string {
-	var said []string
+	retry := o.RetryAfter()
+	b := make([]byte, 0, 192)
+	if retry > 0 {
+		b = append(b, "Over the limit "...)
+	} else {
+		b = append(b, "This request costs more than the limit "...)
+	}
+	said := false
 	for i := range o.Decision.N {
-		if o.Decision.Windows[i].Violated {
-			l, prefix := o.limit(i)
-			said = append(said, fmt.Sprintf("\"%s%s\" (%d in %d s)", prefix, l.Name, l.N, ceilSeconds(l.Window)))
+		if !o.Decision.Windows[i].Violated {
+			continue
 		}
+		if said {
+			b = append(b, " and "...)
+		}
+		said = true
+		l, prefix := o.limit(i)
+		b = append(append(append(append(b, '"'), prefix...), l.Name...), `" (`...)
+		b = append(appendUint(b, l.N), " in "...)
+		b = append(appendUint(b, ceilSeconds(l.Window)), " s)"...)
 	}
-	policies := strings.Join(said, " and ")
-	if s := o.RetryAfter(); s > 0 {
-		return fmt.Sprintf("Over the limit %s. Try again in %d s.", policies, s)
+	if retry > 0 {
+		b = append(appendUint(append(b, ". Try again in "...), retry), " s."...)
+	} else {
+		b = append(b, " ever admits. Waiting does not help: use a plan with more."...)
 	}
-	return fmt.Sprintf("This request costs more than the limit %s ever admits. Waiting does not help: use a plan with more.", policies)
+	return string(b)
 }
 
 func quoteAll(names []string) string { return "\"" + strings.Join(names, "\", \"") + "\"" }
@@ -145,11 +184,23 @@ func appendList(dst []byte, name string, items []string) []byte {
 	return append(dst, ']')
 }
 
+// isPlain reports whether a JSON string holds s as it is.
+func isPlain(s string) bool {
+	all := uint8(plainChar)
+	for i := range len(s) {
+		all &= classes[s[i]]
+	}
+	return all != 0
+}
+
 // appendJSON appends a JSON string. What is no UTF-8 becomes U+FFFD, and what
 // HTML gives a meaning is escaped, for clients that guess the type.
 func appendJSON(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
+	if isPlain(s) {
+		return append(append(dst, s...), '"')
+	}
 	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':

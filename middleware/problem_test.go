@@ -180,3 +180,15 @@ func TestOutcomeKeepsNoStrings(t *testing.T) {
 		}
 	}
 }
+
+// TestAProblemIsTheSameForEveryRequest: what is prepared for a code is what
+// would be written for it, with nothing of the key.
+func TestAProblemIsTheSameForEveryRequest(t *testing.T) {
+	k := newKit(t, middleware.Options{RequestID: func(context.Context, middleware.Fields) string { return `a"<b` }})
+	res := serve(k.guard.AnyKey()(noContent), get("nonsense"))
+	const want = `{"type":"https://github.com/wontopos/latchkey/blob/main/docs/errors.md#invalid_key","title":"API key not valid","status":401,` +
+		`"detail":"This API key is not valid. Check that it was copied whole; if it was, create a new one.","code":"invalid_key","request_id":"a\"\u003cb"}` + "\n"
+	if got := body(t, res); got != want {
+		t.Errorf("the problem is\n%s\nwant\n%s", got, want)
+	}
+}

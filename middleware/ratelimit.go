@@ -103,8 +103,12 @@ func (o *Outcome) eachRateLimit(set func(name, value string)) {
 	if o.Decision.N == 0 {
 		return
 	}
-	set("RateLimit-Policy", string(o.AppendRateLimitPolicy(nil)))
-	set("RateLimit", string(o.AppendRateLimit(nil)))
+	policy := o.verified.RateLimitPolicy()
+	if o.Decision.N > len(o.verified.Limits()) {
+		policy = string(o.AppendRateLimitPolicy(make([]byte, 0, 128)))
+	}
+	set("RateLimit-Policy", policy)
+	set("RateLimit", string(o.AppendRateLimit(make([]byte, 0, 128))))
 	if o.guard.o.LegacyHeaders {
 		o.eachLegacy(set)
 	}
