@@ -66,7 +66,7 @@ type entry struct {
 	used  atomic.Bool // since the clock hand last passed
 	slot  uint32      // in the shard's ring; guarded by the shard
 
-	attached atomic.Value // see Verified.Attached
+	attached atomic.Value // see Verified.Attachment
 
 	key   *Key        // the newest known state, by which requests in flight are judged
 	timer *time.Timer // cuts what outlives its secret; nil when not needed

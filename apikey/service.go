@@ -36,6 +36,7 @@ type Service struct {
 	stop     context.CancelFunc
 	stopped  context.Context
 	workers  sync.WaitGroup
+	attached atomic.Bool // somebody has the places beside the keys
 	upkeep   chan upkeepJob
 	flushing sync.Mutex // one flush of usage at a time
 }
@@ -149,6 +150,10 @@ func (s *Service) Scopes() []Scope { return slices.Clone(s.o.Scopes) }
 
 // MaxAge returns how old a secret may get before it is due for rotation.
 func (s *Service) MaxAge() time.Duration { return s.o.MaxAge }
+
+// Attach takes the places beside all keys ([Verified.Attachment]) for the
+// caller alone. It reports false when somebody has them already.
+func (s *Service) Attach() bool { return !s.attached.Swap(true) }
 
 // RefreshPlans makes a change in the [PlanSource] take effect at once: every
 // key's limits are looked up again at its next request.

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -136,18 +137,10 @@ func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.terms.scopes
 // Missing returns the required scopes that the key lacks.
 func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.terms.scopes) }
 
-// Attached returns what the caller keeps beside the key in the cache, such as
-// the limiter's slot, so that one look-up finds both. The first call for a key
-// makes it, all further ones return the same; it is lost when the key leaves
-// the cache. All callers have to make values of one type.
-func (v Verified) Attached(make func() any) any {
-	e := v.snap.entry
-	if a := e.attached.Load(); a != nil {
-		return a
-	}
-	e.attached.CompareAndSwap(nil, make())
-	return e.attached.Load()
-}
+// Attachment returns the place beside the key for whoever took it with
+// [Service.Attach], such as the limiter's slot: one look-up then finds both. It
+// is lost when the key leaves the cache, and begins empty.
+func (v Verified) Attachment() *atomic.Value { return &v.snap.entry.attached }
 
 // Sampled reports whether the next [OutcomeAllowed] given to Count would look
 // at its source and user agent. When it is false both can be left empty, and

@@ -49,6 +49,7 @@ func flightStep(g *middleware.Guard, r middleware.Request) op {
 type noCutter struct{}
 
 func (noCutter) Cut(error) {}
+func (noCutter) Sever()    {}
 
 // metByStep checks scopes.
 func metByStep(granted ...string) (op, error) {

@@ -133,9 +133,9 @@ func TestIndexIsAHint(t *testing.T) {
 	stale := newTable(1)
 	stale.add(h, old)
 	r.Slot = new(Slot)
-	r.Slot.at.Store(old)
+	r.Slot.Store(old)
 	table.remove(h, old)
-	if d := take(); d.Windows[0].Remaining != 9 || r.Slot.at.Load() == old {
+	if d := take(); d.Windows[0].Remaining != 9 || r.Slot.Load() == old {
 		t.Errorf("a bucket that is gone is looked up again: got %v", d)
 	}
 	r.Slot = nil

@@ -38,7 +38,6 @@ func (b *bucket) adopt(limits []Limit, now int64) {
 		size += r.size()
 	}
 	cells := make([]byte, size)
-	clear(cells) // faults fresh pages in here, not in the call that first rolls a ring
 	for i := range next {
 		r := &next[i]
 		switch old := from[i]; {

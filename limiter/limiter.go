@@ -56,8 +56,9 @@ type Demand struct {
 // has a place of its own for each subject puts one there; the zero value is
 // ready. It must serve one subject of one Window only, is not copied, may be
 // used from several goroutines and thrown away at any time. Other limiters
-// ignore it.
-type Slot struct{ at atomic.Pointer[bucket] }
+// ignore it. It is an [atomic.Value], so that a package which does not import
+// this one can offer the place.
+type Slot = atomic.Value
 
 // Request asks for one admission.
 type Request struct {

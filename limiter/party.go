@@ -35,7 +35,7 @@ func (w *Window) locate(p []party) error {
 // known looks a bucket up without the mutex of its shard. It may be gone.
 func (w *Window) known(d *Demand) *bucket {
 	if d.Slot != nil {
-		if b := d.Slot.at.Load(); b != nil {
+		if b, ok := d.Slot.Load().(*bucket); ok {
 			return b
 		}
 	}
@@ -46,7 +46,7 @@ func (w *Window) known(d *Demand) *bucket {
 	}
 	b := t.find(h, d.Subject)
 	if b != nil && d.Slot != nil {
-		d.Slot.at.Store(b)
+		d.Slot.Store(b)
 	}
 	return b
 }
@@ -71,7 +71,7 @@ func (w *Window) obtain(q *party) error {
 		q.due = s.add(w.seed, h, q.bucket) || q.due
 	}
 	if q.Slot != nil {
-		q.Slot.at.Store(q.bucket)
+		q.Slot.Store(q.bucket)
 	}
 	return nil
 }

@@ -112,19 +112,12 @@ func (g *Guard) permits(r *Request, o *Outcome) apikey.Code {
 	return apikey.OK
 }
 
-// besideKey is what the first guard of a service keeps with a key: one look-up
-// finds the key and its windows.
-type besideKey struct {
-	guard *Guard
-	slot  limiter.Slot
-}
-
 // charge takes the request from all its limits, or from none.
 func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
 	demand := limiter.Request{Cost: r.Cost}
 	demand.Subject, demand.Limits = o.verified.KeyID(), o.verified.Limits()
-	if b, ok := o.verified.Attached(g.beside).(*besideKey); ok && b.guard == g {
-		demand.Slot = &b.slot
+	if g.slots { // one look-up finds the key and its windows
+		demand.Slot = o.verified.Attachment()
 	}
 	if len(g.o.OwnerLimits) > 0 {
 		demand.Also = limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits}

@@ -23,7 +23,7 @@ type Guard struct {
 	owners     ownerSubjects
 	pockets    sync.Pool // of *pocket
 	complaint  complaint
-	beside     func() any // makes a *besideKey
+	slots      bool // the places beside the service's keys are window's
 }
 
 // New returns a Guard over a service. A mistake in the options is an error
@@ -38,7 +38,6 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 	}
 	g := &Guard{keys: keys, o: o, limiter: o.Limiter, challenges: newChallenges(o.Realm, o.Extractors)}
 	g.prepareProblems()
-	g.beside = func() any { return &besideKey{guard: g} }
 	g.pockets.New = func() any { return new(pocket) }
 	if g.limiter == nil {
 		journal, _ := apikey.As[limiter.Journal](keys.Store())
@@ -48,7 +47,9 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 		}
 		g.own, g.limiter = own, own
 	}
-	g.window, _ = g.limiter.(*limiter.Window)
+	if g.window, _ = g.limiter.(*limiter.Window); g.window != nil {
+		g.slots = keys.Attach()
+	}
 	return g, nil
 }
 
