@@ -69,16 +69,29 @@ func appendUint(dst []byte, n int64) []byte {
 	if n >= 1e9 {
 		return strconv.AppendInt(dst, n, 10)
 	}
-	var digits [9]byte
-	i := len(digits) - 1
-	rest := uint32(n)
-	for ; rest >= 10; i-- {
-		digits[i] = '0' + byte(rest%10)
-		rest /= 10
+	var digits [10]byte
+	i := len(digits)
+	for rest := uint32(n); ; rest /= 100 {
+		i -= 2
+		pair := &pairs[rest%100]
+		digits[i], digits[i+1] = pair[0], pair[1]
+		if rest < 100 {
+			break
+		}
 	}
-	digits[i] = '0' + byte(rest)
+	if digits[i] == '0' && i < len(digits)-1 {
+		i++
+	}
 	return append(dst, digits[i:]...)
 }
+
+// pairs are the decimal digits of the numbers below 100.
+var pairs = func() (t [100][2]byte) {
+	for i := range t {
+		t[i] = [2]byte{'0' + byte(i/10), '0' + byte(i%10)}
+	}
+	return t
+}()
 
 // tightest returns the window that X-RateLimit-* tell of: one that refused the
 // request, then the one with the least left, then the one that recovers last.
