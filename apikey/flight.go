@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"runtime"
 	"sync"
 	"time"
 )
@@ -175,6 +176,9 @@ func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
 	for _, f := range condemned {
 		f.cut()
 	}
+	// Those that listen to their context go first: most have left when the
+	// slower part begins.
+	runtime.Gosched()
 	for _, f := range condemned {
 		f.sever()
 	}
