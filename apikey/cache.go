@@ -327,8 +327,11 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot) (*snapshot,
 		if snap != nil {
 			return snap, nil
 		}
-		if leader {
-			// On its own, so that a leader that gives up fails only itself.
+		switch {
+		case !leader:
+		case s.synchronous: // the store is in this process, and quick
+			s.read(context.WithoutCancel(ctx), id, l)
+		default: // on its own, so that a leader that gives up need not wait
 			s.workers.Go(func() { s.read(context.WithoutCancel(ctx), id, l) })
 		}
 		select {
@@ -338,6 +341,9 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot) (*snapshot,
 		}
 		if !l.overtaken {
 			return l.snap, l.err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 	}
 	return nil, ErrUnavailable

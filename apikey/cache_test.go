@@ -95,8 +95,8 @@ func TestALeaderThatGivesUpFailsOnlyItself(t *testing.T) {
 		writer := serviceOn(t, mem, apikey.Options{})
 		defer writer.Close(t.Context())
 		_, token := create(t, writer)
-		slow := &slowReads{Store: mem, read: make(chan struct{}), release: make(chan struct{})}
-		s := serviceOn(t, slow, apikey.Options{})
+		slow := &slowReads{Store: silent{mem}, read: make(chan struct{}), release: make(chan struct{})}
+		s := serviceOn(t, slow, apikey.Options{MaxStale: time.Hour})
 		defer s.Close(t.Context())
 		ctx, cancel := context.WithCancel(t.Context())
 		leader, follower := make(chan error), make(chan error)
@@ -108,6 +108,30 @@ func TestALeaderThatGivesUpFailsOnlyItself(t *testing.T) {
 		want(t, "the leader", <-leader, context.Canceled)
 		close(slow.release)
 		want(t, "who waited with it", <-follower, nil)
+	})
+}
+
+// On a store in this process the leader reads itself, and its giving up does
+// not end the read of the others.
+func TestALeaderThatGivesUpReadsToTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New()
+		writer := serviceOn(t, mem, apikey.Options{})
+		defer writer.Close(t.Context())
+		_, token := create(t, writer)
+		slow := &slowReads{Store: mem, read: make(chan struct{}), release: make(chan struct{})}
+		s := serviceOn(t, slow, apikey.Options{})
+		defer s.Close(t.Context())
+		ctx, cancel := context.WithCancel(t.Context())
+		leader, follower := make(chan error, 1), make(chan error)
+		go func() { _, err := s.Verify(ctx, token); leader <- err }()
+		synctest.Wait()
+		go func() { _, err := s.Verify(context.Background(), token); follower <- err }()
+		synctest.Wait()
+		cancel()
+		close(slow.release)
+		want(t, "who waited with it", <-follower, nil)
+		<-leader
 	})
 }
 

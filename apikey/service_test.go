@@ -305,6 +305,9 @@ func TestPlans(t *testing.T) {
 	if got := limits(); len(got) != 0 {
 		t.Errorf("limits %v of an unlimited plan", got)
 	}
+	source["small"] = apikey.Plan{Name: "small"}
+	s.RefreshPlans()
+	want(t, "a plan that was unlimited and does not say so any more", verify(t, s, token), apikey.ErrUnavailable)
 	if _, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Limits: &[]apikey.Limit{apikey.PerDay(3)}}); err != nil {
 		t.Fatal(err)
 	}

@@ -76,19 +76,42 @@ type termsTable struct {
 // mostTerms bounds what is kept; beyond it all is forgotten and made anew.
 const mostTerms = 1 << 12
 
-func (t *termsTable) intern(of terms) *terms {
-	// No scope holds a space, and a policy tells all of its limits.
-	name := of.env.Name + "\n" + of.policy + "\n" + strings.Join(of.scopes, " ")
+// termsOf returns the terms of a key on a plan. The plan is validated unless
+// its limits are those that were found good before: a key is loaded often, and
+// plans are few.
+func (s *Service) termsOf(k *Key, env *Environment, p Plan) (*terms, error) {
+	name := env.Name + "\n" + p.Name + "\n" + strings.Join(k.Scopes, " ") // no scope holds a space
+	t := &s.terms
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if same, ok := t.all[name]; ok {
-		return same
+	same := t.all[name]
+	known := same != nil && slices.Equal(same.limits, p.Limits)
+	if !known || len(p.Limits) == 0 { // no limits at all have to be meant
+		if err := p.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	if known {
+		return same, nil
 	}
 	if t.all == nil || len(t.all) >= mostTerms {
 		t.all = make(map[string]*terms)
 	}
-	t.all[name] = &of
-	return &of
+	made := &terms{s, env, p.Limits, policyHeader(p.Limits), rateLimitItems(p.Limits), k.Scopes}
+	t.all[name] = made
+	return made, nil
+}
+
+// planOf returns the plan of a key: its own limits, or what its plan says.
+func (s *Service) planOf(ctx context.Context, k *Key) (Plan, error) {
+	if len(k.Limits) > 0 {
+		return Plan{Name: "own", Limits: k.Limits}, nil
+	}
+	p, err := s.o.PlanSource.Plan(ctx, k.Plan)
+	if errors.Is(err, ErrUnknownPlan) {
+		err = fmt.Errorf("key %s names plan %q, which this service does not have: add it to Options.Plans or change the key", k.ID, k.Plan)
+	}
+	return p, err
 }
 
 var processStart = time.Now()
@@ -110,21 +133,13 @@ func (s *Service) compile(ctx context.Context, r Record, began time.Duration) (*
 	}}
 	snap := &h.snapshot
 	snap.entry = &h.entry
-	limits := k.Limits
-	if len(limits) == 0 {
-		plan, err := s.o.PlanSource.Plan(ctx, k.Plan)
-		if err == nil {
-			err = plan.Validate()
-		}
-		if errors.Is(err, ErrUnknownPlan) {
-			err = fmt.Errorf("key %s names plan %q, which this service does not have: add it to Options.Plans or change the key", k.ID, k.Plan)
-		}
-		if err != nil {
-			return nil, unavailable("plan", err)
-		}
-		limits = plan.Limits
+	plan, err := s.planOf(ctx, &k)
+	if err == nil {
+		snap.terms, err = s.termsOf(&k, &s.envs[env], plan)
 	}
-	snap.terms = s.terms.intern(terms{s, &s.envs[env], limits, policyHeader(limits), rateLimitItems(limits), k.Scopes})
+	if err != nil {
+		return nil, unavailable("plan", err)
+	}
 	snap.key.Scopes = snap.terms.scopes
 	switch {
 	case !k.RevokedAt.IsZero():
