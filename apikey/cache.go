@@ -70,7 +70,9 @@ type entry struct {
 
 	key   *Key        // the newest known state, by which requests in flight are judged
 	timer *time.Timer // cuts what outlives its secret; nil when not needed
-	_     [48]byte    // what comes behind it in a home begins with a cache line
+
+	reread atomic.Int64 // when a wrong secret last made it be read again, since processStart
+	_      [40]byte     // what comes behind it in a home begins with a cache line
 }
 
 // absent remembers that there is no key of an id, so that a client that goes
@@ -277,6 +279,50 @@ func (c *cache) invalidate(n Notice) *entry {
 
 // forget makes the next request with a key read it again.
 func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) }
+
+// flush forgets everything, and returns the ids of the keys that have requests
+// in flight.
+func (c *cache) flush() (ids []string) {
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.mu.Lock()
+		for id, l := range sh.loads {
+			l.overtaken = true
+			delete(sh.loads, id)
+		}
+		for _, e := range sh.entries {
+			e.mu.Lock()
+			e.snap.Store(nil)
+			e.key = nil
+			if e.first != nil {
+				ids = append(ids, e.id.String())
+			}
+			e.mu.Unlock()
+		}
+		sh.mu.Unlock()
+	}
+	for i := range c.absent { // after the loads that could put one in
+		c.absent[i].Store(nil)
+	}
+	return ids
+}
+
+// inUse returns the entries with requests in flight.
+func (c *cache) inUse() (all []*entry) {
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.mu.Lock()
+		for _, e := range sh.entries {
+			e.mu.Lock()
+			if e.first != nil {
+				all = append(all, e)
+			}
+			e.mu.Unlock()
+		}
+		sh.mu.Unlock()
+	}
+	return all
+}
 
 // inFlight counts the requests being served with one secret of a key.
 func (c *cache) inFlight(id string, secret uint32) int {

@@ -131,8 +131,15 @@ func (s *Service) notice(n Notice) {
 	if e == nil {
 		return
 	}
-	if n.Deleted || n.Record == nil {
+	switch {
+	case n.Deleted:
 		s.cutFlights(e, func(*Flight) Code { return RevokedKey })
+		return
+	case n.Record == nil: // the next one reads it; those in flight are judged then
+		if s.enter() == nil {
+			s.workers.Go(func() { s.reread(s.stopped, n.ID) })
+			s.leave()
+		}
 		return
 	}
 	s.learn(e, &n.Record.Key)

@@ -42,7 +42,7 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		switch {
 		case err == nil:
 			s.applied(&r)
-			return r.Key, nil
+			return r.Key, s.settle(ctx, by, &r.Key)
 		case !errors.Is(err, ErrConflict):
 			s.cache.forget(id) // the outcome may be unknown: trust nothing
 			return Key{}, storeError(string(action), err)
@@ -54,6 +54,21 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		}
 	}
 	return Key{}, ErrConflict
+}
+
+// settle waits until a change is in force everywhere. Its error says that the
+// change is written, and that it is not known whether all processes have it.
+func (s *Service) settle(ctx context.Context, by Actor, k *Key) error {
+	if s.lease == nil {
+		return nil
+	}
+	if !k.RevokedAt.IsZero() {
+		s.lease.remember(k.ID)
+	}
+	if s.lease.o.Async || by == upkeeper {
+		return nil
+	}
+	return s.lease.settle(ctx)
 }
 
 // applied takes in a change of our own on a store that announces none.
@@ -117,6 +132,12 @@ func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) 
 // Revoke ends a key for good. When it returns nil the revocation is written,
 // no request is admitted with the key any more, and requests in flight have
 // been cut. Revoking twice is not an error and keeps the first reason.
+//
+// On a store that several processes share ([Feed]), Revoke and all other
+// changes of a key return when every process alive has acknowledged them, and
+// at the latest when no process can trust what it knew before, a lease after
+// the commit ([LeaseOptions]). An error with a Key then means that the change
+// is written, and that ctx ended while it was waited for.
 func (s *Service) Revoke(ctx context.Context, by Actor, id, reason string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionRevoke, func(r *Record, e *AuditEntry) error {
 		if err := validText("reason", reason, maxReason); err != nil {

@@ -59,6 +59,9 @@ type Options struct {
 	// store that does not report changes ([Notifier]). It is then the bound
 	// on revocation, and must be said; other stores ignore it.
 	MaxStale time.Duration
+	// Lease says how processes that share a store keep up with each other;
+	// stores of one process ignore it.
+	Lease LeaseOptions
 
 	// Logger gets what an operator should know; default [slog.Default].
 	Logger *slog.Logger
@@ -89,6 +92,9 @@ func (o *Options) prepare() error {
 		if f.d < 0 {
 			return invalidf("Options."+f.name, "%v is negative", f.d)
 		}
+	}
+	if err := o.Lease.prepare(); err != nil {
+		return err
 	}
 	if o.CacheSize < 1 {
 		return invalidf("Options.CacheSize", "%d must be at least 1", o.CacheSize)

@@ -22,6 +22,7 @@ type Service struct {
 	format *tokenFormat
 	digest *digester
 	cache  *cache
+	lease  *lease // nil on a store that one process has for itself
 	terms  termsTable
 	meter  *meter
 	envs   []Environment
@@ -66,12 +67,14 @@ func New(store Store, o Options) (*Service, error) {
 		upkeep: make(chan upkeepJob, 256),
 	}
 	notifier, synchronous := As[Notifier](store)
-	if !synchronous && o.MaxStale <= 0 {
+	feed, shared := As[Feed](store)
+	shared = shared && !synchronous
+	if !synchronous && !shared && o.MaxStale <= 0 {
 		return nil, invalidf("Options.MaxStale", "this store does not report changes: say how long a key may be trusted without asking again")
 	}
 	s.synchronous = synchronous
 	var stale time.Duration
-	if !synchronous {
+	if !synchronous && !shared {
 		stale = o.MaxStale
 	}
 	s.cache = newCache(o.CacheSize, stale)
@@ -79,6 +82,10 @@ func New(store Store, o Options) (*Service, error) {
 	s.cancel = func() {}
 	if synchronous {
 		s.cancel = notifier.Subscribe(s.notice)
+	}
+	if shared {
+		s.lease = newLease(s, feed, o.Lease)
+		s.workers.Go(s.lease.run)
 	}
 	s.workers.Go(s.flushLoop)
 	s.workers.Go(s.upkeepLoop)
@@ -112,6 +119,9 @@ func (s *Service) Close(ctx context.Context) error {
 		return ctx.Err()
 	}
 	err := s.flush(ctx)
+	if s.lease != nil {
+		s.lease.leave(ctx)
+	}
 	s.cancel()
 	s.cache.stopTimers()
 	return err

@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"sync/atomic"
@@ -32,6 +33,11 @@ func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
 	if !ok {
 		return Verified{}, ErrInvalidKey
 	}
+	if s.lease != nil {
+		if err := s.lease.confirm(ctx); err != nil {
+			return Verified{}, err
+		}
+	}
 	snap := s.cache.lookup(t.id)
 	if snap == nil || !s.current(snap) {
 		var err error
@@ -41,7 +47,10 @@ func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
 	}
 	c, err := s.match(snap, t)
 	if err != nil {
-		return Verified{}, err
+		if c, err = s.matchNewer(ctx, snap, t, err); err != nil {
+			return Verified{}, err
+		}
+		snap = c.snap
 	}
 	if code := c.refusal(); code != OK {
 		return Verified{c}, sentinels[code]
@@ -91,6 +100,27 @@ func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
 		}
 	}
 	return nil, ErrInvalidKey
+}
+
+// rereadEvery bounds how often a wrong secret makes a key be read again.
+const rereadEvery = time.Second
+
+// matchNewer is what match does after it found the secret wrong, on a store
+// that others change: the secret may be newer than what is cached. It reads the
+// key once more, at most once in rereadEvery.
+func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken, err error) (*credential, error) {
+	if s.synchronous || err != ErrInvalidKey || t.env != int(snap.envIndex) {
+		return nil, err
+	}
+	last, now := snap.entry.reread.Load(), int64(time.Since(processStart))
+	if last != 0 && now-last < int64(rereadEvery) || !snap.entry.reread.CompareAndSwap(last, now) {
+		return nil, err
+	}
+	newer, err := s.load(ctx, keyID([]byte(t.id)), snap)
+	if err != nil || newer == nil {
+		return nil, cmp.Or(err, error(ErrInvalidKey))
+	}
+	return s.match(newer, t)
 }
 
 // next returns the credential to try after this one.

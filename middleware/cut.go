@@ -34,6 +34,8 @@ func (s state) cause() error {
 		return apikey.ErrExpired
 	case apikey.DisabledKey:
 		return apikey.ErrDisabled
+	case apikey.Unavailable:
+		return apikey.ErrUnavailable
 	}
 	return apikey.ErrRevoked
 }
@@ -81,7 +83,7 @@ var past = time.Unix(1, 0)
 func (k *cutter) Cut(cause error) {
 	code := apikey.CodeOf(cause)
 	switch code {
-	case apikey.ExpiredKey, apikey.DisabledKey:
+	case apikey.ExpiredKey, apikey.DisabledKey, apikey.Unavailable:
 	default:
 		code = apikey.RevokedKey
 	}

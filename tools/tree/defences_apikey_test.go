@@ -68,10 +68,12 @@ var apikeyDefences = []defence{
 	{
 		name: "cache: a fill that a revocation overtook is not put in",
 		file: "apikey/cache.go",
-		old:  `		l.overtaken = true`,
-		new:  `		l.overtaken = false`,
-		pkg:  "./apikey",
-		run:  "^TestAFillThatARevocationOvertookIsNotPutIn$",
+		old: `	if l := sh.loads[id]; l != nil {
+		l.overtaken = true`,
+		new: `	if l := sh.loads[id]; l != nil {
+		l.overtaken = false`,
+		pkg: "./apikey",
+		run: "^TestAFillThatARevocationOvertookIsNotPutIn$",
 	},
 	{
 		name: "cache: who comes after a change does not join a load from before it",
@@ -92,10 +94,12 @@ var apikeyDefences = []defence{
 	{
 		name: "cache: a key in flight is never evicted",
 		file: "apikey/cache.go",
-		old:  `	if e.first != nil {`,
-		new:  `	if e == nil {`,
-		pkg:  "./apikey",
-		run:  "^TestAKeyInFlightIsNeverEvicted$",
+		old: `	if e.first != nil {
+		return false`,
+		new: `	if e == nil {
+		return false`,
+		pkg: "./apikey",
+		run: "^TestAKeyInFlightIsNeverEvicted$",
 	},
 	{
 		name: "cache: an evicted entry takes no flights",
@@ -330,5 +334,116 @@ var apikeyDefences = []defence{
 		new:  `if !known {`,
 		pkg:  "./apikey",
 		run:  "^TestPlans$",
+	},
+	{
+		name: "lease: a cache that cannot be confirmed is not used",
+		file: "apikey/verify.go",
+		old: `	if s.lease != nil {
+		if err := s.lease.confirm`,
+		new: `	if s.lease != nil && t.env < 0 {
+		if err := s.lease.confirm`,
+		pkg: "./apikey",
+		run: "^TestAPartitionEndsWithTheLease$",
+	},
+	{
+		name: "lease: it begins when the poll was sent, not when it was answered",
+		file: "apikey/follow.go",
+		old: `	l.extend(sent)
+`,
+		new: `	_ = sent
+	l.extend(time.Now())
+`,
+		pkg: "./apikey",
+		run: "^TestAPartitionEndsWithTheLease$",
+	},
+	{
+		name: "lease: the monotonic clock ends it",
+		file: "apikey/lease.go",
+		old:  `return int64(at.Sub(processStart)) < end.mono && `,
+		new:  `return `,
+		pkg:  "./apikey",
+		run:  "^TestBothClocksHaveToAgree$",
+	},
+	{
+		name: "lease: the wall clock ends it",
+		file: "apikey/lease.go",
+		old:  ` && at.UnixNano() < end.wall`,
+		new:  ``,
+		pkg:  "./apikey",
+		run:  "^TestBothClocksHaveToAgree$",
+	},
+	{
+		name: "lease: a change returns when every process has it",
+		file: "apikey/mutate.go",
+		old:  `return r.Key, s.settle(ctx, by, &r.Key)`,
+		new:  `return r.Key, nil`,
+		pkg:  "./apikey",
+		run:  "^TestRevokeReturnsWhenEveryProcessHasIt$",
+	},
+	{
+		name: "lease: what other processes changed is applied",
+		file: "apikey/follow.go",
+		old:  `		if l.s.changed(c.Notice) {`,
+		new:  `		if l.s == nil && l.s.changed(c.Notice) {`,
+		pkg:  "./apikey",
+		run:  "^TestRevokeReturnsWhenEveryProcessHasIt$",
+	},
+	{
+		name: "lease: requests in flight are judged before a change is acknowledged",
+		file: "apikey/follow.go",
+		old: `	l.recheck(ctx)
+	if len(l.behind) == 0 && `,
+		new: `	if `,
+		pkg: "./apikey",
+		run: "^TestRequestsInFlightElsewhereAreCut$",
+	},
+	{
+		name: "lease: nobody's requests go on for ever without the store",
+		file: "apikey/lease.go",
+		old: `		_ = l.poll(l.s.stopped)
+		l.overdue()`,
+		new: `		_ = l.poll(l.s.stopped)`,
+		pkg: "./apikey",
+		run: "^TestRequestsInFlightElsewhereAreCut$",
+	},
+	{
+		name: "lease: a store that lost changes makes everything be read again",
+		file: "apikey/follow.go",
+		old:  `	for _, id := range l.s.cache.flush() {`,
+		new:  `	for _, id := range []string(nil) {`,
+		pkg:  "./apikey",
+		run:  "^TestAStoreThatLostChanges$",
+	},
+	{
+		name: "lease: lost revocations are made again",
+		file: "apikey/follow.go",
+		old:  `			l.s.workers.Go(func() { l.reassert(id) })`,
+		new:  `			_ = id`,
+		pkg:  "./apikey",
+		run:  "^TestAStoreThatLostChanges$",
+	},
+	{
+		name: "lease: a closed process is not waited for",
+		file: "apikey/service.go",
+		old:  `		s.lease.leave(ctx)`,
+		new:  `		_ = s.lease.leave`,
+		pkg:  "./apikey",
+		run:  "^TestNobodyWaitsForTheDead$",
+	},
+	{
+		name: "verify: a wrong secret may be newer than what is cached",
+		file: "apikey/verify.go",
+		old:  `if c, err = s.matchNewer(ctx, snap, t, err); err != nil {`,
+		new:  `if err != nil {`,
+		pkg:  "./apikey",
+		run:  "^TestSecretsOfElsewhereWorkAtOnce$",
+	},
+	{
+		name: "verify: wrong secrets do not make the store work",
+		file: "apikey/verify.go",
+		old:  `last != 0 && now-last < int64(rereadEvery) || !`,
+		new:  `!`,
+		pkg:  "./apikey",
+		run:  "^TestSecretsOfElsewhereWorkAtOnce$",
 	},
 }

@@ -1,0 +1,225 @@
+package apikey
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+)
+
+// pollLimit is how many changes one poll brings.
+const pollLimit = 1000
+
+// poll reads the feed up to its head, applies what is new, and begins the lease
+// anew: apply first, extend after. The caller has the turn.
+func (l *lease) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, min(l.o.Length, l.s.o.StoreTimeout))
+	defer cancel()
+	sent := time.Now()
+	page, err := l.ask(ctx)
+	if err != nil {
+		return err
+	}
+	target := page.Head
+	for {
+		l.apply(&page)
+		if l.position >= target {
+			break
+		}
+		if page, err = l.ask(ctx); err != nil {
+			return err
+		}
+	}
+	l.extend(sent)
+	l.recheck(ctx)
+	if len(l.behind) == 0 && l.acked != l.position {
+		l.acked = l.position
+		if page, err = l.ask(ctx); err != nil { // tell the others now
+			return err
+		}
+		l.apply(&page) // what is newer is the next poll's to extend for
+	}
+	l.report(&page)
+	return nil
+}
+
+func (l *lease) ask(ctx context.Context) (FeedPage, error) {
+	page, err := l.feed.Poll(ctx, FeedQuery{
+		Instance: l.o.Instance, Acked: l.acked, Lease: l.length(), After: l.position, Limit: pollLimit,
+	})
+	if err != nil && l.s.stopped.Err() == nil {
+		l.failed.Store(int64(time.Since(processStart)))
+		l.s.complain("the changes of other processes cannot be read", "error", err)
+		l.mu.Lock()
+		l.health.Error = err.Error()
+		l.mu.Unlock()
+	}
+	return page, err
+}
+
+// apply takes in one page.
+func (l *lease) apply(page *FeedPage) {
+	switch {
+	case l.epoch == "": // the first: nothing is cached yet
+		l.epoch, l.position = page.Epoch, page.Head
+		return
+	case page.Epoch != l.epoch || page.Head < l.position || page.Truncated:
+		l.startOver(page)
+		return
+	}
+	for i := range page.Changes {
+		c := &page.Changes[i]
+		l.position = c.Position
+		if l.s.changed(c.Notice) {
+			l.behind[c.ID] = true
+		}
+	}
+	if len(page.Changes) == 0 {
+		l.position = page.Head // nothing between
+	}
+}
+
+// startOver forgets everything, because the feed does not tell what changed:
+// the store was restored, or a failover lost writes. Revocations that this
+// process made are made again.
+func (l *lease) startOver(page *FeedPage) {
+	if page.Epoch != l.epoch || page.Head < l.position {
+		l.s.log.Error("the store has lost changes: everything cached is read again, and revocations of this process are made again",
+			"epoch", page.Epoch, "epoch_before", l.epoch, "head", page.Head, "position", l.position)
+		l.mu.Lock()
+		for id := range l.revoked {
+			l.s.workers.Go(func() { l.reassert(id) })
+		}
+		l.mu.Unlock()
+	}
+	for _, id := range l.s.cache.flush() {
+		l.behind[id] = true
+	}
+	l.epoch, l.position = page.Epoch, page.Head
+}
+
+// How many of its own revocations a process remembers, and for how long.
+const (
+	mostRevoked = 1 << 14
+	revokedFor  = time.Hour
+)
+
+// remember keeps in mind that a key was revoked here.
+func (l *lease) remember(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := time.Now()
+	if len(l.revoked) >= mostRevoked {
+		maps.DeleteFunc(l.revoked, func(_ string, t time.Time) bool { return at.Sub(t) > revokedFor })
+	}
+	if len(l.revoked) < mostRevoked {
+		l.revoked[id] = at
+	}
+}
+
+// reassert revokes a key again that the store has forgotten to be revoked.
+func (l *lease) reassert(id string) {
+	if _, err := l.s.Revoke(l.s.stopped, upkeeper, id, "revoked before the store lost the change"); err != nil && l.s.stopped.Err() == nil {
+		l.s.log.Error("a key whose revocation the store has lost could not be revoked again", "key", id, "error", err)
+	}
+}
+
+// recheck reads the keys that have changed while requests are in flight with
+// them, so that those are judged by the new state. What cannot be read now is
+// tried again at the next poll; until then the change is not acknowledged.
+func (l *lease) recheck(ctx context.Context) {
+	const readers = 8
+	var (
+		group sync.WaitGroup
+		mu    sync.Mutex
+		todo  = make(chan string)
+	)
+	for range min(readers, len(l.behind)) {
+		group.Go(func() {
+			for id := range todo {
+				if l.s.reread(ctx, id) {
+					mu.Lock()
+					delete(l.behind, id)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	mu.Lock()
+	ids := make([]string, 0, len(l.behind))
+	for id := range l.behind {
+		ids = append(ids, id)
+	}
+	mu.Unlock()
+	for _, id := range ids {
+		todo <- id
+	}
+	close(todo)
+	group.Wait()
+}
+
+// changed takes in a change of which only the revision is known, and reports
+// whether requests are in flight that have to be judged by it.
+func (s *Service) changed(n Notice) (behind bool) {
+	e := s.cache.invalidate(n)
+	if e == nil {
+		return false
+	}
+	if n.Deleted {
+		s.cutFlights(e, func(*Flight) Code { return RevokedKey })
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.first != nil && (e.key == nil || e.key.Revision < n.Revision)
+}
+
+// reread loads a key for the sake of its requests in flight; false when it
+// could not be read.
+func (s *Service) reread(ctx context.Context, id string) bool {
+	if len(id) != idLen {
+		return true
+	}
+	snap, err := s.load(ctx, keyID([]byte(id)), nil)
+	switch {
+	case err != nil:
+		return false
+	case snap == nil: // it is gone
+		s.notice(Notice{ID: id, Deleted: true})
+	default:
+		s.learn(snap.entry, &snap.key)
+	}
+	return true
+}
+
+// settle waits until every process alive has a change that was committed, or
+// cannot trust what it had before. It returns early only with an error.
+func (l *lease) settle(ctx context.Context) error {
+	deadline := time.Now().Add(l.length())
+	target, pause := uint64(0), time.Millisecond
+	for time.Now().Before(deadline) {
+		select {
+		case <-l.turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		err := l.poll(ctx)
+		position, acked := l.position, l.health.Acked
+		l.turn <- struct{}{}
+		if err == nil {
+			if target == 0 {
+				target = position
+			}
+			if acked >= target {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(min(pause, time.Until(deadline))):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, 50*time.Millisecond)
+	}
+	return nil
+}

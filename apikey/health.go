@@ -1,0 +1,47 @@
+package apikey
+
+import "time"
+
+// Health is what [Service.Health] tells: whether this process can vouch for
+// what it answers.
+type Health struct {
+	// Ready is false when the lease has ended: requests are answered with 503
+	// until the store can be asked again. It is always true on a store of
+	// this process alone.
+	Ready bool
+	// LeaseLeft is how long the cache is still trusted; zero or less when it
+	// is not. Zero on a store without a [Feed].
+	LeaseLeft time.Duration
+	// Position is how far the feed has been applied, and Acked how far every
+	// process alive has: the difference is the lag of the slowest.
+	Position, Acked uint64
+	// Instances is how many processes share the store, this one included.
+	Instances int
+	// Push says that the store wakes its readers. If not, changes are found by
+	// polling alone, within [LeaseOptions.Every].
+	Push bool
+	// Error is why the last poll failed; empty when it did not.
+	Error string
+}
+
+// Health reports whether the service is ready. It does no I/O.
+func (s *Service) Health() Health {
+	if s.lease == nil {
+		return Health{Ready: !s.closed.Load()}
+	}
+	l, at := s.lease, time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.health
+	h.Ready = l.holds(at) && !s.closed.Load()
+	h.LeaseLeft = time.Duration(l.until.Load().mono) - at.Sub(processStart)
+	h.Push = l.push.Load()
+	return h
+}
+
+// report notes what a good poll told. The caller has the turn.
+func (l *lease) report(page *FeedPage) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.health = Health{Position: l.position, Acked: page.Acked, Instances: page.Alive}
+}

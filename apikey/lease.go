@@ -1,0 +1,233 @@
+package apikey
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	mathrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lease keeps the cache of one process true while others change the keys of the
+// same store ([Feed]).
+//
+// Its invariant: **what is cached is trusted only while the lease holds, and
+// the lease ends a fixed time after the sending of the last poll whose answer
+// has been applied whole.** A change that was committed before that instant was
+// in the answer, and is applied; one that was committed later is accepted as
+// unseen for no longer than a lease after its commit. No clock of another
+// machine is read for it.
+//
+// The end is kept by two clocks of this machine, and both have to agree: the
+// monotonic one, which steps do not move, and the wall clock, which goes on
+// while the machine sleeps.
+type lease struct {
+	s    *Service
+	feed Feed
+	o    LeaseOptions
+
+	until  atomic.Pointer[leaseEnd]
+	failed atomic.Int64 // when the last poll failed, since processStart; 0 when it did not
+	push   atomic.Bool
+
+	turn chan struct{} // holds a token while nobody polls
+	wake chan struct{} // poll now
+
+	// Of whoever has the turn.
+	epoch    string
+	position uint64          // up to which the feed is applied
+	acked    uint64          // and up to which requests in flight are judged by it
+	behind   map[string]bool // keys in flight whose new state could not be read yet
+
+	mu      sync.Mutex
+	health  Health
+	revoked map[string]time.Time // keys that this process has revoked lately: see startOver
+}
+
+// leaseEnd is an instant by two clocks: since processStart, and since 1970.
+type leaseEnd struct{ mono, wall int64 }
+
+// LeaseOptions say how processes that share a store keep up with each other.
+// They have a meaning for a store that is a [Feed]. The zero value is good.
+type LeaseOptions struct {
+	// Instance names this process among those that share the store; default
+	// a random name. No two may have the same.
+	Instance string
+	// Length is how long the cache is trusted after the last good poll was
+	// sent; default three seconds. It bounds how long a process that is cut
+	// off goes on with a key that was revoked elsewhere, and how long Revoke
+	// waits for such a process. Give all processes the same.
+	Length time.Duration
+	// Every is the time between polls; default a third of Length, with some
+	// jitter. A store that can push is polled at once when there is news.
+	Every time.Duration
+	// StaleIfError goes on trusting the cache for so much longer while polls
+	// fail. It is added to the bound. Default zero: 503 when the lease ends.
+	StaleIfError time.Duration
+	// InflightGrace is how long after the end of the lease requests in flight
+	// may go on, before they are cut because nobody knows what became of
+	// their keys; default ten seconds, negative for ever.
+	InflightGrace time.Duration
+	// Async makes changes return when they are written, rather than when
+	// every process alive has them. The bound is then the lease.
+	Async bool
+}
+
+func (o *LeaseOptions) prepare() error {
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{{"Length", o.Length}, {"Every", o.Every}, {"StaleIfError", o.StaleIfError}} {
+		if f.d < 0 {
+			return invalidf("Options.Lease."+f.name, "%v is negative", f.d)
+		}
+	}
+	defaultTo(&o.Length, 3*time.Second)
+	defaultTo(&o.Every, o.Length/3)
+	defaultTo(&o.InflightGrace, 10*time.Second)
+	if o.Every >= o.Length {
+		return invalidf("Options.Lease.Every", "%v is not shorter than the lease of %v: it would end between two polls", o.Every, o.Length)
+	}
+	if o.Instance == "" {
+		o.Instance = rand.Text()
+	}
+	return validText("Options.Lease.Instance", o.Instance, 128)
+}
+
+func newLease(s *Service, feed Feed, o LeaseOptions) *lease {
+	l := &lease{
+		s: s, feed: feed, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		behind: make(map[string]bool), revoked: make(map[string]time.Time),
+	}
+	l.turn <- struct{}{}
+	l.until.Store(new(leaseEnd))
+	l.push.Store(true)
+	l.hint()
+	return l
+}
+
+// length is how long the cache is trusted.
+func (l *lease) length() time.Duration { return l.o.Length + l.o.StaleIfError }
+
+// holds reports whether the cache may be trusted at an instant.
+func (l *lease) holds(at time.Time) bool {
+	end := l.until.Load()
+	return int64(at.Sub(processStart)) < end.mono && at.UnixNano() < end.wall
+}
+
+// extend begins the lease anew from the instant when a poll was sent.
+func (l *lease) extend(sent time.Time) {
+	l.until.Store(&leaseEnd{int64(sent.Sub(processStart) + l.length()), sent.Add(l.length()).UnixNano()})
+	l.failed.Store(0)
+}
+
+// Between failed polls on behalf of requests, so that an outage is no storm.
+const leaseBackoff = 100 * time.Millisecond
+
+// How long a request waits for a poll that another one has sent.
+const leasePatience = time.Second
+
+// confirm makes sure that the cache can be trusted now, by a poll if need be.
+func (l *lease) confirm(ctx context.Context) error {
+	if l.holds(time.Now()) {
+		return nil
+	}
+	if last := l.failed.Load(); last != 0 && int64(time.Since(processStart))-last < int64(leaseBackoff) {
+		return ErrUnavailable
+	}
+	if err := l.s.enter(); err != nil {
+		return err
+	}
+	defer l.s.leave()
+	patience := time.NewTimer(leasePatience)
+	defer patience.Stop()
+	select {
+	case <-l.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+		return ErrUnavailable
+	}
+	defer func() { l.turn <- struct{}{} }()
+	if l.holds(time.Now()) {
+		return nil // who had the turn before has done it
+	}
+	// Its own context: the others wait for this poll, too.
+	if l.poll(context.WithoutCancel(ctx)) != nil || !l.holds(time.Now()) {
+		return ErrUnavailable
+	}
+	return nil
+}
+
+// run polls until the service is closed.
+func (l *lease) run() {
+	l.s.workers.Go(l.listen)
+	for {
+		wait := l.o.Every - mathrand.N(l.o.Every/8+1)
+		if l.failed.Load() != 0 {
+			wait = min(wait, leaseBackoff+mathrand.N(leaseBackoff))
+		}
+		select {
+		case <-l.s.stopped.Done():
+			return
+		case <-l.wake:
+		case <-time.After(wait):
+		}
+		select {
+		case <-l.turn:
+		case <-l.s.stopped.Done():
+			return
+		}
+		_ = l.poll(l.s.stopped)
+		l.overdue()
+		l.turn <- struct{}{}
+	}
+}
+
+// listen passes the store's hints on.
+func (l *lease) listen() {
+	for l.s.stopped.Err() == nil {
+		switch err := l.feed.Await(l.s.stopped); {
+		case err == nil:
+			l.push.Store(true)
+			l.hint()
+		case errors.Is(err, ErrNoPush):
+			l.push.Store(false)
+			return
+		default:
+			l.push.Store(false)
+			select {
+			case <-l.s.stopped.Done():
+			case <-time.After(l.o.Every):
+			}
+		}
+	}
+}
+
+func (l *lease) hint() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// overdue cuts what is in flight when the lease has ended too long ago. The
+// caller has the turn.
+func (l *lease) overdue() {
+	if l.o.InflightGrace < 0 || l.epoch == "" {
+		return
+	}
+	end := l.until.Load()
+	if int64(time.Since(processStart)) > end.mono+int64(l.o.InflightGrace) {
+		for _, e := range l.s.cache.inUse() {
+			l.s.cutFlights(e, func(*Flight) Code { return Unavailable })
+		}
+	}
+}
+
+// leave tells the others that they need not wait for this process any more.
+func (l *lease) leave(ctx context.Context) {
+	_, _ = l.feed.Poll(ctx, FeedQuery{Instance: l.o.Instance, Acked: l.acked, After: l.position, Limit: 1})
+}

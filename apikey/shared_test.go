@@ -1,0 +1,163 @@
+package apikey_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+// sharedStore is a store that several services share as if they were processes
+// of their own: a memstore behind links that can be cut, with a feed.
+type sharedStore struct {
+	mem *memstore.Store
+
+	mu        sync.Mutex // one change, or one poll, at a time
+	epoch     string
+	changes   []apikey.FeedChange
+	instances map[string]instance
+	woken     chan struct{} // closed at a change
+}
+
+type instance struct {
+	acked uint64
+	until time.Time
+}
+
+func newSharedStore() *sharedStore {
+	return &sharedStore{mem: memstore.New(), epoch: "1", instances: map[string]instance{}, woken: make(chan struct{})}
+}
+
+// link is one process's way to the store. It hides that a memstore announces
+// its changes.
+type link struct {
+	store  *sharedStore
+	delay  time.Duration // of each call, one way
+	cut    atomic.Bool   // calls hang, as in a network that drops packets
+	noPush atomic.Bool
+	reads  atomic.Int64
+	polls  atomic.Int64
+}
+
+var errGone = errors.New("the store cannot be reached")
+
+// pass waits for the way there or back.
+func (l *link) pass(ctx context.Context) error {
+	select {
+	case <-time.After(l.delay):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for l.cut.Load() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return errGone
+		}
+	}
+	return nil
+}
+
+func call[T any](ctx context.Context, l *link, f func() (T, error)) (T, error) {
+	var none T
+	if err := l.pass(ctx); err != nil {
+		return none, err
+	}
+	v, err := f()
+	if lost := l.pass(ctx); lost != nil {
+		return none, lost
+	}
+	return v, err
+}
+
+func (l *link) Get(ctx context.Context, id string) (apikey.Record, error) {
+	l.reads.Add(1)
+	return call(ctx, l, func() (apikey.Record, error) { return l.store.mem.Get(ctx, id) })
+}
+
+func (l *link) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+	return call(ctx, l, func() (uint64, error) {
+		s := l.store
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		revision, err := s.mem.Apply(ctx, c)
+		if err == nil {
+			s.changes = append(s.changes, apikey.FeedChange{
+				Position: uint64(len(s.changes) + 1), Notice: apikey.Notice{ID: c.Record.Key.ID, Revision: revision, Deleted: c.Delete},
+			})
+			close(s.woken)
+			s.woken = make(chan struct{})
+		}
+		return revision, err
+	})
+}
+
+func (l *link) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+	return call(ctx, l, func() ([]apikey.Record, error) { return l.store.mem.List(ctx, q) })
+}
+
+func (l *link) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	return call(ctx, l, func() ([]apikey.AuditEntry, error) { return l.store.mem.Audit(ctx, q) })
+}
+
+func (l *link) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	_, err := call(ctx, l, func() (struct{}, error) { return struct{}{}, l.store.mem.AddUsage(ctx, batch) })
+	return err
+}
+
+func (l *link) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	return call(ctx, l, func() (apikey.Usage, error) { return l.store.mem.Usage(ctx, id, since) })
+}
+
+func (l *link) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+	l.polls.Add(1)
+	return call(ctx, l, func() (apikey.FeedPage, error) {
+		s := l.store
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		now := time.Now()
+		s.instances[q.Instance] = instance{q.Acked, now.Add(q.Lease)}
+		p := apikey.FeedPage{Epoch: s.epoch, Head: uint64(len(s.changes)), Acked: uint64(len(s.changes))}
+		for _, i := range s.instances {
+			if i.until.After(now) {
+				p.Alive++
+				p.Acked = min(p.Acked, i.acked)
+			}
+		}
+		if q.After < p.Head {
+			p.Changes = append(p.Changes, s.changes[q.After:min(p.Head, q.After+uint64(q.Limit))]...)
+		}
+		return p, nil
+	})
+}
+
+func (l *link) Await(ctx context.Context) error {
+	if l.noPush.Load() {
+		return apikey.ErrNoPush
+	}
+	l.store.mu.Lock()
+	woken := l.store.woken
+	l.store.mu.Unlock()
+	select {
+	case <-woken:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return l.pass(ctx)
+}
+
+// process opens a service over a link of its own.
+func process(t testing.TB, s *sharedStore, o apikey.LeaseOptions, change ...func(*link)) (*apikey.Service, *link) {
+	l := &link{store: s, delay: time.Millisecond}
+	for _, f := range change {
+		f(l)
+	}
+	return serviceOn(t, l, apikey.Options{Lease: o}), l
+}
+
+func withoutPush(l *link) { l.noPush.Store(true) }
