@@ -203,7 +203,7 @@ func (l *lease) settle(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		err := l.poll(ctx)
+		err := l.poll(context.WithoutCancel(ctx))
 		position, acked := l.position, l.health.Acked
 		l.turn <- struct{}{}
 		if err == nil {
