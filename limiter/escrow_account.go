@@ -20,6 +20,7 @@ type account struct {
 	subject string
 	mu      sync.Mutex
 	gone    bool          // left its shard, for ever
+	at      int64         // the instant of the last use
 	calls   uint8         // since it last paid for a sweep
 	pins    int           // calls that are out with it
 	busy    chan struct{} // closed when the call that asks for the subject is back; nil: none
@@ -49,7 +50,10 @@ type refusal struct {
 	mates    uint8    // a bit for each window of the mate
 }
 
-const forever = math.MaxInt64
+const (
+	forever   = math.MaxInt64
+	recentUse = int64(10 * time.Second) // an account is kept that long for its demand
+)
 
 func newAccount(subject string) *account { return &account{subject: subject} }
 
@@ -125,7 +129,7 @@ func (a *account) report(now int64, violated uint8, st []Status) {
 // idle reports whether an account that is made anew later does as well.
 func (a *account) idle(now int64) bool {
 	a.expire(now)
-	if a.pins > 0 || a.left > 0 || a.demand.recent(now) {
+	if a.pins > 0 || a.left > 0 || now-a.at < recentUse {
 		return false
 	}
 	if r := &a.refused; r.cost > 0 && r.until != forever && now < r.until {

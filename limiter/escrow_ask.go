@@ -128,7 +128,7 @@ func (e *Escrow) take(ctx context.Context, p []claim, cost, now int64, a *answer
 			v.deposit(a.cost-(cost-q.took), a.until, now)
 			v.demand.answered(a.sent, a.until-a.sent, cost)
 		default:
-			v.demand.used += cost
+			v.demand.used += float64(cost)
 		}
 	}
 	if !late {

@@ -12,7 +12,7 @@ type claim struct {
 	acct   *account // whose mutex is taken
 	view   *account // what is decided on: acct, or an empty one where Peek must not change it
 	at     int      // of the status of its first window
-	part           // what it has in a round trip
+	part            // what it has in a round trip
 }
 
 // decide answers into d.
@@ -86,7 +86,7 @@ func (e *Escrow) settle(ctx context.Context, p []claim, cost int64, charge bool,
 		if charge {
 			for i := range p {
 				p[i].view.left -= cost
-				p[i].view.demand.used += cost
+				p[i].view.demand.used += float64(cost)
 			}
 			e.remember(ctx, p, cost)
 		}
@@ -117,6 +117,7 @@ func prepare(p []claim, charge bool, now int64) error {
 			}
 			q.view.adopt(q.Limits)
 		}
+		q.view.at = now
 		q.view.expire(now)
 	}
 	return nil

@@ -97,6 +97,14 @@ type fleet struct {
 
 // newFleet makes n instances. Those of a plain fleet cannot Reserve.
 func newFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
+	f := makeFleet(t, n, bare, o)
+	f.start = time.Now().Truncate(time.Hour).Add(time.Hour)
+	time.Sleep(time.Until(f.start))
+	return f
+}
+
+// makeFleet starts at once, for real time.
+func makeFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
 	f := &fleet{shared: newShared(t), hits: map[string][]limitertest.Hit{}}
 	for range n {
 		o.Instances = n
@@ -106,8 +114,6 @@ func newFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
 		}
 		f.all = append(f.all, newEscrow(t, l, o))
 	}
-	f.start = time.Now().Truncate(time.Hour).Add(time.Hour)
-	time.Sleep(time.Until(f.start))
 	return f
 }
 
@@ -170,3 +176,5 @@ func poisson(rng *rand.Rand, rate float64, long time.Duration, f func()) {
 		f()
 	}
 }
+
+func perHour(n int64) limiter.Limit { return limiter.Limit{Name: "hour", N: n, Window: time.Hour} }

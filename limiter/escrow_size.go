@@ -7,30 +7,25 @@ const idlePart = 8
 
 // demand is what an account knows of its use, to reserve what will be used.
 type demand struct {
-	asked int64 // the instant of the last round trip
-	end   int64 // how long what it brought could be held
-	life  int64 // the longest that anything could be held
-	grown int64 // the slow start has come so far; 0: never asked
-	used  int64 // the cost admitted since the last round trip, with that one's
-	out   int64 // reserved for calls that are out
+	end   int64   // how long what it brought could be held
+	life  int64   // the longest that anything could be held
+	grown int64   // the slow start has come so far; 0: never asked
+	since int64   // the instant from which used counts
+	used  float64 // the cost admitted
+	out   int64   // what may be lost by calls that are out
 }
 
-// recentUse is how long an account is kept for its demand alone.
-const recentUse = int64(10 * time.Second)
-
-func (d *demand) recent(now int64) bool { return d.grown > 0 && now-d.asked < recentUse }
-
 // expected returns what the next block should be: twice as much as the last
-// could be, up to most, and no more than is used before it ends at the pace since
-// then. A subject that would not use 1 starts anew.
+// could be, up to most, and no more than is used before it ends at the pace of
+// late. A subject that would not use 1 starts anew.
 func (d *demand) expected(most, now int64) int64 {
 	next := min(2*d.grown, most)
 	span := float64(d.life)
 	if now < d.end { // the next ends with the last
 		span = float64(d.end - now)
 	}
-	if pace := float64(now - d.asked); float64(d.used)*span < float64(next)*pace {
-		next = int64(float64(d.used) * span / pace)
+	if past := float64(now - d.since); d.used*span < float64(next)*past {
+		next = int64(d.used * span / past)
 	}
 	d.grown = max(min(2*d.grown, most), 1)
 	if next < 1 {
@@ -39,9 +34,18 @@ func (d *demand) expected(most, now int64) int64 {
 	return next
 }
 
-// answered notes a round trip that admitted cost.
+// answered notes a round trip that admitted cost. The pace is of the last few
+// lives: what is older fades, and is forgotten after a pause.
 func (d *demand) answered(asked, life, cost int64) {
-	d.asked, d.end, d.life, d.used = asked, asked+life, max(d.life, life), cost
+	d.end, d.life = asked+life, max(d.life, life)
+	switch past := asked - d.since; {
+	case past > 8*d.life:
+		d.since, d.used = asked, 0
+	case past > 4*d.life:
+		d.used *= float64(2*d.life) / float64(past)
+		d.since = asked - 2*d.life
+	}
+	d.used += float64(cost)
 }
 
 // loss counts what was reserved in one window and not used, in two periods that
