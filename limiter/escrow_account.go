@@ -81,7 +81,14 @@ func (a *account) fits(limits []Limit) bool {
 
 // expire lets go what can no longer be used.
 func (a *account) expire(now int64) {
-	if a.left > 0 && now >= a.until {
+	if now >= a.until {
+		a.drop(now)
+	}
+}
+
+// drop lets go what is reserved.
+func (a *account) drop(now int64) {
+	if a.left > 0 {
 		a.lose(a.left, now)
 		a.left = 0
 	}

@@ -24,6 +24,11 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 		}
 		r.demand(i).Subject, r.demand(i).Limits = p[i].Subject, limits
 	}
+	if charge { // what is held would come on top
+		for i := range p {
+			p[i].view.drop(e.now())
+		}
+	}
 	return e.own.decide(ctx, &r, charge, d)
 }
 

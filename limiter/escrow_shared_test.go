@@ -19,6 +19,8 @@ var errDown = errors.New("connection refused")
 type shared struct {
 	*limiter.Window
 	trips atomic.Int64
+	out   atomic.Int64 // calls without an answer yet
+	most  atomic.Int64 // ... at once
 	down  atomic.Bool
 	hang  atomic.Bool          // when down: no answer instead of an error
 	delay func() time.Duration // of each way; nil: none
@@ -29,7 +31,9 @@ func newShared(t testing.TB) *shared {
 }
 
 // decidedKey is of a *time.Time that is to hold the instant of the decision.
+// cutKey is of a bool: the instance is cut off.
 type decidedKey struct{}
+type cutKey struct{}
 
 func (s *shared) travel(ctx context.Context) error {
 	if s.delay == nil {
@@ -46,10 +50,16 @@ func (s *shared) travel(ctx context.Context) error {
 // over calls f over the network.
 func (s *shared) over(ctx context.Context, f func() error) error {
 	s.trips.Add(1)
+	for n := s.out.Add(1); ; {
+		if most := s.most.Load(); n <= most || s.most.CompareAndSwap(most, n) {
+			break
+		}
+	}
+	defer s.out.Add(-1)
 	if err := s.travel(ctx); err != nil {
 		return err
 	}
-	if s.down.Load() {
+	if cut, _ := ctx.Value(cutKey{}).(bool); cut || s.down.Load() {
 		if s.hang.Load() {
 			<-ctx.Done()
 			return ctx.Err()
@@ -91,7 +101,9 @@ type fleet struct {
 	start time.Time
 
 	mu        sync.Mutex
+	cut       [8]bool // instances
 	hits      map[string][]limitertest.Hit // admitted, by subject
+	by        [][]limitertest.Hit          // and by instance
 	decisions int64
 }
 
@@ -106,6 +118,7 @@ func newFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
 // makeFleet starts at once, for real time.
 func makeFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
 	f := &fleet{shared: newShared(t), hits: map[string][]limitertest.Hit{}}
+	f.by = make([][]limitertest.Hit, n)
 	for range n {
 		o.Instances = n
 		var l limiter.Limiter = f.shared
@@ -123,7 +136,10 @@ func (f *fleet) now() time.Duration { return time.Since(f.start) }
 // or now if there was no round trip.
 func (f *fleet) take(t testing.TB, i int, r limiter.Request) (limiter.Decision, error) {
 	var decided time.Time
-	d, err := f.all[i].Take(context.WithValue(t.Context(), decidedKey{}, &decided), r)
+	f.mu.Lock()
+	ctx := context.WithValue(t.Context(), cutKey{}, f.cut[i])
+	f.mu.Unlock()
+	d, err := f.all[i].Take(context.WithValue(ctx, decidedKey{}, &decided), r)
 	at := f.now()
 	if !decided.IsZero() {
 		at = decided.Sub(f.start)
@@ -133,6 +149,7 @@ func (f *fleet) take(t testing.TB, i int, r limiter.Request) (limiter.Decision, 
 	f.decisions++
 	if err == nil && d.Allowed {
 		hit := limitertest.Hit{At: at, Cost: max(r.Cost, 1)}
+		f.by[i] = append(f.by[i], hit)
 		for _, q := range []limiter.Demand{r.Demand, r.Also} {
 			if len(q.Limits) > 0 {
 				f.hits[q.Subject] = append(f.hits[q.Subject], hit)
@@ -153,6 +170,13 @@ func (f *fleet) counted(subject string, window time.Duration) (n int64) {
 		}
 	}
 	return n
+}
+
+// cutOff takes an instance off the network, or back.
+func (f *fleet) cutOff(i int, cut bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cut[i] = cut
 }
 
 // check holds the admitted hits against the limits.
