@@ -94,13 +94,6 @@ func (a *account) drop(now int64) {
 	}
 }
 
-// withdraw takes up to cost out of what is reserved.
-func (a *account) withdraw(cost int64) (took int64) {
-	took = min(a.left, cost)
-	a.left -= took
-	return took
-}
-
 // deposit puts in what is usable before until.
 func (a *account) deposit(units, until, now int64) {
 	switch {

@@ -32,8 +32,10 @@ func newShared(t testing.TB) *shared {
 
 // decidedKey is of a *time.Time that is to hold the instant of the decision.
 // cutKey is of a bool: the instance is cut off.
-type decidedKey struct{}
-type cutKey struct{}
+type (
+	decidedKey struct{}
+	cutKey     struct{}
+)
 
 func (s *shared) travel(ctx context.Context) error {
 	if s.delay == nil {
@@ -101,7 +103,7 @@ type fleet struct {
 	start time.Time
 
 	mu        sync.Mutex
-	cut       [8]bool // instances
+	cut       [8]bool                      // instances
 	hits      map[string][]limitertest.Hit // admitted, by subject
 	by        [][]limitertest.Hit          // and by instance
 	decisions int64
