@@ -43,6 +43,7 @@ func TestEscrowRefusalOfBothIsOfThePair(t *testing.T) {
 		owner := limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
 		a, b := ask("a", perHour(60)), ask("b", perHour(60))
 		a.Also, b.Also = owner, owner
+		mustTake(t, e, b)
 		a.Cost, b.Cost = 40, 40
 		mustTake(t, e, a)
 		if d := mustTake(t, e, a); d.RetryAfter < time.Hour || !d.Windows[0].Violated || !d.Windows[1].Violated {

@@ -35,9 +35,9 @@ func total(hits []limitertest.Hit) (n int64) {
 	return n
 }
 
-// outage overruns the limit in four instances for five minutes, with the shares
-// of the load given, while the network of the first gone instances is down from
-// the second minute to the end of the third.
+// outage uses two thirds of the limit in four instances, with the shares of the
+// load given, and overruns it from the second minute to the fifth, while the
+// network of the first gone instances is down until the end of the third.
 func outage(t *testing.T, limit limiter.Limit, gone int, load [4]float64, hang bool) *fleet {
 	f := newFleet(t, 4, false, limiter.EscrowOptions{Logger: quiet})
 	f.hang.Store(hang)
@@ -56,13 +56,16 @@ func outage(t *testing.T, limit limiter.Limit, gone int, load [4]float64, hang b
 	for i := range 4 {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(7, uint64(i)))
-			poisson(rng, 2*load[i]*float64(limit.N)/60, 5*time.Minute, func() {
+			rate := load[i] * float64(limit.N) / 60
+			take := func() {
 				r := ask("k", limit)
 				r.Cost = 1 + rng.Int64N(3)/2
 				if _, err := f.take(t, i, r); err != nil {
 					t.Errorf("Take: %v", err)
 				}
-			})
+			}
+			poisson(rng, rate/2, time.Minute, take)
+			poisson(rng, 3*rate, 4*time.Minute, take)
 		})
 	}
 	wg.Wait()

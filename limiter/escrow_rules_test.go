@@ -57,7 +57,7 @@ func TestEscrowUsesNothingTooLate(t *testing.T) {
 				f := newFleet(t, 2, bare, limiter.EscrowOptions{Block: 20})
 				limit := apikey.PerMinute(600)
 				r := ask("k", limit)
-				time.Sleep(time.Duration(round) * 37 * time.Millisecond)
+				time.Sleep(time.Duration(round%8*125+60) * time.Millisecond)
 				held := warm(t, f, 0, r)
 				if held == 0 {
 					t.Fatal("the test is to hold something")
@@ -66,7 +66,7 @@ func TestEscrowUsesNothingTooLate(t *testing.T) {
 					d, err = f.take(t, 1, r)
 				}
 				// Just in time at first, and then later and later.
-				time.Sleep(time.Duration(round) * time.Duration(round) * 33 * time.Millisecond)
+				time.Sleep([]time.Duration{0, 500, 950, 2000, 20_000}[round/8] * time.Millisecond)
 				for range held {
 					f.take(t, 0, r)
 				}
@@ -85,18 +85,23 @@ func TestEscrowUsesNothingTooLate(t *testing.T) {
 // longer than that.
 func TestEscrowCountsTheTimeOnTheWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 1, false, limiter.EscrowOptions{Instances: 1, Block: 20, Timeout: 5 * time.Second})
-		r := ask("k", apikey.PerMinute(600))
-		if warm(t, f, 0, r) == 0 {
-			t.Fatal("the test is to hold something")
-		}
-		time.Sleep(2 * time.Second)
-		f.delay = func() time.Duration { return time.Second }
-		for range 50 {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20, Timeout: time.Second})
+		e, r := f.all[0], ask("k", apikey.PerMinute(6000))
+		for f.now() < 850*time.Millisecond || e.Held("k") > 0 {
 			f.take(t, 0, r)
-			if n := f.all[0].Held("k"); n != 0 {
-				t.Fatalf("an answer after two seconds brings nothing that can be used: %d held", n)
-			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		// Decided 90 ms before the end of the segment, and answered 60 ms later.
+		time.Sleep(850*time.Millisecond - f.now())
+		f.delay = func() time.Duration { return 60 * time.Millisecond }
+		before, used := f.trips.Load(), f.counted("k", time.Minute)
+		f.take(t, 0, r)
+		d, err := f.Window.Peek(t.Context(), r)
+		if err != nil || f.trips.Load() != before+1 || 6000-d.Windows[0].Remaining < used+3 {
+			t.Fatalf("the test is to reserve something: %v, %v at %v", d, err, f.now())
+		}
+		if n := e.Held("k"); n != 0 {
+			t.Errorf("what was reserved for 90 ms, 120 ms ago, is of no use: %d held", n)
 		}
 	})
 }
@@ -118,11 +123,8 @@ func TestEscrowWidensWindows(t *testing.T) {
 			for range 30 {
 				mustTake(t, f.all[0], ask(subject, c.limit))
 			}
-			asked := c.limit
-			asked.Window = c.asked
-			// What is counted in the window asked for was charged to it.
-			if d, err := f.Window.Peek(t.Context(), ask(subject, asked)); err != nil || d.Windows[0].Remaining > 6000-30 {
-				t.Errorf("a limiter that is no Reserver is asked for %v instead of %v: got %v, %v", c.asked, c.limit.Window, d, err)
+			if got := f.asked.Load().(limiter.Limit); got.Window != c.asked || got.N != c.limit.N {
+				t.Errorf("a limiter that is no Reserver is asked for %v instead of %v: got %v", c.asked, c.limit.Window, got)
 			}
 			if widened := c.asked != c.limit.Window; (f.all[0].Held(subject) > 0) != widened {
 				t.Errorf("windows of %v: %d held", c.limit.Window, f.all[0].Held(subject))

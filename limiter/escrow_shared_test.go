@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ var errDown = errors.New("connection refused")
 type shared struct {
 	*limiter.Window
 	trips atomic.Int64
+	asked atomic.Value // the first limiter.Limit of the last charge
 	out   atomic.Int64 // calls without an answer yet
 	most  atomic.Int64 // ... at once
 	down  atomic.Bool
@@ -83,6 +85,7 @@ func (s *shared) Take(ctx context.Context, r limiter.Request) (d limiter.Decisio
 }
 
 func (s *shared) Reserve(ctx context.Context, r limiter.Request) (d limiter.Decision, life time.Duration, err error) {
+	s.asked.Store(slices.Concat(r.Limits, r.Also.Limits)[0])
 	if err = s.over(ctx, func() (err error) { d, life, err = s.Window.Reserve(ctx, r); return err }); err != nil {
 		return limiter.Decision{}, 0, err
 	}
