@@ -31,6 +31,7 @@ func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe b
 	var a answer
 	e.outside(p, charge, probe, func() { a = e.inquire(ctx, p, cost, need, extra, charge) })
 	now := e.now()
+	even := len(p) == 1 || p[0].took == p[1].took
 	if charge && (!a.Allowed || a.whole) { // nothing out of what is reserved
 		for i := range p {
 			p[i].refund(now)
@@ -49,7 +50,7 @@ func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe b
 		p[i].answer(&a, charge, now, d)
 	}
 	if a.refused() && charge {
-		recall(p, cost, &a, d)
+		recall(p, cost, even, &a, d)
 	}
 	return true, nil
 }
@@ -158,30 +159,34 @@ func (q *claim) answer(a *answer, charge bool, now int64, d *Decision) {
 }
 
 // recall remembers a refusal: where one subject refused, for all requests that
-// name it, and where both did for the two.
-func recall(p []claim, cost int64, a *answer, d *Decision) {
+// name it. Where both did, or were not asked for what each of them lacks, it is
+// for the two.
+func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 	f := refusal{cost: cost, until: forever}
 	if a.RetryAfter >= 0 {
 		f.until, f.retry = a.sent+int64(a.RetryAfter), a.received+int64(a.RetryAfter)
 	}
 	var violated [2]uint8
-	last := 0
 	for i := range p {
 		for j, s := range p[i].statuses(d) {
 			if s.Violated {
 				violated[i] |= 1 << j
-				last = i
 			}
 		}
 		if p[i].view.demand.grown = 1; !p[i].same() {
 			return
 		}
 	}
-	f.violated = violated[last]
-	if last == 1 && violated[0] != 0 {
-		f.mate, f.epoch, f.mates = p[0].view, p[0].epoch, violated[0]
+	at := 0
+	switch {
+	case len(p) == 1 || even && violated[1] == 0:
+	case even && violated[0] == 0:
+		at = 1
+	default:
+		f.mate, f.epoch, f.mates = p[1].view, p[1].epoch, violated[1]
 	}
-	p[last].view.refused = f
+	f.violated = violated[at]
+	p[at].view.refused = f
 }
 
 // failed tells a shared limiter that does not answer from a request that it calls

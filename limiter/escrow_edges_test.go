@@ -64,6 +64,27 @@ func TestEscrowRefusalOfBothIsOfThePair(t *testing.T) {
 	})
 }
 
+// Two subjects of which one holds more: the shared limiter is asked for what the
+// other lacks of both, and may refuse what would do alone.
+func TestEscrowRefusalOfUnevenIsOfThePair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
+		e, r := f.all[0], ask("k", apikey.PerMinute(600))
+		held := warm(t, f, 0, r)
+		for mustTake(t, f.Window, r).Windows[0].Remaining > 1 {
+		}
+		r.Cost = held + 1
+		owned := r
+		owned.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
+		if d := mustTake(t, e, owned); held < 2 || d.Allowed || !d.Windows[0].Violated || d.Windows[1].Violated {
+			t.Fatalf("%d are held of the key, nothing of the owner, and 1 remains: %v", held, d)
+		}
+		if d := mustTake(t, e, r); !d.Allowed {
+			t.Errorf("the key alone has what the request costs: %v", d)
+		}
+	})
+}
+
 // RetryAfter of a request that was to be admitted out of what is held in part.
 func TestEscrowRetryAfterWithoutWhatEndsBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -104,7 +104,7 @@ var escrowDefences = []defence{
 	{
 		name: "escrow: a refusal is remembered",
 		file: "limiter/escrow_ask.go",
-		old:  `	p[last].view.refused = f`,
+		old:  `	p[at].view.refused = f`,
 		new:  `	_ = f`,
 		pkg:  "./limiter",
 		run:  "^TestEscrowFlood",
@@ -116,6 +116,14 @@ var escrowDefences = []defence{
 		new:  `if len(p) == 1 {`,
 		pkg:  "./limiter",
 		run:  "^TestEscrowRefusalOfBoth",
+	},
+	{
+		name: "escrow: a refusal for more than a subject lacks is of the pair",
+		file: "limiter/escrow_ask.go",
+		old:  `len(p) == 1 || p[0].took == p[1].took`,
+		new:  `len(p) > 0 || p[0].took == p[1].took`,
+		pkg:  "./limiter",
+		run:  "^TestEscrowRefusalOfUneven",
 	},
 	{
 		name: "escrow: RetryAfter does not count on what ends before",
