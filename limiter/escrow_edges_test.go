@@ -40,25 +40,32 @@ func TestEscrowRefusalOfBothIsOfThePair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, false, limiter.EscrowOptions{})
 		e := f.all[0]
-		owner := limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
-		a, b := ask("a", perHour(60)), ask("b", perHour(60))
-		a.Also, b.Also = owner, owner
-		mustTake(t, e, b)
-		a.Cost, b.Cost = 40, 40
-		mustTake(t, e, a)
-		if d := mustTake(t, e, a); d.RetryAfter < time.Hour || !d.Windows[0].Violated || !d.Windows[1].Violated {
-			t.Fatalf("both refuse, one of them for an hour: %v", d)
+		key := func(name string, cost int64, also ...limiter.Limit) limiter.Request {
+			r := ask(name, minute)
+			r.Cost, r.Also = cost, limiter.Demand{Subject: "owner", Limits: also}
+			return r
 		}
-		before := f.trips.Load()
-		if d := mustTake(t, e, a); d.RetryAfter < time.Hour || !d.Windows[0].Violated || !d.Windows[1].Violated || f.trips.Load() != before {
-			t.Errorf("a refusal of both is remembered: %v after %d round trips", d, f.trips.Load()-before)
+		mustTake(t, e, key("b", 1, perHour(60)))
+		mustTake(t, e, key("a", 40, perHour(60)))
+		for i := range 2 {
+			before := f.trips.Load()
+			d := mustTake(t, e, key("a", 40, perHour(60)))
+			if d.RetryAfter < time.Hour || !d.Windows[0].Violated || !d.Windows[1].Violated {
+				t.Errorf("both refuse, one of them for an hour: %v", d)
+			}
+			if n := f.trips.Load() - before; n != int64(1-i) {
+				t.Errorf("a refusal of both is remembered: refusal %d took %d round trips", i, n)
+			}
 		}
-		d := mustTake(t, e, b)
-		if d.Allowed || d.RetryAfter > 61*time.Second || d.Windows[0].Violated {
-			t.Errorf("another key of the owner is not refused for an hour: %v", d)
+		if d := mustTake(t, e, key("b", 40, perHour(60))); d.RetryAfter < time.Hour || d.Windows[0].Violated || !d.Windows[1].Violated {
+			t.Errorf("another key is refused by the owner: %v", d)
+		}
+		d := mustTake(t, e, key("a", 40))
+		if d.Allowed || d.RetryAfter > 61*time.Second {
+			t.Errorf("the key without its owner is not refused for an hour: %v", d)
 		}
 		time.Sleep(d.RetryAfter)
-		if d := mustTake(t, e, b); !d.Allowed {
+		if d := mustTake(t, e, key("a", 40)); !d.Allowed {
 			t.Errorf("a client that waits RetryAfter is admitted: %v", d)
 		}
 	})
