@@ -113,7 +113,7 @@ var escrowDefences = []defence{
 		name: "escrow: a refusal of both is of the pair",
 		file: "limiter/escrow_decide.go",
 		old:  `if len(p) == 1 || p[1-i].view != f.mate || f.mate.epoch != f.epoch {`,
-		new:  `if len(p) == 1 {`,
+		new:  `if f.mate == nil {`,
 		pkg:  "./limiter",
 		run:  "^TestEscrowRefusalOfBoth",
 	},
