@@ -34,6 +34,9 @@ func TestEscrowSavesRoundTrips(t *testing.T) {
 		{60000, 0.9, 100, 0.03, 1},
 		{6000, 2, 10, 0.1, 0.97},
 	} {
+		if raceEnabled && c.n > 6000 {
+			continue
+		}
 		synctest.Test(t, func(t *testing.T) {
 			f := newFleet(t, 4, false, limiter.EscrowOptions{Block: c.block})
 			f.delay = func() time.Duration { return 500 * time.Microsecond }
