@@ -3,6 +3,7 @@ package limiter_test
 import (
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -92,6 +93,40 @@ func BenchmarkDecide(b *testing.B) {
 			var d limiter.Decision
 			for b.Loop() {
 				if err := w.Decide(ctx, &r, &d); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A Take out of what is held, and one that asks for a block, of a shared limiter
+// that answers at once.
+func BenchmarkEscrow(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		o    limiter.EscrowOptions
+	}{
+		{"held", limiter.EscrowOptions{Block: 10_000, Instances: 1}},
+		{"held, refuse", limiter.EscrowOptions{Block: 10_000, Instances: 1, Degraded: limiter.DegradedRefuse}},
+		{"asked", limiter.EscrowOptions{Block: 1}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			w, err := limiter.New(limiter.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			e, err := limiter.NewEscrow(w, c.o)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := limiter.Request{Demand: limiter.Demand{Subject: "0123456789abcdef", Limits: []limiter.Limit{
+				{Name: "hour", N: 1_000_000_000, Window: time.Hour}, apikey.PerDay(1_000_000_000),
+			}}}
+			ctx := b.Context()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := e.Take(ctx, r); err != nil {
 					b.Fatal(err)
 				}
 			}

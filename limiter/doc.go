@@ -73,6 +73,17 @@
 // and the subject heals within its windows. To waive it, delete the record before
 // the start.
 //
+// # In several processes
+//
+// [Escrow] wraps a limiter that several processes share, and reserves small
+// blocks there, so that most decisions need no round trip. A block is charged
+// when it is reserved, and used before the segment of its charge ends: as the
+// hits of a segment leave together, the shared limiter counts each use exactly as
+// if it had been asked for it, and the guarantee holds over all processes. What is
+// not used in time is lost, at most an eighth of N. [Reserver] tells how long a
+// block may be held. A segment is a second of a minute: it pays for subjects with
+// several requests in that time, and costs the others nothing.
+//
 // # Limits of the guarantee
 //
 //   - A hit may count one segment longer than its window.

@@ -57,3 +57,36 @@ func ExampleRequest_also() {
 	// key:a true 58 0
 	// key:b false 59 0
 }
+
+// Two processes share a limit. Each has an Escrow over a limiter whose counts all
+// of them see; here a Window stands for one in a database.
+func ExampleEscrow() {
+	shared, err := limiter.New(limiter.Options{})
+	if err != nil {
+		panic(err)
+	}
+	r := limiter.Request{Demand: limiter.Demand{
+		Subject: "key:2fJk0dLm8sWqXz1A",
+		Limits:  []limiter.Limit{apikey.PerMinute(3)},
+	}}
+	var instances []*limiter.Escrow
+	for range 2 {
+		e, err := limiter.NewEscrow(shared, limiter.EscrowOptions{Instances: 2})
+		if err != nil {
+			panic(err)
+		}
+		instances = append(instances, e)
+	}
+	for i := range 4 {
+		d, err := instances[i%2].Take(context.Background(), r)
+		if err != nil {
+			panic(err) // the shared limiter is down, and this costs more than the share
+		}
+		fmt.Println(i%2, d.Allowed, d.Windows[0].Remaining)
+	}
+	// Output:
+	// 0 true 2
+	// 1 true 1
+	// 0 true 0
+	// 1 false 0
+}

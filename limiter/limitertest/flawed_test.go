@@ -24,6 +24,7 @@ type flawed struct {
 	ignoreAlso,
 	oneSubject,
 	unlocked bool
+	life time.Duration // of what is reserved; an exact log has none
 }
 
 // epoch is when virtual time begins, a multiple of a minute.
@@ -35,6 +36,14 @@ func (f *flawed) Peek(_ context.Context, r limiter.Request) (limiter.Decision, e
 
 func (f *flawed) Take(_ context.Context, r limiter.Request) (limiter.Decision, error) {
 	return f.decide(r, true)
+}
+
+func (f *flawed) Reserve(_ context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
+	d, err := f.decide(r, true)
+	if err != nil || !d.Allowed {
+		return d, 0, err
+	}
+	return d, f.life, nil
 }
 
 func (f *flawed) decide(r limiter.Request, charge bool) (d limiter.Decision, err error) {

@@ -32,6 +32,11 @@ type Harness struct {
 	// 0 means Unit/60.
 	Grain time.Duration
 
+	// Unused is the most cost that may be charged to a subject, in a window
+	// that admits n, and never be admitted: what was reserved ahead of use
+	// and not used in time. nil: none.
+	Unused func(n int64) int64
+
 	// Restart ends the limiter in good order and returns one that goes on
 	// with its counts. nil: not kept.
 	Restart func(t testing.TB, l limiter.Limiter) limiter.Limiter
@@ -96,7 +101,7 @@ func Run(t *testing.T, h Harness) {
 
 func rules() []rule {
 	var all []rule
-	for _, group := range [][]rule{windowRules, retryRules, atomicRules, inputRules, planRules, keepRules, clockRules} {
+	for _, group := range [][]rule{windowRules, retryRules, atomicRules, inputRules, planRules, keepRules, clockRules, reserveRules} {
 		all = append(all, group...)
 	}
 	return all

@@ -82,6 +82,8 @@ func TestSuiteCatchesFlaws(t *testing.T) {
 		{"ignores Also", "keys share the window of their owner", &flawed{count: sliding, ignoreAlso: true}},
 		{"one count for all", "two subjects are independent", &flawed{count: sliding, oneSubject: true}},
 		{"get, then set", "concurrent takers admit exactly N", &flawed{count: sliding, unlocked: true}},
+		{"holds a charge past its time", "a reserved charge counts a whole window from the end of its life", &flawed{count: sliding, life: time.Second}},
+		{"charges refusals", "Reserve decides as Take does", &flawed{count: sliding, chargeDenied: true}},
 		{"accepts anything", "invalid requests are errors and charge nothing", &flawed{count: sliding}},
 	} {
 		messages := breaks(t, c.rule, c.flawed)

@@ -47,12 +47,16 @@ func exact(e *env) {
 }
 
 // grain recounts at each refusal: it is only right when the hits of the window
-// and one segment leave no room.
+// and one segment leave no room, beside what the limiter may reserve for nothing.
 func grain(e *env) {
 	n := e.load()
 	all := patterns(n, e.Unit, e.Grain)
 	if !e.Virtual {
 		all = all[4:5]
+	}
+	unused := int64(0)
+	if e.Unused != nil {
+		unused = e.Unused(n)
 	}
 	window := e.Unit + e.Grain + time.Microsecond // segments may be rounded up
 	for _, p := range all {
@@ -72,7 +76,7 @@ func grain(e *env) {
 					counted += a.Cost
 				}
 			}
-			if counted+h.Cost <= n {
+			if counted+h.Cost+unused <= n {
 				e.Fatalf("a hit counts at most one segment longer than its window: with arrivals %q, cost %d was refused at %v, with %d of %d admitted in the last %v",
 					p.name, h.Cost, h.At, counted, n, window)
 			}
@@ -115,7 +119,7 @@ func statuses(e *env) {
 	}
 	// The first hit leaves both windows first.
 	for i, window := range []time.Duration{e.Unit, 20 * e.Unit} {
-		early, late := window, window+window/60+time.Microsecond
+		early, late := window, window+e.Grain*(window/e.Unit)+time.Microsecond
 		if got := first.Windows[i].Reset; got < early-e.lag || got > late {
 			e.Errorf("Reset is the time until the oldest counted hit leaves: got %v after a hit, want within [%v, %v]", got, early, late)
 		}

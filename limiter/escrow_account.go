@@ -1,0 +1,144 @@
+package limiter
+
+import (
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// account is what one instance holds of one subject. mu guards all but the
+// subject.
+//
+// Invariant: left is charged to the windows of limits in the shared limiter, for
+// each instant a before until up to a plus the window at least. So what is
+// admitted at a by taking it out of left is counted there for as long as any
+// interval of the window's length that holds a can last, and all that is
+// admitted in such an interval is counted together at the instant of the last of
+// it: at most N.
+type account struct {
+	subject string
+	mu      sync.Mutex
+	gone    bool          // left its shard, for ever
+	at      int64         // the instant of the last use
+	calls   uint8         // since it last paid for a sweep
+	pins    int           // calls that are out with it
+	busy    chan struct{} // closed when the call that asks for the subject is back; nil: none
+
+	limits []Limit
+	epoch  uint64 // counts changes of limits
+	left   int64  // cost reserved and unused
+	until  int64  // ... and usable before this instant
+
+	seen    []Status // of the windows, as of the last round trip; nil: none yet
+	seenAt  int64
+	refused refusal
+
+	demand demand
+	losses []loss // of each window
+}
+
+// refusal is the newest one. It holds for requests of the same cost, no longer
+// than until: that is not after the instant when the shared limiter would admit.
+type refusal struct {
+	cost     int64 // 0: none
+	until    int64
+	retry    int64    // the instant told to clients, no sooner than until
+	violated uint8    // a bit for each window of the account
+	mate     *account // refused too: it holds for the pair only; nil: for any request
+	epoch    uint64   // of the mate
+	mates    uint8    // a bit for each window of the mate
+}
+
+const (
+	forever   = math.MaxInt64
+	recentUse = int64(10 * time.Second) // an account is kept that long for its demand
+)
+
+func newAccount(subject string) *account { return &account{subject: subject} }
+
+// adopt starts anew under other limits. What was reserved is not used any more.
+func (a *account) adopt(limits []Limit) {
+	a.limits = slices.Clone(limits)
+	a.epoch++
+	a.left, a.until = 0, 0
+	a.seen, a.refused, a.demand = nil, refusal{}, demand{}
+	a.losses = make([]loss, len(limits))
+}
+
+// fits reports whether the limits are those of the account, apart from names.
+func (a *account) fits(limits []Limit) bool {
+	if len(a.limits) != len(limits) {
+		return false
+	}
+	for i := range limits {
+		if a.limits[i].N != limits[i].N || a.limits[i].Window != limits[i].Window {
+			return false
+		}
+	}
+	return true
+}
+
+// expire lets go what can no longer be used.
+func (a *account) expire(now int64) {
+	if now >= a.until {
+		a.drop(now)
+	}
+}
+
+// drop lets go what is reserved.
+func (a *account) drop(now int64) {
+	if a.left > 0 {
+		a.lose(a.left, now)
+		a.left = 0
+	}
+}
+
+// deposit puts in what is usable before until.
+func (a *account) deposit(units, until, now int64) {
+	switch {
+	case units == 0:
+	case now >= until:
+		a.lose(units, now)
+	case a.left == 0:
+		a.left, a.until = units, until
+		a.refused = refusal{}
+	default:
+		a.left, a.until = a.left+units, min(a.until, until)
+		a.refused = refusal{}
+	}
+}
+
+// note keeps what a round trip told about the windows.
+func (a *account) note(st []Status, now int64) {
+	a.seen, a.seenAt = append(a.seen[:0], st...), now
+}
+
+// report fills in the statuses of an admission, or of a refusal by the windows
+// in the mask.
+func (a *account) report(now int64, violated uint8, st []Status) {
+	for i := range st {
+		st[i] = Status{
+			Remaining: min(a.seen[i].Remaining+a.left, a.limits[i].N),
+			Reset:     max(a.seen[i].Reset-time.Duration(now-a.seenAt), 0),
+			Violated:  violated&(1<<i) != 0,
+		}
+	}
+}
+
+// idle reports whether an account that is made anew later does as well.
+func (a *account) idle(now int64) bool {
+	a.expire(now)
+	if a.pins > 0 || a.left > 0 || now-a.at < recentUse {
+		return false
+	}
+	if r := &a.refused; r.cost > 0 && r.until != forever && now < r.until {
+		return false
+	}
+	for i := range a.losses {
+		if a.losses[i].within(a.limits[i].Window, now) > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,209 @@
+package limiter
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// claim is one demand of a request with the place of its state.
+type claim struct {
+	Demand          // a copy, so that the request stays on the stack of the caller
+	acct   *account // whose mutex is taken
+	view   *account // what is decided on: acct, or an empty one where Peek must not change it
+	at     int      // of the status of its first window
+	part            // what it has in a round trip
+}
+
+// decide answers into d.
+func (e *Escrow) decide(ctx context.Context, r *Request, charge bool, d *Decision) error {
+	*d = Decision{}
+	cost, err := r.check()
+	if err != nil {
+		return err
+	}
+	var room [2]claim
+	n := 0
+	for i, q := range [...]*Demand{&r.Demand, &r.Also} {
+		if len(q.Limits) > 0 {
+			room[n].Demand, room[n].at = *q, i*len(r.Limits)
+			n++
+		}
+	}
+	if n == 0 {
+		d.Allowed = true
+		return nil
+	}
+	p := room[:n]
+	due := false
+	for done, alone := false, false; !done; {
+		for i := range p {
+			var earned bool
+			if p[i].acct, earned, err = e.find(&p[i].Demand, charge); err != nil {
+				return err
+			}
+			due = due || earned
+		}
+		lockAccounts(p)
+		done, err = e.settle(ctx, p, cost, charge, &alone, d)
+		done = done || err != nil
+		for i := range p {
+			a := p[i].acct
+			if a.calls++; a.calls >= sweepCredit {
+				a.calls, due = 0, true
+			}
+		}
+		unlockAccounts(p)
+	}
+	if err != nil {
+		*d = Decision{}
+	}
+	if due {
+		e.sweep()
+	}
+	return err
+}
+
+// settle decides the request: out of what is reserved, by a refusal that still
+// holds, by the shared limiter, or without it. The mutexes are held on entry and
+// on return. When they were let go meanwhile it may report that it is not done.
+func (e *Escrow) settle(ctx context.Context, p []claim, cost int64, charge bool, alone *bool, d *Decision) (done bool, err error) {
+	for i := range p {
+		if p[i].acct.gone {
+			return false, nil
+		}
+	}
+	if busy := p[0].acct.busy; busy != nil {
+		return false, wait(ctx, p, busy)
+	}
+	now := e.now()
+	if err := prepare(p, charge, now); err != nil {
+		return false, err
+	}
+	d.N = p[len(p)-1].at + len(p[len(p)-1].Limits)
+	switch {
+	case covered(p, cost):
+		if charge {
+			for i := range p {
+				p[i].view.left -= cost
+				p[i].view.demand.used += float64(cost)
+			}
+			e.remember(ctx, p, cost)
+		}
+		admitted(p, now, d)
+		return true, nil
+	case refused(p, cost, now, d):
+		return true, nil
+	}
+	probe, down := e.breaker.admit(now)
+	if down != nil {
+		return true, e.degrade(ctx, p, cost, charge, down, d)
+	}
+	return e.ask(ctx, p, cost, charge, probe, alone, d)
+}
+
+// prepare lays the accounts out for the limits. Peek must leave no trace: where
+// Take would start anew it gets an account of its own.
+func prepare(p []claim, charge bool, now int64) error {
+	for i := range p {
+		q := &p[i]
+		q.view = q.acct
+		if !q.acct.fits(q.Limits) {
+			if err := checkLimits(q.Limits); err != nil {
+				return err
+			}
+			if !charge {
+				q.view = new(account)
+			}
+			q.view.adopt(q.Limits)
+		}
+		q.view.at = now
+		q.view.expire(now)
+	}
+	return nil
+}
+
+// covered reports whether what is reserved is enough.
+func covered(p []claim, cost int64) bool {
+	for i := range p {
+		if p[i].view.left < cost {
+			return false
+		}
+	}
+	return true
+}
+
+// admitted fills in an admission.
+func admitted(p []claim, now int64, d *Decision) {
+	d.Allowed = true
+	for i := range p {
+		p[i].view.report(now, 0, p[i].statuses(d))
+	}
+}
+
+func (q *claim) statuses(d *Decision) []Status { return d.Windows[q.at:][:len(q.Limits)] }
+
+// refused answers with a refusal that is remembered and holds, if there is one.
+func refused(p []claim, cost, now int64, d *Decision) bool {
+	for i := range p {
+		if p[i].view.seen == nil {
+			return false
+		}
+	}
+	for i := range p {
+		f := &p[i].view.refused
+		if f.cost != cost || now >= f.until {
+			continue
+		}
+		var violated [2]uint8
+		violated[i] = f.violated
+		if f.mate != nil {
+			if len(p) == 1 || p[1-i].view != f.mate || f.mate.epoch != f.epoch {
+				continue
+			}
+			violated[1-i] = f.mates
+		}
+		d.RetryAfter = Never
+		if f.until != forever {
+			d.RetryAfter = time.Duration(f.retry - now)
+		}
+		for j := range p {
+			p[j].view.report(now, violated[j], p[j].statuses(d))
+		}
+		return true
+	}
+	return false
+}
+
+// wait lets the mutexes go until the call that asks for a subject is back.
+func wait(ctx context.Context, p []claim, busy <-chan struct{}) error {
+	unlockAccounts(p)
+	defer lockAccounts(p)
+	select {
+	case <-busy:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// lockAccounts takes the mutexes of one or two claims, always in the order of
+// their subjects.
+func lockAccounts(p []claim) {
+	if len(p) == 1 {
+		p[0].acct.mu.Lock()
+		return
+	}
+	first, second := p[0].acct, p[1].acct
+	if p[0].Subject > p[1].Subject {
+		first, second = second, first
+	}
+	first.mu.Lock()
+	second.mu.Lock()
+}
+
+func unlockAccounts(p []claim) {
+	for i := range p {
+		p[i].acct.mu.Unlock()
+	}
+}

@@ -1,0 +1,160 @@
+package limiter_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// What is held may end while the rest of a request is asked for. Then all of the
+// request is charged at one time.
+func TestEscrowLateAnswerIsNotAddedToWhatEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
+		r := ask("k", apikey.PerMinute(600))
+		held := warm(t, f, 0, r)
+		used := f.counted("k", time.Minute)
+		time.Sleep(990 * time.Millisecond)
+		if held == 0 || f.all[0].Held("k") != held {
+			t.Fatalf("the test is to hold something: %d", f.all[0].Held("k"))
+		}
+		f.delay = func() time.Duration { return 8 * time.Millisecond }
+		before := f.trips.Load()
+		r.Cost = held + 5
+		d, err := f.take(t, 0, r)
+		if err != nil || !d.Allowed || f.trips.Load()-before != 2 {
+			t.Errorf("the request is asked for again, as a whole: got %v, %v after %d round trips", d, err, f.trips.Load()-before)
+		}
+		// The rest came too soon, and is lost like what was held.
+		if want := 600 - used - held - 5 - r.Cost; d.Windows[0].Remaining != want {
+			t.Errorf("%d remain, want %d", d.Windows[0].Remaining, want)
+		}
+	})
+}
+
+// Two subjects that refuse a request may do so for different times.
+func TestEscrowRefusalOfBothIsOfThePair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{})
+		e := f.all[0]
+		key := func(name string, cost int64, also ...limiter.Limit) limiter.Request {
+			r := ask(name, minute)
+			r.Cost, r.Also = cost, limiter.Demand{Subject: "owner", Limits: also}
+			return r
+		}
+		mustTake(t, e, key("b", 1, perHour(60)))
+		mustTake(t, e, key("a", 40, perHour(60)))
+		for i := range 2 {
+			before := f.trips.Load()
+			d := mustTake(t, e, key("a", 40, perHour(60)))
+			if d.RetryAfter < time.Hour || !d.Windows[0].Violated || !d.Windows[1].Violated {
+				t.Errorf("both refuse, one of them for an hour: %v", d)
+			}
+			if n := f.trips.Load() - before; n != int64(1-i) {
+				t.Errorf("a refusal of both is remembered: refusal %d took %d round trips", i, n)
+			}
+		}
+		if d := mustTake(t, e, key("b", 40, perHour(60))); d.RetryAfter < time.Hour || d.Windows[0].Violated || !d.Windows[1].Violated {
+			t.Errorf("another key is refused by the owner: %v", d)
+		}
+		d := mustTake(t, e, key("a", 40))
+		if d.Allowed || d.RetryAfter > 61*time.Second {
+			t.Errorf("the key without its owner is not refused for an hour: %v", d)
+		}
+		time.Sleep(d.RetryAfter)
+		if d := mustTake(t, e, key("a", 40)); !d.Allowed {
+			t.Errorf("a client that waits RetryAfter is admitted: %v", d)
+		}
+	})
+}
+
+// Two subjects of which one holds more: the shared limiter is asked for what the
+// other lacks of both, and may refuse what would do alone.
+func TestEscrowRefusalOfUnevenIsOfThePair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
+		e, r := f.all[0], ask("k", apikey.PerMinute(600))
+		held := warm(t, f, 0, r)
+		for mustTake(t, f.Window, r).Windows[0].Remaining > 1 {
+		}
+		r.Cost = held + 1
+		owned := r
+		owned.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
+		if d := mustTake(t, e, owned); held < 2 || d.Allowed || !d.Windows[0].Violated || d.Windows[1].Violated {
+			t.Fatalf("%d are held of the key, nothing of the owner, and 1 remains: %v", held, d)
+		}
+		if d := mustTake(t, e, r); !d.Allowed {
+			t.Errorf("the key alone has what the request costs: %v", d)
+		}
+	})
+}
+
+// RetryAfter of a request that was to be admitted out of what is held in part.
+func TestEscrowRetryAfterWithoutWhatEndsBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
+		r := ask("k", apikey.PerMinute(600))
+		mustTake(t, f.Window, r)
+		time.Sleep(30 * time.Second)
+		held := warm(t, f, 0, r)
+		for mustTake(t, f.Window, r).Allowed {
+		}
+		r.Cost = held + 1
+		d := mustTake(t, f.all[0], r)
+		if held == 0 || d.Allowed || d.RetryAfter < time.Minute || d.Windows[0].Remaining != held {
+			t.Fatalf("one leaves in half a minute, and %d are held for a second: %v", held, d)
+		}
+		time.Sleep(d.RetryAfter - 1)
+		if d := mustTake(t, f.all[0], r); d.Allowed || d.RetryAfter != 1 {
+			t.Errorf("nothing shorter than RetryAfter is enough: %v", d)
+		}
+		time.Sleep(time.Nanosecond)
+		if d := mustTake(t, f.all[0], r); !d.Allowed {
+			t.Errorf("a client that waits RetryAfter is admitted: %v", d)
+		}
+	})
+}
+
+func TestEscrowRarelyUsedSubjectsHoldNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 100})
+		for range 50 {
+			time.Sleep(30 * time.Second)
+			mustTake(t, f.all[0], ask("one", perHour(6000)))
+			mustTake(t, f.all[0], ask("two", apikey.PerMinute(6000)))
+			mustTake(t, f.all[0], ask("two", apikey.PerMinute(6000)))
+			if one, two := f.all[0].Held("one"), f.all[0].Held("two"); one > 1 || two > 1 {
+				t.Fatalf("blocks start small: %d and %d are held after one and two uses", one, two)
+			}
+		}
+	})
+}
+
+func TestEscrowPeekTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
+		e, r := f.all[0], ask("k", apikey.PerMinute(600))
+		held := warm(t, f, 0, r)
+		left := 600 - f.counted("k", time.Minute)
+		before := f.trips.Load()
+		for range 2 * held {
+			if d, err := e.Peek(t.Context(), r); err != nil || !d.Allowed || d.Windows[0].Remaining != left {
+				t.Fatalf("Peek charges nothing: %v, %v, want %d remaining", d, err, left)
+			}
+		}
+		if e.Held("k") != held || held == 0 || f.trips.Load() != before {
+			t.Errorf("what is held answers Peek: %d of %d held after %d round trips", e.Held("k"), held, f.trips.Load()-before)
+		}
+		r.Cost = held + 1
+		if d, err := e.Peek(t.Context(), r); err != nil || !d.Allowed || d.Windows[0].Remaining != left || e.Held("k") != held {
+			t.Errorf("Peek beyond what is held: %v, %v, want %d remaining and %d held", d, err, left, held)
+		}
+		other := ask("k", apikey.PerMinute(1000))
+		if d, err := e.Peek(t.Context(), other); err != nil || !d.Allowed || e.Held("k") != held {
+			t.Errorf("Peek with other limits leaves no trace: %v, %v, %d held", d, err, e.Held("k"))
+		}
+	})
+}

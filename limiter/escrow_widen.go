@@ -1,0 +1,61 @@
+package limiter
+
+import (
+	"context"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+const (
+	// widening is how much longer the windows are that a Limiter is asked for
+	// which is no Reserver, and so how long its charges may be held.
+	widening = time.Second
+	// widenFrom is the shortest window that is worth it.
+	widenFrom = time.Minute
+)
+
+// widened makes a Reserver of any Limiter: it asks for windows that are longer
+// by the time for which a charge is held. A charge at t counts until t +
+// widening + W at least, and that is a + W or later for every a up to t +
+// widening.
+//
+// A subject whose windows cannot all be widened is asked as it is, always,
+// since windows of another length would be other counts.
+type widened struct{ Limiter }
+
+// widen changes the demand to longer windows, with limits of its own. It
+// reports false for those that are asked as they are.
+func widen(d *Demand) bool {
+	limits := make([]Limit, len(d.Limits))
+	for i, l := range d.Limits {
+		if l.Window < widenFrom || l.Window > apikey.MaxLimitWindow-widening {
+			return false
+		}
+		l.Window += widening
+		limits[i] = l
+	}
+	d.Limits = limits
+	return true
+}
+
+func (w widened) Reserve(ctx context.Context, r Request) (d Decision, life time.Duration, err error) {
+	first, second := widen(&r.Demand), widen(&r.Also)
+	if d, err = w.Limiter.Take(ctx, r); err == nil && d.Allowed && first && second {
+		life = widening
+	}
+	return d, life, err
+}
+
+func (w widened) Peek(ctx context.Context, r Request) (Decision, error) {
+	widen(&r.Demand)
+	widen(&r.Also)
+	return w.Limiter.Peek(ctx, r)
+}
+
+// Take is not used: what is not held needs no longer window, but it must be
+// counted where the rest is.
+func (w widened) Take(ctx context.Context, r Request) (Decision, error) {
+	d, _, err := w.Reserve(ctx, r)
+	return d, err
+}
