@@ -1,0 +1,58 @@
+package pgstore_test
+
+import (
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/pgstore"
+	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
+	"github.com/wontopos/latchkey/storage/storetest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// harness keeps each store in a schema of its own of one database.
+func harness(dsn string, o pgstore.Options) storetest.Harness {
+	var made atomic.Int64
+	o.Logger, o.AutoMigrate = quiet, true
+	at := func(t testing.TB, schema string) *pgstore.Store {
+		o := o
+		o.Schema = schema
+		return open(t, dsn, o)
+	}
+	return storetest.Harness{
+		Open: func(t testing.TB) apikey.Store { return at(t, fmt.Sprintf(`Store "%d"`, made.Add(1))) },
+		Reopen: func(t testing.TB, s apikey.Store) apikey.Store {
+			must(t, s.(*pgstore.Store).Close())
+			return at(t, s.(*pgstore.Store).Schema())
+		},
+		Compact: func(t testing.TB, s apikey.Store) {
+			must(t, s.(*pgstore.Store).Maintain(t.Context()))
+			must(t, s.(*pgstore.Store).Vacuum(t.Context()))
+		},
+		Corrupt: func(t testing.TB, s apikey.Store, id string) { must(t, s.(*pgstore.Store).Damage(t.Context(), id)) },
+		Closes:  true,
+	}
+}
+
+func open(t testing.TB, dsn string, o pgstore.Options) *pgstore.Store {
+	t.Helper()
+	s, err := pgstore.Open(t.Context(), dsn, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
