@@ -36,6 +36,8 @@ func harness(dsn string, o pgstore.Options) storetest.Harness {
 			must(t, s.(*pgstore.Store).Vacuum(t.Context()))
 		},
 		Corrupt: func(t testing.TB, s apikey.Store, id string) { must(t, s.(*pgstore.Store).Damage(t.Context(), id)) },
+		Second:  func(t testing.TB, s apikey.Store) apikey.Store { return at(t, s.(*pgstore.Store).Schema()) },
+		Feeds:   true,
 		Closes:  true,
 	}
 }
