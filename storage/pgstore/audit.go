@@ -21,19 +21,8 @@ func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditE
 	if !storable(q.KeyID) || !storable(q.Owner) {
 		return nil, nil
 	}
-	var conditions auditBit
-	before := int64(math.MaxInt64)
-	if q.Before > 0 {
-		before = signed(q.Before)
-	}
-	args := []any{int64(q.PageLimit()), before}
-	if q.KeyID != "" {
-		conditions, args = conditions|auditByKey, append(args, q.KeyID)
-	}
-	if q.Owner != "" {
-		conditions, args = conditions|auditByOwner, append(args, q.Owner)
-	}
-	rows, err := s.pool.Query(ctx, s.sql.audit[conditions], args...)
+	sql, args := s.auditQuery(q)
+	rows, err := s.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, failed(ctx, "audit", err)
 	}
@@ -42,6 +31,22 @@ func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditE
 		return nil, failed(ctx, "audit", err)
 	}
 	return page, nil
+}
+
+func (s *Store) auditQuery(q apikey.AuditQuery) (sql string, args []any) {
+	var conditions auditBit
+	before := int64(math.MaxInt64)
+	if q.Before > 0 {
+		before = signed(q.Before)
+	}
+	args = []any{int64(q.PageLimit()), before}
+	if q.KeyID != "" {
+		conditions, args = conditions|auditByKey, append(args, q.KeyID)
+	}
+	if q.Owner != "" {
+		conditions, args = conditions|auditByOwner, append(args, q.Owner)
+	}
+	return s.sql.audit[conditions], args
 }
 
 func scanEntry(r pgx.CollectableRow) (apikey.AuditEntry, error) {

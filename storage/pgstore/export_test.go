@@ -1,6 +1,26 @@
 package pgstore
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Pool returns the store's pool.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// SQL puts the store's schema into a statement.
+func (s *Store) SQL(sql string) string { return qualify(s.schema, sql) }
+
+// ListQuery and AuditQuery return the statements of a query.
+func (s *Store) ListQuery(q apikey.Query) (string, []any)       { return s.listQuery(q, q.PageLimit()) }
+func (s *Store) AuditQuery(q apikey.AuditQuery) (string, []any) { return s.auditQuery(q) }
+
+// Keep sets the retention of the feed, below what Options allows.
+func (s *Store) Keep(d time.Duration) { s.retention = d }
 
 // Damage flips a bit of the record of a key. It goes behind the triggers' back,
 // as a disk would.

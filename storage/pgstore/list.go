@@ -50,8 +50,20 @@ type listed struct {
 }
 
 func (s *Store) listRows(ctx context.Context, q apikey.Query, limit int) ([]listed, error) {
+	sql, args := s.listQuery(q, limit)
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l listed, err error) {
+		err = r.Scan(&l.id, &l.revision, &l.revokedAt, &l.record, &l.createdAt)
+		return l, err
+	})
+}
+
+func (s *Store) listQuery(q apikey.Query, limit int) (sql string, args []any) {
 	var conditions listBit
-	args := []any{int64(limit)}
+	args = []any{int64(limit)}
 	if q.Owner != "" {
 		conditions, args = conditions|byOwner, append(args, q.Owner)
 	}
@@ -61,14 +73,7 @@ func (s *Store) listRows(ctx context.Context, q apikey.Query, limit int) ([]list
 	if q.After.ID != "" || !q.After.CreatedAt.IsZero() {
 		conditions, args = conditions|afterPosition, append(args, within(q.After.CreatedAt), q.After.ID)
 	}
-	rows, err := s.pool.Query(ctx, s.sql.list[conditions], args...)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l listed, err error) {
-		err = r.Scan(&l.id, &l.revision, &l.revokedAt, &l.record, &l.createdAt)
-		return l, err
-	})
+	return s.sql.list[conditions], args
 }
 
 // within moves an instant that PostgreSQL's calendar does not reach to the edge
