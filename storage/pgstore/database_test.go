@@ -165,12 +165,14 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	s := newStore(t)
 	long := strings.Repeat("x", 769)
 	for what, edit := range map[string]func(c *apikey.Change){
-		"a long ID":              func(c *apikey.Change) { c.Record.Key.ID, c.Entry.KeyID = long, long },
-		"a long owner":           func(c *apikey.Change) { c.Record.Key.Owner = long },
-		"a long environment":     func(c *apikey.Change) { c.Record.Key.Environment = long },
-		"NUL":                    func(c *apikey.Change) { c.Record.Key.Owner = "a\x00b" },
-		"what is not UTF-8":      func(c *apikey.Change) { c.Entry.Reason = "\xff" },
-		"a year out of reach":    func(c *apikey.Change) { c.Record.Key.CreatedAt = time.Date(290_000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(10_000, 0, 0) },
+		"a long ID":          func(c *apikey.Change) { c.Record.Key.ID, c.Entry.KeyID = long, long },
+		"a long owner":       func(c *apikey.Change) { c.Record.Key.Owner = long },
+		"a long environment": func(c *apikey.Change) { c.Record.Key.Environment = long },
+		"NUL":                func(c *apikey.Change) { c.Record.Key.Owner = "a\x00b" },
+		"what is not UTF-8":  func(c *apikey.Change) { c.Entry.Reason = "\xff" },
+		"a year out of reach": func(c *apikey.Change) {
+			c.Record.Key.CreatedAt = time.Date(290_000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(10_000, 0, 0)
+		},
 		"NUL in an entry's text": func(c *apikey.Change) { c.Entry.Details = map[string]string{"a": "\x00"} },
 	} {
 		c := changeOf("key", 0, nil)

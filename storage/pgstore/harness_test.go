@@ -17,14 +17,14 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 var quiet = slog.New(slog.DiscardHandler)
 
 // harness keeps each store in a schema of its own of one database.
-func harness(dsn string, o pgstore.Options) storetest.Harness {
+func harness(dsn string) storetest.Harness {
+	return harnessOf(func(t testing.TB, schema string) *pgstore.Store {
+		return open(t, dsn, pgstore.Options{Schema: schema, AutoMigrate: true, Logger: quiet})
+	})
+}
+
+func harnessOf(at func(t testing.TB, schema string) *pgstore.Store) storetest.Harness {
 	var made atomic.Int64
-	o.Logger, o.AutoMigrate = quiet, true
-	at := func(t testing.TB, schema string) *pgstore.Store {
-		o := o
-		o.Schema = schema
-		return open(t, dsn, o)
-	}
 	return storetest.Harness{
 		Open: func(t testing.TB) apikey.Store { return at(t, fmt.Sprintf(`Store "%d"`, made.Add(1))) },
 		Reopen: func(t testing.TB, s apikey.Store) apikey.Store {

@@ -145,7 +145,9 @@ func TestARoleThatCannotMakeTablesUsesTheStore(t *testing.T) {
 		_, err := pool.Exec(t.Context(), sql)
 		must(t, err)
 	}
-	t.Cleanup(func() { _, _ = pool.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role, pgx.QueryExecModeSimpleProtocol) })
+	t.Cleanup(func() {
+		_, _ = pool.Exec(context.Background(), "DROP OWNED BY "+role+"; DROP ROLE "+role, pgx.QueryExecModeSimpleProtocol)
+	})
 	config := pool.Config()
 	config.ConnConfig.User = role
 	theirs, err := pgxpool.NewWithConfig(t.Context(), config)

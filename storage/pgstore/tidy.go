@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -17,20 +19,31 @@ const (
 // microseconds, and leaves no hole: it ends before the first that is younger,
 // whatever the clock did. The newest change stays.
 const pruneFeedSQL = `
-DELETE FROM "latchkey".feed WHERE position IN (
-	SELECT position FROM "latchkey".feed
-	WHERE position < coalesce(
-		(SELECT f.position FROM "latchkey".feed AS f WHERE f.at > clock_timestamp() - $1::bigint * interval '1 microsecond' ORDER BY f.position LIMIT 1),
-		(SELECT head FROM "latchkey".feed_head)
+WITH gone AS (
+	DELETE FROM "latchkey".feed WHERE position IN (
+		SELECT position FROM "latchkey".feed
+		WHERE position < coalesce(
+			(SELECT f.position FROM "latchkey".feed AS f
+			WHERE f.at > clock_timestamp() - $1::bigint * interval '1 microsecond'
+			ORDER BY f.position LIMIT 1),
+			(SELECT head FROM "latchkey".feed_head)
+		)
+		ORDER BY position LIMIT $2::bigint
 	)
-	ORDER BY position LIMIT $2::bigint
-)`
+	RETURNING 1
+)
+SELECT count(*) FROM gone`
 
 const pruneHoursSQL = `
-DELETE FROM "latchkey".usage_hours WHERE ctid = ANY (ARRAY (
-	SELECT ctid FROM "latchkey".usage_hours WHERE hour < clock_timestamp() - $1::bigint * interval '1 microsecond'
-	LIMIT $2::bigint FOR UPDATE SKIP LOCKED
-))`
+WITH gone AS (
+	DELETE FROM "latchkey".usage_hours WHERE ctid = ANY (ARRAY (
+		SELECT ctid FROM "latchkey".usage_hours
+		WHERE hour < clock_timestamp() - $1::bigint * interval '1 microsecond'
+		LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	))
+	RETURNING 1
+)
+SELECT count(*) FROM gone`
 
 // tidy removes, once a minute and in small steps, what is older than it has to
 // be kept. It follows a call that has done its work, whose result it is not.
@@ -49,11 +62,12 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 		sql string
 		age time.Duration
 	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, apikey.UsageRetention + time.Hour}} {
-		done, err := s.pool.Exec(ctx, p.sql, p.age.Microseconds(), int64(tidyRows))
+		var gone int64
+		err := ours{s.pool}.run(ctx, p.sql, []any{p.age.Microseconds(), int64(tidyRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
 		if err != nil {
 			return false, err
 		}
-		more = more || done.RowsAffected() == tidyRows
+		more = more || gone == tidyRows
 	}
 	return more, nil
 }
