@@ -24,8 +24,9 @@
 //     ([storage.ErrCorrupt]) for its key alone. List leaves it out and logs it.
 //   - A creation can be a part of the caller's own transaction: [WithTx].
 //
-// What it does not: read from replicas (it refuses to), retry what failed, or
-// set time limits. Give each call a context with one.
+// What it does not: read from replicas, retry what failed, or set time limits.
+// Give each call a context with one. A DSN of several hosts takes
+// target_session_attrs=read-write, so that a connection is to the primary.
 //
 // # Setting up
 //

@@ -19,6 +19,9 @@ import (
 // commits. That instance has read a head from before the revocation, so it
 // trusts its cache for a lease, and nobody waits for it. With two transactions an
 // instance that read an old head was registered before the head moved.
+//
+// The registration is as durable as a change, for the same reason: an instance
+// that a crash of the server makes it forget would not be waited for.
 
 // registerSQL forgets, by the way, instances that have been dead for an hour.
 const registerSQL = `

@@ -91,6 +91,21 @@ func TestHoursPastTheRetentionGo(t *testing.T) {
 	}
 }
 
+func TestARunOutLeaseDoesNotCount(t *testing.T) {
+	s := newStore(t)
+	poll(t, s, apikey.FeedQuery{Instance: "gone", Lease: time.Minute})
+	if p := poll(t, s, apikey.FeedQuery{}); p.Alive != 1 {
+		t.Errorf("%d instances are alive, want 1", p.Alive)
+	}
+	exec(t, connect(t, s), `UPDATE "latchkey".instances SET beat_at = beat_at - interval '1 minute'`)
+	if p := poll(t, s, apikey.FeedQuery{}); p.Alive != 0 {
+		t.Errorf("an instance whose lease has run out counts: %d are alive", p.Alive)
+	}
+	if p := poll(t, s, apikey.FeedQuery{Instance: "brief"}); p.Alive != 1 {
+		t.Errorf("the one who polls counts, even without a lease: %d are alive", p.Alive)
+	}
+}
+
 func TestInstancesLongDeadAreForgotten(t *testing.T) {
 	s := newStore(t)
 	poll(t, s, apikey.FeedQuery{Instance: "dead", Lease: time.Second})

@@ -15,10 +15,17 @@ import (
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
 
+// await waits for news that must come.
+func await(t *testing.T, s *pgstore.Store) error {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	return s.Await(ctx)
+}
+
 // listening waits until the store listens, and takes what that is news of.
 func listening(t *testing.T, s *pgstore.Store) {
 	t.Helper()
-	must(t, s.Await(t.Context()))
+	must(t, await(t, s))
 	poll(t, s, apikey.FeedQuery{})
 }
 
@@ -29,13 +36,13 @@ func TestOneChangeWakesAllWhoWait(t *testing.T) {
 	listening(t, s)
 	done := make(chan error, 16)
 	for range cap(done) {
-		go func() { done <- s.Await(t.Context()) }()
+		go func() { done <- await(t, s) }()
 	}
 	apply(t, other, changeOf("key", 0, nil))
 	for range cap(done) {
 		must(t, <-done)
 	}
-	must(t, s.Await(t.Context())) // nobody has looked yet
+	must(t, await(t, s)) // nobody has looked yet
 	poll(t, s, apikey.FeedQuery{})
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -55,7 +62,7 @@ func TestAStoreHearsOfItsOwnSchemaOnly(t *testing.T) {
 	for i := range uint64(20) {
 		apply(t, other, changeOf("key", i, nil))
 	}
-	must(t, other.Await(t.Context())) // it has been told: had s been, it would know by and by
+	must(t, await(t, other)) // it has been told: had s been, it would know by and by
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := s.Await(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -77,13 +84,13 @@ func TestAListenerWhoseConnectionIsCutComesBack(t *testing.T) {
 	for round := range 3 {
 		before := listener()
 		exec(t, stranger, `SELECT pg_terminate_backend($1)`, before)
-		must(t, s.Await(t.Context())) // it listens again: something may have been missed
+		must(t, await(t, s)) // it listens again: something may have been missed
 		poll(t, s, apikey.FeedQuery{})
 		if after := listener(); after == 0 || after == before {
 			t.Errorf("process %d listens after %d was ended", after, before)
 		}
 		done := make(chan error, 1)
-		go func() { done <- s.Await(t.Context()) }()
+		go func() { done <- await(t, s) }()
 		apply(t, s, changeOf("key", uint64(round), nil))
 		must(t, <-done)
 		poll(t, s, apikey.FeedQuery{})
@@ -102,7 +109,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		}
 		listening(t, s)
 		done := make(chan error, 1)
-		go func() { done <- s.Await(t.Context()) }()
+		go func() { done <- await(t, s) }()
 		eventually(t, "somebody waits", func() bool { return strings.Contains(goroutines(), "pgstore.(*Store).Await") })
 		must(t, s.Close())
 		if err := <-done; !errors.Is(err, apikey.ErrClosed) {

@@ -59,7 +59,7 @@ type check struct {
 func checks() []check {
 	all := [][]check{
 		abilityChecks, recordChecks, changeChecks, revocationChecks, listChecks,
-		auditChecks, usageChecks, noticeChecks, feedChecks, instanceChecks, lifeChecks,
+		auditChecks, usageChecks, noticeChecks, feedChecks, instanceChecks, awaitChecks, lifeChecks,
 	}
 	var flat []check
 	for _, c := range all {

@@ -103,6 +103,7 @@ func TestAServerEndsWithItsTest(t *testing.T) {
 	_ = cmd.Wait()
 	for begun := time.Now(); syscall.Kill(pid, 0) == nil; time.Sleep(5 * time.Millisecond) {
 		if time.Since(begun) > 30*time.Second {
+			_ = syscall.Kill(pid, syscall.SIGQUIT)
 			t.Fatalf("the test is dead, its server, process %d, lives on", pid)
 		}
 	}
