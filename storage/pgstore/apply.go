@@ -113,7 +113,7 @@ func (s *Store) write(ctx context.Context, w writer, c apikey.Change) (bool, err
 			return false, invalid("Change", "PostgreSQL cannot store it: %v", err)
 		case rolledBack(err) && w.own() && try < maxTries:
 			continue
-		case pgconn.SafeToRetry(err) || refused(err):
+		case pgconn.SafeToRetry(err) || refused(err) || !w.own():
 			return false, failed(ctx, "apply", err)
 		}
 		return false, uncertain("apply", err)

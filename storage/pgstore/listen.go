@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -51,7 +52,7 @@ func (s *Store) Await(ctx context.Context) error {
 
 // listener owns the connection and the goroutine that reads from it.
 type listener struct {
-	config *pgx.ConnConfig
+	config *pgxpool.Config
 	schema string
 	log    *slog.Logger
 
@@ -65,7 +66,7 @@ type listener struct {
 	fresh bool          // woken is closed
 }
 
-func newListener(config *pgx.ConnConfig, schema string, log *slog.Logger) *listener {
+func newListener(config *pgxpool.Config, schema string, log *slog.Logger) *listener {
 	l := &listener{config: config, schema: schema, log: log, woken: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
@@ -133,7 +134,7 @@ func (l *listener) run() {
 func (l *listener) listen() (listened bool, err error) {
 	connecting, cancel := context.WithTimeout(l.ctx, patience)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(connecting, l.config)
+	conn, err := l.connect(connecting)
 	if err != nil {
 		return false, err
 	}
@@ -151,6 +152,19 @@ func (l *listener) listen() (listened bool, err error) {
 			return true, err
 		}
 	}
+}
+
+// connect makes a connection like those of the pool, with a password that is
+// made anew for each if theirs is, and notifications for nobody else.
+func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
+	config := l.config.ConnConfig.Copy()
+	config.OnNotification = nil
+	if l.config.BeforeConnect != nil {
+		if err := l.config.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	return pgx.ConnectConfig(ctx, config)
 }
 
 // next waits for one notification, or makes sure that the server is there.

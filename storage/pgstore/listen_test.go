@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/pgstore"
@@ -95,6 +97,31 @@ func TestAListenerWhoseConnectionIsCutComesBack(t *testing.T) {
 		must(t, <-done)
 		poll(t, s, apikey.FeedQuery{})
 	}
+}
+
+// Tokens of a cloud's identity service take the place of a password, and are
+// made for each connection.
+func TestTheListenerConnectsAsThePoolDoes(t *testing.T) {
+	config, err := pgxpool.ParseConfig(pgtest.DSN(t))
+	must(t, err)
+	user := config.ConnConfig.User
+	config.ConnConfig.User = "nobody of that name"
+	config.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		c.User = user
+		return nil
+	}
+	config.ConnConfig.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {
+		t.Error("the program's handler got the store's notification")
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	s, err := pgstore.New(t.Context(), pool, pgstore.Options{AutoMigrate: true, Logger: quiet})
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() })
+	listening(t, s)
+	apply(t, s, changeOf("key", 0, nil))
+	must(t, await(t, s))
 }
 
 func TestCloseLeavesNoGoroutine(t *testing.T) {

@@ -115,7 +115,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 		return nil, fmt.Errorf("pgstore: new: %w", err)
 	}
 	if !o.NoListen {
-		s.listener = newListener(pool.Config().ConnConfig, o.Schema, o.Logger)
+		s.listener = newListener(pool.Config(), o.Schema, o.Logger)
 	}
 	s.life.init()
 	return s, nil

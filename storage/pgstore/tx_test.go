@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/pgstore"
+	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
 
 func TestACreationJoinsTheCallersTransaction(t *testing.T) {
@@ -73,6 +75,20 @@ func TestAConflictLeavesTheCallersTransactionUsable(t *testing.T) {
 	if p := poll(t, s, apikey.FeedQuery{}); p.Head != 3 {
 		t.Errorf("three keys were created; head %d", p.Head)
 	}
+}
+
+func TestACreationThatJoinsNeedsNoOtherConnection(t *testing.T) {
+	s := open(t, pgtest.DSN(t)+" pool_max_conns=1", pgstore.Options{AutoMigrate: true, Logger: quiet})
+	apply(t, s, changeOf("key", 0, nil))
+	must(t, pgx.BeginFunc(t.Context(), s.Pool(), func(tx pgx.Tx) error {
+		ctx, cancel := context.WithTimeout(pgstore.WithTx(t.Context(), tx), 30*time.Second)
+		defer cancel()
+		if _, err := s.Apply(ctx, changeOf("key", 0, nil)); !errors.Is(err, apikey.ErrConflict) {
+			t.Errorf("got error %v, want ErrConflict", err)
+		}
+		_, err := s.Apply(ctx, changeOf("new", 0, nil))
+		return err
+	}))
 }
 
 func TestOnlyACreationJoins(t *testing.T) {

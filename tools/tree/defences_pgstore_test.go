@@ -132,8 +132,8 @@ var pgstoreDefences = []defence{
 	{
 		name: "pgstore: an unknown outcome is no context's error",
 		file: "storage/pgstore/apply.go",
-		old:  `case pgconn.SafeToRetry(err) || refused(err):`,
-		new:  `case pgconn.SafeToRetry(err) || err != nil:`,
+		old:  `case pgconn.SafeToRetry(err) || refused(err) || !w.own():`,
+		new:  `case pgconn.SafeToRetry(err) || refused(err) || w.own():`,
 		pkg:  "./storage/pgstore",
 		run:  "^TestAContextThatEndsWhileTheChangeIsWritten",
 	},
