@@ -12,6 +12,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
+	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
 
 func TestTheDatabaseItselfRefuses(t *testing.T) {
@@ -115,6 +116,21 @@ func TestAContextThatEndsWhileTheChangeIsWrittenDoesNotSayThatNothingHappened(t 
 	}
 	exec(t, holder, "ROLLBACK")
 	apply(t, s, changeOf("other", 0, nil)) // the store goes on
+}
+
+func TestAContextThatEndsBeforeTheChangeIsSentIsItsError(t *testing.T) {
+	s := open(t, pgtest.DSN(t)+" pool_max_conns=1", pgstore.Options{AutoMigrate: true, Logger: quiet})
+	conn, err := s.Pool().Acquire(t.Context())
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := s.Apply(ctx, changeOf("key", 0, nil)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("no connection was free: got error %v, want DeadlineExceeded", err)
+	}
+	conn.Release()
+	if _, err := s.Get(t.Context(), "key"); !errors.Is(err, apikey.ErrNotFound) {
+		t.Errorf("get: got error %v, want ErrNotFound", err)
+	}
 }
 
 // A batch and a purge that lock keys and usage in each other's way.

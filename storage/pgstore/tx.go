@@ -79,11 +79,24 @@ func (ours) own() bool { return true }
 // database may have another default: at repeatable read, writers that wait for
 // the same row fail instead of taking turns.
 func (w ours) run(ctx context.Context, sql string, args []any, read func(pgx.Row) error) error {
+	conn, err := w.Acquire(ctx)
+	if err != nil {
+		return unsent{err}
+	}
+	defer conn.Release()
 	b := &pgx.Batch{}
 	b.Queue(beginSQL)
 	b.Queue(sql, args...).QueryRow(read)
 	b.Queue("commit")
-	return w.SendBatch(ctx, b).Close()
+	return conn.SendBatch(ctx, b).Close()
 }
+
+// unsent is an error that came before anything was sent, as
+// [pgconn.SafeToRetry] asks.
+type unsent struct{ error }
+
+func (unsent) SafeToRetry() bool { return true }
+
+func (e unsent) Unwrap() error { return e.error }
 
 const beginSQL = "begin isolation level read committed read write"
