@@ -18,14 +18,16 @@ import (
 //
 // All methods may be called from several goroutines at once.
 type Feed interface {
-	// Poll registers what the instance has applied, and reads the feed after a
-	// position, both in one round trip to the one place that accepts writes:
-	// never a replica.
+	// Poll registers what the instance has applied, and then reads the feed
+	// after a position, at the one place that accepts writes: never a replica.
+	// The registration has to be visible to every poll that begins later
+	// before the head is read. Else an instance could read an old head, and be
+	// counted by nobody who waits for it.
 	Poll(ctx context.Context, q FeedQuery) (FeedPage, error)
 
 	// Await returns nil when there may be something new in the feed. It is a
 	// hint to poll now: it may be late, lost or mistaken, and nothing rests on
-	// it. [ErrNoPush] says that this store cannot tell, so that polling is all
+	// it. News may stay until the next Poll: poll after each nil. [ErrNoPush] says that this store cannot tell, so that polling is all
 	// there is; any other error, that it cannot tell at the moment. It returns
 	// ctx's error when it ends first.
 	Await(ctx context.Context) error
@@ -41,8 +43,11 @@ type FeedQuery struct {
 	// Instance names the process among those that share the store. Empty
 	// registers none, for tools that only look.
 	Instance string
-	// Acked is the position up to which the instance has applied everything.
+	// Acked is the position up to which the instance has applied everything,
+	// and Epoch the feed that it counts in, as the last page said. An
+	// acknowledgement counts as 0 while the feed has another epoch.
 	Acked uint64
+	Epoch string
 	// Lease is how long the instance trusts its cache after it has sent this
 	// poll. It counts as alive that long, by the store's clock.
 	Lease time.Duration
@@ -51,6 +56,9 @@ type FeedQuery struct {
 	After uint64
 	Limit int
 }
+
+// PageLimit returns Limit within its bounds; stores call it.
+func (q FeedQuery) PageLimit() int { return pageLimit(q.Limit) }
 
 // FeedPage is the answer to a poll.
 type FeedPage struct {

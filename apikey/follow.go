@@ -45,7 +45,7 @@ func (l *lease) poll(ctx context.Context) error {
 
 func (l *lease) ask(ctx context.Context) (FeedPage, error) {
 	page, err := l.feed.Poll(ctx, FeedQuery{
-		Instance: l.o.Instance, Acked: l.acked, Lease: l.length(), After: l.position, Limit: pollLimit,
+		Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit,
 	})
 	if err != nil && l.s.stopped.Err() == nil {
 		l.failed.Store(int64(time.Since(processStart)))

@@ -229,5 +229,5 @@ func (l *lease) overdue() {
 
 // leave tells the others that they need not wait for this process any more.
 func (l *lease) leave(ctx context.Context) {
-	_, _ = l.feed.Poll(ctx, FeedQuery{Instance: l.o.Instance, Acked: l.acked, After: l.position, Limit: 1})
+	_, _ = l.feed.Poll(ctx, FeedQuery{Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, After: l.position, Limit: 1})
 }

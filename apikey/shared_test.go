@@ -26,6 +26,7 @@ type sharedStore struct {
 
 type instance struct {
 	acked uint64
+	epoch string
 	until time.Time
 }
 
@@ -121,11 +122,14 @@ func (l *link) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, e
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		now := time.Now()
-		s.instances[q.Instance] = instance{q.Acked, now.Add(q.Lease)}
+		s.instances[q.Instance] = instance{q.Acked, q.Epoch, now.Add(q.Lease)}
 		p := apikey.FeedPage{Epoch: s.epoch, Head: uint64(len(s.changes)), Acked: uint64(len(s.changes))}
 		for _, i := range s.instances {
 			if i.until.After(now) {
 				p.Alive++
+				if i.epoch != s.epoch {
+					i.acked = 0
+				}
 				p.Acked = min(p.Acked, i.acked)
 			}
 		}

@@ -30,7 +30,8 @@ type Store interface {
 	// A record whose revision is not Change.Expect is [ErrConflict]. A change
 	// that would take back a revocation is [ErrInvalidState], whatever its
 	// revision: revoked stays revoked. After any error that is not an [*Error]
-	// or ctx's own, the outcome is unknown.
+	// or ctx's own, the outcome is unknown: so is it when ctx ends while the
+	// change is on its way, which is then not ctx's own error.
 	Apply(ctx context.Context, c Change) (revision uint64, err error)
 
 	// List returns records, newest first (CreatedAt, then ID, descending in

@@ -12,6 +12,7 @@
 //   - [Hub] tells the subscribers in this process of changes.
 //
 // Package memstore shows how they go together in the fewest lines; package
-// badgerstore is the durable default. The suite in package storetest decides
+// badgerstore is the durable default; package pgstore, a module of its own, is
+// for several processes that share their keys. The suite in package storetest decides
 // whether a store is one.
 package storage

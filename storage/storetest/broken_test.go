@@ -16,7 +16,7 @@ import (
 var errBroken = errors.New("broken on purpose")
 
 // brokenStores has at least one store for each check, by what it does wrong.
-var brokenStores = merged(brokenKeys, brokenPages, brokenLives)
+var brokenStores = merged(brokenKeys, brokenPages, brokenFeeds, brokenLives)
 
 func merged(tables ...map[string]brokenStore) map[string]brokenStore {
 	all := map[string]brokenStore{}

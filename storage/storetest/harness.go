@@ -32,8 +32,15 @@ type Harness struct {
 	// it cannot be decoded. Nil declares that this cannot happen.
 	Corrupt func(t testing.TB, s apikey.Store, id string)
 
+	// Second opens another handle on the data of s, as another process would.
+	// Nil declares that only one can be open at a time.
+	Second func(t testing.TB, s apikey.Store) apikey.Store
+
 	// Notifies declares that s is an [apikey.Notifier].
 	Notifies bool
+
+	// Feeds declares that s is an [apikey.Feed].
+	Feeds bool
 
 	// Closes declares that s is an [io.Closer].
 	Closes bool
@@ -52,7 +59,7 @@ type check struct {
 func checks() []check {
 	all := [][]check{
 		abilityChecks, recordChecks, changeChecks, revocationChecks, listChecks,
-		auditChecks, usageChecks, noticeChecks, lifeChecks,
+		auditChecks, usageChecks, noticeChecks, feedChecks, instanceChecks, awaitChecks, lifeChecks,
 	}
 	var flat []check
 	for _, c := range all {
@@ -129,6 +136,32 @@ func needsNotices(h Harness) string {
 	return ""
 }
 
+func needsFeed(h Harness) string {
+	if !h.Feeds {
+		return "declared: is no apikey.Feed (Harness.Feeds is false)"
+	}
+	return ""
+}
+
+func needsSecond(h Harness) string {
+	if h.Second == nil {
+		return "declared: only one handle can be open at a time (Harness.Second is nil)"
+	}
+	return ""
+}
+
+// needs joins conditions.
+func needs(all ...func(h Harness) string) func(h Harness) string {
+	return func(h Harness) string {
+		for _, n := range all {
+			if why := n(h); why != "" {
+				return why
+			}
+		}
+		return ""
+	}
+}
+
 func needsClose(h Harness) string {
 	if !h.Closes {
 		return "declared: is no io.Closer (Harness.Closes is false)"
@@ -141,6 +174,9 @@ var abilityChecks = []check{{
 	run: func(e *env) error {
 		if _, ok := apikey.As[apikey.Notifier](e.s); ok != e.h.Notifies {
 			return broken("Harness.Notifies is %v, but apikey.As finds a Notifier: %v", e.h.Notifies, ok)
+		}
+		if _, ok := apikey.As[apikey.Feed](e.s); ok != e.h.Feeds {
+			return broken("Harness.Feeds is %v, but apikey.As finds a Feed: %v", e.h.Feeds, ok)
 		}
 		if _, ok := apikey.As[io.Closer](e.s); ok != e.h.Closes {
 			return broken("Harness.Closes is %v, but apikey.As finds an io.Closer: %v", e.h.Closes, ok)

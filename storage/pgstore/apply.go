@@ -1,0 +1,182 @@
+package pgstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+const (
+	// maxString bounds, in bytes, what stands in an index: three of them and a
+	// time fit an entry of a B-tree.
+	maxString = 768
+	// maxTries bounds how often a change is tried again because another one came
+	// between and the two do not contradict each other.
+	maxTries = 8
+)
+
+// Apply implements [apikey.Store]. A change is read, decided upon here by the
+// rules that all stores share ([storage.CheckChange]), and written by one
+// statement that makes sure that what was read is still so. A creation is
+// written without a read.
+//
+// A context that ends while the statement runs leaves the outcome unknown, and
+// then the error is not the context's. See [WithTx] for a creation as a part of
+// the caller's transaction.
+func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
+	if err := s.life.enter(ctx); err != nil {
+		return 0, err
+	}
+	defer s.life.leave()
+	if err := checkSizes(c); err != nil {
+		return 0, err
+	}
+	tx, joined := txOf(ctx)
+	creates := c.Expect == 0 && !c.Delete
+	if joined && !creates {
+		return 0, invalid("Change", "only the creation of a key can be a part of the caller's transaction")
+	}
+	w := s.writer(tx)
+
+	var current *apikey.Record
+	if !creates {
+		if current, err = s.current(ctx, w, c.Record.Key.ID); err != nil {
+			return 0, err
+		}
+	}
+	for range maxTries {
+		if err := storage.CheckChange(current, c); err != nil {
+			return 0, err
+		}
+		done, err := s.write(ctx, w, c)
+		if err != nil {
+			return 0, err
+		}
+		if done {
+			if !joined {
+				s.tidy(ctx)
+			}
+			return c.Expect + 1, nil
+		}
+		// It is not so any more: what is it now, and does the change still stand?
+		if current, err = s.current(ctx, w, c.Record.Key.ID); err != nil {
+			return 0, err
+		}
+	}
+	return 0, apikey.ErrConflict
+}
+
+// current reads what a change starts from; nil when there is no such key.
+func (s *Store) current(ctx context.Context, q querier, id string) (*apikey.Record, error) {
+	r, err := s.find(ctx, q, id)
+	switch {
+	case errors.Is(err, apikey.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, failed(ctx, "apply", err)
+	}
+	return &r, nil
+}
+
+// write sends the statement of a change. It returns false when the key is not
+// at the revision expected any more.
+func (s *Store) write(ctx context.Context, w writer, c apikey.Change) (bool, error) {
+	sql, args, err := s.statement(c)
+	if err != nil {
+		return false, err
+	}
+	for try := 1; ; try++ {
+		done := false
+		err := w.run(ctx, sql, args, func(row pgx.Row) error {
+			var position int64
+			var void *string
+			err := row.Scan(&position, &void)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			done = err == nil
+			return err
+		})
+		switch {
+		case err == nil:
+			return done, nil
+		case unfit(err):
+			return false, invalid("Change", "PostgreSQL cannot store it: %v", err)
+		case rolledBack(err) && w.own() && try < maxTries:
+			continue
+		case pgconn.SafeToRetry(err) || refused(err) || !w.own():
+			return false, failed(ctx, "apply", err)
+		}
+		return false, uncertain("apply", err)
+	}
+}
+
+// refused reports that the server ended the statement, and so its transaction,
+// with an error. One that ends the connection says nothing about the commit.
+func refused(err error) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.SeverityUnlocalized == "ERROR"
+}
+
+// statement returns what writes a change; the parameters are those of changeSQL.
+func (s *Store) statement(c apikey.Change) (sql string, args []any, err error) {
+	e := storage.NormalizeEntry(c.Entry)
+	var details *string
+	if len(e.Details) > 0 {
+		b, err := json.Marshal(e.Details)
+		if err != nil {
+			return "", nil, fmt.Errorf("pgstore: apply: %w", err)
+		}
+		text := string(b)
+		details = &text
+	}
+	k := &c.Record.Key
+	args = []any{
+		k.ID, signed(c.Expect), c.Delete,
+		e.At, e.Actor, e.From, string(e.Action), e.Owner, e.Reason, details, s.schema,
+	}
+	if c.Delete {
+		return s.sql.remove, args, nil
+	}
+	r := storage.Normalize(c.Record)
+	r.Key.Revision = c.Expect + 1
+	args = append(args, r.Key.Owner, r.Key.Environment, r.Key.CreatedAt, orNull(r.Key.RevokedAt), storage.AppendRecord(nil, r))
+	if c.Expect == 0 {
+		return s.sql.create, args, nil
+	}
+	return s.sql.update, args, nil
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func checkSizes(c apikey.Change) error {
+	k := &c.Record.Key
+	for _, f := range []struct{ name, s string }{
+		{"Key.ID", k.ID},
+		{"Key.Owner", k.Owner},
+		{"Key.Environment", k.Environment},
+		{"Entry.Owner", c.Entry.Owner},
+	} {
+		if len(f.s) > maxString {
+			return invalid(f.name, "has %d bytes, at most %d are allowed", len(f.s), maxString)
+		}
+	}
+	if c.Expect >= math.MaxInt64 {
+		return apikey.ErrConflict // no key is there
+	}
+	return nil
+}

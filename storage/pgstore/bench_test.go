@@ -1,0 +1,28 @@
+package pgstore_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/pgstore"
+	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
+	"github.com/wontopos/latchkey/storage/storetest"
+)
+
+// BenchmarkStore measures a server that syncs, on this machine, through a socket.
+func BenchmarkStore(b *testing.B) {
+	storetest.Bench(b, func(t testing.TB) apikey.Store {
+		return open(t, pgtest.Start(t).DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
+	})
+}
+
+// BenchmarkPoll is what each instance does once a second: it registers, with a
+// sync, and reads that nothing is new.
+func BenchmarkPoll(b *testing.B) {
+	s := open(b, pgtest.Start(b).DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
+	apply(b, s, changeOf("key", 0, nil))
+	for b.Loop() {
+		poll(b, s, apikey.FeedQuery{Instance: "one", Acked: 1, After: 1, Lease: time.Second})
+	}
+}

@@ -1,0 +1,47 @@
+// Package pgstore keeps keys in PostgreSQL (13 or later): an [apikey.Store] that
+// any number of processes share, and the [apikey.Feed] that keeps their caches
+// true.
+//
+//	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))
+//	…
+//	store, err := pgstore.New(ctx, pool, pgstore.Options{AutoMigrate: true})
+//
+// What it promises:
+//
+//   - A change is one transaction: the record under compare-and-swap, its audit
+//     entry and its place in the feed, all or none. When Apply returns it is as
+//     durable as the server's synchronous_commit makes it; by default it is on
+//     disk. With synchronous_commit off, a crash of the server may take back a
+//     revocation that was acknowledged: leave it on.
+//   - Positions in the feed have no gaps and the order of the commits, because a
+//     counter in one row is locked from its increment to the commit. So changes
+//     of keys, of all keys together, take turns: the price is one commit at a
+//     time, some hundreds to thousands a second. Requests are not changes.
+//   - Revoked stays revoked in the database as well: a trigger refuses the update
+//     that takes a revocation back and the deletion of a key that is not revoked,
+//     whichever program sends it. A WHERE clause would hold for this one only.
+//   - A record that is damaged, or was edited behind its back, is an error
+//     ([storage.ErrCorrupt]) for its key alone. List leaves it out and logs it.
+//   - A creation can be a part of the caller's own transaction: [WithTx].
+//
+// What it does not: read from replicas, retry what failed, or set time limits.
+// Give each call a context with one. A DSN of several hosts takes
+// target_session_attrs=read-write, so that a connection is to the primary.
+//
+// # Setting up
+//
+// [Migrate] makes the schema and brings it up to date; [New] and [Open] refuse a
+// schema that is not ([Validate]). A program that must not create tables leaves
+// that to a deployment step with [Migrate], to psql with the text of
+// [MigrateDryRun], or to a tool of yours with [Migrations]. To use it the role
+// needs USAGE on the schema, and SELECT, INSERT, UPDATE and DELETE on its tables.
+//
+// Changes are pushed through LISTEN on one connection beside the pool. Behind
+// PgBouncer in transaction mode that does not work: set [Options.NoListen], and
+// default_query_exec_mode=exec in the DSN unless the pooler knows prepared
+// statements. Changes are then found by polling.
+//
+// Keys, audit trail, feed and usage are plain tables, to be read with SQL:
+// package storage decodes the record column. Rows of usage and of the audit
+// trail may be deleted; the feed and its counter are the store's.
+package pgstore

@@ -1,0 +1,44 @@
+package pgstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Pool returns the store's pool.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// SQL puts the store's schema into a statement.
+func (s *Store) SQL(sql string) string { return qualify(s.schema, sql) }
+
+// ListQuery and AuditQuery return the statements of a query.
+func (s *Store) ListQuery(q apikey.Query) (string, []any)       { return s.listQuery(q, q.PageLimit()) }
+func (s *Store) AuditQuery(q apikey.AuditQuery) (string, []any) { return s.auditQuery(q) }
+
+// Keep sets the retention of the feed, below what Options allows.
+func (s *Store) Keep(d time.Duration) { s.retention = d }
+
+// Damage flips a bit of the record of a key. It goes behind the triggers' back,
+// as a disk would.
+func (s *Store) Damage(ctx context.Context, id string) error {
+	_, err := s.pool.Exec(ctx, qualify(s.schema, `UPDATE "latchkey".keys
+		SET revision = revision + 1, record = set_byte(record, length(record) / 2, get_byte(record, length(record) / 2) # 1) WHERE id = $1`), id)
+	return err
+}
+
+// Schema returns the name of the store's schema.
+func (s *Store) Schema() string { return s.schema }
+
+// Vacuum rewrites every table.
+func (s *Store) Vacuum(ctx context.Context) error {
+	for _, table := range []string{"keys", "audit", "feed_head", "feed", "instances", "usage_hours", "usage_secrets"} {
+		if _, err := s.pool.Exec(ctx, qualify(s.schema, `VACUUM FULL "latchkey".`+table)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package pgstore
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// A poll is one round trip of two transactions: the first registers the
+// instance, the second, begun after the first has committed, reads. One
+// statement for both would be wrong. Say that an instance polls, and its
+// statement takes its snapshot; a revocation commits; whoever revoked polls and
+// finds nobody alive who has not applied it; and only then the first statement
+// commits. That instance has read a head from before the revocation, so it
+// trusts its cache for a lease, and nobody waits for it. With two transactions an
+// instance that read an old head was registered before the head moved.
+//
+// The registration is as durable as a change, for the same reason: an instance
+// that a crash of the server makes it forget would not be waited for.
+
+// registerSQL forgets, by the way, instances that have been dead for an hour.
+const registerSQL = `
+WITH dead AS (
+	DELETE FROM "latchkey".instances WHERE id IN (
+		SELECT id FROM "latchkey".instances
+		WHERE beat_at + lease < clock_timestamp() - interval '1 hour' AND id <> $1::text
+		LIMIT 100 FOR UPDATE SKIP LOCKED
+	)
+)
+INSERT INTO "latchkey".instances AS i (id, acked, epoch, lease, beat_at)
+VALUES ($1::text, $2::bigint, $3::text, $4::bigint * interval '1 microsecond', clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET acked = excluded.acked, epoch = excluded.epoch, lease = excluded.lease, beat_at = excluded.beat_at`
+
+// pollSQL reads everything in one snapshot: the head, the changes after $2 up to
+// it, and who is alive, the instance $1 in any case.
+const pollSQL = `
+SELECT
+	e.epoch,
+	h.head,
+	h.head > $2::bigint AND coalesce((SELECT min(f.position) FROM "latchkey".feed AS f) > $2::bigint + 1, true),
+	c.positions, c.ids, c.revisions, c.deleted,
+	coalesce(i.acked, h.head), i.alive
+FROM "latchkey".feed_head AS h,
+LATERAL (
+	SELECT h.epoch::text || $4::text || CASE WHEN $5::boolean THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) ELSE '' END
+) AS e (epoch),
+LATERAL (
+	SELECT array_agg(f.position), array_agg(f.key_id), array_agg(f.revision), array_agg(f.deleted)
+	FROM (
+		SELECT * FROM "latchkey".feed WHERE position > $2::bigint AND position <= h.head
+		ORDER BY position LIMIT $3::bigint
+	) AS f
+) AS c (positions, ids, revisions, deleted),
+LATERAL (
+	SELECT min(CASE WHEN i.epoch = e.epoch THEN i.acked ELSE 0 END), count(*) FROM "latchkey".instances AS i
+	WHERE i.beat_at + i.lease > clock_timestamp() OR i.id = $1::text
+) AS i (acked, alive)`
+
+// maxLease keeps the sum of a time and a lease within the calendar.
+const maxLease = 1000 * time.Hour
+
+// Poll implements [apikey.Feed].
+//
+// The epoch is one that [Migrate] made up, with the timeline of the server
+// where that is known: a server that was restored to a point in time, or
+// promoted from a replica that may have missed commits, has another.
+func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return apikey.FeedPage{}, err
+	}
+	defer s.life.leave()
+	for field, text := range map[string]string{"FeedQuery.Instance": q.Instance, "FeedQuery.Epoch": q.Epoch} {
+		if len(text) > maxString || !storable(text) {
+			return apikey.FeedPage{}, invalid(field, "must be UTF-8 text without NUL of at most %d bytes", maxString)
+		}
+	}
+	if s.listener != nil {
+		s.listener.polled()
+	}
+	b := &pgx.Batch{}
+	if q.Instance != "" {
+		lease := min(max(q.Lease, 0), maxLease)
+		b.Queue(beginSQL)
+		b.Queue(s.sql.register, q.Instance, signed(q.Acked), q.Epoch, lease.Microseconds())
+		b.Queue("commit")
+	}
+	var page apikey.FeedPage
+	// At the last position nothing comes after, and there is no sum that is too large.
+	after := min(signed(q.After), math.MaxInt64-1)
+	b.Queue(s.sql.poll, q.Instance, after, int64(q.PageLimit()), epochMark, s.timeline).QueryRow(func(row pgx.Row) error {
+		return scanPage(row, &page)
+	})
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return apikey.FeedPage{}, failed(ctx, "poll", err)
+	}
+	return page, nil
+}
+
+const epochMark = "/"
+
+func scanPage(row pgx.Row, p *apikey.FeedPage) error {
+	var (
+		head, acked          int64
+		positions, revisions []int64
+		ids                  []string
+		deleted              []bool
+	)
+	err := row.Scan(&p.Epoch, &head, &p.Truncated, &positions, &ids, &revisions, &deleted, &acked, &p.Alive)
+	if err != nil {
+		return err
+	}
+	p.Head, p.Acked = uint64(head), uint64(acked)
+	for i, position := range positions {
+		p.Changes = append(p.Changes, apikey.FeedChange{
+			Position: uint64(position),
+			Notice:   apikey.Notice{ID: ids[i], Revision: uint64(revisions[i]), Deleted: deleted[i]},
+		})
+	}
+	return nil
+}
+
+// findTimeline finds out whether the server tells its timeline. Some that are
+// run by others do not.
+func (s *Store) findTimeline(ctx context.Context) error {
+	var timeline string
+	err := s.pool.QueryRow(ctx, `SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`).Scan(&timeline)
+	switch {
+	case err == nil:
+		s.timeline = true
+	case sqlState(err) == "":
+		return err
+	case sqlState(err) == "55000": // it is in recovery
+		return fmt.Errorf("the server is a replica, or not yet recovered: %w", err)
+	default:
+		s.log.WarnContext(ctx, "pgstore: the server does not tell its timeline: a restored backup may go unnoticed", "err", err)
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// The channel is the same for all schemas of a database, because a name that is
+// made of another name may be too long; the payload says which schema it is.
+const channel = "latchkey_feed"
+
+const (
+	firstPause = 100 * time.Millisecond
+	longPause  = 30 * time.Second
+	// silence is how long a connection may say nothing before it is asked
+	// whether it is still there, and patience how long it may take to answer.
+	silence  = 30 * time.Second
+	patience = 10 * time.Second
+)
+
+// Await implements [apikey.Feed]. Changes are pushed by LISTEN, on a connection
+// beside the pool that the first call opens. While that connection is lost,
+// Await waits for it to be there again, and returns then: something may have
+// been missed. A change that came since the last [Store.Poll] of this store
+// began makes it return at once.
+func (s *Store) Await(ctx context.Context) error {
+	if err := s.life.enter(ctx); err != nil {
+		return err
+	}
+	defer s.life.leave()
+	if s.listener == nil {
+		return apikey.ErrNoPush
+	}
+	select {
+	case <-s.listener.news():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.life.closing:
+		return apikey.ErrClosed
+	}
+}
+
+// listener owns the connection and the goroutine that reads from it.
+type listener struct {
+	config *pgxpool.Config
+	schema string
+	log    *slog.Logger
+
+	ctx     context.Context // ends with stop
+	cancel  context.CancelFunc
+	start   sync.Once
+	running sync.WaitGroup
+
+	mu    sync.Mutex
+	woken chan struct{} // closed by news that no poll has looked for yet
+	fresh bool          // woken is closed
+}
+
+func newListener(config *pgxpool.Config, schema string, log *slog.Logger) *listener {
+	l := &listener{config: config, schema: schema, log: log, woken: make(chan struct{})}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l
+}
+
+// news returns a channel that is closed when there is something to poll for. The
+// store's life keeps stop from coming before the goroutine is counted.
+func (l *listener) news() <-chan struct{} {
+	l.start.Do(func() { l.running.Go(l.run) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.woken
+}
+
+// wake ends every Await: those that wait and, until the next poll, those that
+// come.
+func (l *listener) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.fresh {
+		l.fresh = true
+		close(l.woken)
+	}
+}
+
+// polled says that somebody looks now: what came so far is no news any more.
+func (l *listener) polled() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fresh {
+		l.fresh, l.woken = false, make(chan struct{})
+	}
+}
+
+func (l *listener) stop() {
+	l.cancel()
+	l.running.Wait()
+}
+
+// run listens until stop, and connects again whenever the connection is lost.
+func (l *listener) run() {
+	pause, complained := firstPause, false
+	for {
+		listened, err := l.listen()
+		if l.ctx.Err() != nil {
+			return
+		}
+		if listened {
+			pause, complained = firstPause, false
+		}
+		if !complained { // once an outage
+			l.log.Warn("pgstore: the connection that listens for changes is lost; they are found by polling until it is there again", "err", err)
+			complained = true
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-l.ctx.Done():
+			return
+		}
+		pause = min(2*pause, longPause)
+	}
+}
+
+// listen returns when the connection is lost, and whether it ever was one.
+func (l *listener) listen() (listened bool, err error) {
+	connecting, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	conn, err := l.connect(connecting)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+	if _, err := conn.Exec(connecting, "LISTEN "+channel); err != nil {
+		return false, err
+	}
+	l.wake() // for what came while nobody listened
+	for {
+		if err := l.next(conn); err != nil {
+			return true, err
+		}
+	}
+}
+
+// connect makes a connection like those of the pool, with a password that is
+// made anew for each if theirs is, and notifications for nobody else.
+func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
+	config := l.config.ConnConfig.Copy()
+	config.OnNotification = nil
+	if l.config.BeforeConnect != nil {
+		if err := l.config.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	return pgx.ConnectConfig(ctx, config)
+}
+
+// next waits for one notification, or makes sure that the server is there.
+func (l *listener) next(conn *pgx.Conn) error {
+	waiting, cancel := context.WithTimeout(l.ctx, silence)
+	defer cancel()
+	n, err := conn.WaitForNotification(waiting)
+	switch {
+	case err == nil:
+		if n.Payload == l.schema {
+			l.wake()
+		}
+		return nil
+	case l.ctx.Err() != nil || !errors.Is(waiting.Err(), context.DeadlineExceeded):
+		return err
+	}
+	asking, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	return conn.Ping(asking)
+}

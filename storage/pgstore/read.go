@@ -1,0 +1,75 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// row is a key as the table has it.
+type row struct {
+	id        string
+	revision  int64
+	revokedAt *time.Time
+	record    []byte
+}
+
+func (r *row) scan(from pgx.Row) error {
+	return from.Scan(&r.id, &r.revision, &r.revokedAt, &r.record)
+}
+
+// decode returns the record, which shares no memory with the row. Columns that
+// say something else than the record were changed behind its back: who revokes
+// a key by hand in SQL must not see it work on.
+func (r *row) decode() (apikey.Record, error) {
+	record, err := storage.DecodeRecord(r.record)
+	switch k := &record.Key; {
+	case err != nil:
+	case k.ID != r.id:
+		err = fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
+	case k.Revision != uint64(r.revision) || k.RevokedAt.IsZero() != (r.revokedAt == nil):
+		err = fmt.Errorf("%w: the columns of the row do not agree with its record", storage.ErrCorrupt)
+	}
+	if err != nil {
+		return apikey.Record{}, fmt.Errorf("key %q: %w", r.id, err)
+	}
+	return record, nil
+}
+
+// find reads one key; its errors are bare.
+func (s *Store) find(ctx context.Context, q querier, id string) (apikey.Record, error) {
+	if id == "" || !storable(id) {
+		return apikey.Record{}, apikey.ErrNotFound
+	}
+	var r row
+	err := r.scan(q.QueryRow(ctx, s.sql.get, id))
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return apikey.Record{}, apikey.ErrNotFound
+	case err != nil:
+		return apikey.Record{}, err
+	}
+	return r.decode()
+}
+
+// Get implements [apikey.Store]. A damaged record is [storage.ErrCorrupt].
+func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return apikey.Record{}, err
+	}
+	defer s.life.leave()
+	r, err := s.find(ctx, s.pool, id)
+	switch {
+	case errors.Is(err, apikey.ErrNotFound):
+		return apikey.Record{}, err
+	case err != nil:
+		return apikey.Record{}, failed(ctx, "get", err)
+	}
+	return r, nil
+}

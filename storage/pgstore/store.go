@@ -1,0 +1,167 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Store is an [apikey.Store] and an [apikey.Feed] in a schema of a PostgreSQL
+// database. Make one with [New] or [Open]; it may be used from several
+// goroutines at once, and by as many processes as the database has connections
+// for.
+type Store struct {
+	life   life
+	pool   *pgxpool.Pool
+	owned  bool // the pool: Close closes it
+	schema string
+	sql    statements
+	log    *slog.Logger
+
+	retention time.Duration // of the feed
+	timeline  bool          // the server tells its timeline
+	tidied    clock         // when this store last removed what is old
+
+	listener *listener // nil when it does not listen
+	closing  sync.Once
+}
+
+var (
+	_ apikey.Store = (*Store)(nil)
+	_ apikey.Feed  = (*Store)(nil)
+)
+
+// Options adjusts [New], [Open] and the functions that migrate. The zero value
+// is good.
+type Options struct {
+	// Schema is where the tables are; default "latchkey". It is taken
+	// literally, capitals and quotes included. Stores in different schemas
+	// know nothing of each other.
+	Schema string
+	// AutoMigrate lets [New] and [Open] call [Migrate]. The program then needs
+	// the right to create tables; without it, somebody else migrates first.
+	AutoMigrate bool
+	// NoListen says that connections do not stay what they are, as behind
+	// PgBouncer in transaction mode, so that LISTEN is of no use:
+	// [Store.Await] is then [apikey.ErrNoPush].
+	NoListen bool
+	// FeedRetention is how long changes stay in the feed; default 24 hours, at
+	// least one minute. A reader that was away for longer is told so.
+	FeedRetention time.Duration
+	// Logger gets what the store has to say: damaged records at level Error, a
+	// lost LISTEN connection at Warn. Nil means [slog.Default].
+	Logger *slog.Logger
+}
+
+const (
+	defaultSchema    = "latchkey"
+	defaultRetention = 24 * time.Hour
+	maxSchema        = 63 // bytes of a name, to PostgreSQL
+)
+
+func (o *Options) prepare() error {
+	if o.Schema == "" {
+		o.Schema = defaultSchema
+	}
+	if o.FeedRetention == 0 {
+		o.FeedRetention = defaultRetention
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if len(o.Schema) > maxSchema || !storable(o.Schema) {
+		return fmt.Errorf("pgstore: Options.Schema: %q is no name of a schema: at most %d bytes of UTF-8 without NUL", o.Schema, maxSchema)
+	}
+	if o.FeedRetention < time.Minute {
+		return fmt.Errorf("pgstore: Options.FeedRetention: %v is less than a minute", o.FeedRetention)
+	}
+	return nil
+}
+
+// New returns a store on a pool that stays the caller's: close it after the
+// store. It checks, with ctx, that the schema is what this version needs
+// ([Validate]); a store can be made while the schema is good only.
+//
+// The pool may use any of pgx's ways to run a query but the simple protocol,
+// which puts values into the text of statements.
+func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
+	if pool == nil {
+		return nil, errors.New("pgstore: new: the pool is nil")
+	}
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	if err := checkMode(pool); err != nil {
+		return nil, err
+	}
+	if o.AutoMigrate {
+		if err := Migrate(ctx, pool, o); err != nil {
+			return nil, err
+		}
+	}
+	if err := Validate(ctx, pool, o); err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention}
+	if err := s.findTimeline(ctx); err != nil {
+		return nil, fmt.Errorf("pgstore: new: %w", err)
+	}
+	if !o.NoListen {
+		s.listener = newListener(pool.Config(), o.Schema, o.Logger)
+	}
+	s.life.init()
+	return s, nil
+}
+
+// Open connects to the database that dsn names and returns a store with a pool
+// of its own, which Close closes. The dsn is a URL or a list of key=value, as
+// [pgxpool.ParseConfig] reads it.
+func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, fmt.Errorf("pgstore: open: %w", err) // pgx leaves the password out
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("pgstore: open: %w", err)
+	}
+	s, err := New(ctx, pool, o)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	s.owned = true
+	return s, nil
+}
+
+// Close ends the store's goroutine and waits for the calls that are running;
+// those that wait in [Store.Await] return at once. It closes the pool if [Open]
+// made it. Calls after it return [apikey.ErrClosed]; closing again does nothing.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		s.life.end()
+		if s.listener != nil {
+			s.listener.stop()
+		}
+		if s.owned {
+			s.pool.Close()
+		}
+	})
+	return nil
+}
+
+func checkMode(pool *pgxpool.Pool) error {
+	if pool.Config().ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol {
+		return errors.New("pgstore: the pool uses the simple protocol (default_query_exec_mode=simple_protocol), which is refused: " +
+			"behind a pooler that knows no prepared statements use exec, and set Options.NoListen")
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// maxBatch is how many rows of usage one transaction adds to.
+const maxBatch = 1000
+
+// AddUsage implements [apikey.Store]. A large batch takes several transactions;
+// an error may leave the later ones out. Nothing is tried again here: after an
+// error only the caller knows whether counting twice or not at all is worse.
+func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	if err := s.life.enter(ctx); err != nil {
+		return err
+	}
+	defer s.life.leave()
+	rows := mergeUsage(batch)
+	for part := range slices.Chunk(rows, maxBatch) {
+		if err := s.addUsage(ctx, part); err != nil {
+			return err
+		}
+	}
+	s.tidy(ctx)
+	return nil
+}
+
+// usageRow is what a batch says of one secret in one hour.
+type usageRow struct {
+	id     string
+	hour   time.Time
+	secret uint32
+	counts apikey.Counts
+	last   apikey.LastUse
+}
+
+// mergeUsage adds up what is about the same row, which a statement must not
+// touch twice, and sorts: batches that lock their rows in one order do not wait
+// for each other in a circle.
+func mergeUsage(batch []apikey.UsageDelta) []usageRow {
+	type place struct {
+		id     string
+		hour   int64
+		secret uint32
+	}
+	at := make(map[place]int, len(batch))
+	rows := make([]usageRow, 0, len(batch))
+	for _, d := range batch {
+		if d.KeyID == "" || !storable(d.KeyID) || len(d.KeyID) > maxString {
+			continue // no such key
+		}
+		hour := storage.NormalizeTime(d.Hour).Truncate(time.Hour)
+		p := place{d.KeyID, hour.UnixMicro(), d.Secret}
+		i, ok := at[p]
+		if !ok {
+			i = len(rows)
+			at[p] = i
+			rows = append(rows, usageRow{id: d.KeyID, hour: hour, secret: d.Secret})
+		}
+		r := &rows[i]
+		r.counts.Add(d.Counts)
+		if t := storage.NormalizeTime(d.Last.At); t.After(r.last.At) {
+			r.last = apikey.LastUse{At: t, Network: text(d.Last.Network), UserAgent: text(d.Last.UserAgent)}
+		}
+	}
+	slices.SortFunc(rows, func(a, b usageRow) int {
+		return cmp.Or(strings.Compare(a.id, b.id), cmp.Compare(a.secret, b.secret), a.hour.Compare(b.hour))
+	})
+	return rows
+}
+
+// text makes a client's word storable: a request must not be able to spoil the
+// batch that counts it.
+func text(s string) string {
+	if storable(s) {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
+}
+
+// addUsage adds rows, sorted and distinct, in one statement.
+func (s *Store) addUsage(ctx context.Context, rows []usageRow) error {
+	var h, t usageColumns
+	for i, r := range rows {
+		h.add(r)
+		if i > 0 && rows[i-1].id == r.id && rows[i-1].secret == r.secret {
+			t.merge(r)
+		} else {
+			t.add(r)
+		}
+	}
+	args := append(h.args(), t.args()...)
+	err := ours{s.pool}.run(ctx, s.sql.addUsage, args, func(row pgx.Row) error {
+		var n int64
+		return row.Scan(&n)
+	})
+	if err != nil {
+		return failed(ctx, "add usage", err)
+	}
+	return nil
+}
+
+// usageColumns are rows of usage as arrays, one for each column.
+type usageColumns struct {
+	ids            []string
+	hours          []time.Time
+	secrets        []int64
+	counts         [apikey.NumOutcomes][]int64
+	lastAt         []time.Time
+	network, agent []string
+}
+
+func (c *usageColumns) add(r usageRow) {
+	c.ids, c.hours, c.secrets = append(c.ids, r.id), append(c.hours, r.hour), append(c.secrets, int64(r.secret))
+	for o, n := range r.counts {
+		c.counts[o] = append(c.counts[o], signed(n))
+	}
+	c.lastAt = append(c.lastAt, r.last.At)
+	c.network, c.agent = append(c.network, r.last.Network), append(c.agent, r.last.UserAgent)
+}
+
+// merge adds to the row that was added last.
+func (c *usageColumns) merge(r usageRow) {
+	i := len(c.ids) - 1
+	for o, n := range r.counts {
+		c.counts[o][i] += signed(n)
+	}
+	if r.last.At.After(c.lastAt[i]) {
+		c.lastAt[i], c.network[i], c.agent[i] = r.last.At, r.last.Network, r.last.UserAgent
+	}
+}
+
+func (c *usageColumns) args() []any {
+	args := []any{c.ids, c.hours, c.secrets}
+	for _, n := range c.counts {
+		args = append(args, n)
+	}
+	return append(args, c.lastAt, c.network, c.agent)
+}
+
+// Usage implements [apikey.Store]. Hourly rows are kept for at least
+// [apikey.UsageRetention].
+func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return apikey.Usage{}, err
+	}
+	defer s.life.leave()
+	var u apikey.Usage
+	if !storable(id) {
+		return u, nil
+	}
+	b := &pgx.Batch{} // one round trip
+	b.Queue(s.sql.hours, id, within(since.Add(time.Microsecond-time.Nanosecond))).Query(func(rows pgx.Rows) (err error) {
+		u.Hours, err = pgx.CollectRows(rows, scanHour)
+		return err
+	})
+	b.Queue(s.sql.totals, id).Query(func(rows pgx.Rows) (err error) {
+		u.Secrets, err = pgx.CollectRows(rows, scanTotal)
+		return err
+	})
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return apikey.Usage{}, failed(ctx, "usage", err)
+	}
+	if len(u.Hours) == 0 {
+		u.Hours = nil
+	}
+	if len(u.Secrets) == 0 {
+		u.Secrets = nil
+	}
+	return u, nil
+}
+
+func scanHour(r pgx.CollectableRow) (h apikey.UsageHour, err error) {
+	var counts [apikey.NumOutcomes]int64
+	err = r.Scan(append([]any{&h.Hour, &h.Secret}, pointers(&counts)...)...)
+	h.Hour = storage.NormalizeTime(h.Hour)
+	for o, n := range counts {
+		h.Counts[o] = uint64(n)
+	}
+	return h, err
+}
+
+func scanTotal(r pgx.CollectableRow) (t apikey.UsageSecret, err error) {
+	var counts [apikey.NumOutcomes]int64
+	var last *time.Time
+	targets := append([]any{&t.Secret}, pointers(&counts)...)
+	err = r.Scan(append(targets, &last, &t.Last.Network, &t.Last.UserAgent)...)
+	if last != nil {
+		t.Last.At = storage.NormalizeTime(*last)
+	}
+	for o, n := range counts {
+		t.Counts[o] = uint64(n)
+	}
+	return t, err
+}
+
+func pointers(counts *[apikey.NumOutcomes]int64) []any {
+	p := make([]any, len(counts))
+	for o := range counts {
+		p[o] = &counts[o]
+	}
+	return p
+}
