@@ -54,10 +54,7 @@ func grain(e *env) {
 	if !e.Virtual {
 		all = all[4:5]
 	}
-	unused := int64(0)
-	if e.Unused != nil {
-		unused = e.Unused(n)
-	}
+	unused := e.unused(n)
 	window := e.Unit + e.Grain + time.Microsecond // segments may be rounded up
 	for _, p := range all {
 		r := ask("grain "+p.name, e.limit(n))

@@ -84,10 +84,18 @@ var pgstoreDefences = []defence{
 	{
 		name: "pgstore: the least over the instances",
 		file: "storage/pgstore/feed.go",
-		old:  `SELECT min(i.acked), count(*)`,
-		new:  `SELECT max(i.acked), count(*)`,
+		old:  `SELECT min(CASE WHEN`,
+		new:  `SELECT max(CASE WHEN`,
 		pkg:  "./storage/pgstore",
 		run:  "^TestStore$/^what_is_acknowledged_is_the_least",
+	},
+	{
+		name: "pgstore: what was acknowledged in another epoch counts for nothing",
+		file: "storage/pgstore/feed.go",
+		old:  `CASE WHEN i.epoch = e.epoch THEN i.acked ELSE 0 END`,
+		new:  `CASE WHEN i.epoch <> '' THEN i.acked ELSE 0 END`,
+		pkg:  "./storage/pgstore",
+		run:  "^TestStore$/^what_is_acknowledged_in_another_epoch",
 	},
 	{
 		name: "pgstore: instances alive only",
@@ -100,8 +108,8 @@ var pgstoreDefences = []defence{
 	{
 		name: "pgstore: an instance is registered before it reads",
 		file: "storage/pgstore/feed.go",
-		old:  "\t\tb.Queue(beginSQL)\n\t\tb.Queue(s.sql.register, q.Instance, signed(q.Acked), lease.Microseconds())\n\t\tb.Queue(\"commit\")\n",
-		new:  "\t\tb.Queue(s.sql.register, q.Instance, signed(q.Acked), lease.Microseconds())\n",
+		old:  "\t\tb.Queue(beginSQL)\n\t\tb.Queue(s.sql.register, q.Instance, signed(q.Acked), q.Epoch, lease.Microseconds())\n\t\tb.Queue(\"commit\")\n",
+		new:  "\t\tb.Queue(s.sql.register, q.Instance, signed(q.Acked), q.Epoch, lease.Microseconds())\n",
 		pkg:  "./storage/pgstore",
 		run:  "^TestAnInstanceIsRegisteredBeforeItReads$",
 	},
