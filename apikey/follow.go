@@ -48,7 +48,7 @@ func (l *lease) ask(ctx context.Context) (FeedPage, error) {
 		Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit,
 	})
 	if err != nil && l.s.stopped.Err() == nil {
-		l.failed.Store(int64(time.Since(processStart)))
+		l.failed.Store(true)
 		l.s.complain("the changes of other processes cannot be read", "error", err)
 		l.mu.Lock()
 		l.health.Error = err.Error()

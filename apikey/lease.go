@@ -29,7 +29,7 @@ type lease struct {
 	o    LeaseOptions
 
 	until  atomic.Pointer[leaseEnd]
-	failed atomic.Int64 // when the last poll failed, since processStart; 0 when it did not
+	failed atomic.Bool // the last poll
 	push   atomic.Bool
 
 	turn chan struct{} // holds a token while nobody polls
@@ -120,21 +120,23 @@ func (l *lease) holds(at time.Time) bool {
 // extend begins the lease anew from the instant when a poll was sent.
 func (l *lease) extend(sent time.Time) {
 	l.until.Store(&leaseEnd{int64(sent.Sub(processStart) + l.length()), sent.Add(l.length()).UnixNano()})
-	l.failed.Store(0)
+	l.failed.Store(false)
 }
 
-// Between failed polls on behalf of requests, so that an outage is no storm.
+// leaseBackoff is between failed polls, at least.
 const leaseBackoff = 100 * time.Millisecond
 
 // How long a request waits for a poll that another one has sent.
 const leasePatience = time.Second
 
 // confirm makes sure that the cache can be trusted now, by a poll if need be.
+// Once polls fail it is left to run to find the store again: requests are
+// answered at once, and an outage is no storm.
 func (l *lease) confirm(ctx context.Context) error {
 	if l.holds(time.Now()) {
 		return nil
 	}
-	if last := l.failed.Load(); last != 0 && int64(time.Since(processStart))-last < int64(leaseBackoff) {
+	if l.failed.Load() {
 		return ErrUnavailable
 	}
 	if err := l.s.enter(); err != nil {
@@ -166,7 +168,7 @@ func (l *lease) run() {
 	l.s.workers.Go(l.listen)
 	for {
 		wait := l.o.Every - mathrand.N(l.o.Every/8+1)
-		if l.failed.Load() != 0 {
+		if l.failed.Load() {
 			wait = min(wait, leaseBackoff+mathrand.N(leaseBackoff))
 		}
 		select {
