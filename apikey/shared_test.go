@@ -40,6 +40,7 @@ type link struct {
 	store  *sharedStore
 	delay  time.Duration // of each call, one way
 	cut    atomic.Bool   // calls hang, as in a network that drops packets
+	deaf   atomic.Bool   // nobody is woken
 	noPush atomic.Bool
 	reads  atomic.Int64
 	polls  atomic.Int64
@@ -152,7 +153,14 @@ func (l *link) Await(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return l.pass(ctx)
+	for l.deaf.Load() {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // process opens a service over a link of its own.
