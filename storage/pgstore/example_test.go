@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/pgstore"
 )
 
@@ -26,6 +28,23 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
+}
+
+// Limits that all processes on the database share: most requests are decided
+// without a round trip.
+func ExampleNewLimiter() {
+	serve := func(ctx context.Context, store *pgstore.Store, keys *apikey.Service) (*middleware.Guard, error) {
+		shared, err := pgstore.NewLimiter(store, pgstore.LimiterOptions{})
+		if err != nil {
+			return nil, err
+		}
+		limits, err := limiter.NewEscrow(shared, limiter.EscrowOptions{Instances: 4}) // four processes at most
+		if err != nil {
+			return nil, err
+		}
+		return middleware.New(keys, middleware.Options{Limiter: limits})
+	}
+	_ = serve
 }
 
 // A customer and their first key, or neither of them.

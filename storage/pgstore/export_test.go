@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -35,10 +36,18 @@ func (s *Store) Schema() string { return s.schema }
 
 // Vacuum rewrites every table.
 func (s *Store) Vacuum(ctx context.Context) error {
-	for _, table := range []string{"keys", "audit", "feed_head", "feed", "instances", "usage_hours", "usage_secrets"} {
+	for _, table := range []string{"keys", "audit", "feed_head", "feed", "instances", "usage_hours", "usage_secrets", "limits"} {
 		if _, err := s.pool.Exec(ctx, qualify(s.schema, `VACUUM FULL "latchkey".`+table)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// LeaveIdle keeps the limiter from removing idle subjects.
+func (l *Limiter) LeaveIdle() { l.pruned.last.Store(math.MaxInt64 / 2) }
+
+// SetClock puts a clock of the test's in the place of the server's.
+func (l *Limiter) SetClock(now func() int64) {
+	l.serverAt = func() *int64 { at := now(); return &at }
 }

@@ -38,11 +38,30 @@ func TestASchemaIsMigratedOnceHoweverManyDoIt(t *testing.T) {
 	wg.Wait()
 	must(t, pgstore.Migrate(t.Context(), pool, o)) // again
 	must(t, pgstore.Validate(t.Context(), pool, o))
-	if n := count(t, pool, `SELECT count(*) FROM latchkey.migrations WHERE checksum IS NOT NULL`); n != 1 {
-		t.Errorf("%d migrations are written down, want 1", n)
+	if n := count(t, pool, `SELECT count(*) FROM latchkey.migrations WHERE checksum IS NOT NULL`); n != 2 {
+		t.Errorf("%d migrations are written down, want 2", n)
 	}
 	if n := count(t, pool, `SELECT count(*) FROM latchkey.feed_head`); n != 1 {
 		t.Errorf("the feed has %d counters, want 1", n)
+	}
+}
+
+// What was made by the program before gets what is new, and keeps what it has.
+func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
+	pool := pgtest.Pool(t)
+	first, err := fs.ReadFile(pgstore.Migrations(), "0001_keys.sql")
+	must(t, err)
+	_, err = pool.Exec(t.Context(), `CREATE SCHEMA latchkey; `+string(first), pgx.QueryExecModeSimpleProtocol)
+	must(t, err)
+	_, err = pool.Exec(t.Context(), `UPDATE latchkey.feed_head SET head = 7`)
+	must(t, err)
+	if err := pgstore.Validate(t.Context(), pool, pgstore.Options{}); !errors.Is(err, pgstore.ErrNotMigrated) {
+		t.Errorf("a schema that is behind: got error %v, want ErrNotMigrated", err)
+	}
+	must(t, pgstore.Migrate(t.Context(), pool, pgstore.Options{}))
+	must(t, pgstore.Validate(t.Context(), pool, pgstore.Options{}))
+	if n := count(t, pool, `SELECT head + (SELECT count(*) FROM latchkey.limits) FROM latchkey.feed_head`); n != 7 {
+		t.Errorf("got %d, want the feed where it was", n)
 	}
 }
 
@@ -99,14 +118,14 @@ func TestANewerSchemaSaysWhoMayUseIt(t *testing.T) {
 	for _, tc := range []struct {
 		oldest int
 		good   bool
-	}{{1, true}, {2, false}} {
-		_, err := pool.Exec(t.Context(), `INSERT INTO latchkey.migrations (version, name, oldest) VALUES (2, '0002_next.sql', $1)
+	}{{2, true}, {3, false}} {
+		_, err := pool.Exec(t.Context(), `INSERT INTO latchkey.migrations (version, name, oldest) VALUES (3, '0003_next.sql', $1)
 			ON CONFLICT (version) DO UPDATE SET oldest = excluded.oldest`, tc.oldest)
 		must(t, err)
 		err = pgstore.Validate(t.Context(), pool, pgstore.Options{})
 		merr := pgstore.Migrate(t.Context(), pool, pgstore.Options{})
 		if (err == nil) != tc.good || (merr == nil) != tc.good || !tc.good && !strings.Contains(err.Error(), "run a newer one") {
-			t.Errorf("a schema of version 2 for programs that know %d: validate %v, migrate %v", tc.oldest, err, merr)
+			t.Errorf("a schema of version 3 for programs that know %d: validate %v, migrate %v", tc.oldest, err, merr)
 		}
 	}
 	_, err := pool.Exec(t.Context(), `DELETE FROM latchkey.migrations WHERE version = 1`)

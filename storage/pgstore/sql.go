@@ -24,21 +24,23 @@ type statements struct {
 	addUsage, hours, totals     string
 	register, poll              string
 	pruneFeed, pruneHours       string
+	pruneLimits                 string
 }
 
 func render(schema string) statements {
 	s := statements{
-		get:        getSQL,
-		create:     fmt.Sprintf(changeSQL, createSQL),
-		update:     fmt.Sprintf(changeSQL, updateSQL),
-		remove:     fmt.Sprintf(changeSQL, removeSQL),
-		addUsage:   addUsageSQL(),
-		hours:      hoursSQL(),
-		totals:     totalsSQL(),
-		register:   registerSQL,
-		poll:       pollSQL,
-		pruneFeed:  pruneFeedSQL,
-		pruneHours: pruneHoursSQL,
+		get:         getSQL,
+		create:      fmt.Sprintf(changeSQL, createSQL),
+		update:      fmt.Sprintf(changeSQL, updateSQL),
+		remove:      fmt.Sprintf(changeSQL, removeSQL),
+		addUsage:    addUsageSQL(),
+		hours:       hoursSQL(),
+		totals:      totalsSQL(),
+		register:    registerSQL,
+		poll:        pollSQL,
+		pruneFeed:   pruneFeedSQL,
+		pruneHours:  pruneHoursSQL,
+		pruneLimits: pruneLimitsSQL,
 	}
 	for i := range s.list {
 		s.list[i] = listSQL(listBit(i))
@@ -48,7 +50,7 @@ func render(schema string) statements {
 	}
 	for _, p := range []*string{
 		&s.get, &s.create, &s.update, &s.remove, &s.addUsage, &s.hours, &s.totals,
-		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours,
+		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)
 	}

@@ -61,7 +61,7 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 	for _, p := range []struct {
 		sql string
 		age time.Duration
-	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, apikey.UsageRetention + time.Hour}} {
+	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, apikey.UsageRetention + time.Hour}, {s.sql.pruneLimits, 0}} {
 		var gone int64
 		err := ours{s.pool}.run(ctx, p.sql, []any{p.age.Microseconds(), int64(tidyRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
 		if err != nil {
@@ -73,7 +73,8 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 }
 
 // Maintain removes all that is older than it has to be kept: changes of the feed
-// past [Options.FeedRetention] and hours of usage past [apikey.UsageRetention].
+// past [Options.FeedRetention], hours of usage past [apikey.UsageRetention], and
+// subjects of limits under which nothing counts any more.
 // Stores do that by themselves in small steps, as they are used. To give the
 // room back is autovacuum's work.
 func (s *Store) Maintain(ctx context.Context) error {

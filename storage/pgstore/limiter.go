@@ -1,0 +1,184 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// LimiterOptions adjusts [NewLimiter]. The zero value is good.
+type LimiterOptions struct {
+	// Timeout bounds one decision, the wait for a connection and for other
+	// requests of the same subject included; default 50 ms, at least 1 ms.
+	Timeout time.Duration
+	// Logger is told, at level Warn, when idle subjects could not be removed.
+	// Nil means [slog.Default].
+	Logger *slog.Logger
+}
+
+// Limiter is a [limiter.Limiter] whose counts are in the database of a [Store],
+// so that any number of processes enforce the same limits. Make one with
+// [NewLimiter]; it may be used from several goroutines at once, starts none, and
+// ends with its store.
+//
+// The guarantee is [limiter.Window]'s: in no interval of a window's length do all
+// processes together admit more than N. A hit counts for its window and at most
+// one segment longer: a 60th of a window up to an hour, a 144th of a longer one.
+// All windows of both subjects are decided and charged under the locks of their
+// rows or not at all, by the clock of the server, read under those locks: the
+// clocks of the processes do not matter. A clock that is set back admits nothing
+// early; one that is set forward lets go what has left by it.
+//
+// A decision is one round trip, and those about one subject take turns. Put a
+// [limiter.Escrow] before it, one in each process: most decisions then need no
+// round trip. It loses nothing over this limiter, which is a [limiter.Reserver].
+//
+// Durability: charges are committed without a sync. A server that is stopped, or
+// changes places with a synchronous standby, loses none. A crash loses at most the
+// last three wal_writer_delay, 0.6 seconds unless that was changed: windows then
+// admit again what was admitted in that time, and no more. The keys in the same
+// database are not affected.
+//
+// Rows of idle subjects are removed in small steps, by the calls of others.
+type Limiter struct {
+	s        *Store
+	timeout  time.Duration
+	log      *slog.Logger
+	take     string
+	prune    string
+	pruned   clock
+	serverAt func() *int64 // what to take for the server's clock; for tests
+}
+
+var _ limiter.Reserver = (*Limiter)(nil)
+
+// Idle subjects are looked for this often, and at most so many removed.
+const (
+	pruneLimitsEvery = time.Second
+	pruneLimitsRows  = 500
+)
+
+const decideSQL = `SELECT "latchkey".limit_decide($1::bytea, $2::bytea, $3::integer, $4::bigint[], $5::bigint[], $6::bigint, $7::boolean, $8::integer, $9::bigint)`
+
+// pruneLimitsSQL removes rows of which nothing has counted for $1 microseconds.
+// It waits for nobody, so it cannot be a part of a deadlock.
+const pruneLimitsSQL = `
+WITH gone AS (
+	DELETE FROM "latchkey".limits WHERE subject = ANY (ARRAY (
+		SELECT subject FROM "latchkey".limits
+		WHERE idle_at < ((extract(epoch FROM clock_timestamp()) * 1000000)::bigint - $1::bigint) * 1000
+		LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	))
+	RETURNING 1
+)
+SELECT count(*) FROM gone`
+
+// NewLimiter returns a limiter on the store's pool and schema. It makes no round
+// trip; the error names the option that is wrong.
+func NewLimiter(s *Store, o LimiterOptions) (*Limiter, error) {
+	if s == nil {
+		return nil, errors.New("pgstore: new limiter: the store is nil")
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 50 * time.Millisecond
+	}
+	if o.Timeout < time.Millisecond {
+		return nil, fmt.Errorf("pgstore: LimiterOptions.Timeout: %v is less than a millisecond", o.Timeout)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return &Limiter{
+		s: s, timeout: o.Timeout, log: o.Logger,
+		take: qualify(s.schema, decideSQL), prune: s.sql.pruneLimits,
+		serverAt: func() *int64 { return nil },
+	}, nil
+}
+
+// Take implements [limiter.Limiter]. When ctx has ended, the error is ctx's; when
+// the database does not answer in time, or not at all, it wraps
+// [limiter.ErrUnavailable]; after the store's Close it is [limiter.ErrClosed].
+// Nothing is retried. An answer that was lost on its way may have been charged;
+// nothing else is charged that was not admitted.
+func (l *Limiter) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	d, _, err := l.decide(ctx, &r, true)
+	return d, err
+}
+
+// Peek implements [limiter.Limiter]. It locks nothing and waits for nobody.
+func (l *Limiter) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	d, _, err := l.decide(ctx, &r, false)
+	return d, err
+}
+
+// Reserve implements [limiter.Reserver]. The life is what was left of the present
+// segment, of the window where that ends first, by the server's clock after the
+// call began.
+func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
+	return l.decide(ctx, &r, true)
+}
+
+func (l *Limiter) decide(ctx context.Context, r *limiter.Request, charge bool) (d limiter.Decision, life time.Duration, err error) {
+	cost, err := checkRequest(r)
+	if err != nil {
+		return d, 0, err
+	}
+	if err := l.s.life.enter(ctx); errors.Is(err, apikey.ErrClosed) {
+		return d, 0, limiter.ErrClosed
+	} else if err != nil {
+		return d, 0, err
+	}
+	defer l.s.life.leave()
+	q := questionOf(r)
+	if len(q.lengths) == 0 {
+		d.Allowed = true
+		return d, 0, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	var answer []int64
+	args := []any{q.name1, q.name2, q.n1, q.lengths, q.most, cost, charge, max(l.timeout.Milliseconds(), 1), l.serverAt()}
+	err = ours{l.s.pool}.run(bounded, l.take, args, func(row pgx.Row) error { return row.Scan(&answer) })
+	if err == nil && len(answer) != 2+3*len(q.lengths) {
+		err = fmt.Errorf("the server's answer has %d numbers", len(answer))
+	}
+	if err != nil {
+		return d, 0, unavailable(ctx, err)
+	}
+	if charge {
+		l.tidy(bounded)
+	}
+	d = q.decision(answer)
+	return d, time.Duration(answer[1]), nil
+}
+
+// unavailable wraps what kept a decision from being made. A time limit of this
+// package's is no context's error, which callers take for their own doing.
+func unavailable(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil {
+		return ended
+	}
+	if isContext(err) {
+		return fmt.Errorf("%w: pgstore: limit: %v", limiter.ErrUnavailable, err)
+	}
+	return fmt.Errorf("%w: pgstore: limit: %w", limiter.ErrUnavailable, err)
+}
+
+// tidy removes a few idle rows, now and then, in what is left of a call's time.
+func (l *Limiter) tidy(ctx context.Context) {
+	if !l.pruned.due(pruneLimitsEvery) {
+		return
+	}
+	var gone int64
+	err := ours{l.s.pool}.run(ctx, l.prune, []any{int64(0), int64(pruneLimitsRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
+	if err != nil && ctx.Err() == nil {
+		l.log.WarnContext(ctx, "pgstore: idle limits could not be removed", "err", err)
+	}
+}
