@@ -38,6 +38,9 @@ func (l *lease) poll(ctx context.Context) error {
 			return err
 		}
 		l.apply(&page) // what is newer is the next poll's to extend for
+		if l.acked != l.position {
+			l.hint() // and to acknowledge: this one may have used up the news of it
+		}
 	}
 	l.report(&page)
 	return nil
@@ -47,6 +50,10 @@ func (l *lease) ask(ctx context.Context) (FeedPage, error) {
 	page, err := l.feed.Poll(ctx, FeedQuery{
 		Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit,
 	})
+	select {
+	case l.seen <- struct{}{}:
+	default:
+	}
 	if err != nil && l.s.stopped.Err() == nil {
 		l.failed.Store(true)
 		l.s.complain("the changes of other processes cannot be read", "error", err)

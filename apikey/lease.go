@@ -34,6 +34,7 @@ type lease struct {
 
 	turn chan struct{} // holds a token while nobody polls
 	wake chan struct{} // poll now
+	seen chan struct{} // a poll has been answered
 
 	// Of whoever has the turn.
 	epoch    string
@@ -98,7 +99,7 @@ func (o *LeaseOptions) prepare() error {
 
 func newLease(s *Service, feed Feed, o LeaseOptions) *lease {
 	l := &lease{
-		s: s, feed: feed, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		s: s, feed: feed, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), seen: make(chan struct{}, 1),
 		behind: make(map[string]bool), revoked: make(map[string]time.Time),
 	}
 	l.turn <- struct{}{}
@@ -194,7 +195,17 @@ func (l *lease) listen() {
 		switch err := l.feed.Await(l.s.stopped); {
 		case err == nil:
 			l.push.Store(true)
+			select {
+			case <-l.seen: // by a poll that began before the news
+			default:
+			}
 			l.hint()
+			// News may stay until a poll has begun: to await them again before
+			// would be answered at once, and again.
+			select {
+			case <-l.seen:
+			case <-l.s.stopped.Done():
+			}
 		case errors.Is(err, ErrNoPush):
 			l.push.Store(false)
 			return
