@@ -398,6 +398,26 @@ var apikeyDefences = []defence{
 		run: "^TestRequestsInFlightElsewhereAreCut$",
 	},
 	{
+		name: "lease: news are awaited once a poll",
+		file: "apikey/lease.go",
+		old: `			select {
+			case <-l.seen:
+			case <-l.s.stopped.Done():
+			}
+`,
+		new: ``,
+		pkg: "./apikey",
+		run: "^TestNewsAreAwaitedOnceAPoll$",
+	},
+	{
+		name: "lease: what arrives with an acknowledgement is acknowledged at once",
+		file: "apikey/follow.go",
+		old:  `		if l.acked != l.position {`,
+		new:  `		if l == nil {`,
+		pkg:  "./apikey",
+		run:  "^TestAChangeThatArrivesWithAnAcknowledgement$",
+	},
+	{
 		name: "lease: nobody's requests go on for ever without the store",
 		file: "apikey/lease.go",
 		old: `		_ = l.poll(l.s.stopped)

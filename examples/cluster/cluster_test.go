@@ -1,0 +1,162 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// The test binary is an instance as well: the parent starts its own file.
+func TestMain(m *testing.M) {
+	if os.Getenv(asInstance) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// long is for make prove.
+func long() bool { return os.Getenv("LATCHKEY_LONG") != "" }
+
+// pick returns the size of a proof in its short or its long form.
+func pick(short, full int) int {
+	if long() {
+		return full
+	}
+	return short
+}
+
+// play runs the program and returns the figures of its one script. Other tests
+// share the processor, so no goal is set for how fast it is.
+func play(t *testing.T, script string, number int, args ...string) (*figures, error) {
+	t.Helper()
+	count := "-rounds"
+	if script == "none" {
+		count = "-revokes"
+	}
+	var out bytes.Buffer
+	args = append([]string{"-chaos", script, count, strconv.Itoa(number), "-duration", "0", "-goal", "0", "-keys", "60"}, args...)
+	j, err := run(t.Context(), args, &out)
+	if _, ok := errors.AsType[missing](err); ok {
+		t.Skip(err)
+	}
+	if j == nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s", &out)
+	f := j.figures[script]
+	if f == nil {
+		t.Fatal(err)
+	}
+	if f.rounds != number && err == nil {
+		t.Fatalf("%d rounds were played, want %d", f.rounds, number)
+	}
+	return f, err
+}
+
+// After Revoke returned no instance accepts the key.
+func TestHealthy(t *testing.T) {
+	f, err := play(t, "none", pick(60, 10_000), "-verify-rate", strconv.Itoa(pick(200, 2_000)), "-revokers", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 2 * f.rounds; len(f.elsewhere) != want {
+		t.Errorf("%d refusals elsewhere were timed, want %d: of every key on both other instances", len(f.elsewhere), want)
+	}
+}
+
+// An instance that is cut off stops accepting, says 503 and never 401, and holds
+// nobody up for longer than a lease.
+func TestPartition(t *testing.T) {
+	f, err := play(t, "partition", pick(3, 500), "-verify-rate", "200", "-lease", "1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.lastUse == 0 {
+		t.Error("no request was accepted after Revoke was called: this proves nothing")
+	}
+}
+
+// An instance that stood still accepts nothing when it goes on.
+func TestStop(t *testing.T) {
+	f, err := play(t, "stop", pick(1, 50), "-verify-rate", "200", "-lease", "1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.revokes) != f.rounds {
+		t.Errorf("%d revocations returned, want %d", len(f.revokes), f.rounds)
+	}
+}
+
+// What was acknowledged survives the death of the database, and its return is no
+// herd.
+func TestKill(t *testing.T) {
+	t.Setenv("LATCHKEY_TEST_PG_DSN", "") // a server that may be killed
+	if _, err := play(t, "kill", pick(2, 20), "-verify-rate", "200", "-lease", "1s"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The judge does see stale accepts: without the wait for the others there are
+// some.
+func TestTheJudgeIsNotBlind(t *testing.T) {
+	for range 5 { // a wire may be cut too late, or not for long
+		f, err := play(t, "partition", 1, "-verify-rate", "200", "-lease", "1s", "-async")
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, errBroken) || f.violations[ruleStale] == 0 {
+			t.Fatalf("%v: %v", err, f.violations)
+		}
+		return
+	}
+	t.Fatal("Revoke that waits for nobody went unnoticed")
+}
+
+// Each rule, with made-up answers.
+func TestRules(t *testing.T) {
+	const lease = time.Second
+	at := func(d time.Duration) int64 { return int64(d) }
+	for _, c := range []struct {
+		rule   string
+		status int
+		sent   time.Duration
+		key    func(k *key)
+		member func(m *member)
+	}{
+		{"", 200, 2 * lease, func(*key) {}, func(*member) {}},
+		{"", 401, 2 * lease, func(k *key) { k.sent.Store(at(lease)) }, func(*member) {}},
+		{"", 503, 2 * lease, func(*key) {}, func(*member) {}},
+		{"", 200, lease, func(k *key) { k.sent.Store(1); k.acked.Store(at(lease)) }, func(*member) {}},
+		{ruleStale, 200, lease + 1, func(k *key) { k.sent.Store(1); k.acked.Store(at(lease)) }, func(*member) {}},
+		{"", 200, 2*lease + slack, func(k *key) { k.sent.Store(1); k.known.Store(at(lease)) }, func(*member) {}},
+		{ruleLate, 200, 2*lease + slack + 1, func(k *key) { k.sent.Store(1); k.known.Store(at(lease)) }, func(*member) {}},
+		{ruleGood, 401, lease, func(*key) {}, func(*member) {}},
+		{ruleGood, 401, lease, func(*key) {}, func(m *member) { m.troubled.Store(true) }},
+		{"", 200, 2*lease + slack, func(*key) {}, func(m *member) { m.cutAt.Store(at(lease)) }},
+		{ruleServing, 200, 2*lease + slack + 1, func(*key) {}, func(m *member) { m.cutAt.Store(at(lease)) }},
+	} {
+		j, k, m := newJudge(lease), new(key), new(member)
+		j.begin("none")
+		c.key(k)
+		c.member(m)
+		j.observe(m, k, c.sent, c.status)
+		f := j.figures["none"]
+		if c.rule == "" && j.broken() || c.rule != "" && (f.violations[c.rule] != 1 || len(f.violations) != 1) {
+			t.Errorf("%d for a request sent at %v: %v, want %q", c.status, c.sent, f.violations, c.rule)
+		}
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, args := range [][]string{{"-chaos", "flood"}, {"-lease", "1ms"}, {"-verify-rate", "0"}, {"-keys", "0"}, {"-revokes", "-1"}} {
+		if _, err := parse(args); err == nil {
+			t.Errorf("%v is accepted", args)
+		}
+	}
+}

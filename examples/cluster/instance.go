@@ -1,0 +1,159 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage/pgstore"
+)
+
+// asInstance is the variable that makes this program one instance of the API;
+// it holds an instanceConfig.
+const asInstance = "LATCHKEY_CLUSTER_INSTANCE"
+
+type instanceConfig struct {
+	Name, DSN, Proxy, Schema string
+	Lease                    time.Duration
+	Async                    bool
+}
+
+// addresses is what an instance prints when it serves.
+type addresses struct{ API, Control string }
+
+// counted counts what an instance asks of the store.
+type counted struct {
+	*pgstore.Store
+	reads, polls atomic.Int64
+}
+
+func (c *counted) Get(ctx context.Context, id string) (apikey.Record, error) {
+	c.reads.Add(1)
+	return c.Store.Get(ctx, id)
+}
+
+func (c *counted) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+	c.polls.Add(1)
+	return c.Store.Poll(ctx, q)
+}
+
+// serve is one instance: what a server of yours would do. It ends with its
+// standard input.
+func serve(ctx context.Context, text string) error {
+	var config instanceConfig
+	if err := json.Unmarshal([]byte(text), &config); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	pg, err := pgxpool.ParseConfig(config.DSN)
+	if err != nil {
+		return err
+	}
+	pg.ConnConfig.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", config.Proxy)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	store, err := pgstore.New(ctx, pool, pgstore.Options{Schema: config.Schema, AutoMigrate: true, Logger: log})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	shared := &counted{Store: store}
+	keys, err := apikey.New(shared, apikey.Options{
+		Plans:  []apikey.Plan{{Name: "load", Unlimited: true}},
+		Lease:  apikey.LeaseOptions{Instance: config.Name, Length: config.Lease, Async: config.Async},
+		Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	guard, err := middleware.New(keys, middleware.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+
+	api := http.NewServeMux()
+	api.Handle("GET /v1/hello", guard.Require("hello:read")(http.HandlerFunc(hello)))
+	var at addresses
+	for _, s := range []struct {
+		address *string
+		h       http.Handler
+	}{{&at.API, api}, {&at.Control, control(keys, shared)}} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		*s.address = "http://" + l.Addr().String()
+		go func() { _ = (&http.Server{Handler: s.h, ReadHeaderTimeout: time.Minute}).Serve(l) }()
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(at); err != nil {
+		return err
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	closing, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_ = guard.Close(closing)
+	_ = keys.Close(closing) // fails when the database is away
+	return nil
+}
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	p, _ := middleware.PrincipalFrom(r.Context())
+	fmt.Fprintln(w, "Hello,", p.Owner())
+}
+
+// report is an instance's account of itself.
+type report struct {
+	apikey.Health
+	Reads, Polls int64
+}
+
+type issued struct{ ID, Token string }
+
+// control is how the parent steers an instance. It asks nobody who they are: a
+// server of yours has package admin for this.
+func control(keys *apikey.Service, store *counted) http.Handler {
+	by := apikey.Actor{ID: "cluster"}
+	answer := func(w http.ResponseWriter, v any, err error) {
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, report{keys.Health(), store.reads.Load(), store.polls.Load()}, nil)
+	})
+	mux.HandleFunc("POST /keys", func(w http.ResponseWriter, r *http.Request) {
+		k, token, err := keys.Create(r.Context(), by, apikey.NewKey{Name: "load", Owner: "cluster", Scopes: []string{"hello:read"}})
+		answer(w, issued{k.ID, token.Reveal()}, err)
+	})
+	mux.HandleFunc("GET /keys/{id}", func(w http.ResponseWriter, r *http.Request) {
+		k, err := keys.Get(r.Context(), r.PathValue("id"))
+		answer(w, !k.RevokedAt.IsZero(), err)
+	})
+	mux.HandleFunc("DELETE /keys/{id}", func(w http.ResponseWriter, r *http.Request) {
+		_, err := keys.Revoke(r.Context(), by, r.PathValue("id"), "")
+		answer(w, true, err)
+	})
+	return mux
+}

@@ -1,0 +1,135 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if config := os.Getenv(asInstance); config != "" {
+		err = serve(ctx, config)
+	} else {
+		_, err = run(ctx, os.Args[1:], os.Stdout)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	chaos    string
+	duration time.Duration
+	revokes  int
+	rounds   int
+	rate     int
+	revokers int
+	keys     int
+	lease    time.Duration
+	goal     time.Duration
+	async    bool
+}
+
+var scripts = []string{"none", "partition", "stop", "kill"}
+
+func parse(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	flags.StringVar(&o.chaos, "chaos", "all", "what to break: none, partition, stop, kill or all")
+	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long each takes at most; 0 is as long as it takes")
+	flags.IntVar(&o.revokes, "revokes", 500, "none: how many keys to revoke")
+	flags.IntVar(&o.rounds, "rounds", 3, "partition, stop, kill: how many times")
+	flags.IntVar(&o.rate, "verify-rate", 500, "requests a `second`, over all instances, beside the probes of the keys that are being revoked")
+	flags.IntVar(&o.revokers, "revokers", 1, "none, kill: revocations at a time")
+	flags.IntVar(&o.keys, "keys", 200, "good keys that the load uses")
+	flags.DurationVar(&o.lease, "lease", 3*time.Second, "length of the lease")
+	flags.DurationVar(&o.goal, "goal", 50*time.Millisecond, "none: the 99th percentile from a revocation to 401 elsewhere should be below; 0 is no goal")
+	flags.BoolVar(&o.async, "async", false, "let Revoke return at the commit (LeaseOptions.Async), to see that stale accepts are seen")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.chaos != "all" && !slices.Contains(scripts, o.chaos) {
+		return o, fmt.Errorf("-chaos %s: there are none, partition, stop, kill and all", o.chaos)
+	}
+	if o.revokes < 0 || o.rounds < 0 || o.rate < 1 || o.revokers < 1 || o.keys < 1 || o.lease < 100*time.Millisecond {
+		return o, errors.New("-revokes, -rounds, -verify-rate, -revokers, -keys must be positive, and -lease at least 100ms")
+	}
+	return o, nil
+}
+
+var errBroken = errors.New("an invariant was broken")
+
+// run plays the scripts. The judge tells what it saw; it is nil when the
+// cluster did not start.
+func run(ctx context.Context, args []string, out io.Writer) (*judge, error) {
+	o, err := parse(args)
+	if err != nil {
+		return nil, err
+	}
+	c, err := start(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	fmt.Fprintf(out, "%s, three instances behind proxies, lease %v, %d good keys, %d requests/s\n", c.db.version, o.lease, o.keys, o.rate)
+
+	loading, endLoad := context.WithCancel(ctx)
+	defer endLoad()
+	c.running.Go(func() { c.load(loading) })
+	c.running.Go(func() { c.watch(loading, out) })
+	for _, name := range scripts {
+		if o.chaos != "all" && o.chaos != name {
+			continue
+		}
+		if name == "kill" && c.db.server == nil && o.chaos == "all" {
+			fmt.Fprintln(out, "\nkill is left out: the server of LATCHKEY_TEST_PG_DSN is not ours")
+			continue
+		}
+		if err := c.play(ctx, name, out); err != nil {
+			return c.judge, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	endLoad()
+	c.running.Wait()
+	c.judge.summary(out)
+	if c.judge.broken() {
+		return c.judge, errBroken
+	}
+	return c.judge, nil
+}
+
+// play runs one script until it is through, or its time is over.
+func (c *cluster) play(ctx context.Context, name string, out io.Writer) error {
+	inTime, cancel := ctx, context.CancelFunc(func() {})
+	if c.o.duration > 0 {
+		inTime, cancel = context.WithTimeout(ctx, c.o.duration)
+	}
+	defer cancel()
+	fmt.Fprintf(out, "\n%s\n", headings[name])
+	c.judge.begin(name)
+	c.heading.Store(true)
+	return map[string]func(context.Context, context.Context) error{
+		"none": c.calm, "partition": c.partitions, "stop": c.stops, "kill": c.kills,
+	}[name](ctx, inTime)
+}
+
+var headings = map[string]string{
+	"none":      "none: keys are revoked on one instance, and used on all",
+	"partition": "partition: an instance loses the database around a revocation",
+	"stop":      "stop: an instance stands still (SIGSTOP) for three leases, while a key is revoked",
+	"kill":      "kill: PostgreSQL is killed (SIGKILL) while keys are revoked, and started again",
+}
