@@ -423,7 +423,7 @@ var middlewareDefences = []defence{
 		file: "middleware/context.go",
 		old: `		return in.Value(key) // context's own key finds inner itself
 `,
-		new: `		return c.parent.Value(key)
+		new: `		return c.parent().Value(key)
 `,
 		pkg: "./middleware",
 		run: `^TestDerivedContextsStartNoGoroutine$`,
