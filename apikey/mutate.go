@@ -43,7 +43,7 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		case err == nil:
 			s.applied(&r)
 			return r.Key, s.settle(ctx, by, &r.Key)
-		case !errors.Is(err, ErrConflict):
+		case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrInvalidState): // revoked meanwhile
 			s.cache.forget(id) // the outcome may be unknown: trust nothing
 			return Key{}, storeError(string(action), err)
 		}
