@@ -142,6 +142,22 @@ var apikeyDefences = []defence{
 		run:  "^TestAChangeOfUnknownOutcomeIsReadAgain$",
 	},
 	{
+		name: "mutate: a change that finds its work done is in force",
+		file: "apikey/mutate.go",
+		old:  "			s.takeIn(&r)\n			return r.Key, s.settle(ctx, by, &r.Key)\n		} else",
+		new:  "			return r.Key, s.settle(ctx, by, &r.Key)\n		} else",
+		pkg:  "./apikey",
+		run:  "^TestAChangeThatFindsItsWorkDoneIsInForceAllTheSame$",
+	},
+	{
+		name: "mutate: a change that finds its work done waits for every process",
+		file: "apikey/mutate.go",
+		old:  "			s.takeIn(&r)\n			return r.Key, s.settle(ctx, by, &r.Key)\n		} else",
+		new:  "			s.takeIn(&r)\n			return r.Key, nil\n		} else",
+		pkg:  "./apikey",
+		run:  "^TestRevokingAgainWaitsForEveryProcess$",
+	},
+	{
 		name: "mutate: revoking a key that somebody else revokes is no error",
 		file: "apikey/mutate.go",
 		old:  ` && !errors.Is(err, ErrInvalidState):`,
@@ -383,8 +399,8 @@ var apikeyDefences = []defence{
 	{
 		name: "lease: a change returns when every process has it",
 		file: "apikey/mutate.go",
-		old:  `return r.Key, s.settle(ctx, by, &r.Key)`,
-		new:  `return r.Key, nil`,
+		old:  `	return s.lease.settle(ctx)`,
+		new:  `	return nil`,
 		pkg:  "./apikey",
 		run:  "^TestRevokeReturnsWhenEveryProcessHasIt$",
 	},
