@@ -36,8 +36,8 @@ type instanceConfig struct {
 // limited keys may do on all of them together.
 const (
 	instances   = 3
-	limitN      = 120
-	limitWindow = 10 * time.Second
+	limitN      = 60
+	limitWindow = 5 * time.Second
 )
 
 // addresses is what an instance prints when it serves.
@@ -88,7 +88,7 @@ func serve(ctx context.Context, text string) error {
 	keys, err := apikey.New(shared, apikey.Options{
 		Plans: []apikey.Plan{
 			{Name: "load", Unlimited: true},
-			{Name: "limited", Limits: []apikey.Limit{{Name: "window", N: limitN, Window: limitWindow}}},
+			{Name: "limited", Limits: []apikey.Limit{{Name: "five-seconds", N: limitN, Window: limitWindow}}},
 		},
 		Lease:  apikey.LeaseOptions{Instance: config.Name, Length: config.Lease, Async: config.Async},
 		Logger: log,

@@ -37,6 +37,12 @@ func (b *budget) count(c call, status int) {
 	}
 }
 
+func (b *budget) refusals() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refused
+}
+
 // most is how many requests were admitted within one window, whenever between
 // question and answer they were, among those that were sent after an instant.
 func (b *budget) most(window, after time.Duration) (most int) {
@@ -136,10 +142,7 @@ func (c *cluster) over() (over int) {
 func (c *cluster) settleLimits(more int) {
 	for _, b := range c.limited() {
 		most := b.most(limitWindow, 0)
-		b.mu.Lock()
-		refused := b.refused
-		b.mu.Unlock()
-		c.judge.with(func(f *figures) { f.most, f.limited = max(f.most, most), f.limited+refused })
+		c.judge.with(func(f *figures) { f.most, f.limited = max(f.most, most), f.limited+b.refusals() })
 		if most > limitN+more {
 			c.judge.violation(ruleOver, "%d in %v, want at most %d", most, limitWindow, limitN+more)
 		}

@@ -13,6 +13,9 @@ import (
 // cached are served to the end of the lease; then there is only 503.
 func (c *cluster) outages(ctx, inTime context.Context) error {
 	return c.rounds(inTime, func() error {
+		if err := c.full(ctx); err != nil {
+			return err
+		}
 		var over []func()
 		for _, m := range c.members {
 			over = append(over, c.trouble(m))
@@ -53,6 +56,28 @@ func (c *cluster) outages(ctx, inTime context.Context) error {
 		c.judge.note("away for %.1f s, ready %d ms after it was back", (back - cut).Seconds(), (ready - back).Milliseconds())
 		return nil
 	})
+}
+
+// full waits until the limited keys are at their limit.
+func (c *cluster) full(ctx context.Context) error {
+	before := 0
+	for _, b := range c.limited() {
+		before += b.refusals()
+	}
+	for {
+		now := 0
+		for _, b := range c.limited() {
+			now += b.refusals()
+		}
+		if now > before+2*limitedKeys {
+			return nil
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // without uses cached keys on all instances for as long as the outage lasts. The
