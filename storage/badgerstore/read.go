@@ -2,10 +2,13 @@ package badgerstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -66,34 +69,64 @@ func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
 }
 
 // List implements [apikey.Store]. Records that are damaged are left out and
-// logged; the page holds the next ones instead.
-func (s *Store) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+// logged; the page holds the next ones instead. In other orders than the newest
+// first it reads all that the query selects.
+func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	if err := s.life.enter(ctx); err != nil {
-		return nil, err
+		return apikey.Listing{}, err
 	}
 	defer s.life.leave()
 	var after []byte
-	if q.After.ID != "" || !q.After.CreatedAt.IsZero() {
+	if q.Order == apikey.NewestFirst && !q.After.IsZero() {
 		after = placeSuffix(q.After)
 	}
+	filter := storage.NewFilter(q, time.Now())
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	var page []apikey.Record
+	var found []apikey.Record
+	var failed error
 	scanBack(txn, placePrefix(q.Owner, q.Environment), after, func(suffix []byte) bool {
 		id := string(suffix[placeTimeSize:])
 		r, err := load(txn, id)
 		switch {
-		case err == nil && listedAt(q, &r.Key, suffix): // else the row is a stale one
-			page = append(page, *r)
+		case err == nil && listedAt(q, &r.Key, suffix) && filter.Match(&r.Key): // else the row is a stale one
+			if filter.ByUse() {
+				a, err := s.activity(txn, id, time.Now())
+				if failed = err; err != nil || !filter.Unused(a.Last.At) {
+					break
+				}
+			}
+			found = append(found, *r)
 		case err != nil && !errors.Is(err, apikey.ErrNotFound):
 			s.log.ErrorContext(ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)
 		}
-		return len(page) < q.PageLimit() && ctx.Err() == nil
+		return failed == nil && (q.Order != apikey.NewestFirst || len(found) <= q.PageLimit()) && ctx.Err() == nil
 	})
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	if err := cmp.Or(ctx.Err(), failed); err != nil {
+		return apikey.Listing{}, err
 	}
-	return page, nil
+	return pick(q, found), nil
+}
+
+// pick makes a page of the records that a query selects.
+func pick(q apikey.Query, found []apikey.Record) (l apikey.Listing) {
+	slices.SortFunc(found, func(a, b apikey.Record) int {
+		return storage.Compare(q.Order, storage.PositionOf(&a.Key), storage.PositionOf(&b.Key))
+	})
+	q.After.CreatedAt = storage.NormalizeTime(q.After.CreatedAt)
+	for i, r := range found {
+		at := storage.PositionOf(&r.Key)
+		if !q.After.IsZero() && storage.Compare(q.Order, at, q.After) <= 0 {
+			continue
+		}
+		if l.Records = append(l.Records, r); len(l.Records) == q.PageLimit() {
+			if i < len(found)-1 {
+				l.Next = at
+			}
+			break
+		}
+	}
+	return l
 }
 
 // listedAt reports whether the key belongs on the page, at this place: a row of

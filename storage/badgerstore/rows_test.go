@@ -41,8 +41,8 @@ func TestStringsOfAnyBytesNeverMeet(t *testing.T) {
 			t.Errorf("get %q: got %q, error %v", h, r.Key.ID, err)
 		}
 		for _, q := range []apikey.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
-			if list, err := s.List(t.Context(), q); err != nil || len(list) != 1 || list[0].Key.ID != h {
-				t.Errorf("list %+q: %d records, error %v", q.Owner+"|"+q.Environment, len(list), err)
+			if list, err := s.List(t.Context(), q); err != nil || len(list.Records) != 1 || list.Records[0].Key.ID != h {
+				t.Errorf("list %+q: %d records, error %v", q.Owner+"|"+q.Environment, len(list.Records), err)
 			}
 		}
 		for _, q := range []apikey.AuditQuery{{KeyID: h}, {Owner: h}} {
@@ -59,7 +59,7 @@ func TestStringsOfAnyBytesNeverMeet(t *testing.T) {
 	}
 	list, err := s.List(t.Context(), apikey.Query{})
 	var got []string
-	for _, r := range list {
+	for _, r := range list.Records {
 		got = append(got, r.Key.ID)
 	}
 	if err != nil || !slices.Equal(got, want) {
@@ -90,8 +90,8 @@ func TestARowOfTheListingThatIsStaleShowsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for owner, want := range map[string]int{"stranger": 0, "acme": 1} {
-		if list, err := s.List(t.Context(), apikey.Query{Owner: owner}); err != nil || len(list) != want {
-			t.Errorf("owner %q sees %d keys, want %d, error %v", owner, len(list), want, err)
+		if list, err := s.List(t.Context(), apikey.Query{Owner: owner}); err != nil || len(list.Records) != want {
+			t.Errorf("owner %q sees %d keys, want %d, error %v", owner, len(list.Records), want, err)
 		}
 	}
 }
