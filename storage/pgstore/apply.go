@@ -149,7 +149,8 @@ func (s *Store) statement(c apikey.Change) (sql string, args []any, err error) {
 	}
 	r := storage.Normalize(c.Record)
 	r.Key.Revision = c.Expect + 1
-	args = append(args, r.Key.Owner, r.Key.Environment, r.Key.CreatedAt, orNull(r.Key.RevokedAt), storage.AppendRecord(nil, r))
+	args = append(args, r.Key.Owner, r.Key.Environment, r.Key.CreatedAt, orNull(r.Key.RevokedAt), storage.AppendRecord(nil, r),
+		storage.NameKey(r.Key.Name), wordsOf(&r.Key))
 	if c.Expect == 0 {
 		return s.sql.create, args, nil
 	}

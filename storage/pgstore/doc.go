@@ -42,6 +42,16 @@
 // default_query_exec_mode=exec in the DSN unless the pooler knows prepared
 // statements. Changes are then found by polling.
 //
+// # Lists
+//
+// Keys are listed from indexes, by time and by name, and a search looks words up
+// in a table of its own. Letters are folded by the program and not by the server,
+// whose locale and version decide otherwise. So a migration cannot make the names
+// of keys that are there: [Migrate] and [New] do, in short transactions, some ten
+// seconds for 100,000 keys. Instances of the version before may run on meanwhile:
+// a trigger marks what they write, and lists that need its name make up for it
+// first. What an index says is never believed: the record decides.
+//
 // # Limits
 //
 // [Limiter] keeps the counts of the limits in the same schema: a row for each
