@@ -35,7 +35,8 @@
 // that to a deployment step with [Migrate], to psql with the text of
 // [MigrateDryRun], or to a tool of yours with [Migrations]. To use it the role
 // needs USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on its tables, and
-// EXECUTE on its functions where that was taken from PUBLIC.
+// EXECUTE on its functions where that was taken from PUBLIC. A migration may add
+// tables: grant again after it, or give the role default privileges.
 //
 // Changes are pushed through LISTEN on one connection beside the pool. Behind
 // PgBouncer in transaction mode that does not work: set [Options.NoListen], and

@@ -93,6 +93,11 @@ func TestKeysOfInstancesThatAreOlderAreFound(t *testing.T) {
 	if n := count(t, s.Pool(), `SELECT count(*) FROM latchkey.keys WHERE behind`); n != 0 {
 		t.Errorf("%d keys are behind", n)
 	}
+	old.create(t, record("d", "epsilon"))
+	apply(t, s, changeOf("d", 1, func(k *apikey.Key) { k.Name, k.Plan = "epsilon", "pro" }))
+	listsNames(t, s, "changed, but not its name", apikey.Query{Search: "epsilon", Order: apikey.ByName}, "epsilon")
+	apply(t, s, changeOf("d", 2, func(k *apikey.Key) { k.Name, k.Plan = "epsilon", "free" }))
+	listsNames(t, s, "changed again", apikey.Query{Search: "epsilon", Order: apikey.ByName}, "epsilon")
 	listsNames(t, s, "after both", apikey.Query{Search: "gamma"})
 	listsNames(t, s, "after both", apikey.Query{Search: "delta"}, "delta")
 }
@@ -227,14 +232,16 @@ func TestWordsLeaveWithTheirNameAndTheirKey(t *testing.T) {
 	if n := count(t, s.Pool(), written); n != before {
 		t.Errorf("a change that leaves the name writes its words again")
 	}
-	apply(t, s, changeOf("key", 3, func(k *apikey.Key) { k.Name, k.Owner, k.Environment = "back-end", "other", "test" }))
+	apply(t, s, changeOf("key", 3, func(k *apikey.Key) { k.Name, k.Owner = "back-end", "other" }))
+	has("given to another", "other/live/back-end", "other/live/end", "other/live/key")
+	apply(t, s, changeOf("key", 4, func(k *apikey.Key) { k.Name, k.Owner, k.Environment = "back-end", "other", "test" }))
 	has("given away", "other/test/back-end", "other/test/end", "other/test/key")
 	if _, err := s.Apply(t.Context(), changeOf("key", 1, func(k *apikey.Key) { k.Name = "stale" })); err == nil {
 		t.Error("a stale change is made")
 	}
 	has("after a change that was refused", "other/test/back-end", "other/test/end", "other/test/key")
-	apply(t, s, changeOf("key", 4, revoked))
-	purge := changeOf("key", 5, revoked)
+	apply(t, s, changeOf("key", 5, revoked))
+	purge := changeOf("key", 6, revoked)
 	purge.Delete = true
 	apply(t, s, purge)
 	has("purged")

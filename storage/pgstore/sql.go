@@ -18,7 +18,8 @@ func qualify(schema, sql string) string {
 
 // statements are all that a store sends, in its schema.
 type statements struct {
-	get, create, update, remove string
+	get, create, update, rename string
+	remove                      string
 	list                        [128]string // by listBit
 	words                       [4]string   // by listBit, of which owner and environment count
 	audit                       [4]string   // by auditBit
@@ -34,7 +35,8 @@ func render(schema string) statements {
 	s := statements{
 		get:         getSQL,
 		create:      fmt.Sprintf(changeSQL, createSQL+namedSQL),
-		update:      fmt.Sprintf(changeSQL, updateSQL+namedSQL),
+		update:      fmt.Sprintf(changeSQL, fmt.Sprintf(updateSQL, "")+unnamedSQL),
+		rename:      fmt.Sprintf(changeSQL, fmt.Sprintf(updateSQL, namesSQL)+renamedSQL),
 		remove:      fmt.Sprintf(changeSQL, removeSQL+unnamedSQL),
 		addUsage:    addUsageSQL(),
 		hours:       hoursSQL(),
@@ -59,7 +61,7 @@ func render(schema string) statements {
 		s.audit[i] = auditSQL(auditBit(i))
 	}
 	for _, p := range []*string{
-		&s.get, &s.create, &s.update, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.days, &s.lastUses, &s.behind, &s.catchUp,
+		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.days, &s.lastUses, &s.behind, &s.catchUp,
 		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)
@@ -108,8 +110,11 @@ told AS (
 SELECT head, pg_notify('latchkey_feed', $11::text)::text FROM head`
 
 // $1 id, $2 the revision expected, $3 whether it is deleted, $4 to $10 the
-// audit entry, $11 the schema, and for the first two the columns of the row, and
-// the words as $18.
+// audit entry, $11 the schema, but for a deletion the columns of the row, and
+// where the name is written its key and its words.
+//
+// An update that leaves the name, the owner and the environment leaves the words
+// and what they are marked with: a key that was behind stays so.
 const (
 	createSQL = `
 	INSERT INTO "latchkey".keys (id, owner, environment, created_at, revision, revoked_at, record, name_key, listed, behind)
@@ -120,17 +125,29 @@ const (
 	updateSQL = `
 	UPDATE "latchkey".keys
 	SET owner = $12::text, environment = $13::text, created_at = $14::timestamptz, revision = $2::bigint + 1,
-		revoked_at = $15::timestamptz, record = $16::bytea, name_key = $17::bytea, listed = $2::bigint + 1, behind = false
+		revoked_at = $15::timestamptz, record = $16::bytea, listed = $2::bigint + 1%s
 	WHERE id = $1::text AND revision = $2::bigint
 	RETURNING id
 `
+	namesSQL  = `, name_key = $17::bytea, behind = false` // for updateSQL
 	removeSQL = `
 	DELETE FROM "latchkey".keys
 	WHERE id = $1::text AND revision = $2::bigint AND revoked_at IS NOT NULL
 	RETURNING id
 `
-	// namedSQL writes only what differs: most changes leave the name.
+	// namedSQL writes the words of a key that was not there.
 	namedSQL = `),
+said AS (
+	INSERT INTO "latchkey".words (key_id, word, owner, environment)
+	SELECT changed.id, new.word, $12::text, $13::text FROM changed, unnest($18::bytea[]) AS new (word)
+	RETURNING 1
+),
+named AS (
+	SELECT changed.id FROM changed, (SELECT count(*) FROM said) AS s
+`
+	// renamedSQL may meet words that were written since the statement began, by
+	// one who caught up with the key.
+	renamedSQL = `),
 unsaid AS (
 	DELETE FROM "latchkey".words AS w USING changed WHERE w.key_id = changed.id AND w.word <> ALL ($18::bytea[])
 	RETURNING 1
@@ -138,10 +155,6 @@ unsaid AS (
 said AS (
 	INSERT INTO "latchkey".words AS w (key_id, word, owner, environment)
 	SELECT changed.id, new.word, $12::text, $13::text FROM changed, unnest($18::bytea[]) AS new (word)
-	WHERE NOT EXISTS (
-		SELECT FROM "latchkey".words AS old
-		WHERE old.key_id = changed.id AND old.word = new.word AND old.owner = $12::text AND old.environment = $13::text
-	)
 	ON CONFLICT (key_id, word) DO UPDATE SET owner = excluded.owner, environment = excluded.environment
 	RETURNING 1
 ),
