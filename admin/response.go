@@ -30,6 +30,7 @@ type keyJSON struct {
 
 	DisabledAt   time.Time `json:"disabled_at,omitzero"`
 	DisabledBy   string    `json:"disabled_by,omitempty"`
+	Locked       bool      `json:"locked,omitempty"` // only operators enable it
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokedBy    string    `json:"revoked_by,omitempty"`
 	RevokeReason string    `json:"revoke_reason,omitempty"`
@@ -54,7 +55,7 @@ func (c *call) keyJSON(k *apikey.Key) keyJSON {
 		State: k.StateAt(c.now), Rotating: k.RotatingAt(c.now),
 		Scopes: append([]string{}, k.Scopes...), Plan: k.Plan, Limits: limitsJSON(k.Limits), Networks: []string{},
 		CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, UpdatedAt: k.UpdatedAt, ExpiresAt: k.ExpiresAt,
-		DisabledAt: k.DisabledAt, DisabledBy: k.DisabledBy,
+		DisabledAt: k.DisabledAt, DisabledBy: k.DisabledBy, Locked: k.Locked,
 		RevokedAt: k.RevokedAt, RevokedBy: k.RevokedBy, RevokeReason: k.RevokeReason,
 		Revision: k.Revision,
 	}

@@ -30,6 +30,9 @@ type Key struct {
 
 	DisabledAt time.Time `json:"disabled_at,omitzero"`
 	DisabledBy string    `json:"disabled_by,omitempty"`
+	// Locked says that the key was disabled by somebody who runs the service:
+	// an [Actor] who is a Customer cannot enable it.
+	Locked bool `json:"locked,omitempty"`
 
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokedBy    string    `json:"revoked_by,omitempty"`

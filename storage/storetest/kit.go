@@ -44,7 +44,7 @@ func full(id string) apikey.Record {
 	k.Networks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("::/0")}
 	k.Metadata = map[string]string{"team": "ops", "": "empty key", "empty": ""}
 	k.ExpiresAt, k.UpdatedAt = at(500), at(3)
-	k.DisabledAt, k.DisabledBy = at(4), "bob"
+	k.DisabledAt, k.DisabledBy, k.Locked = at(4), "bob", true
 	k.RevokedAt, k.RevokedBy, k.RevokeReason = at(5), "carol", "leaked in a log"
 	k.Secrets = []apikey.Secret{
 		{Number: 2, CreatedAt: at(2), EndsAt: at(9), Grace: 90 * time.Minute, FirstUsedAt: at(3)},

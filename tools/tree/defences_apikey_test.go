@@ -451,6 +451,22 @@ var apikeyDefences = []defence{
 		run:  "^TestNobodyWaitsForTheDead$",
 	},
 	{
+		name: "an operator's disable holds against the customer",
+		file: "apikey/mutate.go",
+		old:  `if by.Customer && r.Key.Locked {`,
+		new:  `if false && by.Customer && r.Key.Locked {`,
+		pkg:  "./apikey",
+		run:  "^TestOperatorsDisableHolds$",
+	},
+	{
+		name: "an operator's disable locks what a customer disabled",
+		file: "apikey/mutate.go",
+		old:  `&& (by.Customer || k.Locked) {`,
+		new:  `{`,
+		pkg:  "./apikey",
+		run:  "^TestOperatorsDisableHolds$",
+	},
+	{
 		name: "verify: a wrong secret may be newer than what is cached",
 		file: "apikey/verify.go",
 		old:  `if c, err = s.matchNewer(ctx, snap, t, err); err != nil {`,
