@@ -114,6 +114,7 @@ func (a answer) problem(t *testing.T) (p struct {
 	Type, Title, Code, Detail string
 	Status                    int
 	RequestID                 string `json:"request_id"`
+	KeyID                     string `json:"key_id"`
 	Errors                    []struct{ Pointer, Parameter, Detail string }
 },
 ) {

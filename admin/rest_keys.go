@@ -34,8 +34,17 @@ func (c *call) createKey() error {
 	if err != nil {
 		return err
 	}
+	if n.Once, err = c.once(); err != nil {
+		return err
+	}
 	k, token, err := c.h.keys.Create(c.r.Context(), c.by(), n)
-	if err != nil {
+	switch apikey.CodeOf(err) {
+	case apikey.OK:
+	case apikey.AlreadyCreated:
+		return alreadyCreated(&k)
+	case apikey.OnceReused:
+		return errIdempotencyKeyReused
+	default:
 		return err
 	}
 	c.w.Header().Set("Location", "keys/"+k.ID)

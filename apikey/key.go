@@ -132,9 +132,12 @@ func (d Digest) MarshalJSON() ([]byte, error) { return []byte(`"[digest]"`), nil
 type Record struct {
 	Key     Key
 	Digests []Digest
+	// Request digests what was asked for when the key was created once by name
+	// ([NewKey.Once]); zero for every other key. It never changes.
+	Request [32]byte
 }
 
 // Clone returns a copy that shares no memory with r.
 func (r Record) Clone() Record {
-	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests)}
+	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests), Request: r.Request}
 }

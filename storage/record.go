@@ -21,7 +21,7 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 	start := len(dst)
 	k := &r.Key
 	version := version1
-	if k.Locked {
+	if k.Locked || r.Request != [32]byte{} {
 		version = version2
 	}
 	dst = append(dst, kindRecord, version)
@@ -62,7 +62,7 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 		dst = binary.AppendUvarint(dst, uint64(d.Pepper))
 	}
 	if version == version2 {
-		dst = appendBool(dst, k.Locked)
+		dst = append(appendBool(dst, k.Locked), r.Request[:]...)
 	}
 	return seal(dst, start)
 }
@@ -107,7 +107,8 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 	})
 	if version == version2 {
 		k.Locked = d.bool()
-		if !k.Locked {
+		copy(r.Request[:], d.bytes(32))
+		if !k.Locked && r.Request == [32]byte{} {
 			d.fail("version") // its one encoding is version 1
 		}
 	}

@@ -39,6 +39,7 @@ func sample() apikey.Record {
 			Secrets: []apikey.Secret{{Number: 2, CreatedAt: at, Grace: time.Hour}, {Number: math.MaxUint32, EndsAt: at, FirstUsedAt: at}},
 		},
 		Digests: []apikey.Digest{{Sum: [32]byte{1}, Pepper: 7}, {Sum: [32]byte{31: 9}, Pepper: math.MaxUint32}},
+		Request: [32]byte{0xfe, 31: 3},
 	}
 }
 
@@ -177,19 +178,26 @@ func TestOldRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := sample()
-	want.Key.Locked = false
+	want.Key.Locked, want.Request = false, [32]byte{}
 	if d := cmp.Diff(want, r, sameNetwork); d != "" {
 		t.Errorf("a record of version 1 (-want +got):\n%s", d)
 	}
 	if again := storage.AppendRecord(nil, r); !bytes.Equal(again, old) {
 		t.Errorf("a record that version 1 can tell is written as version 1:\n%x\n%x", again, old)
 	}
-	r.Key.Locked = true
-	if b := storage.AppendRecord(nil, r); b[1] != 2 {
-		t.Error("a record that version 1 cannot tell is none to it, rather than half a one")
+	locked, once := r, r
+	locked.Key.Locked, once.Request = true, [32]byte{31: 1}
+	for _, r := range []apikey.Record{locked, once} {
+		b := storage.AppendRecord(nil, r)
+		if b[1] != 2 {
+			t.Error("a record that version 1 cannot tell is none to it, rather than half a one")
+		}
+		if got, err := storage.DecodeRecord(b); err != nil || got.Key.Locked != r.Key.Locked || got.Request != r.Request {
+			t.Errorf("a record of version 2 comes back: %v %v", got, err)
+		}
 	}
-	empty := storage.AppendRecord(nil, r)
-	empty[len(empty)-5] = 0 // not locked
+	empty := storage.AppendRecord(nil, locked)
+	empty[len(empty)-37] = 0 // not locked
 	if _, err := storage.DecodeRecord(reseal(empty)); !errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("version 2 without its fields is a second encoding of version 1: got %v, want ErrCorrupt", err)
 	}

@@ -51,6 +51,7 @@ func full(id string) apikey.Record {
 		{Number: 1, CreatedAt: at(0), EndsAt: at(8), Grace: time.Nanosecond, FirstUsedAt: at(1)},
 	}
 	r.Digests = []apikey.Digest{{Sum: [32]byte{0xff, 31: 2}, Pepper: 4_000_000_000}, {Sum: [32]byte{31: 1}, Pepper: 3}}
+	r.Request = [32]byte{0xfe, 31: 3}
 	return r
 }
 
@@ -113,7 +114,7 @@ func want(what string, got, sentinel error) error {
 func same(what string, got, want apikey.Record) error {
 	g, w := canonical(got), canonical(want)
 	if !reflect.DeepEqual(g, w) {
-		return broken("%s:\n got %+v %v\nwant %+v %v", what, g.Key, g.Digests, w.Key, w.Digests)
+		return broken("%s:\n got %+v %v %x\nwant %+v %v %x", what, g.Key, g.Digests, g.Request, w.Key, w.Digests, w.Request)
 	}
 	return nil
 }
