@@ -160,6 +160,7 @@ func (g *rig) do(user, method, path, body string, edit ...func(*http.Request)) a
 		g.t.Fatal(err)
 	}
 	a := answer{res.StatusCode, res.Header, string(raw)}
+	record(r, body, a)
 	var all strings.Builder
 	_ = a.header.Write(&all)
 	g.mu.Lock()
