@@ -229,9 +229,9 @@ func (b *brokenStore) Get(ctx context.Context, id string) (apikey.Record, error)
 	return b.Store.Get(ctx, id)
 }
 
-func (b *brokenStore) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+func (b *brokenStore) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	if b.err != nil {
-		return nil, b.err
+		return apikey.Listing{}, b.err
 	}
 	return b.Store.List(ctx, q)
 }

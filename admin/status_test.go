@@ -34,9 +34,9 @@ func (f *failing) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
 	return f.Store.Apply(ctx, c)
 }
 
-func (f *failing) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+func (f *failing) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	if f.err != nil {
-		return nil, f.err
+		return apikey.Listing{}, f.err
 	}
 	return f.Store.List(ctx, q)
 }

@@ -42,7 +42,6 @@ type NewKey struct {
 
 // Bounds of a key's fields, in bytes.
 const (
-	maxName     = 128
 	maxOwner    = 256
 	maxReason   = 512
 	maxMetadata = 64 << 10
@@ -124,7 +123,7 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 	if strings.TrimSpace(k.Name) == "" {
 		return invalidf("name", "give the key a name, like \"production-backend\"")
 	}
-	if err := validText("name", k.Name, maxName); err != nil {
+	if err := validText("name", k.Name, MaxName); err != nil {
 		return err
 	}
 	if k.Owner == "" {

@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
@@ -10,37 +11,82 @@ import (
 
 // A cursor is base64url over
 //
-//	version 1 | CreatedAt, microseconds, big-endian | id | CRC-32 of all before
+//	version 2 | list, 8 bytes | place | CRC-32 of all before
 //
-// It is a place, not a secret: the service checks the caller's right to each
-// page again. The checksum is there to refuse one that was cut or edited.
-const cursorVersion = 1
+// where list is a hash of the order and the filters, and place is, big-endian,
+// CreatedAt in microseconds and the id, or for ByName the length of the name in
+// one byte, the name and the id. It is a place, not a secret: the service checks
+// the caller's right to each page again, and the store every filter. The
+// checksum is there to refuse one that was cut or edited; the hash, one that
+// belongs to another list.
+const (
+	cursorVersion = 2
+	cursorHead    = 1 + listSize
+	listSize      = 8
+)
 
-func formatCursor(p Position) string {
-	b := append(make([]byte, 0, 32), cursorVersion)
-	b = binary.BigEndian.AppendUint64(b, uint64(p.CreatedAt.UnixMicro()))
+// list hashes what makes a list another one.
+func (q Query) list() [listSize]byte {
+	b := []byte{byte(q.Order), 0}
+	if !q.UnusedSince.IsZero() {
+		b[1] = 1
+	}
+	for _, s := range []string{q.Owner, q.Environment, q.Plan, string(q.State), q.Search} {
+		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
+	}
+	sum := sha256.Sum256(b)
+	return [listSize]byte(sum[:listSize])
+}
+
+func formatCursor(p Position, q Query) string {
+	list := q.list()
+	b := append(append(make([]byte, 0, 64), cursorVersion), list[:]...)
+	if q.Order == ByName {
+		name := p.Name[:min(len(p.Name), MaxName)]
+		b = append(append(b, byte(len(name))), name...)
+	} else {
+		b = binary.BigEndian.AppendUint64(b, uint64(p.CreatedAt.UnixMicro()))
+	}
 	b = append(b, p.ID...)
 	b = binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b))
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func parseCursor(cursor string) (Position, error) {
+func parseCursor(cursor string, q Query) (Position, error) {
 	if cursor == "" {
 		return Position{}, nil
 	}
-	const shortest, longest = 1 + 8 + 1 + 4, 512
+	const longest = 512
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) < shortest || len(b) > longest || b[0] != cursorVersion {
+	if err != nil || len(b) < cursorHead+4 || len(b) > longest || b[0] != cursorVersion {
 		return Position{}, invalidf("cursor", "is not one that this service gave out: start without a cursor")
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
-	id := string(body[9:])
-	if crc32.ChecksumIEEE(body) != sum || !utf8.ValidString(id) {
+	if crc32.ChecksumIEEE(body) != sum {
 		return Position{}, invalidf("cursor", "was cut or changed: start without a cursor")
 	}
-	p := Position{CreatedAt: time.UnixMicro(int64(binary.BigEndian.Uint64(body[1:9]))).UTC(), ID: id}
-	if formatCursor(p) != cursor { // base64 takes line breaks in its stride
+	if [listSize]byte(body[1:cursorHead]) != q.list() {
+		return Position{}, invalidf("cursor", "belongs to a list with another order or other filters: start this one without a cursor")
+	}
+	p, ok := parsePlace(body[cursorHead:], q.Order)
+	if !ok || formatCursor(p, q) != cursor { // base64 takes line breaks in its stride
 		return Position{}, invalidf("cursor", "was changed: start without a cursor")
 	}
 	return p, nil
+}
+
+func parsePlace(b []byte, o Order) (p Position, ok bool) {
+	if o == ByName {
+		if len(b) == 0 || len(b) <= int(b[0]) {
+			return p, false
+		}
+		p.Name, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	} else {
+		if len(b) < 8 {
+			return p, false
+		}
+		p.CreatedAt, b = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC(), b[8:]
+	}
+	p.ID = string(b)
+	return p, utf8.ValidString(p.Name) && utf8.ValidString(p.ID)
 }

@@ -24,7 +24,7 @@ import (
 
 const form = "customer\x00acme\x00ann\x008e03978e-40d5-43e8-bc93-6894a57f9324"
 
-func named(once string) apikey.NewKey {
+func creation(once string) apikey.NewKey {
 	return apikey.NewKey{Name: "production-backend", Owner: "acme", Once: once}
 }
 
@@ -44,13 +44,13 @@ func TestOnce(t *testing.T) {
 	t.Parallel()
 	mem := memstore.New()
 	here, there := serviceOn(t, mem, apikey.Options{}), serviceOn(t, mem, apikey.Options{})
-	k, token, err := here.Create(t.Context(), ops, named(form))
+	k, token, err := here.Create(t.Context(), ops, creation(form))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want(t, "its secret works", verify(t, there, token.Reveal()), nil)
 	for process, s := range map[string]*apikey.Service{"the same process": here, "another": there, "one started later": serviceOn(t, mem, apikey.Options{})} {
-		again, none, err := s.Create(t.Context(), ops, named(form))
+		again, none, err := s.Create(t.Context(), ops, creation(form))
 		want(t, "a replay in "+process, err, apikey.ErrAlreadyCreated)
 		if d := cmp.Diff(k, again, prefixes); d != "" {
 			t.Errorf("a replay in %s tells of the key that is there (-want +got):\n%s", process, d)
@@ -59,7 +59,7 @@ func TestOnce(t *testing.T) {
 			t.Errorf("a replay in %s has a secret", process)
 		}
 	}
-	other := named(form)
+	other := creation(form)
 	other.Name = "something else"
 	got, none, err := there.Create(t.Context(), ops, other)
 	want(t, "the name with another request", err, apikey.ErrOnceReused)
@@ -69,7 +69,7 @@ func TestOnce(t *testing.T) {
 	if n := count(t, here); n != 1 {
 		t.Fatalf("one name has made %d keys", n)
 	}
-	k2, _, err := there.Create(t.Context(), ops, named(form+"2"))
+	k2, _, err := there.Create(t.Context(), ops, creation(form+"2"))
 	if err != nil || k2.ID == k.ID {
 		t.Errorf("another name makes another key: %v %v", k2.ID, err)
 	}
@@ -81,14 +81,14 @@ func TestOnce(t *testing.T) {
 	if _, err := here.Revoke(t.Context(), ops, k.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	again, _, err := there.Create(t.Context(), ops, named(form))
+	again, _, err := there.Create(t.Context(), ops, creation(form))
 	want(t, "a replay after a change and a revocation", err, apikey.ErrAlreadyCreated)
 	if again.StateAt(time.Now()) != apikey.Revoked || again.Name != "renamed" {
 		t.Errorf("a replay tells of the key as it is now: %+v", again)
 	}
-	_, _, err = here.Create(t.Context(), ops, named(string(make([]byte, apikey.MaxOnce+1))))
+	_, _, err = here.Create(t.Context(), ops, creation(string(make([]byte, apikey.MaxOnce+1))))
 	want(t, "a name has a bound", err, apikey.ErrInvalidArgument)
-	expired := named("expired by now")
+	expired := creation("expired by now")
 	expired.ExpiresAt = time.Now().Add(-time.Hour)
 	_, _, err = here.Create(t.Context(), ops, expired)
 	want(t, "a faulty creation takes no name", err, apikey.ErrInvalidArgument)
@@ -115,7 +115,7 @@ func TestOnceConcurrently(t *testing.T) {
 		)
 		for i := range 12 {
 			wg.Go(func() {
-				k, token, err := services[i%3].Create(context.Background(), ops, named(fmt.Sprint(form, round)))
+				k, token, err := services[i%3].Create(context.Background(), ops, creation(fmt.Sprint(form, round)))
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -158,12 +158,12 @@ func TestOnceAfterACrash(t *testing.T) {
 	t.Parallel()
 	mem := memstore.New()
 	first := serviceOn(t, &dying{mem, true}, apikey.Options{})
-	_, _, err := first.Create(t.Context(), ops, named(form))
+	_, _, err := first.Create(t.Context(), ops, creation(form))
 	want(t, "the outcome is unknown", err, apikey.ErrUnavailable)
 	_ = first.Close(t.Context())
 
 	s := serviceOn(t, mem, apikey.Options{})
-	k, _, err := s.Create(t.Context(), ops, named(form))
+	k, _, err := s.Create(t.Context(), ops, creation(form))
 	want(t, "the replay finds it", err, apikey.ErrAlreadyCreated)
 	if n := count(t, s); n != 1 || k.ID == "" {
 		t.Fatalf("%d keys, told of %q", n, k.ID)
@@ -181,7 +181,7 @@ func TestOncePeppers(t *testing.T) {
 	ring := func(p ...apikey.Pepper) *apikey.Service { return serviceOn(t, mem, apikey.Options{Peppers: p}) }
 	made := func(s *apikey.Service, name string) string {
 		t.Helper()
-		k, _, err := s.Create(t.Context(), ops, named(name))
+		k, _, err := s.Create(t.Context(), ops, creation(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestOncePeppers(t *testing.T) {
 	both := ring(pepper1, pepper2)
 	under2 := made(both, "under 2")
 	for name, id := range map[string]string{"bare": bare, "under 1": under1, "under 2": under2} {
-		k, _, err := both.Create(t.Context(), ops, named(name))
+		k, _, err := both.Create(t.Context(), ops, creation(name))
 		want(t, "a replay of "+name, err, apikey.ErrAlreadyCreated)
 		if k.ID != id {
 			t.Errorf("a replay of %s tells of %s, not of %s", name, k.ID, id)
@@ -210,7 +210,7 @@ func TestOncePeppers(t *testing.T) {
 func TestOnceIDs(t *testing.T) {
 	t.Parallel()
 	s := newService(t, apikey.Options{Peppers: []apikey.Pepper{pepper1}})
-	k, _, err := s.Create(t.Context(), ops, named(form))
+	k, _, err := s.Create(t.Context(), ops, creation(form))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func TestOnceIDs(t *testing.T) {
 func TestOnceComparesEverything(t *testing.T) {
 	t.Parallel()
 	s := newService(t, apikey.Options{})
-	if _, _, err := s.Create(t.Context(), ops, named(form)); err != nil {
+	if _, _, err := s.Create(t.Context(), ops, creation(form)); err != nil {
 		t.Fatal(err)
 	}
 	values := map[string]any{
@@ -273,7 +273,7 @@ func TestOnceComparesEverything(t *testing.T) {
 		if f.Name == "Once" {
 			continue
 		}
-		n := named(form)
+		n := creation(form)
 		v, ok := values[f.Name]
 		if !ok {
 			t.Fatalf("NewKey.%s is new: digest it in request, and give it a value here", f.Name)
@@ -290,7 +290,7 @@ func TestOnceAfterAPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := serviceOn(t, &quiet{memstore.New()}, apikey.Options{MaxStale: time.Hour})
 		defer s.Close(t.Context())
-		k, old, err := s.Create(t.Context(), ops, named(form))
+		k, old, err := s.Create(t.Context(), ops, creation(form))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -303,7 +303,7 @@ func TestOnceAfterAPurge(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		want(t, "a purged key is unknown", verify(t, s, old.Reveal()), apikey.ErrInvalidKey)
-		again, token, err := s.Create(t.Context(), ops, named(form))
+		again, token, err := s.Create(t.Context(), ops, creation(form))
 		if err != nil || again.ID != k.ID {
 			t.Fatalf("a purged name makes a key again: %v %v", again.ID, err)
 		}

@@ -3,7 +3,6 @@ package apikey
 import (
 	"context"
 	"errors"
-	"iter"
 	"time"
 )
 
@@ -15,72 +14,6 @@ func (s *Service) Get(ctx context.Context, id string) (Key, error) {
 	defer s.leave()
 	r, err := s.store.Get(ctx, id)
 	return r.Key, storeError("get", err)
-}
-
-// ListRequest selects keys. The zero value lists all, newest first.
-type ListRequest struct {
-	Owner       string // empty: all owners
-	Environment string // empty: all environments
-	Cursor      string // Page.Next of the page before; empty starts anew
-	Limit       int    // 1 to 1000; 0 means 100
-}
-
-// Page is one page of keys.
-type Page struct {
-	Keys []Key
-	Next string // cursor of the next page; empty on the last one
-}
-
-// List returns keys, newest first. Keys that are created meanwhile never
-// shift or repeat what a cursor goes on with.
-func (s *Service) List(ctx context.Context, q ListRequest) (Page, error) {
-	if err := s.enter(); err != nil {
-		return Page{}, err
-	}
-	defer s.leave()
-	after, err := parseCursor(q.Cursor)
-	if err != nil {
-		return Page{}, err
-	}
-	n := pageLimit(q.Limit)
-	records, err := s.store.List(ctx, Query{Owner: q.Owner, Environment: q.Environment, After: after, Limit: n})
-	if err != nil {
-		return Page{}, storeError("list", err)
-	}
-	page := Page{Keys: make([]Key, len(records))}
-	for i, r := range records {
-		page.Keys[i] = r.Key
-	}
-	if len(records) == n {
-		last := &page.Keys[n-1]
-		page.Next = formatCursor(Position{CreatedAt: last.CreatedAt, ID: last.ID})
-	}
-	return page, nil
-}
-
-// all walks the records of an owner, or of everybody, newest first.
-func (s *Service) all(ctx context.Context, owner string) iter.Seq2[Record, error] {
-	return func(yield func(Record, error) bool) {
-		const size = 1000
-		q := Query{Owner: owner, Limit: size}
-		for {
-			records, err := s.store.List(ctx, q)
-			if err != nil {
-				yield(Record{}, storeError("list", err))
-				return
-			}
-			for _, r := range records {
-				if !yield(r, nil) {
-					return
-				}
-			}
-			if len(records) < size {
-				return
-			}
-			last := records[size-1].Key
-			q.After = Position{CreatedAt: last.CreatedAt, ID: last.ID}
-		}
-	}
 }
 
 // Identity tells whose a pasted token is.

@@ -438,6 +438,7 @@ func TestUseAfterClose(t *testing.T) {
 		"Audit":          func() error { _, err := s.Audit(ctx, apikey.AuditQuery{}); return err },
 		"Usage":          func() error { _, err := s.Usage(ctx, k.ID, time.Time{}); return err },
 		"PepperUse":      func() error { _, err := s.PepperUse(ctx); return err },
+		"Activity":       func() error { _, err := s.Activity(ctx, []string{k.ID}, time.Time{}); return err },
 	}
 	for name, call := range calls {
 		want(t, name+" after Close", call(), apikey.ErrClosed)

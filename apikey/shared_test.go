@@ -99,8 +99,8 @@ func (l *link) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
 	})
 }
 
-func (l *link) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
-	return call(ctx, l, func() ([]apikey.Record, error) { return l.store.mem.List(ctx, q) })
+func (l *link) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+	return call(ctx, l, func() (apikey.Listing, error) { return l.store.mem.List(ctx, q) })
 }
 
 func (l *link) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
@@ -114,6 +114,10 @@ func (l *link) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 
 func (l *link) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
 	return call(ctx, l, func() (apikey.Usage, error) { return l.store.mem.Usage(ctx, id, since) })
+}
+
+func (l *link) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+	return call(ctx, l, func() ([]apikey.Activity, error) { return l.store.mem.Activity(ctx, ids, since) })
 }
 
 func (l *link) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {

@@ -34,11 +34,13 @@ type Store interface {
 	// change is on its way, which is then not ctx's own error.
 	Apply(ctx context.Context, c Change) (revision uint64, err error)
 
-	// List returns records, newest first (CreatedAt, then ID, descending in
-	// byte order), that come strictly after q.After. Records that are
+	// List returns the records that a query selects, in its order, that come
+	// strictly after q.After, and where the list goes on. Records that are
 	// inserted meanwhile never shift a page. A record that cannot be decoded
-	// is left out: it must not hide the others.
-	List(ctx context.Context, q Query) ([]Record, error)
+	// is left out: it must not hide the others. Whatever indexes a store keeps,
+	// it shows a record to those only whose query the record itself fits:
+	// Filter of package storage decides.
+	List(ctx context.Context, q Query) (Listing, error)
 
 	// Audit returns audit entries, newest first.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
@@ -52,6 +54,12 @@ type Store interface {
 	// of each secret. A key without usage, or that does not exist, has the
 	// zero Usage, not an error.
 	Usage(ctx context.Context, id string, since time.Time) (Usage, error)
+
+	// Activity sums up the usage of keys: one Activity for each ID, in the
+	// order asked, zero but for its ID when the key has no usage or does not
+	// exist. Its days begin with that of since, in UTC; those without a count
+	// are left out. More than [MaxActivity] IDs are [ErrInvalidArgument].
+	Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error)
 }
 
 // Change is one mutation.
@@ -67,31 +75,6 @@ type Change struct {
 	Delete bool
 	// Entry is written with the record. The store sets Entry.Seq.
 	Entry AuditEntry
-}
-
-// Query selects records. The zero value lists everything from the start, up
-// to the store's limit.
-type Query struct {
-	Owner       string   // exact; empty means all
-	Environment string   // exact; empty means all
-	After       Position // the last record of the page before; zero means the start
-	Limit       int      // at most so many records, 1 to 1000; 0 means 100
-}
-
-// Position is a place in the order of [Store.List].
-type Position struct {
-	CreatedAt time.Time
-	ID        string
-}
-
-// PageLimit returns Limit within its bounds; stores call it.
-func (q Query) PageLimit() int { return pageLimit(q.Limit) }
-
-func pageLimit(n int) int {
-	if n <= 0 {
-		return 100
-	}
-	return min(n, 1000)
 }
 
 // Notice tells a [Service] that a key has changed: its cache forgets the key,

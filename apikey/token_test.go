@@ -225,19 +225,29 @@ func FuzzToken(f *testing.F) {
 }
 
 func FuzzCursor(f *testing.F) {
+	lists := []apikey.Query{{}, {Order: apikey.ByName, Owner: "acme"}}
 	f.Add("")
 	f.Add("AQAAAAAAAAAAYQ")
-	f.Add(apikey.FormatCursor(apikey.Position{ID: "0123456789abcdef"}))
+	for _, q := range lists {
+		f.Add(apikey.FormatCursor(apikey.Position{Name: "backend", ID: "0123456789abcdef"}, q))
+	}
 	f.Fuzz(func(t *testing.T, cursor string) {
-		p, err := apikey.ParseCursor(cursor)
-		if err != nil {
-			if apikey.CodeOf(err) != apikey.InvalidArgument {
-				t.Fatalf("%q: %v is no invalid_argument", cursor, err)
+		accepted := 0
+		for _, q := range lists {
+			p, err := apikey.ParseCursor(cursor, q)
+			if err != nil {
+				if apikey.CodeOf(err) != apikey.InvalidArgument {
+					t.Fatalf("%q: %v is no invalid_argument", cursor, err)
+				}
+				continue
 			}
-			return
+			if cursor != "" && apikey.FormatCursor(p, q) != cursor {
+				t.Fatalf("%q is accepted beside %q for the same place", cursor, apikey.FormatCursor(p, q))
+			}
+			accepted++
 		}
-		if cursor != "" && apikey.FormatCursor(p) != cursor {
-			t.Fatalf("%q is accepted beside %q for the same place", cursor, apikey.FormatCursor(p))
+		if cursor != "" && accepted > 1 {
+			t.Fatalf("%q is accepted for two lists", cursor)
 		}
 	})
 }

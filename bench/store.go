@@ -78,8 +78,8 @@ func (s storeKeeper) apply(r apikey.Record, a apikey.Action) error {
 
 func (s storeKeeper) page(owner string) error {
 	page, err := s.List(context.Background(), apikey.Query{Owner: owner})
-	if err == nil && len(page) != pageSize {
-		err = fmt.Errorf("a page of %d keys, want %d", len(page), pageSize)
+	if err == nil && len(page.Records) != pageSize {
+		err = fmt.Errorf("a page of %d keys, want %d", len(page.Records), pageSize)
 	}
 	return err
 }

@@ -112,10 +112,17 @@ func TestCompare(t *testing.T) {
 		{CreatedAt: at.Add(-time.Hour), ID: "z"},
 		{ID: "z"},
 	}
+	newest := func(a, b apikey.Position) int { return storage.Compare(apikey.NewestFirst, a, b) }
+	oldest := func(a, b apikey.Position) int { return storage.Compare(apikey.OldestFirst, a, b) }
 	got := slices.Clone(want)
 	slices.Reverse(got)
-	slices.SortFunc(got, storage.Compare)
+	slices.SortFunc(got, newest)
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("newest first, then the greater ID (-want +got):\n%s", d)
+	}
+	slices.Reverse(want)
+	slices.SortFunc(got, oldest)
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("oldest first is the reverse (-want +got):\n%s", d)
 	}
 }

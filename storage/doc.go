@@ -8,7 +8,8 @@
 //     stored and returned;
 //   - [AppendRecord] and [DecodeRecord] (and their twins for audit entries) are
 //     a compact, checked encoding for stores that keep bytes;
-//   - [Compare] is the order of listing;
+//   - [Filter] decides which records a query selects, [Terms] what a key is found
+//     by, [Compare] and [NameKey] in which order keys are listed;
 //   - [Hub] tells the subscribers in this process of changes.
 //
 // Package memstore shows how they go together in the fewest lines; package

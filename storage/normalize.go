@@ -1,9 +1,7 @@
 package storage
 
 import (
-	"cmp"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -33,15 +31,3 @@ func NormalizeEntry(e apikey.AuditEntry) apikey.AuditEntry {
 // NormalizeTime returns t in UTC, cut to the microsecond, without a monotonic
 // reading. The zero time stays the zero time.
 func NormalizeTime(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
-
-// PositionOf returns the place of a key in the order of [apikey.Store.List].
-func PositionOf(k *apikey.Key) apikey.Position {
-	return apikey.Position{CreatedAt: NormalizeTime(k.CreatedAt), ID: k.ID}
-}
-
-// Compare is the order of [apikey.Store.List]: negative when a comes before b.
-// Newer keys come first; of two keys of one instant, the one whose ID is
-// greater in byte order.
-func Compare(a, b apikey.Position) int {
-	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
-}

@@ -62,7 +62,9 @@ func (s *store) Subscribe(f func(apikey.Notice)) (cancel func()) {
 	return func() {}
 }
 
-func (*store) List(context.Context, apikey.Query) ([]apikey.Record, error) { return nil, nil }
+func (*store) List(context.Context, apikey.Query) (apikey.Listing, error) {
+	return apikey.Listing{}, nil
+}
 
 func (*store) Audit(context.Context, apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 	return nil, nil
@@ -72,4 +74,12 @@ func (*store) AddUsage(context.Context, []apikey.UsageDelta) error { return nil 
 
 func (*store) Usage(context.Context, string, time.Time) (apikey.Usage, error) {
 	return apikey.Usage{}, nil
+}
+
+func (*store) Activity(_ context.Context, ids []string, _ time.Time) ([]apikey.Activity, error) {
+	all := make([]apikey.Activity, len(ids))
+	for i, id := range ids {
+		all[i].ID = id
+	}
+	return all, nil
 }

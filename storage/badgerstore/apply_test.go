@@ -161,8 +161,8 @@ func TestAChangeTooLargeIsRefusedAlone(t *testing.T) {
 	longest := strings.Repeat("x", maxString)
 	apply(t, s, changeOf(longest, 0, func(k *apikey.Key) { k.Owner, k.Environment = longest, longest }))
 	list, err := s.List(t.Context(), apikey.Query{Owner: longest, Environment: longest})
-	if err != nil || len(list) != 1 {
-		t.Errorf("the longest names are listed: %d records, error %v", len(list), err)
+	if err != nil || len(list.Records) != 1 {
+		t.Errorf("the longest names are listed: %d records, error %v", len(list.Records), err)
 	}
 }
 

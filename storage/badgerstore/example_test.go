@@ -44,7 +44,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	keys, err := store.List(ctx, apikey.Query{Owner: "acme"})
-	fmt.Println(len(keys), "key, revision", keys[0].Key.Revision, err)
+	page, err := store.List(ctx, apikey.Query{Owner: "acme"})
+	fmt.Println(len(page.Records), "key, revision", page.Records[0].Key.Revision, err)
 	// Output: 1 key, revision 1 <nil>
 }

@@ -17,7 +17,8 @@ type Store struct {
 	mu      sync.RWMutex
 	closed  bool
 	records map[string]apikey.Record // by ID
-	order   []apikey.Position        // of all records, as [storage.Compare] has it
+	byTime  places                   // of all records, newest first
+	byName  places                   // of all records
 	trail   []apikey.AuditEntry      // oldest first; Seq is the index plus one
 	usage   map[string]*usage        // by ID; only of keys that exist
 }
@@ -29,7 +30,10 @@ var (
 
 // New returns an empty store.
 func New() *Store {
-	return &Store{records: map[string]apikey.Record{}, usage: map[string]*usage{}}
+	return &Store{
+		records: map[string]apikey.Record{}, usage: map[string]*usage{},
+		byTime: places{order: apikey.NewestFirst}, byName: places{order: apikey.ByName},
+	}
 }
 
 // Close makes every later call return [apikey.ErrClosed]. Closing twice does
@@ -98,7 +102,8 @@ func (s *Store) apply(ctx context.Context, c apikey.Change) (apikey.Notice, erro
 	s.trail = append(s.trail, entry)
 
 	if current != nil {
-		s.forget(storage.PositionOf(&current.Key))
+		s.byTime.remove(&current.Key)
+		s.byName.remove(&current.Key)
 	}
 	if c.Delete {
 		delete(s.records, id)
@@ -108,56 +113,11 @@ func (s *Store) apply(ctx context.Context, c apikey.Change) (apikey.Notice, erro
 	record := storage.Normalize(c.Record)
 	record.Key.Revision = c.Expect + 1
 	s.records[id] = record
-	s.place(storage.PositionOf(&record.Key))
+	s.byTime.add(&record.Key)
+	s.byName.add(&record.Key)
 
 	after := record.Clone()
 	return apikey.Notice{ID: id, Revision: record.Key.Revision, Record: &after}, nil
-}
-
-// place and forget keep the order.
-func (s *Store) place(p apikey.Position) {
-	i, _ := slices.BinarySearchFunc(s.order, p, storage.Compare)
-	s.order = slices.Insert(s.order, i, p)
-}
-
-func (s *Store) forget(p apikey.Position) {
-	if i, ok := slices.BinarySearchFunc(s.order, p, storage.Compare); ok {
-		s.order = slices.Delete(s.order, i, i+1)
-	}
-}
-
-// List implements [apikey.Store].
-func (s *Store) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if err := s.usable(ctx); err != nil {
-		return nil, err
-	}
-	var page []apikey.Record
-	for _, p := range s.order[s.after(q.After):] {
-		if len(page) == q.PageLimit() {
-			break
-		}
-		r := s.records[p.ID]
-		if (q.Owner == "" || r.Key.Owner == q.Owner) && (q.Environment == "" || r.Key.Environment == q.Environment) {
-			page = append(page, r.Clone())
-		}
-	}
-	return page, nil
-}
-
-// after returns the index of the first position strictly after p. The record
-// at p need not exist any more: a cursor survives a deletion.
-func (s *Store) after(p apikey.Position) int {
-	if p.ID == "" && p.CreatedAt.IsZero() {
-		return 0
-	}
-	p.CreatedAt = storage.NormalizeTime(p.CreatedAt)
-	i, found := slices.BinarySearchFunc(s.order, p, storage.Compare)
-	if found {
-		i++
-	}
-	return i
 }
 
 // Audit implements [apikey.Store].

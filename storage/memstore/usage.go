@@ -74,17 +74,55 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 	if u == nil {
 		return apikey.Usage{}, nil
 	}
-	var out apikey.Usage
-	for h, counts := range u.hours {
-		if start := time.Unix(h.unix, 0).UTC(); !start.Before(since) {
-			out.Hours = append(out.Hours, apikey.UsageHour{Hour: start, Secret: h.secret, Counts: counts})
-		}
-	}
-	slices.SortFunc(out.Hours, func(a, b apikey.UsageHour) int {
-		return cmp.Or(a.Hour.Compare(b.Hour), cmp.Compare(a.Secret, b.Secret))
-	})
+	out := apikey.Usage{Hours: u.since(since)}
 	for _, number := range slices.Sorted(maps.Keys(u.secrets)) {
 		out.Secrets = append(out.Secrets, u.secrets[number])
 	}
 	return out, nil
+}
+
+// since returns the hours that start then or later, oldest first.
+func (u *usage) since(t time.Time) []apikey.UsageHour {
+	var hours []apikey.UsageHour
+	for h, counts := range u.hours {
+		if start := time.Unix(h.unix, 0).UTC(); !start.Before(t) {
+			hours = append(hours, apikey.UsageHour{Hour: start, Secret: h.secret, Counts: counts})
+		}
+	}
+	slices.SortFunc(hours, func(a, b apikey.UsageHour) int {
+		return cmp.Or(a.Hour.Compare(b.Hour), cmp.Compare(a.Secret, b.Secret))
+	})
+	return hours
+}
+
+// last returns the newest use of any secret; u may be nil.
+func (u *usage) last() apikey.LastUse {
+	if u == nil {
+		return apikey.LastUse{}
+	}
+	return apikey.Usage{Secrets: slices.Collect(maps.Values(u.secrets))}.Last()
+}
+
+// Activity implements [apikey.Store].
+func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	if err := storage.CheckActivity(ids); err != nil {
+		return nil, err
+	}
+	all := make([]apikey.Activity, len(ids))
+	for i, id := range ids {
+		a := &all[i]
+		a.ID = id
+		if u := s.usage[id]; u != nil {
+			for _, h := range u.since(storage.Day(since)) {
+				storage.AddHour(a, h.Hour, h.Counts)
+			}
+			a.Last = u.last()
+		}
+	}
+	return all, nil
 }

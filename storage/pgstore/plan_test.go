@@ -42,8 +42,8 @@ func TestPagesComeFromIndexes(t *testing.T) {
 		}
 	}
 	page, err := s.List(t.Context(), apikey.Query{Owner: "owner-7", After: middle, Limit: 3})
-	if err != nil || len(page) != 3 || page[0].Key.ID != "key-049907" {
-		t.Errorf("a page from the middle: %d records, error %v", len(page), err)
+	if err != nil || len(page.Records) != 3 || page.Records[0].Key.ID != "key-049907" {
+		t.Errorf("a page from the middle: %d records, error %v", len(page.Records), err)
 	}
 }
 

@@ -29,8 +29,8 @@ func TestACreationJoinsTheCallersTransaction(t *testing.T) {
 			if _, token, err = keys.Create(pgstore.WithTx(t.Context(), tx), by, apikey.NewKey{Name: "first", Owner: name}); err != nil {
 				return err
 			}
-			if list, err := s.List(t.Context(), apikey.Query{Owner: name}); err != nil || len(list) > 0 {
-				t.Errorf("before the commit the key is listed: %d records, error %v", len(list), err)
+			if list, err := s.List(t.Context(), apikey.Query{Owner: name}); err != nil || len(list.Records) > 0 {
+				t.Errorf("before the commit the key is listed: %d records, error %v", len(list.Records), err)
 			}
 			return fail
 		})

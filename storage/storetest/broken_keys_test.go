@@ -128,7 +128,7 @@ var brokenKeys = map[string]brokenStore{
 					}
 					return m.Get(ctx, id)
 				}
-				w.list = func(context.Context, apikey.Query) ([]apikey.Record, error) { return nil, errBroken }
+				w.list = func(context.Context, apikey.Query) (apikey.Listing, error) { return apikey.Listing{}, errBroken }
 			}
 		},
 	},

@@ -27,7 +27,7 @@ var brokenPages = map[string]brokenStore{
 	"repeats the cursor's record": {
 		fails: "the list is newest first, and by ID in descending byte order at one instant",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.list = func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+			w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 				q.After.ID += "\x00"
 				return m.List(ctx, q)
 			}
@@ -43,22 +43,20 @@ var brokenPages = map[string]brokenStore{
 	},
 	"pages by offset": {fails: "keys that are created meanwhile never shift a page", wrap: only(func(m *memstore.Store, w *wrap) {
 		var offsets sync.Map // of the record after the cursor
-		w.list = func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+		w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 			all, err := m.List(ctx, apikey.Query{Limit: 1000, Owner: q.Owner, Environment: q.Environment})
 			offset, _ := offsets.Load(q.After.ID)
 			n, _ := offset.(int)
-			n = min(n, len(all))
-			page := all[n:min(n+q.PageLimit(), len(all))]
-			if len(page) > 0 {
-				offsets.Store(page[len(page)-1].Key.ID, n+len(page))
-			}
-			return page, err
+			n = min(n, len(all.Records))
+			l := page(q, all.Records[n:])
+			offsets.Store(l.Next.ID, n+len(l.Records))
+			return l, err
 		}
 	})},
 	"looks the cursor up": {fails: "a cursor outlives the key that it points at", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.list = func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+		w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 			if _, err := m.Get(ctx, q.After.ID); q.After.ID != "" && err != nil {
-				return nil, nil
+				return apikey.Listing{}, nil
 			}
 			return m.List(ctx, q)
 		}
@@ -69,7 +67,7 @@ var brokenPages = map[string]brokenStore{
 		})
 	})},
 	"has small pages": {fails: "a page has at most the limit: 100 by default, 1000 at most", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.list = func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+		w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 			q.Limit = min(q.PageLimit(), 500)
 			return m.List(ctx, q)
 		}

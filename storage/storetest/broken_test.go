@@ -16,7 +16,7 @@ import (
 var errBroken = errors.New("broken on purpose")
 
 // brokenStores has at least one store for each check, by what it does wrong.
-var brokenStores = merged(brokenKeys, brokenPages, brokenFeeds, brokenLives)
+var brokenStores = merged(brokenKeys, brokenPages, brokenQueries, brokenFeeds, brokenLives)
 
 func merged(tables ...map[string]brokenStore) map[string]brokenStore {
 	all := map[string]brokenStore{}
@@ -85,24 +85,37 @@ func trail(keep func(e apikey.AuditEntry) bool) func(*memstore.Store) apikey.Sto
 func exact(filter, s string) bool { return filter == "" || filter == s }
 
 // filtered lists with another idea of the filters.
-func filtered(m *memstore.Store, match func(q apikey.Query, k *apikey.Key) bool) func(context.Context, apikey.Query) ([]apikey.Record, error) {
-	return func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
-		all, err := m.List(ctx, apikey.Query{After: q.After, Limit: 1000})
-		all = slices.DeleteFunc(all, func(r apikey.Record) bool { return !match(q, &r.Key) })
-		return all[:min(len(all), q.PageLimit())], err
+func filtered(m *memstore.Store, match func(q apikey.Query, k *apikey.Key) bool) func(context.Context, apikey.Query) (apikey.Listing, error) {
+	return func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+		all, err := m.List(ctx, apikey.Query{Order: q.Order, After: q.After, Limit: 1000})
+		return page(q, slices.DeleteFunc(all.Records, func(r apikey.Record) bool { return !match(q, &r.Key) })), err
 	}
 }
 
 // sorted lists with another idea of the order.
-func sorted(m *memstore.Store, order func(a, b apikey.Position) int) func(context.Context, apikey.Query) ([]apikey.Record, error) {
-	return func(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
-		all, err := m.List(ctx, apikey.Query{Owner: q.Owner, Environment: q.Environment, Limit: 1000})
+func sorted(m *memstore.Store, order func(a, b apikey.Position) int) func(context.Context, apikey.Query) (apikey.Listing, error) {
+	return func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+		after := q.After
+		q.Order, q.After = apikey.NewestFirst, apikey.Position{}
+		limit := q.PageLimit()
+		q.Limit = 1000
+		l, err := m.List(ctx, q)
+		all := l.Records
 		slices.SortFunc(all, func(a, b apikey.Record) int { return order(storage.PositionOf(&a.Key), storage.PositionOf(&b.Key)) })
 		all = slices.DeleteFunc(all, func(r apikey.Record) bool {
-			return q.After.ID != "" && order(storage.PositionOf(&r.Key), q.After) <= 0
+			return after.ID != "" && order(storage.PositionOf(&r.Key), after) <= 0
 		})
-		return all[:min(len(all), q.PageLimit())], err
+		q.Limit = limit
+		return page(q, all), err
 	}
+}
+
+// page cuts a page from all that comes after the cursor.
+func page(q apikey.Query, all []apikey.Record) apikey.Listing {
+	if n := q.PageLimit(); len(all) > n {
+		return apikey.Listing{Records: all[:n], Next: storage.PositionOf(&all[n-1].Key)}
+	}
+	return apikey.Listing{Records: all}
 }
 
 func compare(results ...int) int {

@@ -169,7 +169,7 @@ var changeChecks = []check{
 				}
 			}
 			e.reopen()
-			list, err := e.s.List(e.ctx, apikey.Query{Limit: 1000})
+			list, err := e.list(apikey.Query{Limit: 1000})
 			if err != nil || len(list) != len(all) {
 				return broken("after a restart %d of %d keys are listed, %w", len(list), len(all), err)
 			}
@@ -185,7 +185,7 @@ var changeChecks = []check{
 
 // isEmpty checks that the store has no key and no audit entry.
 func (e *env) isEmpty() error {
-	list, err := e.s.List(e.ctx, apikey.Query{})
+	list, err := e.list(apikey.Query{})
 	if err != nil {
 		return err
 	}

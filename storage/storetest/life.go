@@ -22,6 +22,7 @@ func (e *env) calls(ctx context.Context) map[string]error {
 	_, errs["Audit"] = e.s.Audit(ctx, apikey.AuditQuery{})
 	errs["AddUsage"] = e.s.AddUsage(ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)})
 	_, errs["Usage"] = e.s.Usage(ctx, "key", time.Time{})
+	_, errs["Activity"] = e.s.Activity(ctx, []string{"key"}, time.Time{})
 	return errs
 }
 
@@ -148,7 +149,7 @@ var lifeChecks = []check{
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		list, err := e.s.List(e.ctx, apikey.Query{Limit: 1000})
+		list, err := e.list(apikey.Query{Limit: 1000})
 		if err != nil {
 			return err
 		}
@@ -186,7 +187,7 @@ func (e *env) life(id string, worker, i int) error {
 	if err := same("one's own write is read", got, r); err != nil {
 		return err
 	}
-	list, err := e.s.List(e.ctx, apikey.Query{Owner: r.Key.Owner, Limit: 1})
+	list, err := e.list(apikey.Query{Owner: r.Key.Owner, Limit: 1})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ var recordChecks = []check{
 			if err := same("get after create", got, r); err != nil {
 				return err
 			}
-			list, err := e.s.List(e.ctx, apikey.Query{Limit: 1000})
+			list, err := e.list(apikey.Query{Limit: 1000})
 			if err != nil {
 				return err
 			}
@@ -68,7 +68,7 @@ var recordChecks = []check{
 			{Owner: "other", Environment: "live"}:      {},
 			{After: apikey.Position{CreatedAt: at(1)}}: {},
 		} {
-			list, err := e.s.List(e.ctx, q)
+			list, err := e.list(q)
 			if err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ var recordChecks = []check{
 			if err := same("the caller owns what Get returns", got, original); err != nil {
 				return err
 			}
-			list, err := e.s.List(e.ctx, apikey.Query{})
+			list, err := e.list(apikey.Query{})
 			if err != nil || len(list) != 2 {
 				return broken("list: %d records, %w", len(list), err)
 			}
@@ -210,7 +210,7 @@ var recordChecks = []check{
 				return err
 			}
 			for _, q := range []apikey.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
-				list, err := e.s.List(e.ctx, q)
+				list, err := e.list(q)
 				if err != nil {
 					return err
 				}
@@ -260,14 +260,14 @@ var recordChecks = []check{
 				return err
 			}
 		}
-		list, err := e.s.List(e.ctx, apikey.Query{})
+		list, err := e.list(apikey.Query{})
 		if err != nil {
 			return broken("list with one damaged record: %w", err)
 		}
 		if err := equal("the others are listed", ids(list), []string{"three", "one"}); err != nil {
 			return err
 		}
-		if list, err = e.s.List(e.ctx, apikey.Query{Limit: 1, After: apikey.Position{CreatedAt: at(2), ID: "three"}}); err != nil {
+		if list, err = e.list(apikey.Query{Limit: 1, After: apikey.Position{CreatedAt: at(2), ID: "three"}}); err != nil {
 			return err
 		}
 		if err := equal("a damaged record does not make a page short", ids(list), []string{"one"}); err != nil {

@@ -179,7 +179,7 @@ var revocationChecks = []check{
 					return err
 				}
 			}
-			list, err := e.s.List(e.ctx, apikey.Query{})
+			list, err := e.list(apikey.Query{})
 			if err != nil {
 				return err
 			}

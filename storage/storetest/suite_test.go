@@ -18,10 +18,11 @@ type wrap struct {
 	apikey.Store
 	get   func(context.Context, string) (apikey.Record, error)
 	apply func(context.Context, apikey.Change) (uint64, error)
-	list  func(context.Context, apikey.Query) ([]apikey.Record, error)
+	list  func(context.Context, apikey.Query) (apikey.Listing, error)
 	audit func(context.Context, apikey.AuditQuery) ([]apikey.AuditEntry, error)
 	add   func(context.Context, []apikey.UsageDelta) error
 	usage func(context.Context, string, time.Time) (apikey.Usage, error)
+	days  func(context.Context, []string, time.Time) ([]apikey.Activity, error)
 }
 
 func (w *wrap) Unwrap() apikey.Store { return w.Store }
@@ -40,7 +41,7 @@ func (w *wrap) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
 	return w.Store.Apply(ctx, c)
 }
 
-func (w *wrap) List(ctx context.Context, q apikey.Query) ([]apikey.Record, error) {
+func (w *wrap) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	if w.list != nil {
 		return w.list(ctx, q)
 	}
@@ -66,6 +67,13 @@ func (w *wrap) Usage(ctx context.Context, id string, since time.Time) (apikey.Us
 		return w.usage(ctx, id, since)
 	}
 	return w.Store.Usage(ctx, id, since)
+}
+
+func (w *wrap) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+	if w.days != nil {
+		return w.days(ctx, ids, since)
+	}
+	return w.Store.Activity(ctx, ids, since)
 }
 
 // notifier and closer replace the abilities of the store below.

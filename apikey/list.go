@@ -1,0 +1,134 @@
+package apikey
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"time"
+)
+
+// ListRequest selects keys, all conditions at once. The zero value lists all,
+// newest first.
+type ListRequest struct {
+	Owner       string // empty: all owners
+	Environment string // empty: all environments
+	Plan        string // empty: all plans
+	State       State  // as it is now; empty: all states
+	// Search begins a word of the name, or the ID, letter case aside: see
+	// [Query.Search]. A token or a part of one that holds the ID finds its key;
+	// no more than the ID of it goes to the store. Space around it does not
+	// count.
+	Search string
+	// UnusedSince leaves out keys that were used, or created, then or later,
+	// this process's requests up to now included. Zero: all.
+	UnusedSince time.Time
+	Order       Order
+	Cursor      string // Page.Next of the page before; empty starts anew
+	Limit       int    // 1 to 1000; 0 means 100
+}
+
+// Page is one page of keys.
+type Page struct {
+	Keys []Key
+	// Next is the cursor of the next page; empty on the last one. When filters
+	// leave most keys out, a page may be short, or empty, and still have a
+	// next one: a call looks at a bounded number of keys.
+	Next string
+}
+
+// List returns keys. Keys that are created meanwhile never shift or repeat what
+// a cursor goes on with. A cursor belongs to its list: with another order or
+// other filters it is [ErrInvalidArgument]. Only Limit may change, and the
+// instant of UnusedSince, which may be reckoned from the clock for each page.
+func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
+	if err := s.enter(); err != nil {
+		return Page{}, err
+	}
+	defer s.leave()
+	if r.Order > ByName {
+		return Page{}, invalidf("order", "%d is none of the orders", r.Order)
+	}
+	switch r.State {
+	case "", Active, Disabled, Expired, Revoked:
+	default:
+		return Page{}, invalidf("state", "%q is none of active, disabled, expired and revoked", string(r.State))
+	}
+	q := Query{
+		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,
+		Search: s.format.term(r.Search), UnusedSince: r.UnusedSince, Order: r.Order, Limit: r.Limit,
+	}
+	var err error
+	if q.After, err = parseCursor(r.Cursor, q); err != nil {
+		return Page{}, err
+	}
+	if !q.UnusedSince.IsZero() {
+		if err := s.flush(ctx); err != nil {
+			return Page{}, err
+		}
+	}
+	l, err := s.store.List(ctx, q)
+	if err != nil {
+		return Page{}, storeError("list", err)
+	}
+	page := Page{Keys: make([]Key, len(l.Records))}
+	for i, r := range l.Records {
+		page.Keys[i] = r.Key
+	}
+	if !l.Next.IsZero() {
+		page.Next = formatCursor(l.Next, q)
+	}
+	return page, nil
+}
+
+// term returns what to search for: of a token, whole or cut, wherever it stands
+// in what was pasted, as much of the id as is there.
+func (f *tokenFormat) term(text string) string {
+	lower := asciiLower(text)
+	for i := range f.stems {
+		_, rest, ok := strings.Cut(lower, f.stems[i].text)
+		if !ok {
+			continue
+		}
+		id, n := text[len(text)-len(rest):], 0
+		for n < min(len(id), idLen) && strings.IndexByte(base62, id[n]) >= 0 {
+			n++
+		}
+		if n > 0 {
+			return id[:n]
+		}
+	}
+	return strings.TrimSpace(text)
+}
+
+// asciiLower keeps every byte in its place, which strings.ToLower does not.
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// all walks the records of an owner, or of everybody, newest first.
+func (s *Service) all(ctx context.Context, owner string) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		q := Query{Owner: owner, Limit: 1000}
+		for {
+			l, err := s.store.List(ctx, q)
+			if err != nil {
+				yield(Record{}, storeError("list", err))
+				return
+			}
+			for _, r := range l.Records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if q.After = l.Next; q.After.IsZero() {
+				return
+			}
+		}
+	}
+}

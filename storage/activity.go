@@ -1,0 +1,33 @@
+package storage
+
+import (
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+const day = 24 * time.Hour
+
+// Day returns the start of t's day, in UTC.
+func Day(t time.Time) time.Time { return NormalizeTime(t).Truncate(day) }
+
+// AddHour adds an hour's counts to the days of an activity. Hours come oldest
+// first; those of a day without a count leave no day.
+func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
+	if c == (apikey.Counts{}) {
+		return
+	}
+	start := Day(hour)
+	if n := len(a.Days); n == 0 || !a.Days[n-1].Day.Equal(start) {
+		a.Days = append(a.Days, apikey.DayCounts{Day: start})
+	}
+	a.Days[len(a.Days)-1].Counts.Add(c)
+}
+
+// CheckActivity returns the error of [apikey.Store.Activity] for too many IDs.
+func CheckActivity(ids []string) error {
+	if len(ids) > apikey.MaxActivity {
+		return &apikey.Error{Code: apikey.InvalidArgument, Field: "ids", Msg: "more keys than can be asked for at once"}
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package badgerstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// Activity implements [apikey.Store].
+func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.life.leave()
+	if err := storage.CheckActivity(ids); err != nil {
+		return nil, err
+	}
+	all := make([]apikey.Activity, len(ids))
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	// One iterator for all keys: to make one takes longer than to seek in it.
+	hours := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableHour}})
+	defer hours.Close()
+	totals := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
+	defer totals.Close()
+	for i, id := range ids {
+		err := ctx.Err()
+		if err != nil {
+			return nil, err
+		}
+		all[i].ID = id
+		if all[i].Last, err = s.lastUse(totals, id); err == nil {
+			err = s.days(hours, &all[i], storage.Day(since))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("badgerstore: activity: %w", err)
+		}
+	}
+	return all, nil
+}
+
+// days adds up the hours of a key.
+func (s *Store) days(it *badger.Iterator, a *apikey.Activity, since time.Time) error {
+	prefix := hourPrefix(a.ID)
+	return s.scanUsage(it, prefix, micros(slices.Clone(prefix), since), func(suffix, v []byte) error {
+		counts, _, err := splitCounts(v)
+		if err == nil {
+			hour, _ := splitHour(suffix)
+			storage.AddHour(a, hour, counts)
+		}
+		return err
+	})
+}
+
+// lastUse returns the newest use of any secret of a key.
+func (s *Store) lastUse(it *badger.Iterator, id string) (last apikey.LastUse, err error) {
+	prefix := totalPrefix(id)
+	err = s.scanUsage(it, prefix, prefix, func(_, v []byte) error {
+		t, err := decodeTotal(v)
+		if err == nil && t.Last.At.After(last.At) {
+			last = t.Last
+		}
+		return err
+	})
+	return last, err
+}

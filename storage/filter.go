@@ -1,0 +1,71 @@
+package storage
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Filter decides which records a query selects. Whatever indexes a store has,
+// it shows no record that its Filter refuses: rows of an index that outlived
+// what they were made of then show nothing. A Filter may be used by several
+// goroutines at once.
+type Filter struct {
+	q    apikey.Query
+	term string
+	at   time.Time
+}
+
+// NewFilter returns the filter of a query at an instant, of which the state of
+// keys depends.
+func NewFilter(q apikey.Query, at time.Time) Filter {
+	q.UnusedSince = NormalizeTime(q.UnusedSince)
+	return Filter{q: q, term: Fold(q.Search), at: at}
+}
+
+// Match reports whether the query selects a key, as far as the record tells.
+// Where [Filter.ByUse] holds, [Filter.Unused] decides besides.
+func (f *Filter) Match(k *apikey.Key) bool {
+	q := &f.q
+	return (q.Owner == "" || k.Owner == q.Owner) &&
+		(q.Environment == "" || k.Environment == q.Environment) &&
+		(q.Plan == "" || k.Plan == q.Plan) &&
+		(q.State == "" || k.StateAt(f.at) == q.State) &&
+		(q.UnusedSince.IsZero() || NormalizeTime(k.CreatedAt).Before(q.UnusedSince)) &&
+		(f.term == "" || slices.ContainsFunc(Terms(k), func(t string) bool { return strings.HasPrefix(t, f.term) }))
+}
+
+// ByUse reports whether the query asks for the last use of keys.
+func (f *Filter) ByUse() bool { return !f.q.UnusedSince.IsZero() }
+
+// Unused reports whether a key whose newest use was at last, zero for never,
+// counts as unused.
+func (f *Filter) Unused(last time.Time) bool {
+	return f.q.UnusedSince.IsZero() || last.Before(f.q.UnusedSince)
+}
+
+// Selective reports whether the query may leave out most of what its owner and
+// environment have, so that a store has to bound how much it looks at.
+func (f *Filter) Selective() bool {
+	q := &f.q
+	return q.Plan != "" || q.State != "" || f.term != "" || !q.UnusedSince.IsZero()
+}
+
+// Start returns the place to begin after: that of q.After, and past what was
+// created too late for q.UnusedSince where the order has that in one piece.
+func Start(q apikey.Query) apikey.Position {
+	q.After.CreatedAt = NormalizeTime(q.After.CreatedAt)
+	p := apikey.Position{CreatedAt: NormalizeTime(q.UnusedSince)}
+	if q.Order == apikey.NewestFirst && !p.IsZero() && After(q.Order, p, q.After) {
+		return p
+	}
+	return q.After
+}
+
+// After reports whether p comes strictly after another place; everything comes
+// after the zero one.
+func After(o apikey.Order, p, other apikey.Position) bool {
+	return other.IsZero() || Compare(o, p, other) > 0
+}

@@ -1,0 +1,56 @@
+package storage
+
+import (
+	"bytes"
+	"cmp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// PositionOf returns the place of a key in every order.
+func PositionOf(k *apikey.Key) apikey.Position {
+	return apikey.Position{CreatedAt: NormalizeTime(k.CreatedAt), Name: clip(k.Name), ID: k.ID}
+}
+
+// Compare is the order of [apikey.Store.List]: negative when a comes before b.
+func Compare(o apikey.Order, a, b apikey.Position) int {
+	switch o {
+	case apikey.ByName:
+		return cmp.Or(bytes.Compare(NameKey(a.Name), NameKey(b.Name)), strings.Compare(a.ID, b.ID))
+	case apikey.OldestFirst:
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
+	}
+	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
+}
+
+// maxFolded is how long the folded form of [apikey.MaxName] bytes of UTF-8 can
+// be: no letter of two bytes has a small one of more than three.
+const maxFolded = apikey.MaxName * 3 / 2
+
+// NameKey returns what stores that keep bytes in order have for a name in
+// [apikey.ByName]: the folded name, NUL, the name, NUL. Whatever follows it is
+// the lesser key, and no key of a name begins with that of another. It has at
+// most 322 bytes.
+func NameKey(name string) []byte {
+	key := append([]byte(Fold(name)), 0)
+	key = append(key, strings.ReplaceAll(clip(name), "\x00", "\x01")...) // a name has no NUL; a key must not break if one has
+	return append(key, 0)
+}
+
+// clip returns the part of a name that counts: [apikey.MaxName] bytes, less when
+// a character would be cut.
+func clip(s string) string { return cut(s, apikey.MaxName) }
+
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for end := n; end > n-utf8.UTFMax; end-- {
+		if utf8.RuneStart(s[end]) {
+			return s[:end]
+		}
+	}
+	return s[:n]
+}

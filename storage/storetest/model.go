@@ -1,0 +1,92 @@
+package storetest
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// The suite's own idea of what a query selects, and in which order: said once
+// more, in other words than package storage says it.
+
+var wordPattern = regexp.MustCompile(`[\p{L}\p{Nd}]+`)
+
+func lower(s string) string { return strings.Map(unicode.ToLower, s) }
+
+// found reports whether a term begins a word of the name, or the ID.
+func found(term string, k *apikey.Key) bool {
+	begins := func(s string) bool { return strings.HasPrefix(lower(s), lower(term)) }
+	if begins(k.Name) || begins(k.ID) {
+		return true
+	}
+	return slices.ContainsFunc(wordPattern.FindAllStringIndex(k.Name, -1), func(at []int) bool { return begins(k.Name[at[0]:]) })
+}
+
+// selects reports whether a query selects a key that was last used then.
+func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
+	same := func(want, is string) bool { return want == "" || want == is }
+	state := apikey.Active
+	switch {
+	case !k.RevokedAt.IsZero():
+		state = apikey.Revoked
+	case !k.DisabledAt.IsZero():
+		state = apikey.Disabled
+	case !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()):
+		state = apikey.Expired
+	}
+	if k.CreatedAt.After(last) {
+		last = k.CreatedAt
+	}
+	return same(q.Owner, k.Owner) && same(q.Environment, k.Environment) && same(q.Plan, k.Plan) &&
+		same(string(q.State), string(state)) && (q.Search == "" || found(q.Search, k)) &&
+		(q.UnusedSince.IsZero() || last.Before(q.UnusedSince))
+}
+
+// rank is negative when a comes before b.
+func rank(o apikey.Order, a, b apikey.Position) int {
+	var by []int
+	switch o {
+	case apikey.NewestFirst:
+		by = []int{b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID)}
+	case apikey.OldestFirst:
+		by = []int{a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID)}
+	case apikey.ByName:
+		by = []int{strings.Compare(lower(a.Name), lower(b.Name)), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)}
+	}
+	for _, c := range by {
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}
+
+// model holds the keys that a store should have, and their last uses.
+type model struct {
+	keys map[string]apikey.Key
+	last map[string]time.Time
+}
+
+func newModel() model {
+	return model{keys: map[string]apikey.Key{}, last: map[string]time.Time{}}
+}
+
+// list returns the IDs of all that a query selects, in its order.
+func (m model) list(q apikey.Query) []string {
+	var places []apikey.Position
+	for id, k := range m.keys {
+		if selects(q, &k, m.last[id]) {
+			places = append(places, apikey.Position{CreatedAt: k.CreatedAt, Name: k.Name, ID: id})
+		}
+	}
+	slices.SortFunc(places, func(a, b apikey.Position) int { return rank(q.Order, a, b) })
+	all := []string{}
+	for _, p := range places {
+		all = append(all, p.ID)
+	}
+	return all
+}
