@@ -29,7 +29,8 @@
 //	GET    v1/openapi.yaml                   all of this, as OpenAPI 3.1
 //	GET    v1/whoami                         who the actor is and may do
 //	GET    v1/environments v1/plans v1/scopes
-//	GET    v1/keys                           ?owner= ?environment= ?cursor= ?limit=
+//	GET    v1/keys                           ?owner= ?environment= ?plan= ?state= ?search= ?unused_since=
+//	                                         ?order= ?activity_since= ?cursor= ?limit=
 //	POST   v1/keys                           201, Location, and the token; Idempotency-Key
 //	GET    v1/keys/{id}                      ETag
 //	PATCH  v1/keys/{id}                      fields that are present; null empties

@@ -37,6 +37,19 @@ type keyJSON struct {
 
 	Secrets  []secretJSON `json:"secrets"`
 	Revision uint64       `json:"revision"`
+
+	Activity *activityJSON `json:"activity,omitempty"` // in lists that ask for it
+}
+
+// activityJSON is what a row of a list tells of a key's use.
+type activityJSON struct {
+	Days []dayJSON      `json:"days"`
+	Last apikey.LastUse `json:"last"`
+}
+
+type dayJSON struct {
+	Day    time.Time         `json:"day"`
+	Counts map[string]uint64 `json:"counts"`
 }
 
 // secretJSON is one secret, without its text.

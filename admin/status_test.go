@@ -154,7 +154,7 @@ var operations = map[string]string{
 	"Rotate": "POST /v1/keys/{id}/rotate", "Rotation": "GET /v1/keys/{id}/rotation",
 	"FinishRotation": "POST /v1/keys/{id}/finish-rotation", "CancelRotation": "POST /v1/keys/{id}/cancel-rotation",
 	"Usage": "GET /v1/keys/{id}/usage", "Audit": "GET /v1/audit", "Due": "GET /v1/due", "Identify": "POST /v1/identify",
-	"Explain": "POST /v1/explain", "PepperUse": "GET /v1/pepper-use", "Purge": "POST /v1/purge", "Health": "GET /v1/health",
+	"Activity": "GET /v1/keys", "Explain": "POST /v1/explain", "PepperUse": "GET /v1/pepper-use", "Purge": "POST /v1/purge", "Health": "GET /v1/health",
 	"RefreshPlans": "POST /v1/refresh-plans", "Environments": "GET /v1/environments", "Plans": "GET /v1/plans",
 	"Scopes": "GET /v1/scopes", "DefaultPlan": "GET /v1/whoami",
 	"Verify": "is the API's own door", "Close": "is the program's", "Attach": "is the limiter's", "Store": "is the program's",
