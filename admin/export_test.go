@@ -51,7 +51,7 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 		return nil, false
 	}
 	h := &Handler{validate: newValidator(newKeyShape([]apikey.Environment{{Name: "live"}}))}
-	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest)} {
+	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest), new(explainRequest)} {
 		b := new(binder)
 		b.value(raw, reflect.ValueOf(dst).Elem(), "")
 		for _, f := range append(b.faults, h.check(dst)...) {
@@ -60,3 +60,15 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 	}
 	return pointers, true
 }
+
+// ServiceMethods are the names of what a service can do.
+func ServiceMethods() (names []string) {
+	service := reflect.TypeFor[*apikey.Service]()
+	for i := range service.NumMethod() {
+		names = append(names, service.Method(i).Name)
+	}
+	return names
+}
+
+// Inert is a cell of an export.
+func Inert(cell string) string { return inert(cell) }

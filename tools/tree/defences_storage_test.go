@@ -12,10 +12,26 @@ var storageDefences = []defence{
 	{
 		name: "storage: a newer version is not read",
 		file: "storage/wire.go",
-		old:  `if body[1] != version1 {`,
-		new:  `if body[1] < version1 {`,
+		old:  `version < version1 || version > newest {`,
+		new:  `version < version1 {`,
 		pkg:  "./storage",
 		run:  "^TestAnUnknownVersionIsNotDamage$",
+	},
+	{
+		name: "storage: old programs go on reading what they can tell",
+		file: "storage/record.go",
+		old:  `	version := version1`,
+		new:  `	version := version2`,
+		pkg:  "./storage",
+		run:  "^TestOldRecords$",
+	},
+	{
+		name: "storage: a record has one encoding in one version",
+		file: "storage/record.go",
+		old:  `		if !k.Locked && r.Request == [32]byte{} {`,
+		new:  `		if false {`,
+		pkg:  "./storage",
+		run:  "^TestOldRecords$",
 	},
 	{
 		name: "storage: an entry is no record",
