@@ -1,0 +1,97 @@
+package admin_test
+
+import (
+	"html"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// use is a request with a key, as the middleware counts it.
+func (g *rig) use(token apikey.Token, o apikey.Outcome) {
+	g.t.Helper()
+	v, err := g.keys.Verify(g.t.Context(), token.Reveal())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	v.Count(o, netip.MustParseAddr("203.0.113.9"), "curl/8.9.1 <b>")
+}
+
+var asJSON = header("Accept", "application/json")
+
+// TestFirstUse: the light beside a new secret tells of that secret alone, and
+// why a request was refused.
+func TestFirstUse(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, token := g.key("acme", "production")
+	page := "/keys/" + k.ID + "/first-use"
+	is := func(query, state, text string) {
+		t.Helper()
+		a := g.want(200, "owner-reader", "GET", page+query, "", asJSON)
+		if m := a.members(t); m["state"] != state || !strings.Contains(m["text"].(string)+" "+m["detail"].(string), text) {
+			t.Errorf("want %s, %q: %s", state, text, a.body)
+		}
+		if a := g.want(200, "owner", "GET", page+query, ""); !strings.Contains(a.body, `data-state="`+state+`"`) || !strings.Contains(html.UnescapeString(tags.ReplaceAllString(a.body, "")), text) || !strings.Contains(a.body, "Check again") {
+			t.Errorf("without scripts it is a page, want %s, %q:\n%s", state, text, a.body)
+		}
+	}
+	is("", "waiting", "Send one to https://api.example.com.")
+	g.use(token, apikey.OutcomeEnvironment)
+	is("", "refused", "sent to another environment's address: this key's is https://api.example.com")
+	g.use(token, apikey.OutcomeAllowed)
+	is("?secret=1", "received", "Received just now from 203.0.113.0/24, curl/8.9.1 <b>")
+	g.use(token, apikey.OutcomeAllowed)
+	is("", "received", "2 requests received")
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	is("", "waiting", "Waiting") // for the new secret
+	is("?secret=2", "waiting", "Waiting")
+	is("?secret=1", "received", "2 requests received")
+	g.want(404, "owner", "GET", page+"?secret=x", "")
+	g.want(404, "stranger", "GET", page, "", asJSON)
+}
+
+// TestRotationInWords: one sentence tells whether the old secret can go.
+func TestRotationInWords(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, old := g.key("acme", "production")
+	page := "/keys/" + k.ID
+	says := func(state, sentence string) {
+		t.Helper()
+		a := g.want(200, "owner", "GET", page+"/rotation", "", asJSON)
+		if m := a.members(t); m["state"] != state || !strings.HasPrefix(m["sentence"].(string), sentence) {
+			t.Errorf("want %s, %q: %s", state, sentence, a.body)
+		}
+		b := g.want(200, "owner", "GET", page, "")
+		if state != "over" && (!strings.Contains(b.body, `data-state="`+state+`"`) || !strings.Contains(html.UnescapeString(b.body), sentence)) {
+			t.Errorf("the page says the same, want %s, %q:\n%s", state, sentence, b.body)
+		}
+		if plain := strings.Contains(b.body, "Finish: end the old secret"); plain != (state == "safe") {
+			t.Errorf("finishing without typing is offered when it is safe: %v, %s", plain, state)
+		}
+	}
+	says("over", "The rotation has ended.")
+	_, fresh, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{StartOnFirstUse: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	says("unsafe", "The new secret has not been used yet.")
+	g.use(fresh, apikey.OutcomeAllowed)
+	says("safe", "The old secret was never used: safe to finish.")
+	g.use(old, apikey.OutcomeAllowed)
+	says("unsafe", "Old secret: 1 request since ")
+	a := g.want(200, "owner", "GET", page+"/rotation", "", asJSON)
+	if text := a.members(t)["old"].(string); !strings.HasSuffix(text, " UTC, last just now from 203.0.113.0/24, curl/8.9.1 <b>") {
+		t.Errorf("what the old secret did is told: %q", text)
+	}
+	g.want(409, "owner", "POST", page+"/finish-rotation", "")
+	if k, _ := g.keys.Get(t.Context(), k.ID); k.Secrets[1].EndsAt.IsZero() {
+		t.Log("its grace runs from the first use of the new one") // by upkeep, later
+	}
+	g.want(303, "owner", "GET", page+"/rotation", "")
+}
