@@ -61,9 +61,12 @@ each("[data-copy]", (button) => {
 
 // ---- The page with the secret.
 
+const typing = () => [...document.querySelectorAll("input:not([type]), textarea")].some((field) => field.value !== field.defaultValue);
+
 // watch asks for news of the element while somebody can see it.
 const watch = (element) => {
   const address = new URL(element.dataset.from, location.href); // before the page takes another address
+  const drawn = element.dataset.state; // the state that the page's forms are for
   let failures = 0;
   const ask = async () => {
     if (document.visibilityState === "visible") {
@@ -77,9 +80,9 @@ const watch = (element) => {
         if (news.state !== element.dataset.state) {
           element.dataset.state = news.state;
           say(news.say);
-          // The page has other forms for another state; what somebody is typing is worth more.
-          if (element.hasAttribute("data-reload") && ![...document.querySelectorAll("input:not([type=hidden])")].some((i) => i.value !== i.defaultValue)) location.reload();
         }
+        // The page has other forms for another state; what somebody is typing is worth more.
+        if (news.state !== drawn && element.hasAttribute("data-reload") && !typing()) location.reload();
       } catch {
         if (++failures > 30) return;
       }
@@ -100,6 +103,7 @@ if (reveal) {
   };
   taken = () => { copied = true; settle(); };
   box.addEventListener("change", settle);
+  done.form.addEventListener("submit", (leave) => { leave.preventDefault(); location.assign(done.form.action); }); // without a "?"
   settle();
 
   document.addEventListener("copy", () => { // by hand, after the button could not
@@ -110,7 +114,7 @@ if (reveal) {
 
   // From here on the page's address is one that says that the secret cannot be shown again: a reload or Back leads
   // there instead of sending the form once more. Relative addresses are made absolute before.
-  each("a[href], form[action]", (e) => { e.tagName === "FORM" ? (e.action = e.action) : (e.href = e.href); });
+  each('a[href]:not([href^="#"]), form[action]', (e) => { e.tagName === "FORM" ? (e.action = e.action) : (e.href = e.href); });
   history.replaceState(null, "", reveal.dataset.gone);
   addEventListener("pagehide", () => each(".whole", (secret) => secret.remove())); // nothing for the back cache
   addEventListener("pageshow", (shown) => { if (shown.persisted) location.reload(); });

@@ -20,13 +20,13 @@ func Chromium() string {
 
 // Launch starts a browser without a window, with a profile of its own that goes
 // with it. Tabs are contexts below the one it returns.
-func Launch(ctx context.Context, path string, more ...chromedp.ExecAllocatorOption) (context.Context, context.CancelFunc) {
+func Launch(ctx context.Context, path string) (context.Context, context.CancelFunc) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-dev-shm-usage", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium has no sandbox for root
 	}
-	allocator, stop := chromedp.NewExecAllocator(ctx, append(options, more...)...)
+	allocator, stop := chromedp.NewExecAllocator(ctx, options...)
 	browser, end := chromedp.NewContext(allocator)
 	return browser, func() { end(); stop() }
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/admin"
@@ -23,21 +24,27 @@ type Site struct {
 	Keys  *apikey.Service
 	Store *memstore.Store
 	API   *httptest.Server // the live environment
-	Pages *httptest.Server // below /operator/, /customer/, /reader/ and /newcomer/
+	Pages *httptest.Server // below /operator/, /customer/ and so on: see People
 	guard *middleware.Guard
 }
+
+// BaseURL is what the pages say of the live environment; its keys work at
+// [Site.API].
+const BaseURL = "https://api.example.com"
 
 // People are those for whom the page is mounted, by their path.
 var People = map[string]admin.Actor{
 	"operator": {ID: "olga@example.com", Role: admin.Operator},
 	"customer": {ID: "ann@acme.example", Role: admin.Customer, Owner: "acme", Plans: []string{"free", "pro"}},
 	"reader":   {ID: "art@acme.example", Role: admin.Customer, Owner: "acme", ReadOnly: true},
+	"visitor":  {ID: "vera@initech.example", Role: admin.Customer, Owner: "initech", Plans: []string{"free", "pro", "enterprise"}},
 	"newcomer": {ID: "nora@new.example", Role: admin.Customer, Owner: "new"},
 }
 
 // Start starts a site. A rotated-out secret counts as quiet as soon as it is
-// not in use, so that a rotation can be finished without waiting.
-func Start() (*Site, error) {
+// not in use, so that a rotation can be finished without waiting. The style is
+// [admin.Options].Style.
+func Start(style string) (*Site, error) {
 	s := &Site{Store: memstore.New()}
 	quiet := slog.New(slog.DiscardHandler)
 	api := http.NewServeMux()
@@ -45,7 +52,7 @@ func Start() (*Site, error) {
 	var err error
 	s.Keys, err = apikey.New(s.Store, apikey.Options{
 		Environments: []apikey.Environment{
-			{Name: "live", BaseURL: s.API.URL},
+			{Name: "live", BaseURL: BaseURL, Hosts: []string{strings.TrimPrefix(s.API.URL, "http://")}},
 			{Name: "test", BaseURL: "https://sandbox.example.com"},
 		},
 		Scopes: []apikey.Scope{
@@ -69,7 +76,7 @@ func Start() (*Site, error) {
 
 	pages := http.NewServeMux()
 	for name, actor := range People {
-		page, err := admin.New(s.Keys, func(*http.Request) (admin.Actor, error) { return actor, nil }, admin.Options{ExamplePath: "/v1/marketplace/apis", Logger: quiet})
+		page, err := admin.New(s.Keys, func(*http.Request) (admin.Actor, error) { return actor, nil }, admin.Options{ExamplePath: "/v1/marketplace/apis", Style: style, Logger: quiet})
 		if err != nil {
 			return nil, err
 		}

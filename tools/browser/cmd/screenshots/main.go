@@ -45,12 +45,9 @@ func main() {
 	}
 }
 
-// fonts makes Inter the font of the system, where it is installed: pictures
-// should not depend on what a machine happens to have.
-const fonts = `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
-<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
-<match target="pattern"><test name="family"><string>system-ui</string></test><edit name="family" mode="prepend" binding="strong"><string>Inter</string></edit></match>
-</fontconfig>`
+// style sets the font, so that the pictures do not depend on what a machine
+// happens to have: apt-get install fonts-inter.
+const style = `:root { --sans: Inter, system-ui, sans-serif; }`
 
 func run(ctx context.Context, dir, only string) (err error) {
 	path := browser.Chromium()
@@ -61,16 +58,7 @@ func run(ctx context.Context, dir, only string) (err error) {
 	if err != nil {
 		return err
 	}
-	scratch, err := os.MkdirTemp("", "screenshots-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(scratch)
-	config := filepath.Join(scratch, "fonts.conf")
-	if err := os.WriteFile(config, []byte(fonts), 0o644); err != nil {
-		return err
-	}
-	site, err := browser.Start()
+	site, err := browser.Start(style)
 	if err != nil {
 		return err
 	}
@@ -79,7 +67,7 @@ func run(ctx context.Context, dir, only string) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, end := browser.Launch(ctx, path, chromedp.Env("FONTCONFIG_FILE="+config))
+	ctx, end := browser.Launch(ctx, path)
 	defer end()
 	if err := chromedp.Do(ctx); err != nil { // the browser, before its first tab
 		return err
@@ -97,10 +85,10 @@ func run(ctx context.Context, dir, only string) (err error) {
 		{"list", "/customer/", 1280, 860, false, nil},
 		{"list-dark", "/customer/", 1280, 860, true, nil},
 		{"list-phone", "/customer/", 390, 844, false, nil},
-		{"create", "/customer/new", 1280, 1080, false, create},
-		{"create-phone", "/customer/new", 390, 844, true, create},
-		{"reveal", "/customer/new", 1280, 820, false, reveal},
-		{"reveal-phone", "/customer/new", 390, 844, false, reveal},
+		{"create", "/visitor/new", 1280, 1080, false, create},
+		{"create-phone", "/visitor/new", 390, 844, true, create},
+		{"reveal", "/visitor/new", 1280, 820, false, reveal},
+		{"reveal-phone", "/visitor/new", 390, 844, false, reveal},
 		{"key", key + "?period=30d", 1280, 1000, false, nil},
 		{"key-dark", key + "?period=24h", 1280, 1000, true, nil},
 		{"key-phone", key + "?period=7d", 390, 844, false, nil},
