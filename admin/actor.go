@@ -124,5 +124,5 @@ func (a *Actor) by(r *http.Request) apikey.Actor {
 			from = host
 		}
 	}
-	return apikey.Actor{ID: a.ID, From: from}
+	return apikey.Actor{ID: a.ID, From: from, Customer: a.Role == Customer}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/go-playground/validator/v10"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
 )
 
 // Options sets up a [Handler]. The zero value is good.
@@ -22,6 +23,9 @@ type Options struct {
 	// like your application: `:root { --accent: #0a7d5a; --radius: 4px; }`. The
 	// custom properties at the top of the sheet are what a theme sets.
 	Style string
+	// Guard is the guard of the API that the keys are for. With it the
+	// explanations of requests include their limits.
+	Guard *middleware.Guard
 	// TrustedOrigins are origins like "https://admin.example.com" whose pages
 	// may send changes here, besides the handler's own. Usually none.
 	TrustedOrigins []string
@@ -60,6 +64,9 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 	}
 	if authorize == nil {
 		return nil, invalid("authorize", "is nil: say who may manage keys; for development use Loopback().Authorize")
+	}
+	if o.Guard != nil && o.Guard.Keys() != keys {
+		return nil, invalid("Options.Guard", "is the guard of another service")
 	}
 	if o.Title == "" {
 		o.Title = "API keys"

@@ -130,7 +130,7 @@ func etag(k *apikey.Key) string { return `"` + strconv.FormatUint(k.Revision, 10
 // key's present one.
 func (c *call) checkIfMatch() error {
 	want := c.r.Header.Values("If-Match")
-	if len(want) == 0 || c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+	if len(want) == 0 || c.route.access == reads || c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
 		return nil
 	}
 	for tag := range strings.SplitSeq(strings.Join(want, ","), ",") {

@@ -27,10 +27,12 @@
 //
 // Below v1/, JSON in and out:
 //
+//	GET    v1/openapi.yaml                   all of this, as OpenAPI 3.1
 //	GET    v1/whoami                         who the actor is and may do
 //	GET    v1/environments v1/plans v1/scopes
-//	GET    v1/keys                           ?owner= ?environment= ?cursor= ?limit=
-//	POST   v1/keys                           201, Location, and the token
+//	GET    v1/keys                           ?owner= ?environment= ?plan= ?state= ?search= ?unused_since=
+//	                                         ?order= ?activity_since= ?cursor= ?limit=
+//	POST   v1/keys                           201, Location, and the token; Idempotency-Key
 //	GET    v1/keys/{id}                      ETag
 //	PATCH  v1/keys/{id}                      fields that are present; null empties
 //	DELETE v1/keys/{id}                      revokes
@@ -39,18 +41,25 @@
 //	GET    v1/keys/{id}/rotation
 //	POST   v1/keys/{id}/finish-rotation  cancel-rotation
 //	GET    v1/keys/{id}/usage                ?since=
-//	GET    v1/keys/{id}/audit                ?before= ?limit=
-//	GET    v1/audit                          ?owner= ?key= ?before= ?limit=
+//	GET    v1/keys/{id}/audit                ?before= ?limit=; audit.csv for spreadsheets
+//	POST   v1/keys/{id}/explain              how would a request with this key end, and why?
+//	GET    v1/audit                          ?owner= ?key= ?before= ?limit=; audit.csv
 //	GET    v1/due                            ?owner= ?ahead=
 //	POST   v1/identify                       whose is this token?
-//	GET    v1/pepper-use                     operators
-//	POST   v1/purge                          operators; age
+//	POST   v1/explain                        why is this token refused?
+//	GET    v1/pepper-use  v1/health          operators
+//	POST   v1/purge  v1/refresh-plans        operators
 //
 // Times are RFC 3339, durations whole seconds (requests may also write "24h").
-// Every change accepts If-Match with the ETag of the key, and is refused with
-// 412 when the key has moved on. A refusal is a problem (RFC 9457) whose code
-// is stable and whose errors point at each fault; a field, parameter or name
-// that is not known is a fault too, rather than being ignored.
+// Every change of a key accepts If-Match with its ETag, and is refused with 412
+// when the key has moved on. A creation that is sent again with its
+// Idempotency-Key makes no second key, on any instance and after any crash. A
+// refusal is a problem (RFC 9457) whose code is stable and whose errors point at
+// each fault; a field, parameter or name that is not known is a fault too, rather
+// than being ignored.
+//
+// [Options.Guard] lets explanations tell of limits. For a key to see itself,
+// mount [middleware.Guard.WhoAmI] beside the API: no key opens this handler.
 //
 // A token is in exactly one response, that to the request which made it.
 //

@@ -92,3 +92,15 @@ func BasicAuthHashing(hashing func(hash func()), accounts ...Account) (Authorize
 	}
 	return b.authorize, nil
 }
+
+// ServiceMethods are the names of what a service can do.
+func ServiceMethods() (names []string) {
+	service := reflect.TypeFor[*apikey.Service]()
+	for i := range service.NumMethod() {
+		names = append(names, service.Method(i).Name)
+	}
+	return names
+}
+
+// Inert is a cell of an export.
+func Inert(cell string) string { return inert(cell) }

@@ -16,6 +16,7 @@ type failure struct {
 	detail string
 	fields []fieldError
 	header http.Header
+	keyID  string // that the refusal is about, where the request did not name it
 	err    error
 }
 
@@ -101,7 +102,8 @@ func (c *call) failureOf(err error) *failure {
 		return f
 	case apikey.NotFound:
 		return &failure{info: e.Code.Info(), detail: "there is no such key, or it is not yours"}
-	case apikey.Conflict, apikey.InvalidState, apikey.SecretInUse, apikey.Forbidden, apikey.Unauthenticated:
+	case apikey.Conflict, apikey.InvalidState, apikey.SecretInUse, apikey.Forbidden, apikey.Unauthenticated,
+		apikey.AlreadyCreated, apikey.OnceReused:
 		return &failure{info: e.Code.Info(), detail: e.Msg}
 	}
 	return &failure{info: apikey.Internal.Info(), err: err}

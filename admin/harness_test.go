@@ -114,6 +114,7 @@ func (a answer) problem(t *testing.T) (p struct {
 	Type, Title, Code, Detail string
 	Status                    int
 	RequestID                 string `json:"request_id"`
+	KeyID                     string `json:"key_id"`
 	Errors                    []struct{ Pointer, Parameter, Detail string }
 },
 ) {
@@ -159,6 +160,7 @@ func (g *rig) do(user, method, path, body string, edit ...func(*http.Request)) a
 		g.t.Fatal(err)
 	}
 	a := answer{res.StatusCode, res.Header, string(raw)}
+	record(r, body, a)
 	var all strings.Builder
 	_ = a.header.Write(&all)
 	g.mu.Lock()

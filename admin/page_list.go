@@ -42,9 +42,9 @@ type listFilter struct {
 	cursor                                          string
 }
 
-// orders are the orders of a list, by their names in its address; the first is
+// listOrders are the orders of a list, by their names in its address; the first is
 // the default.
-var orders = []struct {
+var listOrders = []struct {
 	name, text string
 	order      apikey.Order
 }{{"", "Newest first", apikey.NewestFirst}, {"oldest", "Oldest first", apikey.OldestFirst}, {"name", "By name", apikey.ByName}}
@@ -81,7 +81,7 @@ func (f *listFilter) request(c *call) apikey.ListRequest {
 	r := apikey.ListRequest{
 		Owner: owner, Environment: f.Environment, Plan: f.Plan, State: apikey.State(f.Status), Search: f.Search, Cursor: f.cursor, Limit: pageRows,
 	}
-	for _, o := range orders {
+	for _, o := range listOrders {
 		if o.name == f.Order {
 			r.Order = o.order
 		}
@@ -187,7 +187,7 @@ func (c *call) pageList() error {
 			b.Plans = append(b.Plans, choice{Value: p.Name, Text: p.Name, Chosen: b.Plan == p.Name})
 		}
 	}
-	for _, o := range orders {
+	for _, o := range listOrders {
 		b.Orders = append(b.Orders, choice{Value: o.name, Text: o.text, Chosen: b.Order == o.name})
 	}
 	if b.cursor != "" {

@@ -19,6 +19,7 @@ type problem struct {
 	Code      string       `json:"code"`
 	Detail    string       `json:"detail,omitempty"`
 	RequestID string       `json:"request_id"`
+	KeyID     string       `json:"key_id,omitempty"`
 	Errors    []fieldError `json:"errors,omitempty"`
 }
 
@@ -53,7 +54,7 @@ func (c *call) fail(err error) {
 func (c *call) problem(f *failure) problem {
 	p := problem{
 		Type: typeBase + f.info.Name, Title: f.info.Title, Status: f.info.Status, Code: f.info.Name,
-		Detail: c.h.shape.redact(f.detail), RequestID: c.id,
+		Detail: c.h.shape.redact(f.detail), RequestID: c.id, KeyID: f.keyID,
 	}
 	if p.Status >= http.StatusInternalServerError && p.Detail == "" {
 		p.Detail = "something went wrong here; the log has the cause under this request's id"

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"maps"
 	"net/url"
 	"slices"
@@ -45,15 +46,18 @@ func (p *params) err() error { return invalidFields(p.faults) }
 func (p *params) text(name string) string { return p.values.Get(name) }
 
 // limit is a page's size.
-func (p *params) limit() int {
+func (p *params) limit() int { return p.limitOf(100, 1000) }
+
+// limitOf is how much to answer at most.
+func (p *params) limitOf(otherwise, most int) int {
 	text := p.text("limit")
 	if text == "" {
-		return 100
+		return otherwise
 	}
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > 1000 {
-		p.fault("limit", "must be a number from 1 to 1000")
-		return 100
+	if err != nil || n < 1 || n > most {
+		p.fault("limit", fmt.Sprintf("must be a number from 1 to %d", most))
+		return otherwise
 	}
 	return n
 }

@@ -30,12 +30,26 @@ type keyJSON struct {
 
 	DisabledAt   time.Time `json:"disabled_at,omitzero"`
 	DisabledBy   string    `json:"disabled_by,omitempty"`
+	Locked       bool      `json:"locked,omitempty"` // only operators enable it
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokedBy    string    `json:"revoked_by,omitempty"`
 	RevokeReason string    `json:"revoke_reason,omitempty"`
 
 	Secrets  []secretJSON `json:"secrets"`
 	Revision uint64       `json:"revision"`
+
+	Activity *activityJSON `json:"activity,omitempty"` // in lists that ask for it
+}
+
+// activityJSON is what a row of a list tells of a key's use.
+type activityJSON struct {
+	Days []dayJSON      `json:"days"`
+	Last apikey.LastUse `json:"last"`
+}
+
+type dayJSON struct {
+	Day    time.Time         `json:"day"`
+	Counts map[string]uint64 `json:"counts"`
 }
 
 // secretJSON is one secret, without its text.
@@ -54,7 +68,7 @@ func (c *call) keyJSON(k *apikey.Key) keyJSON {
 		State: k.StateAt(c.now), Rotating: k.RotatingAt(c.now),
 		Scopes: append([]string{}, k.Scopes...), Plan: k.Plan, Limits: limitsJSON(k.Limits), Networks: []string{},
 		CreatedAt: k.CreatedAt, CreatedBy: k.CreatedBy, UpdatedAt: k.UpdatedAt, ExpiresAt: k.ExpiresAt,
-		DisabledAt: k.DisabledAt, DisabledBy: k.DisabledBy,
+		DisabledAt: k.DisabledAt, DisabledBy: k.DisabledBy, Locked: k.Locked,
 		RevokedAt: k.RevokedAt, RevokedBy: k.RevokedBy, RevokeReason: k.RevokeReason,
 		Revision: k.Revision,
 	}

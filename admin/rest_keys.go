@@ -2,16 +2,31 @@ package admin
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
 
+// orders are the orders of a list, by their names.
+var orders = map[string]apikey.Order{"": apikey.NewestFirst, "newest": apikey.NewestFirst, "oldest": apikey.OldestFirst, "name": apikey.ByName}
+
 func (c *call) listKeys() error {
-	p := c.params("owner", "environment", "cursor", "limit")
-	q := apikey.ListRequest{Owner: c.owner(p), Environment: p.text("environment"), Cursor: p.text("cursor"), Limit: p.limit()}
+	p := c.params("owner", "environment", "plan", "state", "search", "unused_since", "order", "activity_since", "cursor", "limit")
+	q := apikey.ListRequest{
+		Owner: c.owner(p), Environment: p.text("environment"), Plan: p.text("plan"), State: apikey.State(p.text("state")),
+		Search: p.text("search"), UnusedSince: p.instant("unused_since", time.Time{}), Cursor: p.text("cursor"), Limit: p.limit(),
+	}
+	var known bool
+	if q.Order, known = orders[p.text("order")]; !known {
+		p.fault("order", "must be newest, oldest or name")
+	}
 	if q.Environment != "" && !c.h.hasEnvironment(q.Environment) {
 		p.fault("environment", "is none of this service's environments")
 	}
+	if c.h.shape.in(q.Search) { // addresses end up in logs
+		p.fault("search", "looks like an API key: send it to v1/identify, and rotate it now")
+	}
+	activitySince := p.instant("activity_since", time.Time{})
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -19,10 +34,36 @@ func (c *call) listKeys() error {
 	if err != nil {
 		return err
 	}
+	keys := c.keysJSON(page.Keys)
+	if !activitySince.IsZero() {
+		if err := c.addActivity(keys, activitySince); err != nil {
+			return err
+		}
+	}
 	return c.json(http.StatusOK, struct {
 		Keys []keyJSON `json:"keys"`
 		Next string    `json:"next,omitempty"`
-	}{c.keysJSON(page.Keys), page.Next})
+	}{keys, page.Next})
+}
+
+// addActivity tells of each key what it was used for.
+func (c *call) addActivity(keys []keyJSON, since time.Time) error {
+	ids := make([]string, len(keys))
+	for i := range keys {
+		ids[i] = keys[i].ID
+	}
+	all, err := c.h.keys.Activity(c.r.Context(), ids, since)
+	if err != nil {
+		return err
+	}
+	for i, a := range all {
+		v := &activityJSON{Days: []dayJSON{}, Last: a.Last}
+		for _, d := range a.Days {
+			v.Days = append(v.Days, dayJSON{d.Day, counts(d.Counts)})
+		}
+		keys[i].Activity = v
+	}
+	return nil
 }
 
 func (c *call) createKey() error {
@@ -34,8 +75,17 @@ func (c *call) createKey() error {
 	if err != nil {
 		return err
 	}
+	if n.Once, err = c.once(); err != nil {
+		return err
+	}
 	k, token, err := c.h.keys.Create(c.r.Context(), c.by(), n)
-	if err != nil {
+	switch apikey.CodeOf(err) {
+	case apikey.OK:
+	case apikey.AlreadyCreated:
+		return alreadyCreated(&k)
+	case apikey.OnceReused:
+		return errIdempotencyKeyReused
+	default:
 		return err
 	}
 	c.w.Header().Set("Location", "keys/"+k.ID)

@@ -348,3 +348,27 @@ func TestRefusalsInWords(t *testing.T) {
 		t.Errorf("the page says to sign in:\n%s", a.body)
 	}
 }
+
+// TestOperatorsDisableHolds: what an operator disabled, a customer does not
+// enable, by the API or by the page.
+func TestOperatorsDisableHolds(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, token := g.key("acme", "production")
+	path := "/v1/keys/" + k.ID
+	if m := g.want(200, "operator", "POST", path+"/disable", `{"reason":"abuse"}`).members(t); m["locked"] != true {
+		t.Errorf("a key says that it is locked: %v", m)
+	}
+	if p := g.want(403, "owner", "POST", path+"/enable", "").problem(t); p.Code != "forbidden" || !strings.Contains(p.Detail, "ask them") {
+		t.Errorf("the refusal says what to do: %+v", p)
+	}
+	g.want(403, "owner", "POST", "/keys/"+k.ID+"/enable", "")
+	if _, err := g.keys.Verify(t.Context(), token.Reveal()); apikey.CodeOf(err) != apikey.DisabledKey {
+		t.Errorf("a locked key: %v", err)
+	}
+	if m := g.want(200, "operator", "POST", path+"/enable", "").members(t); m["locked"] != nil || m["state"] != "active" {
+		t.Errorf("an operator enables it: %v", m)
+	}
+	g.want(200, "owner", "POST", path+"/disable", "")
+	g.want(200, "owner", "POST", path+"/enable", "")
+}

@@ -60,11 +60,18 @@ func table() []route {
 		{http.MethodPost, "/v1/keys/{id}/cancel-rotation", writes, (*call).cancelRotation},
 		{http.MethodGet, "/v1/keys/{id}/usage", reads, (*call).usage},
 		{http.MethodGet, "/v1/keys/{id}/audit", reads, (*call).keyAudit},
+		{http.MethodGet, "/v1/keys/{id}/audit.csv", reads, (*call).keyAuditCSV},
+		{http.MethodPost, "/v1/keys/{id}/explain", reads, (*call).explainKey},
 		{http.MethodGet, "/v1/audit", reads, (*call).audit},
+		{http.MethodGet, "/v1/audit.csv", reads, (*call).ownerAuditCSV},
 		{http.MethodGet, "/v1/due", reads, (*call).due},
 		{http.MethodPost, "/v1/identify", reads, (*call).identify},
+		{http.MethodPost, "/v1/explain", reads, (*call).explainToken},
 		{http.MethodGet, "/v1/pepper-use", operatorRead, (*call).pepperUse},
 		{http.MethodPost, "/v1/purge", operatorOnly, (*call).purge},
+		{http.MethodGet, "/v1/health", operatorRead, (*call).health},
+		{http.MethodPost, "/v1/refresh-plans", operatorOnly, (*call).refreshPlans},
+		{http.MethodGet, "/v1/openapi.yaml", reads, (*call).openAPIDocument},
 
 		// The page
 		{http.MethodGet, "/{$}", reads, (*call).pageList},

@@ -10,6 +10,10 @@ import (
 type Actor struct {
 	ID   string // account, e-mail, service name: at most 256 bytes; required
 	From string // address that the request came from; may be empty
+	// Customer says that the actor is the owner of the key, rather than
+	// somebody who runs the service, and so may not take back what those did:
+	// see [Key.Locked].
+	Customer bool
 }
 
 // Action names what was done, in the audit trail.

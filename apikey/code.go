@@ -37,6 +37,8 @@ const (
 	Forbidden                        // admin: the actor may not do this
 	Internal                         // a fault of ours; the log has the cause
 	Closed                           // used after Close
+	AlreadyCreated                   // the same creation was made before: NewKey.Once
+	OnceReused                       // its name stands for another creation
 )
 
 // CodeInfo is one row of the table: how a code looks on each wire.
@@ -79,6 +81,8 @@ var codeTable = map[Code]CodeInfo{
 	Forbidden:           {"forbidden", "Not allowed", 403, "", 7, "permission_denied"},
 	Internal:            {"internal", "Internal error", 500, "", 13, "internal"},
 	Closed:              {"closed", "Shutting down", 503, "", 14, "unavailable"},
+	AlreadyCreated:      {"already_created", "Created already", 409, "", 6, "already_exists"},
+	OnceReused:          {"idempotency_key_reused", "Idempotency key of another request", 422, "", 3, "invalid_argument"},
 }
 
 // Info returns the code's row. A number outside the closed set answers as
@@ -139,6 +143,8 @@ var (
 	ErrSecretInUse         = &Error{Code: SecretInUse, Msg: "the old secret is still in use"}
 	ErrClosed              = &Error{Code: Closed, Msg: "the service is closed"}
 	ErrInvalidArgument     = &Error{Code: InvalidArgument, Msg: "invalid value"}
+	ErrAlreadyCreated      = &Error{Code: AlreadyCreated, Msg: "this creation has made its key already: the secret was shown then, and is not shown again"}
+	ErrOnceReused          = &Error{Code: OnceReused, Msg: "this name stands for another creation: take a new one"}
 
 	// ErrUnknownPlan is answered by a [PlanSource] for a name that it does
 	// not have.

@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,6 +24,20 @@ type NewKey struct {
 	Networks    []netip.Prefix    // where it may be used from; empty means anywhere
 	Metadata    map[string]string // the application's own; at most 64 KiB
 	ExpiresAt   time.Time         // zero means never
+
+	// Once names this creation, so that it is made once: another Create with
+	// the same name makes no key, in whichever process and however long after.
+	// It returns the key that is there, without a token, and
+	// [ErrAlreadyCreated], or [ErrOnceReused] and no key when it asks for
+	// something else than the first did. The name is forgotten when the key is
+	// purged, or when the pepper is removed that was the newest at the time.
+	//
+	// Names are compared byte by byte, at most [MaxOnce] of them. Put into it
+	// who asks, so that nobody meets the names of others, and what cannot be
+	// guessed: without [Options.Peppers] the key's id can be told from it.
+	// Processes that share a store need the same peppers. Empty means a
+	// creation of its own.
+	Once string
 }
 
 // Bounds of a key's fields, in bytes.
@@ -42,6 +57,17 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	defer s.leave()
 	if err := by.validate(); err != nil {
 		return Key{}, Token{}, err
+	}
+	id, ids, request := "", []string(nil), [sha256.Size]byte{}
+	if n.Once != "" {
+		if len(n.Once) > MaxOnce {
+			return Key{}, Token{}, invalidf("once", "%d bytes, at most %d are allowed", len(n.Once), MaxOnce)
+		}
+		ids, request = s.digest.onceIDs(n.Once), n.request()
+		if k, err := s.replay(ctx, ids, request); err != nil {
+			return k, Token{}, err
+		}
+		id = ids[0]
 	}
 	defaultTo(&n.Environment, s.envs[0].Name)
 	defaultTo(&n.Plan, s.o.DefaultPlan)
@@ -64,21 +90,27 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 		return Key{}, Token{}, err
 	}
 	for range maxTries { // an id of 95 random bits: once is enough
-		token, parsed := s.format.mint(env, "")
+		token, parsed := s.format.mint(env, id)
 		k.ID = parsed.id
 		var err error
 		k.Revision, err = s.store.Apply(ctx, Change{
-			Record: Record{Key: k, Digests: []Digest{s.digest.sign(parsed)}},
+			Record: Record{Key: k, Digests: []Digest{s.digest.sign(parsed)}, Request: request},
 			Entry: AuditEntry{
 				At: at, Actor: by.ID, From: by.From, Action: ActionCreate, KeyID: k.ID, Owner: k.Owner,
 				Details: map[string]string{"name": k.Name, "environment": k.Environment, "plan": k.Plan, "scopes": strings.Join(k.Scopes, " ")},
 			},
 		})
 		if errors.Is(err, ErrConflict) {
+			if there, err := s.replay(ctx, ids, request); err != nil { // the same creation was quicker
+				return there, Token{}, err
+			}
 			continue
 		}
 		if err != nil {
 			return Key{}, Token{}, storeError("create", err)
+		}
+		if id != "" {
+			s.cache.forget(id) // a name may come again after a purge, an id of chance does not
 		}
 		return k, token, nil
 	}

@@ -27,6 +27,7 @@ type digester struct {
 	newest uint32               // the pepper that signs; 0 means none
 	macs   map[macKey]*macState // read-only after New
 	dummy  Digest               // compared with when the id is unknown
+	once   [][]byte             // keys of the ids of NewKey.Once: the newest pepper's first, that of none last
 }
 
 type macKey struct {
@@ -67,8 +68,14 @@ func newDigester(peppers []Pepper, envs []Environment) (*digester, error) {
 				return &macScratch{mac: hmac.New(sha256.New, key)}
 			}}}
 		}
+		key, err := hkdf.Key(sha256.New, p.Key, nil, onceInfo, sha256.Size)
+		if err != nil {
+			return nil, invalidf(field, "%v", err)
+		}
+		d.once = append([][]byte{key}, d.once...)
 		d.newest = p.Number
 	}
+	d.once = append(d.once, []byte(onceInfo))
 	d.dummy.Pepper = d.newest
 	return d, nil
 }

@@ -62,6 +62,14 @@ func (e *Environment) prepare(field string, only bool) error {
 	return nil
 }
 
+// host is one that the environment serves.
+func (e *Environment) host() string {
+	if e.AnyHost {
+		return ""
+	}
+	return e.Hosts[0]
+}
+
 // serves reports whether a request's Host belongs to the environment. Exact
 // matches come first: they are all there is in a well-set-up service.
 func (e *Environment) serves(host string) bool {

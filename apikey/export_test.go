@@ -53,3 +53,6 @@ func (s *Service) Cached() int {
 	}
 	return n
 }
+
+// OnceIDs are the ids that a named creation may have.
+func OnceIDs(s *Service, name string) []string { return s.digest.onceIDs(name) }

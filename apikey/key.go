@@ -30,6 +30,9 @@ type Key struct {
 
 	DisabledAt time.Time `json:"disabled_at,omitzero"`
 	DisabledBy string    `json:"disabled_by,omitempty"`
+	// Locked says that the key was disabled by somebody who runs the service:
+	// an [Actor] who is a Customer cannot enable it.
+	Locked bool `json:"locked,omitempty"`
 
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokedBy    string    `json:"revoked_by,omitempty"`
@@ -129,9 +132,12 @@ func (d Digest) MarshalJSON() ([]byte, error) { return []byte(`"[digest]"`), nil
 type Record struct {
 	Key     Key
 	Digests []Digest
+	// Request digests what was asked for when the key was created once by name
+	// ([NewKey.Once]); zero for every other key. It never changes.
+	Request [32]byte
 }
 
 // Clone returns a copy that shares no memory with r.
 func (r Record) Clone() Record {
-	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests)}
+	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests), Request: r.Request}
 }

@@ -98,7 +98,9 @@ func refuseRevoked(k *Key) error {
 }
 
 // Disable switches a key off until Enable; requests in flight are cut. A
-// disabled key stays as it is. Returns once no request is admitted any more.
+// disabled key stays as it is, but for one: the disabling of an actor who is no
+// Customer locks the key, also when its customer was quicker. Returns once no
+// request is admitted any more.
 func (s *Service) Disable(ctx context.Context, by Actor, id, reason string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionDisable, func(r *Record, e *AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
@@ -107,15 +109,20 @@ func (s *Service) Disable(ctx context.Context, by Actor, id, reason string) (Key
 		if err := validText("reason", reason, maxReason); err != nil {
 			return err
 		}
-		if !r.Key.DisabledAt.IsZero() {
+		k := &r.Key
+		if !k.DisabledAt.IsZero() && (by.Customer || k.Locked) {
 			return errUnchanged
 		}
-		r.Key.DisabledAt, r.Key.DisabledBy, e.Reason = e.At, by.ID, reason
+		if k.DisabledAt.IsZero() {
+			k.DisabledAt = e.At
+		}
+		k.DisabledBy, k.Locked, e.Reason = by.ID, !by.Customer, reason
 		return nil
 	})
 }
 
-// Enable takes Disable back. An enabled key stays as it is.
+// Enable takes Disable back. An enabled key stays as it is. A Customer cannot
+// enable a key that is [Key.Locked]: the error's code is [Forbidden].
 func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionEnable, func(r *Record, _ *AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
@@ -124,7 +131,10 @@ func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) 
 		if r.Key.DisabledAt.IsZero() {
 			return errUnchanged
 		}
-		r.Key.DisabledAt, r.Key.DisabledBy = time.Time{}, ""
+		if by.Customer && r.Key.Locked {
+			return &Error{Code: Forbidden, Msg: "this key was disabled by those who run the service, and only they can enable it: ask them"}
+		}
+		r.Key.DisabledAt, r.Key.DisabledBy, r.Key.Locked = time.Time{}, "", false
 		return nil
 	})
 }

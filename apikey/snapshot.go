@@ -247,6 +247,17 @@ func (p *Principal) Metadata(name string) string { return p.key.Metadata[name] }
 // Secret returns the number of the secret that the request was sent with.
 func (p *Principal) Secret() uint32 { return p.secret }
 
+// PresentedSecret returns what is known of the secret that the request was sent
+// with, and whether it is the newest of the key.
+func (p *Principal) PresentedSecret() (s Secret, newest bool) {
+	for i, s := range p.key.Secrets {
+		if s.Number == p.secret {
+			return s, i == 0
+		}
+	}
+	return Secret{}, false
+}
+
 // ExpiresAt returns when the key expires; zero means never.
 func (p *Principal) ExpiresAt() time.Time { return p.key.ExpiresAt }
 

@@ -110,24 +110,28 @@ func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 	b := make([]byte, 0, MaxToken)
 	b = append(b, f.stems[env].text...)
 	if id == "" {
-		b = appendRandomBase62(b, idLen)
+		b = appendBase62(b, idLen, randomBytes)
 	} else {
 		b = append(b, id...)
 	}
 	b = append(b, '_')
-	b = appendRandomBase62(b, secretLen)
+	b = appendBase62(b, secretLen, randomBytes)
 	b = appendChecksum(b, checksum(string(b)))
 	text := string(b)
 	body := text[len(text)-tailLen+1 : len(text)-crcLen]
 	return Token{text}, parsedToken{id: body[:idLen], body: body, env: env}
 }
 
-// appendRandomBase62 appends n characters, each of the 62 as likely: bytes
-// from 248 on are drawn again, because 256 is no multiple of 62.
-func appendRandomBase62(dst []byte, n int) []byte {
+// randomBytes fills b from crypto/rand.
+func randomBytes(b []byte) { _, _ = rand.Read(b) } // never fails: it ends the program instead
+
+// appendBase62 appends n characters made of the bytes that fill gives, each of
+// the 62 as likely if the bytes are: those from 248 on are passed over, because
+// 256 is no multiple of 62.
+func appendBase62(dst []byte, n int, fill func(b []byte)) []byte {
 	var pool [64]byte
 	for {
-		_, _ = rand.Read(pool[:]) // never fails: it ends the program instead
+		fill(pool[:])
 		for _, c := range pool {
 			if n == 0 {
 				clear(pool[:])

@@ -26,39 +26,50 @@ type Verified struct{ *credential }
 // ([Notifier]) a Verify that starts after Revoke returned refuses the key. A key
 // in the cache costs no I/O and no memory. The token is not kept.
 func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
+	v, t, err := s.authenticate(ctx, token)
+	if err == nil && v.credential == &v.snap.current && (v.snap.firstUse.Load() || v.snap.redigest.Load()) {
+		s.noteUse(v.snap, t)
+	}
+	return v, err
+}
+
+// authenticate is Verify without a trace: the secret is not taken for used.
+func (s *Service) authenticate(ctx context.Context, token string) (Verified, parsedToken, error) {
 	if s.closed.Load() {
-		return Verified{}, ErrClosed
+		return Verified{}, parsedToken{}, ErrClosed
 	}
 	t, ok := s.format.parse(token)
 	if !ok {
-		return Verified{}, ErrInvalidKey
+		return Verified{}, parsedToken{}, ErrInvalidKey
 	}
-	if s.lease != nil {
-		if err := s.lease.confirm(ctx); err != nil {
-			return Verified{}, err
-		}
-	}
-	snap := s.cache.lookup(t.id)
-	if snap == nil || !s.current(snap) {
-		var err error
-		if snap, err = s.fetch(ctx, t, snap); err != nil {
-			return Verified{}, err
-		}
+	snap, err := s.snapshot(ctx, t)
+	if err != nil {
+		return Verified{}, t, err
 	}
 	c, err := s.match(snap, t)
 	if err != nil {
 		if c, err = s.matchNewer(ctx, snap, t, err); err != nil {
-			return Verified{}, err
+			return Verified{}, t, err
 		}
-		snap = c.snap
 	}
 	if code := c.refusal(); code != OK {
-		return Verified{c}, sentinels[code]
+		return Verified{c}, t, sentinels[code]
 	}
-	if c == &snap.current && (snap.firstUse.Load() || snap.redigest.Load()) {
-		s.noteUse(snap, t)
+	return Verified{c}, t, nil
+}
+
+// snapshot returns what is known of a token's key, as fresh as the store allows.
+func (s *Service) snapshot(ctx context.Context, t parsedToken) (*snapshot, error) {
+	if s.lease != nil {
+		if err := s.lease.confirm(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return Verified{c}, nil
+	snap := s.cache.lookup(t.id)
+	if snap == nil || !s.current(snap) {
+		return s.fetch(ctx, t, snap)
+	}
+	return snap, nil
 }
 
 // fetch returns the snapshot of a key that the cache does not have, or only one
@@ -151,6 +162,10 @@ func (v Verified) RateLimitItem(i int) string { return v.snap.terms.items[i] }
 // Environment returns the key's environment. It is shared: read only.
 func (v Verified) Environment() *Environment { return v.snap.terms.env }
 
+// Networks reports whether the key is bound to networks: only then does
+// [Verified.Permits] look at the client's address.
+func (v Verified) Networks() bool { return v.snap.bound }
+
 // Serves reports whether the key works on a request's Host.
 func (v Verified) Serves(host string) bool { return v.snap.terms.env.serves(host) }
 
@@ -158,11 +173,24 @@ func (v Verified) Serves(host string) bool { return v.snap.terms.env.serves(host
 // bound to networks allows no invalid address.
 func (v Verified) AllowsNetwork(addr netip.Addr) bool { return v.snap.allowsNetwork(addr) }
 
-// Networks reports whether the key is bound to networks at all.
-func (v Verified) Networks() bool { return v.snap.bound }
-
 // Meets reports whether the key has the scopes that a route requires.
 func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.terms.scopes) }
+
+// Permits makes the checks that cost nothing, in their order: the environment
+// against the request's Host, the client's address against the key's networks,
+// its scopes against what the route needs. It returns the code of the first that
+// fails.
+func (v Verified) Permits(host string, client netip.Addr, need *Requirement) Code {
+	switch {
+	case !v.Serves(host):
+		return EnvironmentMismatch
+	case v.snap.bound && !v.AllowsNetwork(client):
+		return NetworkNotAllowed
+	case !v.Meets(*need):
+		return InsufficientScope
+	}
+	return OK
+}
 
 // Missing returns the required scopes that the key lacks.
 func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.terms.scopes) }

@@ -86,10 +86,7 @@ func (g *Guard) verify(ctx context.Context, token string, o *Outcome) apikey.Cod
 	}
 	switch code := apikey.CodeOf(err); code {
 	case apikey.InvalidKey:
-		if !isB64Token(token) {
-			return apikey.MalformedRequest // no key has that form, so looking now saves it for all good ones
-		}
-		return code
+		return invalid(token)
 	case apikey.ExpiredKey, apikey.DisabledKey, apikey.RevokedKey: // the secret was right
 		o.verified, o.presented = v, v.Principal()
 		return g.count(o, code)
@@ -97,32 +94,28 @@ func (g *Guard) verify(ctx context.Context, token string, o *Outcome) apikey.Cod
 	return apikey.Unavailable // nothing is known of the key: never 401
 }
 
+// invalid tells what is no key from what is not even a b64token. No key has that
+// form, so looking now saves it for all good ones.
+func invalid(token string) apikey.Code {
+	if !isB64Token(token) {
+		return apikey.MalformedRequest
+	}
+	return apikey.InvalidKey
+}
+
 // permits makes the checks that cost nothing.
 func (g *Guard) permits(r *Request, o *Outcome) apikey.Code {
-	v := o.verified
-	if !v.Serves(r.Host) {
-		return apikey.EnvironmentMismatch
+	var client netip.Addr
+	if o.verified.Networks() {
+		client = g.client(r)
 	}
-	if v.Networks() && !v.AllowsNetwork(g.client(r)) {
-		return apikey.NetworkNotAllowed
-	}
-	if !v.Meets(r.Need) {
-		return apikey.InsufficientScope
-	}
-	return apikey.OK
+	return o.verified.Permits(r.Host, client, &r.Need)
 }
 
 // charge takes the request from all its limits, or from none.
 func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
 	demand := limiter.Request{Cost: r.Cost}
-	demand.Subject, demand.Limits = o.verified.KeyID(), o.verified.Limits()
-	if g.slots { // one look-up finds the key and its windows
-		demand.Slot = o.verified.Attachment()
-	}
-	if len(g.o.OwnerLimits) > 0 {
-		demand.Also = limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits}
-	}
-	if len(demand.Limits)+len(demand.Also.Limits) == 0 {
+	if !g.demand(&demand, o) {
 		return apikey.OK
 	}
 	var err error
@@ -131,6 +124,23 @@ func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 	} else {
 		o.Decision, err = g.limiter.Take(ctx, demand)
 	}
+	return g.decided(ctx, err, o)
+}
+
+// demand names the limits of the request; false when there are none.
+func (g *Guard) demand(demand *limiter.Request, o *Outcome) bool {
+	demand.Subject, demand.Limits = o.verified.KeyID(), o.verified.Limits()
+	if g.slots { // one look-up finds the key and its windows
+		demand.Slot = o.verified.Attachment()
+	}
+	if len(g.o.OwnerLimits) > 0 {
+		demand.Also = limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits}
+	}
+	return len(demand.Limits)+len(demand.Also.Limits) > 0
+}
+
+// decided says what the limiter's answer means for the request.
+func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code {
 	if err != nil {
 		o.Decision = limiter.Decision{}
 		if ctx.Err() == nil { // else the client has gone

@@ -36,6 +36,10 @@
 // get Cache-Control: private, which a handler may replace; on optional routes
 // Vary names the fields that keys come in.
 //
+// [Guard.WhoAmI] is a handler to mount beside the API, where a key learns what
+// it may do and what is left to it. [Guard.Explain] tells those who manage keys
+// how a request would end, and why, without making it.
+//
 // # Requests in flight
 //
 // Revoking or disabling a key, its expiry and the end of a secret's grace end

@@ -23,7 +23,7 @@ func AppendEntry(dst []byte, e apikey.AuditEntry) []byte {
 // DecodeEntry decodes what [AppendEntry] wrote, with the guarantees of
 // [DecodeRecord].
 func DecodeEntry(b []byte) (apikey.AuditEntry, error) {
-	d, err := open(b, kindEntry)
+	_, d, err := open(b, kindEntry, version1)
 	if err != nil {
 		return apikey.AuditEntry{}, err
 	}

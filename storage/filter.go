@@ -53,12 +53,19 @@ func (f *Filter) Selective() bool {
 	return q.Plan != "" || q.State != "" || f.term != "" || !q.UnusedSince.IsZero()
 }
 
-// Start returns where to begin: after q.After, and past what was created too
-// late for q.UnusedSince where the order has that in one piece.
+// Start returns the place to begin after: that of q.After, and past what was
+// created too late for q.UnusedSince where the order has that in one piece.
 func Start(q apikey.Query) apikey.Position {
+	q.After.CreatedAt = NormalizeTime(q.After.CreatedAt)
 	p := apikey.Position{CreatedAt: NormalizeTime(q.UnusedSince)}
-	if q.Order == apikey.NewestFirst && !q.UnusedSince.IsZero() && (q.After.IsZero() || Compare(q.Order, q.After, p) < 0) {
+	if q.Order == apikey.NewestFirst && !p.IsZero() && After(q.Order, p, q.After) {
 		return p
 	}
 	return q.After
+}
+
+// After reports whether p comes strictly after another place; everything comes
+// after the zero one.
+func After(o apikey.Order, p, other apikey.Position) bool {
+	return other.IsZero() || Compare(o, p, other) > 0
 }

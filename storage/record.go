@@ -12,10 +12,19 @@ import (
 // AppendRecord appends the encoding of r to dst and returns it. Equal records
 // have equal encodings. Times keep their microseconds; empty lists and maps
 // come back as nil.
+//
+// A record without the fields of version 2 is written as version 1, so that
+// programs that know no other still read it. To them a record with those fields
+// is [ErrVersion], and its key unavailable, rather than one that they would
+// write back without.
 func AppendRecord(dst []byte, r apikey.Record) []byte {
 	start := len(dst)
-	dst = append(dst, kindRecord, version1)
 	k := &r.Key
+	version := version1
+	if k.Locked || r.Request != [32]byte{} {
+		version = version2
+	}
+	dst = append(dst, kindRecord, version)
 	for _, s := range recordStrings(k) {
 		dst = appendString(dst, *s)
 	}
@@ -52,6 +61,9 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 		dst = append(dst, d.Sum[:]...)
 		dst = binary.AppendUvarint(dst, uint64(d.Pepper))
 	}
+	if version == version2 {
+		dst = append(appendBool(dst, k.Locked), r.Request[:]...)
+	}
 	return seal(dst, start)
 }
 
@@ -60,7 +72,7 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 // The error is [ErrCorrupt] or [ErrVersion], and the record is then zero: half
 // a key is no key. The record shares no memory with b.
 func DecodeRecord(b []byte) (apikey.Record, error) {
-	d, err := open(b, kindRecord)
+	version, d, err := open(b, kindRecord, version2)
 	if err != nil {
 		return apikey.Record{}, err
 	}
@@ -93,6 +105,13 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 		g.Pepper = d.uint32()
 		return g
 	})
+	if version == version2 {
+		k.Locked = d.bool()
+		copy(r.Request[:], d.bytes(32))
+		if !k.Locked && r.Request == [32]byte{} {
+			d.fail("version") // its one encoding is version 1
+		}
+	}
 	if err := d.end(); err != nil {
 		return apikey.Record{}, err
 	}

@@ -3,6 +3,7 @@ package storage_test
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"hash/crc32"
 	"math"
@@ -33,11 +34,12 @@ func sample() apikey.Record {
 			Limits:   []apikey.Limit{apikey.PerMinute(5), {Name: "odd", N: -1, Window: math.MinInt64}},
 			Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32"), {}},
 			Metadata: map[string]string{"b": "2", "a": "1", "": ""}, CreatedAt: at, CreatedBy: "ann", UpdatedAt: at.Add(1000),
-			ExpiresAt: at.Add(2000), DisabledAt: at.Add(3000), DisabledBy: "bob", RevokedAt: at.Add(4000), RevokedBy: "carol",
+			ExpiresAt: at.Add(2000), DisabledAt: at.Add(3000), DisabledBy: "bob", Locked: true, RevokedAt: at.Add(4000), RevokedBy: "carol",
 			RevokeReason: "leaked", Revision: 9,
 			Secrets: []apikey.Secret{{Number: 2, CreatedAt: at, Grace: time.Hour}, {Number: math.MaxUint32, EndsAt: at, FirstUsedAt: at}},
 		},
 		Digests: []apikey.Digest{{Sum: [32]byte{1}, Pepper: 7}, {Sum: [32]byte{31: 9}, Pepper: math.MaxUint32}},
+		Request: [32]byte{0xfe, 31: 3},
 	}
 }
 
@@ -148,10 +150,56 @@ func reseal(b []byte) []byte {
 
 func TestAnUnknownVersionIsNotDamage(t *testing.T) {
 	b := storage.AppendRecord(nil, sample())
-	b[1]++
+	b[1] = 99
 	_, err := storage.DecodeRecord(reseal(b))
 	if !errors.Is(err, storage.ErrVersion) || errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("a record of the next version: got error %v, want ErrVersion", err)
+	}
+}
+
+// formOfVersion1 is sample, without the fields of version 2, as the first
+// programs wrote it.
+const formOfVersion1 = "52011037644a7830516d42326b547a567739610c62696c6c696e6720f09f94910461636d65046c6976650370726f03616e6e03626f6205" +
+	"6361726f6c066c65616b65648781f0908b9dc8718881f0908b9dc8718981f0908b9dc8718a81f0908b9dc8718b81f0908b9dc871090206" +
+	"613a72656164012a02066d696e7574650a80e0ba84bf03036f646401ffffffffffffffffff0103050a000000081120010db80000000000" +
+	"000000000000002001ff030000016101310162013202028781f0908b9dc871008080c58bc6d10100ffffffff0f008781f0908b9dc87100" +
+	"8781f0908b9dc8710201000000000000000000000000000000000000000000000000000000000000000700000000000000000000000000" +
+	"00000000000000000000000000000000000009ffffffff0f5a8b8c08"
+
+// TestOldRecords: what version 1 wrote is read, and written again as it was, so
+// that programs of both versions can share a store.
+func TestOldRecords(t *testing.T) {
+	old, err := hex.DecodeString(formOfVersion1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := storage.DecodeRecord(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sample()
+	want.Key.Locked, want.Request = false, [32]byte{}
+	if d := cmp.Diff(want, r, sameNetwork); d != "" {
+		t.Errorf("a record of version 1 (-want +got):\n%s", d)
+	}
+	if again := storage.AppendRecord(nil, r); !bytes.Equal(again, old) {
+		t.Errorf("a record that version 1 can tell is written as version 1:\n%x\n%x", again, old)
+	}
+	locked, once := r, r
+	locked.Key.Locked, once.Request = true, [32]byte{31: 1}
+	for _, r := range []apikey.Record{locked, once} {
+		b := storage.AppendRecord(nil, r)
+		if b[1] != 2 {
+			t.Error("a record that version 1 cannot tell is none to it, rather than half a one")
+		}
+		if got, err := storage.DecodeRecord(b); err != nil || got.Key.Locked != r.Key.Locked || got.Request != r.Request {
+			t.Errorf("a record of version 2 comes back: %v %v", got, err)
+		}
+	}
+	empty := storage.AppendRecord(nil, locked)
+	empty[len(empty)-37] = 0 // not locked
+	if _, err := storage.DecodeRecord(reseal(empty)); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("version 2 without its fields is a second encoding of version 1: got %v, want ErrCorrupt", err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -13,15 +12,15 @@ import (
 // searched for, without the difference between capital and small letters: each
 // character by itself is replaced by its small letter (unicode.ToLower, the
 // simple mapping of the Unicode data; no normal form, no language's own rules).
-// Bytes that are no UTF-8, and NUL, become U+FFFD. The result has at most 192
-// bytes. Stores keep it: another folding is another layout.
+// Bytes that are no UTF-8 become U+FFFD, and NUL, which no name has, U+0001. The
+// result has at most 192 bytes. Stores keep it: another folding is another layout.
 func Fold(s string) string {
 	s = clip(s)
 	var b strings.Builder
 	b.Grow(len(s))
 	for _, r := range s {
 		if r == 0 {
-			r = utf8.RuneError
+			r = 1
 		}
 		b.WriteRune(unicode.ToLower(r))
 	}

@@ -28,6 +28,7 @@ const (
 	kindRecord byte = 'R'
 	kindEntry  byte = 'A'
 	version1   byte = 1
+	version2   byte = 2 // of a record alone
 
 	headSize = 2
 	sumSize  = 4
@@ -50,20 +51,20 @@ func seal(dst []byte, start int) []byte {
 	return binary.BigEndian.AppendUint32(dst, crc32.Checksum(dst[start:], castagnoli))
 }
 
-// open checks kind, checksum and version, in this order, and returns a decoder
-// of the fields.
-func open(b []byte, kind byte) (*decoder, error) {
+// open checks kind, checksum and version, in this order, and returns the
+// version and a decoder of its fields. The newest version is the last one known.
+func open(b []byte, kind, newest byte) (version byte, d *decoder, err error) {
 	if len(b) < headSize+sumSize || b[0] != kind {
-		return nil, fmt.Errorf("%w: not of kind %q", ErrCorrupt, kind)
+		return 0, nil, fmt.Errorf("%w: not of kind %q", ErrCorrupt, kind)
 	}
 	body, sum := b[:len(b)-sumSize], b[len(b)-sumSize:]
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(sum) {
-		return nil, fmt.Errorf("%w: checksum mismatch", ErrCorrupt)
+		return 0, nil, fmt.Errorf("%w: checksum mismatch", ErrCorrupt)
 	}
-	if body[1] != version1 {
-		return nil, fmt.Errorf("%w: version %d, this program knows %d", ErrVersion, body[1], version1)
+	if version = body[1]; version < version1 || version > newest {
+		return 0, nil, fmt.Errorf("%w: version %d, this program knows %d", ErrVersion, version, newest)
 	}
-	return &decoder{b: body[headSize:]}, nil
+	return version, &decoder{b: body[headSize:]}, nil
 }
 
 func appendString(dst []byte, s string) []byte {
@@ -78,6 +79,13 @@ var zeroMicro = time.Time{}.UnixMicro()
 // and come back whole.
 func appendTime(dst []byte, t time.Time) []byte {
 	return binary.AppendUvarint(dst, uint64(t.UnixMicro()-zeroMicro))
+}
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
 }
 
 func appendMap(dst []byte, m map[string]string) []byte {
@@ -116,6 +124,14 @@ func (d *decoder) uvarint() uint64 {
 func (d *decoder) varint() int64 {
 	u := d.uvarint()
 	return int64(u>>1) ^ -int64(u&1)
+}
+
+func (d *decoder) bool() bool {
+	v := d.uvarint()
+	if v > 1 {
+		d.fail("bool")
+	}
+	return v == 1
 }
 
 func (d *decoder) uint32() uint32 {

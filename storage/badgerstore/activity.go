@@ -22,45 +22,51 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 		return nil, err
 	}
 	all := make([]apikey.Activity, len(ids))
-	err := s.db.View(func(txn *badger.Txn) (err error) {
-		for i, id := range ids {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if all[i], err = s.activity(txn, id, since); err != nil {
-				return fmt.Errorf("badgerstore: activity: %w", err)
-			}
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	// One iterator for all keys: to make one takes longer than to seek in it.
+	hours := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableHour}})
+	defer hours.Close()
+	totals := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
+	defer totals.Close()
+	for i, id := range ids {
+		err := ctx.Err()
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+		all[i].ID = id
+		if all[i].Last, err = s.lastUse(totals, id); err == nil {
+			err = s.days(hours, &all[i], storage.Day(since))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("badgerstore: activity: %w", err)
+		}
 	}
 	return all, nil
 }
 
-// activity sums up one key.
-func (s *Store) activity(txn *badger.Txn, id string, since time.Time) (apikey.Activity, error) {
-	a := apikey.Activity{ID: id}
-	prefix := hourPrefix(id)
-	err := s.scanUsage(txn, prefix, micros(slices.Clone(prefix), storage.Day(since)), func(suffix, v []byte) error {
+// days adds up the hours of a key.
+func (s *Store) days(it *badger.Iterator, a *apikey.Activity, since time.Time) error {
+	prefix := hourPrefix(a.ID)
+	return s.scanUsage(it, prefix, micros(slices.Clone(prefix), since), func(suffix, v []byte) error {
 		counts, _, err := splitCounts(v)
 		if err == nil {
 			hour, _ := splitHour(suffix)
-			storage.AddHour(&a, hour, counts)
+			storage.AddHour(a, hour, counts)
 		}
 		return err
 	})
-	if err != nil {
-		return a, err
-	}
-	prefix = totalPrefix(id)
-	err = s.scanUsage(txn, prefix, prefix, func(_, v []byte) error {
+}
+
+// lastUse returns the newest use of any secret of a key.
+func (s *Store) lastUse(it *badger.Iterator, id string) (last apikey.LastUse, err error) {
+	prefix := totalPrefix(id)
+	err = s.scanUsage(it, prefix, prefix, func(_, v []byte) error {
 		t, err := decodeTotal(v)
-		if err == nil && t.Last.At.After(a.Last.At) {
-			a.Last = t.Last
+		if err == nil && t.Last.At.After(last.At) {
+			last = t.Last
 		}
 		return err
 	})
-	return a, err
+	return last, err
 }

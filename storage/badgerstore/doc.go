@@ -24,6 +24,15 @@
 // Every key begins with a letter that names its table; strings within a key
 // stand behind their length, so that no string reaches into another's range. An
 // audit entry, its record and their index rows are written in one transaction.
+//
+// A record has a row in each listing that it belongs to, by time and by name,
+// and one for each word of its name and for its ID, by which a search finds it:
+// some sixteen rows of 100 bytes, written when the key is made and when its name,
+// owner or environment changes. What an index says is never believed: the record
+// is read, and decides. Open brings a directory of the layout before (without
+// names and words) up to date, once: some ten seconds for 100,000 keys. A program
+// that knows that layout only refuses it then.
+//
 // Deleting a key leaves an empty row in place of the record, not one of Badger's
 // tombstones: see [Store.Apply].
 package badgerstore

@@ -2,8 +2,12 @@ package badgerstore
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // OpenTuned opens with tables so small that a test sees rotation and
@@ -49,3 +53,23 @@ func (s *Store) Raw(id string) (v []byte, err error) {
 
 // Dir returns the store's directory.
 func (s *Store) Dir() string { return s.db.Opts().Dir }
+
+// LookAtLittle makes List use its bounds with few keys.
+func (s *Store) LookAtLittle() { s.bounds = bounds{terms: 6, matches: 3, records: 4} }
+
+// Fill writes records without their audit entries, many to a transaction.
+func (s *Store) Fill(records []apikey.Record) error {
+	for part := range slices.Chunk(records, 100) {
+		var rows []row
+		for _, r := range part {
+			rows = append(rows, row{key: recordKey(r.Key.ID), value: storage.AppendRecord(nil, r)})
+			for _, key := range indexKeys(&r.Key) {
+				rows = append(rows, row{key: key})
+			}
+		}
+		if err := s.db.Update(func(txn *badger.Txn) error { return writeAll(txn, rows) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,11 +1,13 @@
 package badgerstore
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The tables. The letter is the first byte of each key; what follows is here
@@ -13,7 +15,9 @@ import (
 const (
 	tableFormat  = 'F' // the format's number, one row
 	tableRecord  = 'r' // id                          -> record, empty once deleted
-	tableByTime  = 'l' // [owner] [environment] place -> nothing; four tables in one
+	tableByTime  = 'l' // [owner] [environment] time, id -> nothing; four tables in one
+	tableByName  = 'n' // [owner] [environment] name, id -> nothing; four tables in one
+	tableByTerm  = 's' // [owner] term, NUL, environment, id -> nothing; two tables in one
 	tableAudit   = 'a' // seq                         -> entry
 	tableByKey   = 'k' // id, seq                     -> nothing
 	tableByOwner = 'o' // owner, seq                  -> nothing
@@ -40,10 +44,10 @@ func str(dst []byte, s string) []byte {
 
 func recordKey(id string) []byte { return append([]byte{tableRecord}, id...) }
 
-// placePrefix selects a listing: every record has a row in each of the four
-// (all, of its owner, of its environment, of both), so every query is the scan
-// of one range.
-func placePrefix(owner, environment string) []byte {
+// placePrefix selects a listing: every record has a row in each of the four of
+// a table (all, of its owner, of its environment, of both), so every query is the
+// scan of one range.
+func placePrefix(table byte, owner, environment string) []byte {
 	var which byte
 	if owner != "" {
 		which |= 1
@@ -51,7 +55,7 @@ func placePrefix(owner, environment string) []byte {
 	if environment != "" {
 		which |= 2
 	}
-	key := []byte{tableByTime, which}
+	key := []byte{table, which}
 	if owner != "" {
 		key = str(key, owner)
 	}
@@ -61,9 +65,32 @@ func placePrefix(owner, environment string) []byte {
 	return key
 }
 
-// placeSuffix orders rows by time, then ID: read backwards, the order of List.
-func placeSuffix(p apikey.Position) []byte {
+// placeTable is the table that has an order, read backwards for the newest.
+func placeTable(o apikey.Order) byte {
+	if o == apikey.ByName {
+		return tableByName
+	}
+	return tableByTime
+}
+
+// placeSuffix orders the rows of a table by time, or by name, then by ID.
+func placeSuffix(table byte, p apikey.Position) []byte {
+	if table == tableByName {
+		return append(storage.NameKey(p.Name), p.ID...)
+	}
 	return append(micros(nil, p.CreatedAt), p.ID...)
+}
+
+// splitPlace reads what placeSuffix made.
+func splitPlace(table byte, suffix []byte) (p apikey.Position) {
+	if table == tableByName {
+		_, suffix, _ = bytes.Cut(suffix, []byte{0}) // the folded name
+		name, id, _ := bytes.Cut(suffix, []byte{0})
+		return apikey.Position{Name: string(name), ID: string(id)}
+	}
+	p.CreatedAt = time.UnixMicro(int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))).UTC()
+	p.ID = string(suffix[placeTimeSize:])
+	return p
 }
 
 const placeTimeSize = 8
@@ -73,17 +100,52 @@ func micros(dst []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(t.UnixMicro())^(1<<63))
 }
 
-// placeKeys returns the rows of a record in the listings. A key without owner
+// indexKeys returns the rows of a record in the listings. A key without owner
 // or environment has fewer: the filters that are empty mean all.
-func placeKeys(k *apikey.Key) [][]byte {
-	suffix := placeSuffix(apikey.Position{CreatedAt: k.CreatedAt, ID: k.ID})
+func indexKeys(k *apikey.Key) [][]byte {
+	at := storage.PositionOf(k)
+	byTime, byName := placeSuffix(tableByTime, at), placeSuffix(tableByName, at)
 	var keys [][]byte
 	for _, owner := range distinct("", k.Owner) {
 		for _, environment := range distinct("", k.Environment) {
-			keys = append(keys, append(placePrefix(owner, environment), suffix...))
+			keys = append(keys,
+				append(placePrefix(tableByTime, owner, environment), byTime...),
+				append(placePrefix(tableByName, owner, environment), byName...))
+		}
+		for _, term := range storage.Terms(k) {
+			key := append(termPrefix(owner, term), 0) // no term holds it
+			key = append(str(key, k.Environment), k.ID...)
+			if !containsKey(keys, key) { // two terms may be one to the bound
+				keys = append(keys, key)
+			}
 		}
 	}
 	return keys
+}
+
+// maxTerm is how much of a term stands in a row, in bytes. Longer ones are told
+// apart by the record.
+const maxTerm = 64
+
+// termPrefix selects the rows of terms that begin with a folded term, of an
+// owner or of all.
+func termPrefix(owner, term string) []byte {
+	key := []byte{tableByTerm, 0}
+	if owner != "" {
+		key = str([]byte{tableByTerm, 1}, owner)
+	}
+	return append(key, term[:min(len(term), maxTerm)]...)
+}
+
+// splitTerm reads what follows termPrefix.
+func splitTerm(suffix []byte) (environment, id string) {
+	_, rest, _ := bytes.Cut(suffix, []byte{0})
+	n, size := binary.Uvarint(rest)
+	if size <= 0 || n > uint64(len(rest)-size) {
+		return "", ""
+	}
+	rest = rest[size:]
+	return string(rest[:n]), string(rest[n:])
 }
 
 func distinct(a, b string) []string {

@@ -35,6 +35,8 @@ type Store struct {
 	seq     uint64        // of the newest audit entry; the leader's
 	broken  error         // why no change is accepted any more; the leader's
 
+	bounds bounds // of List
+
 	usage    sync.Mutex // one batch of usage at a time: it reads, adds, writes
 	maintain sync.Mutex // one maintenance at a time
 
@@ -82,7 +84,7 @@ func open(dir string, opts Options, tune func(*badger.Options)) (*Store, error) 
 		return nil, fmt.Errorf("badgerstore: open %s: %w", dir, err)
 	}
 	s := &Store{
-		log: log, db: db, sync: db.Sync, lead: make(chan struct{}, 1),
+		log: log, db: db, sync: db.Sync, lead: make(chan struct{}, 1), bounds: usualBounds,
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if err = s.checkFormat(dir); err == nil {
@@ -135,13 +137,15 @@ func (s *Store) Close() error {
 	return s.closed
 }
 
-// format is the number of the layout that this program reads and writes.
-const format = 1
+// format is the number of the layout that this program reads and writes. It
+// brings a directory of the one before up to date.
+const format = 2
 
 // checkFormat refuses a directory that this program would misread, and signs a
 // new one.
 func (s *Store) checkFormat(dir string) error {
 	key := []byte{tableFormat}
+	found := format
 	err := s.db.Update(func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if errors.Is(err, badger.ErrKeyNotFound) {
@@ -156,15 +160,20 @@ func (s *Store) checkFormat(dir string) error {
 			return fmt.Errorf("badgerstore: open %s: %w", dir, err)
 		}
 		return item.Value(func(v []byte) error {
-			if n, err := strconv.Atoi(string(v)); err != nil || n != format {
+			n, err := strconv.Atoi(string(v))
+			if err != nil || n < 1 || n > format {
 				return fmt.Errorf("badgerstore: open: directory %s has format %q, this program knows %d: "+
 					"it was made by a newer version; run that one, or give this one another directory", dir, v, format)
 			}
+			found = n
 			return nil
 		})
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.sync()
 	}
-	return s.sync()
+	if err == nil && found < format {
+		err = s.upgrade()
+	}
+	return err
 }

@@ -2,13 +2,10 @@ package badgerstore
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -68,75 +65,6 @@ func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
 	return *r, nil
 }
 
-// List implements [apikey.Store]. Records that are damaged are left out and
-// logged; the page holds the next ones instead. In other orders than the newest
-// first it reads all that the query selects.
-func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
-	if err := s.life.enter(ctx); err != nil {
-		return apikey.Listing{}, err
-	}
-	defer s.life.leave()
-	var after []byte
-	if q.Order == apikey.NewestFirst && !q.After.IsZero() {
-		after = placeSuffix(q.After)
-	}
-	filter := storage.NewFilter(q, time.Now())
-	txn := s.db.NewTransaction(false)
-	defer txn.Discard()
-	var found []apikey.Record
-	var failed error
-	scanBack(txn, placePrefix(q.Owner, q.Environment), after, func(suffix []byte) bool {
-		id := string(suffix[placeTimeSize:])
-		r, err := load(txn, id)
-		switch {
-		case err == nil && listedAt(q, &r.Key, suffix) && filter.Match(&r.Key): // else the row is a stale one
-			if filter.ByUse() {
-				a, err := s.activity(txn, id, time.Now())
-				if failed = err; err != nil || !filter.Unused(a.Last.At) {
-					break
-				}
-			}
-			found = append(found, *r)
-		case err != nil && !errors.Is(err, apikey.ErrNotFound):
-			s.log.ErrorContext(ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)
-		}
-		return failed == nil && (q.Order != apikey.NewestFirst || len(found) <= q.PageLimit()) && ctx.Err() == nil
-	})
-	if err := cmp.Or(ctx.Err(), failed); err != nil {
-		return apikey.Listing{}, err
-	}
-	return pick(q, found), nil
-}
-
-// pick makes a page of the records that a query selects.
-func pick(q apikey.Query, found []apikey.Record) (l apikey.Listing) {
-	slices.SortFunc(found, func(a, b apikey.Record) int {
-		return storage.Compare(q.Order, storage.PositionOf(&a.Key), storage.PositionOf(&b.Key))
-	})
-	q.After.CreatedAt = storage.NormalizeTime(q.After.CreatedAt)
-	for i, r := range found {
-		at := storage.PositionOf(&r.Key)
-		if !q.After.IsZero() && storage.Compare(q.Order, at, q.After) <= 0 {
-			continue
-		}
-		if l.Records = append(l.Records, r); len(l.Records) == q.PageLimit() {
-			if i < len(found)-1 {
-				l.Next = at
-			}
-			break
-		}
-	}
-	return l
-}
-
-// listedAt reports whether the key belongs on the page, at this place: a row of
-// the listing that outlived its record's owner must not show the key to them.
-func listedAt(q apikey.Query, k *apikey.Key, suffix []byte) bool {
-	return (q.Owner == "" || k.Owner == q.Owner) &&
-		(q.Environment == "" || k.Environment == q.Environment) &&
-		bytes.Equal(suffix, placeSuffix(storage.PositionOf(k)))
-}
-
 // Audit implements [apikey.Store]. Entries that are damaged are left out and
 // logged.
 func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
@@ -172,14 +100,15 @@ func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditE
 	return page, nil
 }
 
-// scanBack calls f with the keys that begin with prefix, the greatest first,
-// until it returns false; suffix is what follows the prefix. It begins strictly
-// below from, or with the greatest when from is nil. f must not keep the suffix.
-func scanBack(txn *badger.Txn, prefix, from []byte, f func(suffix []byte) bool) {
-	it := txn.NewIterator(badger.IteratorOptions{Reverse: true, Prefix: prefix})
+// scan calls f with the keys that begin with prefix, in their order or the
+// greatest first, until it returns false; suffix is what follows the prefix. It
+// begins strictly after from, or with the first when from is nil. f must not
+// keep the suffix.
+func scan(txn *badger.Txn, prefix, from []byte, backward bool, f func(suffix []byte) bool) {
+	it := txn.NewIterator(badger.IteratorOptions{Reverse: backward, Prefix: prefix})
 	defer it.Close()
 	seek := bytes.Join([][]byte{prefix, from}, nil)
-	if from == nil {
+	if from == nil && backward {
 		seek = append(seek, last...)
 	}
 	for it.Seek(seek); it.ValidForPrefix(prefix); it.Next() {
@@ -191,6 +120,10 @@ func scanBack(txn *badger.Txn, prefix, from []byte, f func(suffix []byte) bool) 
 			return
 		}
 	}
+}
+
+func scanBack(txn *badger.Txn, prefix, from []byte, f func(suffix []byte) bool) {
+	scan(txn, prefix, from, true, f)
 }
 
 // loadSeq finds where the audit trail ends.

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Strings of any bytes, also those that no other store takes.
@@ -74,54 +75,136 @@ func TestNoPrefixReachesIntoAnother(t *testing.T) {
 		if a != b && (bytes.HasPrefix(hourPrefix(a), hourPrefix(b)) || bytes.HasPrefix(totalPrefix(a), totalPrefix(b))) {
 			t.Fatalf("the rows of %q are within those of %q", a, b)
 		}
-		if (a != c || b != d) && bytes.HasPrefix(placePrefix(a, b), placePrefix(c, d)) {
+		if (a != c || b != d) && bytes.HasPrefix(placePrefix(tableByTime, a, b), placePrefix(tableByTime, c, d)) {
 			t.Fatalf("the listing of %q and %q is within that of %q and %q", a, b, c, d)
+		}
+		if a != c && a != "" && c != "" && bytes.HasPrefix(termPrefix(a, storage.Fold(b)), termPrefix(c, "")) {
+			t.Fatalf("the terms of %q are within those of %q", a, c)
 		}
 	})
 }
 
-func TestARowOfTheListingThatIsStaleShowsNothing(t *testing.T) {
+func TestARowOfAnIndexThatIsStaleShowsNothing(t *testing.T) {
 	s := openIn(t, t.TempDir())
-	apply(t, s, changeOf("key", 0, nil))
-	stale := append(placePrefix("stranger", ""), placeSuffix(apikey.Position{CreatedAt: time.Unix(1, 0), ID: "key"})...)
-	twice := append(placePrefix("acme", ""), placeSuffix(apikey.Position{CreatedAt: time.Unix(9, 0), ID: "key"})...)
-	err := s.db.Update(func(txn *badger.Txn) error { return writeAll(txn, []row{{key: stale}, {key: twice}}) })
+	apply(t, s, changeOf("key", 0, func(k *apikey.Key) { k.Name = "billing" }))
+	at := func(seconds int64, name string) apikey.Position {
+		return apikey.Position{CreatedAt: time.Unix(seconds, 0), Name: name, ID: "key"}
+	}
+	place := func(table byte, owner string, p apikey.Position) row {
+		return row{key: append(placePrefix(table, owner, ""), placeSuffix(table, p)...)}
+	}
+	term := func(owner, term, environment string) row {
+		return row{key: append(str(append(termPrefix(owner, term), 0), environment), "key"...)}
+	}
+	err := s.db.Update(func(txn *badger.Txn) error {
+		return writeAll(txn, []row{
+			place(tableByTime, "stranger", at(1, "")), place(tableByTime, "acme", at(9, "")),
+			place(tableByName, "stranger", at(0, "billing")), place(tableByName, "acme", at(0, "old name")), place(tableByName, "acme", at(0, "Billing")),
+			term("stranger", "billing", "live"), term("stranger", "key", "live"), term("acme", "old", "live"), term("acme", "billing", "test"),
+			{key: append(termPrefix("acme", "billing"), 0)},
+			{key: append(termPrefix("acme", "billing"), 0, 0xff)}, // damaged
+		})
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for owner, want := range map[string]int{"stranger": 0, "acme": 1} {
-		if list, err := s.List(t.Context(), apikey.Query{Owner: owner}); err != nil || len(list.Records) != want {
-			t.Errorf("owner %q sees %d keys, want %d, error %v", owner, len(list.Records), want, err)
+	for _, bounds := range []bounds{usualBounds, {terms: 100, matches: 0, records: 100}} { // through the index, and past it
+		s.bounds = bounds
+		for q, want := range map[apikey.Query]int{
+			{Owner: "stranger"}: 0, {Owner: "stranger", Search: "bill"}: 0, {Owner: "stranger", Search: "key"}: 0,
+			{Owner: "acme"}: 1, {Owner: "acme", Search: "bill"}: 1, {Owner: "acme", Search: "old"}: 0,
+			{Owner: "acme", Search: "bill", Environment: "test"}: 0,
+		} {
+			for _, q.Order = range []apikey.Order{apikey.NewestFirst, apikey.OldestFirst, apikey.ByName} {
+				if list, err := s.List(t.Context(), q); err != nil || len(list.Records) != want {
+					t.Errorf("list %+v: %d keys, want %d, error %v", q, len(list.Records), want, err)
+				}
+			}
 		}
 	}
 }
 
-func TestAKeyHasFourRowsInTheListingAndNoneOnceItIsPurged(t *testing.T) {
+func TestACallLooksAtABoundedNumberOfKeys(t *testing.T) {
 	s := openIn(t, t.TempDir())
-	rows := func() (n int) {
-		txn := s.db.NewTransaction(false)
-		defer txn.Discard()
-		scanBack(txn, []byte{tableByTime}, nil, func([]byte) bool { n++; return true })
-		return n
+	s.bounds = bounds{terms: 6, matches: 3, records: 4}
+	for i := range 20 {
+		apply(t, s, changeOf(fmt.Sprintf("key-%02d", i), 0, func(k *apikey.Key) { k.Name, k.CreatedAt = fmt.Sprint("name ", i), time.Unix(int64(i), 0) }))
 	}
-	apply(t, s, changeOf("key", 0, nil))
+	for what, q := range map[string]apikey.Query{
+		"a filter":              {Plan: "none"},
+		"a state":               {State: apikey.Revoked},
+		"unused":                {UnusedSince: time.Unix(100, 0), Plan: "none"},
+		"a term of many":        {Search: "name", Plan: "none"},
+		"a term of many others": {Search: "key", Environment: "test", Owner: "acme", Plan: "none"},
+	} {
+		calls := 0
+		for calls < 100 {
+			calls++
+			l, err := s.List(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if q.After = l.Next; q.After.IsZero() {
+				break
+			}
+			if want := fmt.Sprintf("key-%02d", 20-4*calls); q.After.ID != want {
+				t.Fatalf("%s: call %d goes on after %s, want %s: four records were looked at", what, calls, q.After.ID, want)
+			}
+		}
+		if want := 5; calls != want && q.Environment == "" {
+			t.Errorf("%s: %d calls, want %d", what, calls, want)
+		}
+	}
+	l, err := s.List(t.Context(), apikey.Query{Search: "name 1"}) // of 11 keys
+	if err != nil || len(l.Records) != 4 || l.Next.IsZero() {
+		t.Errorf("a term of many: %d records, next %+v, error %v; want what four records have, and more to come", len(l.Records), l.Next, err)
+	}
+	l, err = s.List(t.Context(), apikey.Query{Search: "name 7"}) // of one, which the first four are not
+	if err != nil || len(l.Records) != 1 || !l.Next.IsZero() {
+		t.Errorf("a term of few: %d records, next %+v, error %v; want all at once", len(l.Records), l.Next, err)
+	}
+}
+
+func TestAKeyHasItsRowsInEveryIndexAndNoneOnceItIsPurged(t *testing.T) {
+	s := openIn(t, t.TempDir())
+	apply(t, s, changeOf("key", 0, func(k *apikey.Key) { k.Name = "production back-end" }))
 	for rev, edit := range []func(k *apikey.Key){
 		func(k *apikey.Key) { k.Owner = "other" },
+		func(k *apikey.Key) { k.Name = "another name" },
 		func(k *apikey.Key) { k.Environment = "test" },
 		func(k *apikey.Key) { k.CreatedAt = time.Unix(7, 0) },
 		revoked,
 	} {
-		if n := rows(); n != 4 {
-			t.Errorf("%d rows at revision %d, want 4", n, rev+1)
+		if got, want := indexRows(s), 4+4+2*(1+words(t, s)); got != want {
+			t.Errorf("%d rows at revision %d, want %d", got, rev+1, want)
 		}
 		apply(t, s, changeOf("key", uint64(rev+1), edit))
 	}
-	c := changeOf("key", 5, revoked)
+	c := changeOf("key", 6, revoked)
 	c.Delete = true
 	apply(t, s, c)
-	if n := rows(); n != 0 {
+	if n := indexRows(s); n != 0 {
 		t.Errorf("%d rows after the purge, want none", n)
 	}
+}
+
+// indexRows counts the rows of all indexes of records.
+func indexRows(s *Store) (n int) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	for _, table := range []byte{tableByTime, tableByName, tableByTerm} {
+		scan(txn, []byte{table}, nil, false, func([]byte) bool { n++; return true })
+	}
+	return n
+}
+
+func words(t *testing.T, s *Store) int {
+	t.Helper()
+	r, err := s.Get(t.Context(), "key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(strings.FieldsFunc(r.Key.Name, func(r rune) bool { return r == ' ' || r == '-' }))
 }
 
 // Badger's collection of the value log has brought deleted values back.

@@ -79,7 +79,7 @@ func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
 
 	var before, after [][]byte
 	if current != nil {
-		before = placeKeys(&current.Key)
+		before = indexKeys(&current.Key)
 	}
 	if c.Delete {
 		rows = append(rows, row{key: recordKey(id)}) // empty, not removed: see Apply
@@ -87,7 +87,7 @@ func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
 	} else {
 		record := storage.Normalize(c.Record)
 		record.Key.Revision = c.Expect + 1
-		after = placeKeys(&record.Key)
+		after = indexKeys(&record.Key)
 		rows = append(rows, row{key: recordKey(id), value: storage.AppendRecord(nil, record)})
 		j.notice.Record = &record
 	}

@@ -44,4 +44,29 @@ func TestStore(t *testing.T) { storetest.Run(t, harness(badgerstore.Open)) }
 // large values move to the value log.
 func TestStoreOfSmallTables(t *testing.T) { storetest.Run(t, harness(badgerstore.OpenTuned)) }
 
+// With small bounds the suite also sees pages that are short, and terms that are
+// too many to look up.
+func TestStoreThatLooksAtLittle(t *testing.T) {
+	storetest.Run(t, harness(func(dir string, o badgerstore.Options) (*badgerstore.Store, error) {
+		s, err := badgerstore.Open(dir, o)
+		if err == nil {
+			s.LookAtLittle()
+		}
+		return s, err
+	}))
+}
+
 func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness(badgerstore.Open).Open) }
+
+func BenchmarkList100k(b *testing.B) {
+	storetest.BenchList(b, func(t testing.TB, records []apikey.Record) apikey.Store {
+		s := harness(badgerstore.Open).Open(t).(*badgerstore.Store)
+		if err := s.Fill(records); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Maintain(t.Context()); err != nil { // so that no compaction is measured
+			t.Fatal(err)
+		}
+		return s
+	})
+}

@@ -113,8 +113,10 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 	defer s.life.leave()
 	var u apikey.Usage
 	err := s.db.View(func(txn *badger.Txn) error {
+		rows := txn.NewIterator(badger.IteratorOptions{})
+		defer rows.Close()
 		prefix := hourPrefix(id)
-		err := s.scanUsage(txn, prefix, micros(slices.Clone(prefix), since), func(suffix, v []byte) error {
+		err := s.scanUsage(rows, prefix, micros(slices.Clone(prefix), since), func(suffix, v []byte) error {
 			counts, _, err := splitCounts(v)
 			if err == nil {
 				h := apikey.UsageHour{Counts: counts}
@@ -129,7 +131,7 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 			return err
 		}
 		prefix = totalPrefix(id)
-		return s.scanUsage(txn, prefix, prefix, func(suffix, v []byte) error {
+		return s.scanUsage(rows, prefix, prefix, func(suffix, v []byte) error {
 			t, err := decodeTotal(v)
 			if err == nil {
 				t.Secret = binary.BigEndian.Uint32(suffix)
@@ -144,9 +146,8 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 	return u, nil
 }
 
-func (s *Store) scanUsage(txn *badger.Txn, prefix, from []byte, f func(suffix, v []byte) error) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix, PrefetchValues: true, PrefetchSize: 64})
-	defer it.Close()
+// scanUsage calls f with the rows that begin with prefix, from one on.
+func (s *Store) scanUsage(it *badger.Iterator, prefix, from []byte, f func(suffix, v []byte) error) error {
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
 		item := it.Item()
 		err := item.Value(func(v []byte) error { return f(item.Key()[len(prefix):], v) })

@@ -38,7 +38,6 @@ func (p *places) from(after apikey.Position, backward bool) iter.Seq[apikey.Posi
 	return func(yield func(apikey.Position) bool) {
 		first, last := 0, len(p.all)
 		if !after.IsZero() {
-			after.CreatedAt = storage.NormalizeTime(after.CreatedAt)
 			i, found := p.find(after)
 			if first = i; backward {
 				first, last = 0, i

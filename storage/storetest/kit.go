@@ -44,13 +44,14 @@ func full(id string) apikey.Record {
 	k.Networks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("::/0")}
 	k.Metadata = map[string]string{"team": "ops", "": "empty key", "empty": ""}
 	k.ExpiresAt, k.UpdatedAt = at(500), at(3)
-	k.DisabledAt, k.DisabledBy = at(4), "bob"
+	k.DisabledAt, k.DisabledBy, k.Locked = at(4), "bob", true
 	k.RevokedAt, k.RevokedBy, k.RevokeReason = at(5), "carol", "leaked in a log"
 	k.Secrets = []apikey.Secret{
 		{Number: 2, CreatedAt: at(2), EndsAt: at(9), Grace: 90 * time.Minute, FirstUsedAt: at(3)},
 		{Number: 1, CreatedAt: at(0), EndsAt: at(8), Grace: time.Nanosecond, FirstUsedAt: at(1)},
 	}
 	r.Digests = []apikey.Digest{{Sum: [32]byte{0xff, 31: 2}, Pepper: 4_000_000_000}, {Sum: [32]byte{31: 1}, Pepper: 3}}
+	r.Request = [32]byte{0xfe, 31: 3}
 	return r
 }
 
@@ -113,7 +114,7 @@ func want(what string, got, sentinel error) error {
 func same(what string, got, want apikey.Record) error {
 	g, w := canonical(got), canonical(want)
 	if !reflect.DeepEqual(g, w) {
-		return broken("%s:\n got %+v %v\nwant %+v %v", what, g.Key, g.Digests, w.Key, w.Digests)
+		return broken("%s:\n got %+v %v %x\nwant %+v %v %x", what, g.Key, g.Digests, g.Request, w.Key, w.Digests, w.Request)
 	}
 	return nil
 }

@@ -1,0 +1,197 @@
+package admin_test
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/admin"
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+func rows(t *testing.T, a answer) [][]string {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != "text/csv; charset=utf-8; header=present" {
+		t.Fatalf("Content-Type %q", got)
+	}
+	all, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Count(a.body, "\r\n"); lines != len(all) || !strings.HasSuffix(a.body, "\r\n") {
+		t.Errorf("RFC 4180 ends each row with CR LF: %d of %d", lines, len(all))
+	}
+	if got := strings.Join(all[0], ","); got != "seq,at,action,actor,from,key_id,owner,reason,details" {
+		t.Errorf("the first row names the columns: %s", got)
+	}
+	return all[1:]
+}
+
+// TestAuditCSV: the file says what the JSON says, and no more than the actor may
+// see.
+func TestAuditCSV(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, _ := g.key("acme", `say "hi", acme`)
+	other, _ := g.key("evil", "foreign")
+	for i := range 5 {
+		g.want(200, "owner", "POST", "/v1/keys/"+k.ID+"/disable", fmt.Sprintf(`{"reason":"reason, with \"quotes\" %d"}`, i))
+		g.want(200, "owner", "POST", "/v1/keys/"+k.ID+"/enable", "")
+	}
+	a := g.want(200, "owner", "GET", "/v1/keys/"+k.ID+"/audit.csv", "")
+	if got := a.header.Get("Content-Disposition"); got != `attachment; filename="audit-`+k.ID+`.csv"` {
+		t.Errorf("Content-Disposition %q", got)
+	}
+	entries := g.want(200, "owner", "GET", "/v1/keys/"+k.ID+"/audit", "").members(t)["entries"].([]any)
+	got := rows(t, a)
+	if len(got) != len(entries) || len(got) != 11 {
+		t.Fatalf("%d rows, %d entries", len(got), len(entries))
+	}
+	for i, e := range entries {
+		e := e.(map[string]any)
+		at, err := time.Parse(time.RFC3339, e["at"].(string))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := func(name string) string { v, _ := e[name].(string); return v }
+		want := []string{fmt.Sprint(e["seq"]), at.Format(time.RFC3339Nano), text("action"), text("actor"), text("from"), text("key_id"), text("owner"), text("reason")}
+		if strings.Join(got[i][:8], "|") != strings.Join(want, "|") {
+			t.Errorf("row %d: %q, want %q", i, got[i], want)
+		}
+	}
+	if !strings.Contains(got[10][8], `"name":"say \"hi\", acme"`) {
+		t.Errorf("details are JSON: %s", got[10][8])
+	}
+	if a := g.want(200, "owner", "GET", "/v1/audit.csv", ""); strings.Contains(a.body, "evil") || len(rows(t, a)) != 11 || a.header.Get("Content-Disposition") != `attachment; filename="audit.csv"` {
+		t.Errorf("a customer's trail is their own:\n%s", a.body)
+	}
+	if a := g.want(200, "op-reader", "GET", "/v1/audit.csv?owner=evil", ""); len(rows(t, a)) != 1 || !strings.Contains(a.body, other.ID) {
+		t.Errorf("an operator chooses:\n%s", a.body)
+	}
+	g.want(404, "stranger", "GET", "/v1/keys/"+k.ID+"/audit.csv", "")
+	g.want(422, "owner", "GET", "/v1/audit.csv?owner=evil", "")
+	g.want(422, "owner", "GET", "/v1/audit.csv?limit=100001", "")
+	// It goes on where it was cut.
+	first := rows(t, g.want(200, "owner", "GET", "/v1/audit.csv?limit=4", ""))
+	rest := rows(t, g.want(200, "owner", "GET", "/v1/audit.csv?before="+first[3][0], ""))
+	if all := append(first, rest...); len(first) != 4 || fmt.Sprint(all) != fmt.Sprint(got) {
+		t.Errorf("cut and gone on with: %v", all)
+	}
+	if a := g.do("owner", "HEAD", "/v1/audit.csv", ""); a.status != 200 || a.body != "" {
+		t.Errorf("HEAD: %d %q", a.status, a.body)
+	}
+}
+
+// TestAuditCSVFormulas: no cell of anybody's words is a formula to a
+// spreadsheet, whichever column it comes in by.
+func TestAuditCSVFormulas(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	hostile := []string{
+		"=1+1", "+1", "-1", "@SUM(A1)", "  =HYPERLINK(\"https://evil.example\";\"ok\")", "＝1+1", "＋1", "－1", "＠x",
+		"=cmd|' /C calc'!A0", "\t=1", "\r=1", "\n=1",
+	}
+	for i, words := range hostile {
+		for _, n := range []apikey.NewKey{{Name: words, Owner: "o"}, {Name: "n", Owner: words}} {
+			k, _, err := g.keys.Create(t.Context(), apikey.Actor{ID: words, From: words}, n)
+			if err != nil && i < 10 {
+				t.Fatal(err)
+			}
+			if err == nil {
+				if _, err := g.keys.Revoke(t.Context(), apikey.Actor{ID: "x"}, k.ID, words); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	checked := 0
+	for _, row := range rows(t, g.want(200, "operator", "GET", "/v1/audit.csv", "")) {
+		for i, cell := range row {
+			if strings.ContainsAny(strings.TrimLeft(cell, " ")[:min(1, len(strings.TrimLeft(cell, " ")))], "=+-@\t\r\n") || strings.HasPrefix(cell, "＝") || strings.HasPrefix(cell, "＋") || strings.HasPrefix(cell, "－") || strings.HasPrefix(cell, "＠") {
+				t.Errorf("column %d is a formula: %q", i, cell)
+			}
+			if strings.HasPrefix(cell, "'") {
+				checked++
+			}
+		}
+	}
+	if checked < 10*5 {
+		t.Errorf("only %d cells were made inert: this test proves little", checked)
+	}
+	for _, cell := range append(hostile, "plain", "", "a=b", "10.0.0.1", "2001:db8::1") {
+		got := admin.Inert(cell)
+		if dangerous := strings.ContainsAny(cell, "=+-@＝＋－＠") && cell != "a=b"; (got != cell) != dangerous || strings.TrimPrefix(got, "'") != cell {
+			t.Errorf("%q becomes %q", cell, got)
+		}
+	}
+}
+
+// longTrail is a store with a trail without end, which may fail on the way.
+type longTrail struct {
+	apikey.Store
+	pages, failAt int
+}
+
+func (l *longTrail) Unwrap() apikey.Store { return l.Store }
+
+func (l *longTrail) Audit(_ context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	if l.pages++; l.pages == l.failAt {
+		return nil, errors.New("hidden-text")
+	}
+	if q.Before == 0 {
+		q.Before = 1 << 40
+	}
+	entries := make([]apikey.AuditEntry, q.PageLimit())
+	for i := range entries {
+		entries[i] = apikey.AuditEntry{Seq: q.Before - 1 - uint64(i), Action: apikey.ActionEnable, Actor: "x", KeyID: "k", Owner: "o"}
+	}
+	return entries, nil
+}
+
+// TestAuditCSVIsBounded: an export ends, takes the memory of a page, and breaks
+// off visibly when it fails on the way.
+func TestAuditCSVIsBounded(t *testing.T) {
+	t.Parallel()
+	endless := &longTrail{Store: memstore.New()}
+	g := newRigWith(t, endless, signIn, admin.Options{})
+	if n := strings.Count(g.want(200, "operator", "GET", "/v1/audit.csv", "").body, "\n") - 1; n != 100_000 || endless.pages != 100 {
+		t.Errorf("%d rows in %d pages", n, endless.pages)
+	}
+	endless.pages = 0
+	if n := len(rows(t, g.want(200, "operator", "GET", "/v1/audit.csv?limit=1500", ""))); n != 1500 || endless.pages != 2 {
+		t.Errorf("%d rows in %d pages", n, endless.pages)
+	}
+
+	broken := &longTrail{Store: memstore.New(), failAt: 3}
+	g = newRigWith(t, broken, signIn, admin.Options{})
+	server := httptest.NewServer(g.mount)
+	t.Cleanup(server.Close)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/settings/keys/v1/audit.csv", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Test-User", "operator")
+	res, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	_, err = csv.NewReader(res.Body).ReadAll()
+	if err == nil {
+		t.Error("a file that ends early looks whole")
+	}
+	if log := g.log.String(); !strings.Contains(log, "hidden-text") {
+		t.Errorf("the log says why:\n%s", log)
+	}
+	broken.failAt, broken.pages = 1, 0
+	if a := g.want(503, "operator", "GET", "/v1/audit.csv", ""); strings.Contains(a.body, "hidden-text") {
+		t.Errorf("a failure before the first row is a refusal: %s", a.body)
+	}
+}

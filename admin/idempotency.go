@@ -1,0 +1,90 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// A client that sends Idempotency-Key with a creation may send it again, after
+// a timeout or a crash of either side, and never makes a second key
+// (draft-ietf-httpapi-idempotency-key-header-06, section 2.6). What it gets is
+//
+//   - 409 already_created with the key's id and Location, when the key is there.
+//     Never the secret: rotate the key, if the first answer was lost;
+//   - 422 idempotency_key_reused, when it stands for another body (section 2.7).
+//
+// The claim and the key are one write of the store ([apikey.NewKey.Once]), so
+// that there is no time in between in which a second request would have to be
+// told to wait. It is kept as long as the key is on record: until a purge, at
+// least a day after the revocation (section 2.3).
+
+// Bounds of an Idempotency-Key, in characters. A short one could be guessed,
+// and is likely to be a counter that starts anew with its client.
+const (
+	minIdempotencyKey = 16
+	maxIdempotencyKey = 128
+)
+
+// onceName names a creation to the service: by its actor, so that nobody meets
+// another's, and by what the name is of.
+func (a *Actor) onceName(kind, name string) string {
+	return fmt.Sprintf("admin %s %d %q %q %q", kind, a.Role, a.Owner, a.ID, name)
+}
+
+// once returns the name of the creation that the request asks for; empty when
+// it has none.
+func (c *call) once() (string, error) {
+	lines := c.r.Header.Values("Idempotency-Key")
+	if len(lines) == 0 {
+		return "", nil
+	}
+	key, ok := parseIdempotencyKey(lines)
+	if !ok || c.h.shape.in(key) {
+		return "", invalidFields([]fieldError{{
+			Parameter: "Idempotency-Key",
+			Detail:    fmt.Sprintf("must stand once, and have %d to %d characters that cannot be guessed, like a UUID in quotes", minIdempotencyKey, maxIdempotencyKey),
+		}})
+	}
+	return c.actor.onceName("request", key), nil
+}
+
+// parseIdempotencyKey reads a string of RFC 9651 (section 3.3.3), which the
+// draft wants, or the same without quotes, which many clients send. Both
+// spellings of a key are one key.
+func parseIdempotencyKey(lines []string) (key string, ok bool) {
+	if len(lines) != 1 {
+		return "", false
+	}
+	text := strings.Trim(lines[0], " \t")
+	inner, quoted := strings.CutPrefix(text, `"`)
+	if quoted {
+		if inner, ok = strings.CutSuffix(inner, `"`); !ok {
+			return "", false
+		}
+	}
+	for i := range len(inner) {
+		switch c := inner[i]; {
+		case c <= ' ' || c >= 0x7f, c == '"' || c == '\\' || c == ',' || c == ';':
+			return "", false // a comma may join two lines; no key needs the others
+		}
+	}
+	return inner, len(inner) >= minIdempotencyKey && len(inner) <= maxIdempotencyKey
+}
+
+// alreadyCreated answers a replay.
+func alreadyCreated(k *apikey.Key) error {
+	return &failure{
+		info: apikey.AlreadyCreated.Info(), keyID: k.ID,
+		header: http.Header{"Location": {"keys/" + k.ID}},
+		detail: "this Idempotency-Key has made the key " + k.ID + " already. Its secret was in the first answer and is not shown again: if that was lost, rotate the key",
+	}
+}
+
+var errIdempotencyKeyReused = &failure{
+	info:   apikey.OnceReused.Info(),
+	detail: "this Idempotency-Key was sent before with another body: take a new one for another key, or repeat the request as it was",
+	fields: []fieldError{{Parameter: "Idempotency-Key", Detail: "stands for another request"}},
+}

@@ -1,0 +1,126 @@
+package admin_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// TestListConditions: each condition of a list reaches the service, for the
+// actor's own keys alone, and a cursor goes on with them.
+func TestListConditions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		tokens := map[string]string{}
+		ids := map[string]string{}
+		for _, n := range []apikey.NewKey{
+			{Name: "Billing backend", Owner: "acme"},
+			{Name: "reports", Owner: "acme", Plan: "pro"},
+			{Name: "old", Owner: "acme", Environment: "test"},
+			{Name: "Billing of others", Owner: "evil", Plan: "pro"},
+		} {
+			k, token, err := g.keys.Create(t.Context(), apikey.Actor{ID: "test"}, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens[n.Name], ids[n.Name] = token.Reveal(), k.ID
+			time.Sleep(time.Second)
+		}
+		if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, ids["old"], ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(48 * time.Hour)
+		v, err := g.keys.Verify(t.Context(), tokens["reports"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Count(apikey.OutcomeAllowed, netip.MustParseAddr("10.1.2.3"), "curl/8")
+		yesterday := time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
+		names := func(user, query string) (all []string) {
+			t.Helper()
+			for _, k := range g.want(200, user, "GET", "/v1/keys?"+query, "").members(t)["keys"].([]any) {
+				all = append(all, k.(map[string]any)["name"].(string))
+			}
+			return all
+		}
+		for query, want := range map[string][]string{
+			"":                                     {"old", "reports", "Billing backend"},
+			"order=newest":                         {"old", "reports", "Billing backend"},
+			"order=oldest":                         {"Billing backend", "reports", "old"},
+			"order=name":                           {"Billing backend", "old", "reports"},
+			"plan=pro":                             {"reports"},
+			"state=disabled":                       {"old"},
+			"state=active&order=name":              {"Billing backend", "reports"},
+			"environment=test":                     {"old"},
+			"search=bill":                          {"Billing backend"},
+			"search=BACK":                          {"Billing backend"},
+			"search=" + ids["reports"]:             {"reports"},
+			"search=sk_live_" + ids["reports"]:     {"reports"},
+			"search=" + ids["Billing of others"]:   nil,
+			"unused_since=" + yesterday:            {"old", "Billing backend"},
+			"unused_since=" + yesterday + "&plan=": {"old", "Billing backend"},
+		} {
+			if d := cmp.Diff(want, names("owner", query)); d != "" {
+				t.Errorf("?%s (-want +got):\n%s", query, d)
+			}
+		}
+		if got := names("operator", "search=billing&order=name"); !slices.Equal(got, []string{"Billing backend", "Billing of others"}) {
+			t.Errorf("an operator searches everywhere: %v", got)
+		}
+		if got := names("operator", "search=billing&owner=evil"); !slices.Equal(got, []string{"Billing of others"}) {
+			t.Errorf("and by owner: %v", got)
+		}
+
+		// A cursor is its list's.
+		var walked []string
+		cursor := ""
+		for range 4 {
+			m := g.want(200, "owner", "GET", "/v1/keys?order=name&limit=1&cursor="+cursor, "").members(t)
+			for _, k := range m["keys"].([]any) {
+				walked = append(walked, k.(map[string]any)["name"].(string))
+			}
+			if cursor, _ = m["next"].(string); cursor == "" {
+				break
+			}
+			g.want(422, "owner", "GET", "/v1/keys?order=oldest&cursor="+cursor, "")
+		}
+		if !slices.Equal(walked, []string{"Billing backend", "old", "reports"}) {
+			t.Errorf("walked %v", walked)
+		}
+
+		m := g.want(200, "owner", "GET", "/v1/keys?search=reports&activity_since="+yesterday, "").members(t)
+		activity := m["keys"].([]any)[0].(map[string]any)["activity"]
+		day := time.Now().UTC().Truncate(24 * time.Hour).Format(time.RFC3339)
+		want := map[string]any{
+			"days": []any{map[string]any{"day": day, "counts": map[string]any{"total": 1.0, "allowed": 1.0}}},
+			"last": map[string]any{"at": time.Now().UTC().Format(time.RFC3339), "network": "10.1.2.0/24", "user_agent": "curl/8"},
+		}
+		if d := cmp.Diff(want, activity); d != "" {
+			t.Errorf("activity (-want +got):\n%s", d)
+		}
+		if strings.Contains(fmt.Sprint(g.want(200, "owner", "GET", "/v1/keys", "").body), `"activity"`) {
+			t.Error("activity comes when it is asked for")
+		}
+		for query, parameter := range map[string]string{
+			"order=random": "order", "state=dead": "state", "unused_since=yesterday": "unused_since", "activity_since=1": "activity_since",
+			"search=" + tokens["reports"]: "search", "search=lost%20" + tokens["reports"] + "%20here": "search",
+		} {
+			a := g.want(422, "owner", "GET", "/v1/keys?"+query, "")
+			if p := a.problem(t); len(p.Errors) != 1 || p.Errors[0].Parameter != parameter || strings.Contains(a.body, tokens["reports"][30:]) {
+				t.Errorf("?%s: %s", query, a.body)
+			}
+		}
+		// What the rig's cleanup would find outside of the bubble.
+		if err := g.keys.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

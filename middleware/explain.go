@@ -1,0 +1,75 @@
+package middleware
+
+import (
+	"context"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Explain tells how the guard would decide a request with one key, and why:
+// every check of [apikey.Service.Explain], and the limits. The Outcome is the one
+// that the request would have now; it was not made, so nothing is charged,
+// counted or entered, and OnDecision does not see it.
+//
+// The question's Client is the client itself: TrustedProxies are not looked for
+// behind it.
+func (g *Guard) Explain(ctx context.Context, q apikey.Question) (apikey.Explanation, Outcome, error) {
+	o := Outcome{guard: g, need: q.Need}
+	if q.KeyID == "" {
+		token, code := bearer([]string{"Bearer " + q.Token})
+		if code != apikey.OK {
+			o.Code = code
+			return apikey.Explanation{Checks: []apikey.Check{{Step: apikey.StepForm, Code: code}}}, o, nil
+		}
+		q.Token = token
+	}
+	e, err := g.keys.Explain(ctx, q)
+	if err != nil {
+		return e, Outcome{}, err
+	}
+	var known bool
+	if o.verified, known = e.Verified(); !known {
+		if o.Code = e.Code(); o.Code == apikey.InvalidKey {
+			o.Code = invalid(q.Token)
+			e.Checks[len(e.Checks)-1].Code = o.Code
+		}
+		return e, o, nil
+	}
+	o.presented = o.verified.Principal()
+	demand, code := limiter.Request{}, apikey.OK
+	if g.demand(&demand, &o) {
+		o.Decision, err = g.limiter.Peek(ctx, demand)
+		if code = g.decided(ctx, err, &o); err != nil && ctx.Err() != nil {
+			return e, Outcome{}, ctx.Err()
+		}
+	}
+	e.Checks = append(e.Checks, apikey.Check{Step: apikey.StepLimits, Code: code})
+	o.Code = e.Code()
+	return e, o, nil
+}
+
+// LimitState is one limit of a request and what is left of it.
+type LimitState struct {
+	Name      string // as clients see it; an owner's limits begin with "owner-"
+	N         int64
+	Window    time.Duration
+	Remaining int64
+	// Reset is the time until the oldest counted request leaves the window; 0
+	// when none is counted.
+	Reset    time.Duration
+	Violated bool // this limit refused the request
+}
+
+// Limits returns the limits that the limiter was asked about, the key's own
+// first. The slice is the caller's.
+func (o *Outcome) Limits() []LimitState {
+	all := make([]LimitState, o.Decision.N)
+	for i := range all {
+		l, prefix := o.limit(i)
+		w := &o.Decision.Windows[i]
+		all[i] = LimitState{prefix + l.Name, l.N, l.Window, w.Remaining, w.Reset, w.Violated}
+	}
+	return all
+}

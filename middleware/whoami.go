@@ -1,0 +1,90 @@
+package middleware
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// WhoAmI returns a handler that tells a key about itself: its scopes, expiry and
+// plan, what is left of its limits, and where a rotation stands. Mount it beside
+// the API, by itself: it is its own guard.
+//
+//	mux.Handle("GET /v1/whoami", guard.WhoAmI())
+//
+// A request to it is one like any other, to any route that needs no scope: it is
+// decided, charged, counted and refused alike, and it takes the secret for used.
+// It is not free on purpose. What it tells of limits takes a round trip where
+// they are shared, and a free question would be a way past them to make the
+// server work; every response to a request with a key has the numbers in its
+// RateLimit field, without asking.
+//
+// The answer is JSON and not to be stored. It holds no secret, nothing of the
+// owner's other keys, and no metadata.
+func (g *Guard) WhoAmI() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.o.PreflightCORS && isPreflight(r) {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		o := g.Check(r.Context(), Request{
+			Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: apikey.AnyKey(),
+		})
+		if !o.Allowed() {
+			g.refuse(w, r, &o)
+			return
+		}
+		var answer bytes.Buffer
+		_ = json.NewEncoder(&answer).Encode(o.whoAmI()) // strings, numbers and times of this century: cannot fail
+		o.EachField(w.Header().Set)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(answer.Bytes())
+	})
+}
+
+type whoAmI struct {
+	KeyID       string    `json:"key_id"`
+	Name        string    `json:"name"`
+	Environment string    `json:"environment"`
+	Scopes      []string  `json:"scopes"`
+	Plan        string    `json:"plan"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+	Secret      whoSecret `json:"secret"` // that the request was sent with
+	// Limits are as this request leaves them; none when the key has none.
+	Limits []whoLimit `json:"limits"`
+}
+
+type whoSecret struct {
+	Number    uint32    `json:"number"`
+	Newest    bool      `json:"newest"` // false: the key was rotated, and this secret is on its way out
+	CreatedAt time.Time `json:"created_at"`
+	EndsAt    time.Time `json:"ends_at,omitzero"`
+	// Grace is in seconds, from the first use of the newest secret on.
+	Grace int64 `json:"grace,omitempty"`
+}
+
+type whoLimit struct {
+	Name      string `json:"name"`
+	Limit     int64  `json:"limit"`
+	Window    int64  `json:"window"` // seconds
+	Remaining int64  `json:"remaining"`
+	Reset     int64  `json:"reset"` // seconds until some of it comes back, rounded up
+}
+
+func (o *Outcome) whoAmI() whoAmI {
+	p := o.presented
+	secret, newest := p.PresentedSecret()
+	me := whoAmI{
+		KeyID: p.KeyID(), Name: p.Name(), Environment: p.Environment(), Scopes: append([]string{}, p.Scopes()...), Plan: p.Plan(), ExpiresAt: p.ExpiresAt(),
+		Secret: whoSecret{secret.Number, newest, secret.CreatedAt, secret.EndsAt, ceilSeconds(secret.Grace)},
+		Limits: []whoLimit{},
+	}
+	for _, l := range o.Limits() {
+		me.Limits = append(me.Limits, whoLimit{l.Name, l.N, ceilSeconds(l.Window), l.Remaining, ceilSeconds(l.Reset)})
+	}
+	return me
+}

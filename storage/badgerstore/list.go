@@ -1,0 +1,161 @@
+package badgerstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// bounds limit what one call of List looks at.
+type bounds struct {
+	terms   int // rows of the terms
+	matches int // keys that have the term
+	records int // that are read in the order, when filters may leave most out
+}
+
+// usualBounds make a call take ten milliseconds at most, or so.
+var usualBounds = bounds{terms: 10_000, matches: 1000, records: 2000}
+
+// List implements [apikey.Store]. Records that are damaged are left out and
+// logged; the page holds the next ones instead.
+//
+// A term that few keys have is looked up, and the keys are put in order; else
+// the order is walked, and what the query does not select is passed over, up to
+// 2,000 records in one call. Then the page is short.
+func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+	if err := s.life.enter(ctx); err != nil {
+		return apikey.Listing{}, err
+	}
+	defer s.life.leave()
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	l := lister{Store: s, ctx: ctx, txn: txn, q: q, filter: storage.NewFilter(q, time.Now())}
+	defer l.close()
+	l.q.After = storage.Start(q)
+
+	found, few := l.search()
+	if !few {
+		found = l.walk()
+	}
+	if err := errors.Join(l.err, ctx.Err()); err != nil {
+		return apikey.Listing{}, err
+	}
+	return found, nil
+}
+
+// lister is one call of List.
+type lister struct {
+	*Store
+	ctx    context.Context
+	txn    *badger.Txn
+	q      apikey.Query
+	filter storage.Filter
+	totals *badger.Iterator // of the usage of any key; made when needed
+	err    error
+}
+
+func (l *lister) close() {
+	if l.totals != nil {
+		l.totals.Close()
+	}
+}
+
+// search looks the term up and returns the page when few keys have it.
+func (l *lister) search() (page apikey.Listing, few bool) {
+	if l.q.Search == "" {
+		return page, false
+	}
+	ids := make(map[string]bool)
+	rows := 0
+	scan(l.txn, termPrefix(l.q.Owner, storage.Fold(l.q.Search)), nil, false, func(suffix []byte) bool {
+		rows++
+		environment, id := splitTerm(suffix)
+		if l.q.Environment == "" || environment == l.q.Environment {
+			ids[id] = true
+		}
+		return rows <= l.bounds.terms && len(ids) <= l.bounds.matches && l.ctx.Err() == nil
+	})
+	if rows > l.bounds.terms || len(ids) > l.bounds.matches {
+		return page, false
+	}
+	var found []apikey.Record
+	for id := range ids {
+		if r, ok := l.load(id); ok && storage.After(l.q.Order, storage.PositionOf(&r.Key), l.q.After) {
+			found = append(found, *r)
+		}
+		if l.err != nil || l.ctx.Err() != nil {
+			return page, true
+		}
+	}
+	slices.SortFunc(found, func(a, b apikey.Record) int {
+		return storage.Compare(l.q.Order, storage.PositionOf(&a.Key), storage.PositionOf(&b.Key))
+	})
+	if n := l.q.PageLimit(); len(found) > n {
+		found = found[:n]
+		page.Next = storage.PositionOf(&found[n-1].Key)
+	}
+	page.Records = found
+	return page, true
+}
+
+// walk reads the listing in its order.
+func (l *lister) walk() (page apikey.Listing) {
+	table, backward := placeTable(l.q.Order), l.q.Order == apikey.NewestFirst
+	var after []byte
+	if !l.q.After.IsZero() {
+		after = placeSuffix(table, l.q.After)
+	}
+	left := -1
+	if l.filter.Selective() {
+		left = l.bounds.records
+	}
+	var place apikey.Position
+	scan(l.txn, placePrefix(table, l.q.Owner, l.q.Environment), after, backward, func(suffix []byte) bool {
+		if len(page.Records) == l.q.PageLimit() || left == 0 {
+			page.Next = place
+			return false
+		}
+		left--
+		place = splitPlace(table, suffix)
+		r, ok := l.load(place.ID)
+		if ok && bytes.Equal(suffix, placeSuffix(table, storage.PositionOf(&r.Key))) { // else the row is a stale one
+			page.Records = append(page.Records, *r)
+		}
+		return l.err == nil && l.ctx.Err() == nil
+	})
+	return page
+}
+
+// load reads a record that the query selects. A row of an index that outlived
+// its record's owner, or name, must not show the key: the record decides.
+func (l *lister) load(id string) (*apikey.Record, bool) {
+	r, err := load(l.txn, id)
+	switch {
+	case errors.Is(err, apikey.ErrNotFound):
+		return nil, false
+	case err != nil:
+		l.log.ErrorContext(l.ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)
+		return nil, false
+	}
+	if !l.filter.Match(&r.Key) {
+		return nil, false
+	}
+	if l.filter.ByUse() {
+		if l.totals == nil {
+			l.totals = l.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
+		}
+		last, err := l.lastUse(l.totals, id)
+		if err != nil {
+			l.err = err
+		}
+		return r, err == nil && l.filter.Unused(last.At)
+	}
+	return r, true
+}

@@ -1,0 +1,180 @@
+package badgerstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// rowsOf returns all rows of a table.
+func rowsOf(s *Store, table byte) (rows []string) {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	scan(txn, []byte{table}, nil, false, func(suffix []byte) bool { rows = append(rows, string(suffix)); return true })
+	return rows
+}
+
+func formatOf(t *testing.T, s *Store) (found string) {
+	t.Helper()
+	err := s.db.View(func(txn *badger.Txn) error {
+		return read(txn, []byte{tableFormat}, func(v []byte) error { found = string(v); return nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// downgrade makes a directory what format 1 has of it.
+func downgrade(t *testing.T, s *Store) {
+	t.Helper()
+	for _, table := range []byte{tableByName, tableByTerm} {
+		for part := range slices.Chunk(rowsOf(s, table), 500) {
+			var rows []row
+			for _, suffix := range part {
+				rows = append(rows, row{key: append([]byte{table}, suffix...), remove: true})
+			}
+			if err := s.writeSynced(rows); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.writeSynced([]row{{key: []byte{tableFormat}, value: []byte("1")}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The directory was written by the last version that knew format 1 only.
+func TestADirectoryOfFormat1IsBroughtUpToDate(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/format1")); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	s, err := Open(dir, Options{Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "keys=3") {
+		t.Errorf("the log tells of three keys that were indexed: %s", &said)
+	}
+	for range 2 { // then after another restart
+		for q, want := range map[apikey.Query]string{
+			{}: "staging worker, Billing, production-backend", {Order: apikey.OldestFirst}: "production-backend, Billing, staging worker",
+			{Order: apikey.ByName}: "Billing, production-backend, staging worker", {Search: "b", Owner: "acme"}: "Billing, production-backend",
+			{Search: "KEY"}: "staging worker, Billing, production-backend", {Search: "bill", Owner: "other"}: "",
+			{UnusedSince: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)}: "staging worker, production-backend",
+		} {
+			l, err := s.List(t.Context(), q)
+			var names []string
+			for _, r := range l.Records {
+				names = append(names, r.Key.Name)
+			}
+			if got := strings.Join(names, ", "); err != nil || got != want {
+				t.Errorf("list %+v: got %s, want %s, error %v", q, got, want, err)
+			}
+		}
+		if got := formatOf(t, s); got != "2" {
+			t.Errorf("the format is %s, want 2", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = openIn(t, dir)
+	}
+	trail, err := s.Audit(t.Context(), apikey.AuditQuery{})
+	if err != nil || len(trail) != 6 {
+		t.Errorf("%d audit entries, want the 6 that were there, error %v", len(trail), err)
+	}
+}
+
+func TestAnUpgradeThatIsBrokenOffIsDoneAgain(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenTuned(dir, quiet) // whose transactions are small
+	if err != nil {
+		t.Fatal(err)
+	}
+	const keys = 400
+	for i := range keys {
+		apply(t, s, changeOf(fmt.Sprintf("key-%03d", i), 0, func(k *apikey.Key) {
+			k.Name, k.CreatedAt = fmt.Sprintf("the name of key number %d", i), time.Unix(int64(i), 0)
+		}))
+	}
+	names, terms := rowsOf(s, tableByName), rowsOf(s, tableByTerm)
+	downgrade(t, s)
+
+	good, broken := s.sync, errors.New("the machine stops")
+	for stop := 1; ; stop++ {
+		syncs := 0
+		s.sync = func() error {
+			if syncs++; syncs == stop {
+				return broken
+			}
+			return good()
+		}
+		err := s.upgrade()
+		if err == nil {
+			if stop < 4 {
+				t.Errorf("the upgrade took %d syncs, too few to be broken off in between", stop-1)
+			}
+			break
+		}
+		if !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+		if got := formatOf(t, s); stop == 2 && got != "1" {
+			t.Errorf("broken off in the middle, the directory is of format %s", got)
+		}
+		if stop == 2 {
+			if n := len(rowsOf(s, tableByName)); n == 0 || n == len(names) {
+				t.Errorf("broken off in the middle, %d of %d rows are there", n, len(names))
+			}
+			if err := s.Close(); err != nil { // as a new start finds it
+				t.Fatal(err)
+			}
+			if s, err = OpenTuned(dir, quiet); err != nil {
+				t.Fatal(err)
+			}
+			good = s.sync
+			if !slices.Equal(rowsOf(s, tableByName), names) || !slices.Equal(rowsOf(s, tableByTerm), terms) {
+				t.Error("after the next start rows are missing, or too many")
+			}
+			downgrade(t, s)
+		}
+	}
+	if !slices.Equal(rowsOf(s, tableByName), names) || !slices.Equal(rowsOf(s, tableByTerm), terms) {
+		t.Error("rows are missing, or too many")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnUpgradePassesOverWhatIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	for i, id := range []string{"one", "two", "three"} {
+		apply(t, s, changeOf(id, 0, func(k *apikey.Key) { k.Name, k.CreatedAt = "name "+id, time.Unix(int64(i), 0) }))
+	}
+	downgrade(t, s)
+	if err := s.Damage("two"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openIn(t, dir)
+	if l, err := s.List(t.Context(), apikey.Query{Search: "name", Order: apikey.ByName}); err != nil || len(l.Records) != 2 {
+		t.Errorf("%d records, want the two that are whole, error %v", len(l.Records), err)
+	}
+}
