@@ -24,7 +24,8 @@ type Options struct {
 	// custom properties at the top of the sheet are what a theme sets.
 	Style string
 	// Guard is the guard of the API that the keys are for. With it the
-	// explanations of requests include their limits.
+	// explanations of requests include their limits, and a key's page shows
+	// what is left of each.
 	Guard *middleware.Guard
 	// TrustedOrigins are origins like "https://admin.example.com" whose pages
 	// may send changes here, besides the handler's own. Usually none.

@@ -2,6 +2,8 @@ package admin_test
 
 import (
 	"html"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -94,4 +96,42 @@ func TestRotationInWords(t *testing.T) {
 		t.Log("its grace runs from the first use of the new one") // by upkeep, later
 	}
 	g.want(303, "owner", "GET", page+"/rotation", "")
+}
+
+// TestLimitsLeft: with the guard at hand, a key's page tells what is left of
+// its limits and its owner's, and takes nothing of them.
+func TestLimitsLeft(t *testing.T) {
+	t.Parallel()
+	g, guard := newGuardedRig(t)
+	k, token := g.key("acme", "production")
+	api := guard.AnyKey()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for range 3 {
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "https://api.example.com/", nil)
+		r.Header.Set("Authorization", "Bearer "+token.Reveal())
+		api.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	for range 2 {
+		a := g.want(200, "owner-reader", "GET", "/keys/"+k.ID, "")
+		for _, want := range []string{"60 per minute</span><span class=\"quiet\">57 left now", "1,000 per day</span><span class=\"quiet\">997 left now"} {
+			if !strings.Contains(a.body, want) {
+				t.Errorf("the page lacks %q:\n%s", want, a.body)
+			}
+		}
+	}
+}
+
+// TestLocked: a key that an operator disabled is not offered to be enabled by
+// its customer.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, _ := g.key("acme", "production")
+	g.want(303, "operator", "POST", "/keys/"+k.ID+"/disable", "reason=abuse")
+	if a := g.want(200, "owner", "GET", "/keys/"+k.ID, ""); strings.Contains(a.body, "/enable\"") || !strings.Contains(a.body, "Only they can enable it") {
+		t.Errorf("a customer is told whom to ask:\n%s", a.body)
+	}
+	g.want(403, "owner", "POST", "/keys/"+k.ID+"/enable", "")
+	if a := g.want(200, "operator", "GET", "/keys/"+k.ID, ""); !strings.Contains(a.body, "/enable\"") {
+		t.Errorf("an operator enables it:\n%s", a.body)
+	}
 }

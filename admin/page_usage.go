@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -28,7 +29,7 @@ type refusalRow struct {
 // limitRow is a limit and how near the key came to it.
 type limitRow struct {
 	Text string // "1,000 per day"
-	Busy string // "busiest day: 812"
+	Busy string // "812 left", or "busiest day of the month: 188"
 	Bar  bool   // whether Used is known
 	Used int    // of 100
 }
@@ -82,18 +83,55 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 			part.Refusals = append(part.Refusals, refusalRow{refusalText[apikey.Outcome(o)], n, share(n, sum.Total())})
 		}
 	}
+	if part.Limits = c.limitsLeft(); part.Limits == nil {
+		part.Limits = busiest(limits, all[2])
+	}
+	return part
+}
+
+// limitsLeft tells what is left of each limit now, the owner's included; nil
+// when nobody here can be asked.
+func (c *call) limitsLeft() []limitRow {
+	if c.h.o.Guard == nil || c.key.StateAt(c.now) != apikey.Active {
+		return nil
+	}
+	_, o, err := c.h.o.Guard.Explain(c.r.Context(), apikey.Question{KeyID: c.key.ID})
+	if err != nil {
+		return nil // the page is worth more than it
+	}
+	var rows []limitRow
+	for _, l := range o.Limits() {
+		used := l.N - l.Remaining
+		row := limitRow{
+			Text: grouped(uint64(l.N)) + " per " + windowText(l.Window), Bar: true, Used: int(min(100, max(0, used*100/l.N))),
+			Busy: grouped(uint64(max(0, l.Remaining))) + " left now",
+		}
+		if strings.HasPrefix(l.Name, "owner-") {
+			row.Text += ", all keys together"
+		}
+		if l.Remaining <= 0 && l.Reset > 0 {
+			row.Busy += ", more in " + length(l.Reset+time.Second)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// busiest tells how near a key came to its daily limits in a month of days.
+func busiest(limits []apikey.Limit, days []span) []limitRow {
+	var rows []limitRow
 	for _, l := range limits {
 		row := limitRow{Text: grouped(uint64(l.N)) + " per " + windowText(l.Window)}
 		if l.Window == 24*time.Hour {
 			var peak uint64
-			for i := range all[2] {
-				peak = max(peak, all[2][i].admitted())
+			for i := range days {
+				peak = max(peak, days[i].admitted())
 			}
 			row.Bar, row.Busy, row.Used = true, "busiest day of the month: "+grouped(peak), int(min(100, peak*100/uint64(l.N)))
 		}
-		part.Limits = append(part.Limits, row)
+		rows = append(rows, row)
 	}
-	return part
+	return rows
 }
 
 // boundOf is the most that limits admit in a span of time, as far as whole

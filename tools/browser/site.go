@@ -76,7 +76,7 @@ func Start(style string) (*Site, error) {
 
 	pages := http.NewServeMux()
 	for name, actor := range People {
-		page, err := admin.New(s.Keys, func(*http.Request) (admin.Actor, error) { return actor, nil }, admin.Options{ExamplePath: "/v1/marketplace/apis", Style: style, Logger: quiet})
+		page, err := admin.New(s.Keys, func(*http.Request) (admin.Actor, error) { return actor, nil }, admin.Options{ExamplePath: "/v1/marketplace/apis", Style: style, Guard: s.guard, Logger: quiet})
 		if err != nil {
 			return nil, err
 		}
