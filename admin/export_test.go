@@ -62,6 +62,9 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 	return pointers, true
 }
 
+// ReachText is what is said of a change.
+var ReachText = reachText
+
 // PasswordMatches checks a password against the text of a hash.
 func PasswordMatches(hash, password string) bool {
 	h, err := parsePasswordHash(hash)

@@ -92,15 +92,19 @@ func (c *call) tell(text string) { c.h.outcomes.put(formsOf(&c.actor), c.key.ID,
 // reach says where a change that took so long holds now. Revoke and its like
 // return when no process that keeps up can admit the key any more.
 func (c *call) reach(took time.Duration) string {
-	in := "in " + strconv.FormatInt(max(1, took.Milliseconds()), 10) + " ms"
 	_, alone := apikey.As[apikey.Notifier](c.h.keys.Store())
-	switch n := c.h.keys.Health().Instances; {
-	case n > 1:
-		return "Dead on all " + strconv.Itoa(n) + " instances " + in + ", requests in flight included."
-	case n == 1 || alone:
+	return reachText(took, c.h.keys.Health().Instances, alone)
+}
+
+func reachText(took time.Duration, instances int, alone bool) string {
+	in := "in " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
+	switch {
+	case instances > 1:
+		return "Dead on all " + strconv.Itoa(instances) + " instances " + in + ", requests in flight included."
+	case instances == 1 || alone:
 		return "Dead everywhere " + in + ", requests in flight included: this is the only instance."
 	}
-	return "Dead in this process " + in + "; others notice within the time that the service was set up with (MaxStale)."
+	return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
 }
 
 // pageRotate makes a new secret, once for each form, and shows it.

@@ -7,7 +7,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -116,6 +118,27 @@ func TestLimitsLeft(t *testing.T) {
 			if !strings.Contains(a.body, want) {
 				t.Errorf("the page lacks %q:\n%s", want, a.body)
 			}
+		}
+	}
+}
+
+// TestReach: the sentence after a change promises what the store keeps.
+func TestReach(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		took      time.Duration
+		instances int
+		alone     bool
+		want      string
+	}{
+		{4 * time.Millisecond, 3, false, "Dead on all 3 instances in 4 ms, "},
+		{3 * time.Second, 2, false, "Dead on all 2 instances in 3,000 ms, "},
+		{time.Microsecond, 0, true, "Dead everywhere in 1 ms, "},
+		{time.Microsecond, 1, false, "Dead everywhere in 1 ms, "},
+		{time.Microsecond, 0, false, "Dead in this process in 1 ms, "},
+	} {
+		if got := admin.ReachText(tc.took, tc.instances, tc.alone); !strings.HasPrefix(got, tc.want) {
+			t.Errorf("%+v: %q", tc, got)
 		}
 	}
 }

@@ -231,11 +231,18 @@ func TestLeak(t *testing.T) {
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	if _, err := s.Seed(t.Context()); err != nil {
+	ids, err := s.Seed(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
 	b := open(t, s)
+	b.clipboard(cdpbrowser.PermissionSettingGranted)
 	b.goTo("/customer/")
+	b.do(chromedp.WaitReady("html.js"), chromedp.Click(".keys tr:first-child .copy"))
+	b.until("a key's start is copied", `document.querySelector("#say").textContent === "Copied"`)
+	if got, want := eval[string](b, "navigator.clipboard.readText()"), "sk_test_"+ids["laptop-ann"]; got != want {
+		t.Errorf("the clipboard has %q, want %q", got, want)
+	}
 	focus := `document.activeElement.name`
 	b.do(chromedp.WaitReady("html.js"), press("/"))
 	if got := eval[string](b, focus); got != "search" {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -26,6 +27,7 @@ type Site struct {
 	API   *httptest.Server // the live environment
 	Pages *httptest.Server // below /operator/, /customer/ and so on: see People
 	guard *middleware.Guard
+	limit *limiter.Window
 }
 
 // BaseURL is what the pages say of the live environment; its keys work at
@@ -67,7 +69,10 @@ func Start(style string) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.guard, err = middleware.New(s.Keys, middleware.Options{Logger: quiet}); err != nil {
+	if s.limit, err = limiter.New(limiter.Options{Logger: quiet}); err != nil {
+		return nil, err
+	}
+	if s.guard, err = middleware.New(s.Keys, middleware.Options{Limiter: s.limit, Logger: quiet}); err != nil {
 		return nil, err
 	}
 	api.Handle("GET /", s.guard.Require("marketplace:read")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -92,7 +97,7 @@ func (s *Site) Close() error {
 	s.API.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.guard.Close(ctx), s.Keys.Close(ctx), s.Store.Close())
+	return errors.Join(s.guard.Close(ctx), s.limit.Close(ctx), s.Keys.Close(ctx), s.Store.Close())
 }
 
 // Call sends a request to the API with a key, and returns its status.
@@ -249,5 +254,20 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 			At: now.Add(-d.last), Network: "10.0.0.0/24", UserAgent: d.agent,
 		}})
 	}
-	return s.Store.AddUsage(ctx, batch)
+	if err := s.Store.AddUsage(ctx, batch); err != nil {
+		return err
+	}
+	for _, p := range s.Keys.Plans() { // what the last minute and the last day took of the limits
+		for _, l := range p.Limits {
+			taken := int64(d.use(0)[0]) * int64(l.Window) / int64(now.Sub(now.Truncate(24*time.Hour))+time.Minute)
+			if p.Name != d.plan || taken == 0 {
+				continue
+			}
+			taken = min(taken, int64(d.use(0)[0]), l.N)
+			if _, err := s.limit.Take(ctx, limiter.Request{Demand: limiter.Demand{Subject: id, Limits: []limiter.Limit{l}}, Cost: taken}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
