@@ -62,6 +62,26 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 	return pointers, true
 }
 
+// Sparkline draws days of admitted and refused requests, oldest first: the
+// paths of what was admitted, of all, and of the limit, and the words.
+func Sparkline(days [][2]uint64, limit uint64) (admitted, all, line, text string) {
+	spans := make([]span, len(days))
+	for i, d := range days {
+		spans[i].Counts[apikey.OutcomeAllowed], spans[i].Counts[apikey.OutcomeRateLimited] = d[0], d[1]
+	}
+	s := spark(spans, limit)
+	return s.Admitted, s.All, s.Limit, s.Text
+}
+
+// BoundOf is the most that limits admit in a length of time.
+var BoundOf = boundOf
+
+// SparkHeight and SparkStep are the units of a sparkline.
+const (
+	SparkHeight = sparkHeight
+	SparkStep   = sparkStep
+)
+
 // ReachText is what is said of a change.
 var ReachText = reachText
 

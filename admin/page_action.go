@@ -118,7 +118,7 @@ func (c *call) pageRotate() error {
 	case formSpent, formBusy:
 		return c.again(c.key.ID, "This form has already rotated the key", "keys/"+c.key.ID, "Open the key")
 	case formUnknown:
-		return c.keyPage(http.StatusConflict, "rotate", "This form is too old to be taken. Nothing was changed: send it again.", nil)
+		return c.keyPage(http.StatusConflict, "rotate", "This form is too old, or was sent before: sending it now has changed nothing. Look at the secrets below before you send it again.", nil)
 	}
 	o, ok := overlaps[typed.Get("overlap")]
 	if !ok {

@@ -187,7 +187,7 @@ func (c *call) pageCreate() error {
 	case formSpent, formBusy:
 		return c.again(made, "This form has already made its key", "new", "Create another key")
 	case formUnknown:
-		return c.newForm(http.StatusConflict, typed, "This form is too old to be taken. Nothing was created: check what you typed and send it again.", nil)
+		return c.newForm(http.StatusConflict, typed, "This form is too old, or was sent before: sending it now has created nothing. Look whether your key is there already; if not, check what you typed and send it again.", nil)
 	}
 	k, token, err := c.createFrom(typed)
 	if err != nil {

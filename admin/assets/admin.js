@@ -144,6 +144,17 @@ each("input[data-confirm]", (input) => {
   check();
 });
 
+// A link into something folded unfolds it, also where browsers do not do so by themselves.
+const unfold = () => {
+  const target = location.hash && document.getElementById(location.hash.slice(1)), fold = target && target.closest("details");
+  if (fold && !fold.open) {
+    fold.open = true;
+    target.scrollIntoView();
+  }
+};
+addEventListener("hashchange", unfold);
+unfold();
+
 // ---- Keys of the keyboard. They can be switched off, as single letters must (WCAG 2.1.4).
 
 const help = find("#help"), single = find("#single");

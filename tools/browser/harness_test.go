@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds one test. Nothing waits for it when all is well.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 var chromium struct {
 	ctx  context.Context
