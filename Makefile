@@ -97,7 +97,7 @@ quickstart: ## run the example server
 
 .PHONY: screenshots
 screenshots: ## pictures of the settings page, into docs/images; needs chromium and fonts-inter
-	@mkdir -p docs/images && cd tools/browser && GOWORK=off go run ./cmd/screenshots $(CURDIR)/docs/images '^(list|list-dark|list-phone|create|reveal|key|rotation)$$'
+	@mkdir -p docs/images && cd tools/browser && GOWORK=off go run ./cmd/screenshots $(CURDIR)/docs/images '^(list|list-dark|list-phone|reveal|key)$$'
 
 .PHONY: clean
 clean: ## remove tools, coverage, profiles and the quickstart's database

@@ -230,6 +230,30 @@ func TestKeyPage(t *testing.T) {
 	}
 }
 
+// TestReader: somebody who may only read is offered nothing that changes
+// something, on any page.
+func TestReader(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, _ := g.key("acme", "production")
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	offered := regexp.MustCompile(`method="post" action="[^"]*(?:keys/|new)|href="[^"]*(?:new|/copy|#rotate)"`)
+	for _, path := range []string{"/", "/keys/" + k.ID, "/leak", "/keys/" + k.ID + "/first-use", "/keys/" + k.ID + "/secret"} {
+		for _, user := range []string{"owner-reader", "op-reader"} {
+			if m := offered.FindString(g.want(200, user, "GET", path, "").body); m != "" {
+				t.Errorf("%s offers %s %q", path, user, m)
+			}
+		}
+		if path == "/" || path == "/keys/"+k.ID {
+			if !offered.MatchString(g.want(200, "owner", "GET", path, "").body) {
+				t.Errorf("%s offers an owner nothing: this test looks for the wrong things", path)
+			}
+		}
+	}
+}
+
 // TestList: filters, paging and what an empty list teaches.
 func TestList(t *testing.T) {
 	t.Parallel()
