@@ -117,7 +117,7 @@ var adminDefences = []defence{
 		name: "admin: the page's list is the actor's owner's",
 		file: "admin/page_list.go",
 		old:  `owner := c.actor.Owner`,
-		new:  `owner := query.Get("owner")`,
+		new:  `owner := c.r.URL.Query().Get("owner")`,
 		pkg:  "./admin",
 		run:  "^TestList$",
 	},
