@@ -52,7 +52,7 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 		return nil, false
 	}
 	h := &Handler{validate: newValidator(newKeyShape("sk", []apikey.Environment{{Name: "live"}}))}
-	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest)} {
+	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest), new(explainRequest)} {
 		b := new(binder)
 		b.value(raw, reflect.ValueOf(dst).Elem(), "")
 		for _, f := range append(b.faults, h.check(dst)...) {

@@ -33,11 +33,12 @@ func TestSecretOnce(t *testing.T) {
 	g.want(409, "owner", "POST", "/keys/"+id+"/rotate", rotate)
 
 	// Everything that reads.
-	for _, p := range []string{"/", "/new", "/leak", "/keys/" + id, "/keys/" + id + "/copy", "/keys/" + id + "/secret", "/keys/" + id + "/first-use", "/v1/keys", path, "/v1/keys/" + id, "/v1/keys/" + id + "/rotation", path + "/usage", path + "/audit", "/v1/audit", "/v1/due?ahead=9999h"} {
+	for _, p := range []string{"/", "/new", "/leak", "/keys/" + id, "/keys/" + id + "/copy", "/keys/" + id + "/secret", "/keys/" + id + "/first-use", "/v1/keys", path, "/v1/keys/" + id, "/v1/keys/" + id + "/rotation", path + "/usage", path + "/audit", path + "/audit.csv", "/v1/audit", "/v1/audit.csv", "/v1/due?ahead=9999h", "/v1/openapi.yaml"} {
 		g.want(200, "owner", "GET", p, "")
 	}
 	for _, token := range secrets {
 		g.want(200, "operator", "POST", "/v1/identify", `{"token":"`+token+`"}`)
+		g.want(200, "operator", "POST", "/v1/explain", `{"token":"`+token+`"}`)
 	}
 	for _, token := range secrets {
 		g.want(200, "owner", "POST", "/leak", form("text", "found: "+token))
@@ -57,6 +58,10 @@ func TestSecretOnce(t *testing.T) {
 		{"POST", "/v1/identify", `{"token":"TOKENx"}`},
 		{"POST", "/v1/identify", `{"token":["TOKEN"]}`},
 		{"POST", "/v1/identify", `{"TOKEN":"x"}`},
+		{"POST", "/v1/explain", `{"token":"TOKEN","host":"TOKEN"}`},
+		{"POST", "/v1/explain", `{"token":"TOKEN","TOKEN":1}`},
+		{"POST", path + "/explain", `{"token":"TOKEN"}`},
+		{"GET", "/v1/keys?search=TOKEN", ""},
 		{"GET", "/v1/keys?TOKEN=1", ""},
 		{"GET", "/v1/keys?cursor=TOKEN", ""},
 		{"GET", "/v1/keys?environment=TOKEN", ""},

@@ -244,7 +244,7 @@ func TestVerdictsAreLinearizableWithEvictions(t *testing.T) {
 		}
 		for range 2 {
 			writers.Go(func() {
-				for range changes {
+				for i := 0; i < changes || checked.Load() < 100 && !t.Failed(); i++ {
 					x := subjects[rand.IntN(keys)]
 					x.mu.Lock()
 					x.changing.Add(1)
@@ -266,9 +266,6 @@ func TestVerdictsAreLinearizableWithEvictions(t *testing.T) {
 		writers.Wait()
 		close(stop)
 		readers.Wait()
-		if checked.Load() < 100 {
-			t.Errorf("cache of %d: only %d verdicts could be checked", size, checked.Load())
-		}
 	}
 }
 

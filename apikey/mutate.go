@@ -16,7 +16,8 @@ var errUnchanged = errors.New("unchanged")
 // mutate reads a record, lets edit change a copy, and applies it with its
 // audit entry in one transaction. It starts over when another writer came
 // between, so edit may run several times and must not keep anything. An edit
-// that returns errUnchanged succeeds without a write.
+// that returns errUnchanged succeeds without a write, but not before what it
+// found is in force: whoever wrote it may not have come so far.
 func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action, edit func(r *Record, e *AuditEntry) error) (Key, error) {
 	if err := s.enter(); err != nil {
 		return Key{}, err
@@ -33,7 +34,8 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		expect, at := r.Key.Revision, now()
 		entry := AuditEntry{At: at, Actor: by.ID, From: by.From, Action: action, KeyID: id, Owner: r.Key.Owner}
 		if err := edit(&r, &entry); errors.Is(err, errUnchanged) {
-			return r.Key, nil
+			s.takeIn(&r)
+			return r.Key, s.settle(ctx, by, &r.Key)
 		} else if err != nil {
 			return Key{}, err
 		}
@@ -41,9 +43,11 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		r.Key.Revision, err = s.store.Apply(ctx, Change{Record: r, Expect: expect, Entry: entry})
 		switch {
 		case err == nil:
-			s.applied(&r)
+			if !s.synchronous { // else the store has announced it
+				s.takeIn(&r)
+			}
 			return r.Key, s.settle(ctx, by, &r.Key)
-		case !errors.Is(err, ErrConflict):
+		case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrInvalidState): // revoked meanwhile
 			s.cache.forget(id) // the outcome may be unknown: trust nothing
 			return Key{}, storeError(string(action), err)
 		}
@@ -71,12 +75,11 @@ func (s *Service) settle(ctx context.Context, by Actor, k *Key) error {
 	return s.lease.settle(ctx)
 }
 
-// applied takes in a change of our own on a store that announces none.
-func (s *Service) applied(r *Record) {
-	if !s.synchronous {
-		shared := r.Clone()
-		s.notice(Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
-	}
+// takeIn makes the cache and the requests in flight of this process obey a
+// record that was written.
+func (s *Service) takeIn(r *Record) {
+	shared := r.Clone()
+	s.notice(Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
 }
 
 func (a Actor) validate() error {

@@ -29,6 +29,7 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 			p[i].view.drop(e.now())
 		}
 	}
+	*d = Decision{} // the window adds its statuses
 	return e.own.decide(ctx, &r, charge, d)
 }
 
@@ -38,9 +39,9 @@ func (e *Escrow) remember(ctx context.Context, p []claim, cost int64) {
 	if e.own == nil {
 		return
 	}
-	var d Decision
 	r := Request{Cost: cost}
 	for i := range p {
+		var d Decision
 		r.Subject, r.Limits = p[i].Subject, p[i].Limits
 		_ = e.own.decide(ctx, &r, true, &d)
 	}

@@ -145,6 +145,9 @@ func (f *fleet) take(t testing.TB, i int, r limiter.Request) (limiter.Decision, 
 	ctx := context.WithValue(t.Context(), cutKey{}, f.cut[i])
 	f.mu.Unlock()
 	d, err := f.all[i].Take(context.WithValue(ctx, decidedKey{}, &decided), r)
+	if asked := len(r.Limits) + len(r.Also.Limits); err == nil && d.N != asked {
+		t.Errorf("a decision on %d windows has %d statuses: %v", asked, d.N, d)
+	}
 	at := f.now()
 	if !decided.IsZero() {
 		at = decided.Sub(f.start)

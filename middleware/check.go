@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -123,6 +124,9 @@ func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 		err = g.window.Decide(ctx, &demand, &o.Decision)
 	} else {
 		o.Decision, err = g.limiter.Take(ctx, demand)
+		if asked := len(demand.Limits) + len(demand.Also.Limits); err == nil && uint(o.Decision.N) > uint(asked) {
+			err = fmt.Errorf("the limiter decided on %d windows where %d were asked for", o.Decision.N, asked)
+		}
 	}
 	return g.decided(ctx, err, o)
 }

@@ -208,6 +208,19 @@ func TestLimiterFailure(t *testing.T) {
 	}
 }
 
+// A limiter that answers to more than it was asked is a limiter that failed: its
+// statuses have no names.
+func TestALimiterThatDecidesTooMuchHasFailed(t *testing.T) {
+	for _, n := range []int{-1, 3, limiter.MaxWindows + 1} { // a free key has two windows
+		l := &recorder{take: func(limiter.Request) (limiter.Decision, error) { return limiter.Decision{Allowed: true, N: n}, nil }}
+		k := newKit(t, middleware.Options{Limiter: l})
+		_, token := k.key()
+		if got := serve(k.guard.AnyKey()(noContent), get(token)).StatusCode; got != http.StatusServiceUnavailable {
+			t.Errorf("%d statuses: got %d, want 503", n, got)
+		}
+	}
+}
+
 var noContent = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 
 // TestOwnerLimitsInOneStep: key and owner are decided together.

@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -93,4 +94,26 @@ func exampleGuard() (*middleware.Guard, string) {
 		panic(err)
 	}
 	return guard, token.Reveal()
+}
+
+// A key asks about itself. Mount it at GET /v1/whoami.
+func ExampleGuard_WhoAmI() {
+	guard, token := exampleGuard()
+	r := httptest.NewRequest("GET", "/v1/whoami", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	w := httptest.NewRecorder()
+	guard.WhoAmI().ServeHTTP(w, r)
+	var me struct {
+		Name   string
+		Scopes []string
+		Limits []struct {
+			Name      string
+			Remaining int
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &me); err != nil {
+		panic(err)
+	}
+	fmt.Println(me.Name, me.Scopes, me.Limits)
+	// Output: example [things:read] [{minute 59} {day 999}]
 }

@@ -220,16 +220,17 @@ func TestRevocationAtEveryMoment(t *testing.T) {
 func TestNothingIsReused(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	type leak struct {
-		ctx   context.Context
-		r     *http.Request
-		owner string
-		limit []string
-		text  string
+		ctx    context.Context
+		r      *http.Request
+		owner  string
+		limit  []string
+		text   string
+		policy []string
 	}
 	var leaks []leak
 	h := k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 		limit := w.Header()["Ratelimit"]
-		leaks = append(leaks, leak{r.Context(), r, p.Owner(), limit, string([]byte(limit[0]))})
+		leaks = append(leaks, leak{r.Context(), r, p.Owner(), limit, string([]byte(limit[0])), w.Header()["Ratelimit-Policy"]})
 	})
 	for i := range 200 {
 		owner := string(rune('a' + i%26))
@@ -243,6 +244,9 @@ func TestNothingIsReused(t *testing.T) {
 		p, _ := middleware.PrincipalFrom(l.ctx)
 		if p.Owner() != l.owner || l.r.RemoteAddr != l.owner || l.limit[0] != l.text || len(l.limit) != 1 || cap(l.limit) != 1 {
 			t.Fatalf("request %d became another's", i)
+		}
+		if len(l.policy) != 1 || cap(l.policy) != 1 {
+			t.Fatalf("who appends to a header field of request %d writes into another's", i)
 		}
 		if l.ctx.Err() == nil {
 			t.Fatal("the context of a request that is over is done")

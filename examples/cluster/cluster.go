@@ -18,12 +18,13 @@ type cluster struct {
 	db      *database
 	members []*member
 	judge   *judge
-	good    []*key
 	running sync.WaitGroup
 	heading atomic.Bool // the table needs its head again
 
-	mu     sync.Mutex
-	recent []*key // revoked lately, or about to be; the load uses them, too
+	mu      sync.Mutex
+	good    []*key    // those of the load, in their present secrets
+	recent  []*key    // revoked lately, or about to be; the load uses them, too
+	budgets []*budget // of the limited keys of the script that plays
 }
 
 func start(ctx context.Context, o options) (_ *cluster, err error) {
@@ -36,7 +37,7 @@ func start(ctx context.Context, o options) (_ *cluster, err error) {
 			c.close()
 		}
 	}()
-	for i, name := range []string{"one", "two", "three"} {
+	for i, name := range [instances]string{"one", "two", "three"} {
 		m, err := startMember(ctx, i, name, c.db, o)
 		if err != nil {
 			return nil, err
@@ -44,7 +45,7 @@ func start(ctx context.Context, o options) (_ *cluster, err error) {
 		c.members = append(c.members, m)
 	}
 	for range o.keys {
-		k, err := c.issue(ctx, c.members[0])
+		k, err := c.issue(ctx, c.members[0], "load")
 		if err != nil {
 			return nil, err
 		}
@@ -71,9 +72,9 @@ func (c *cluster) close() {
 }
 
 // issue creates a key on an instance.
-func (c *cluster) issue(ctx context.Context, m *member) (*key, error) {
+func (c *cluster) issue(ctx context.Context, m *member, plan string) (*key, error) {
 	var made issued
-	if err := m.control(ctx, http.MethodPost, "/keys", &made); err != nil {
+	if err := m.control(ctx, http.MethodPost, "/keys?plan="+plan, &made); err != nil {
 		return nil, fmt.Errorf("create on %s: %w", m.name, err)
 	}
 	return &key{id: made.ID, token: made.Token}, nil
@@ -81,7 +82,7 @@ func (c *cluster) issue(ctx context.Context, m *member) (*key, error) {
 
 // doomed creates a key that is to be revoked, and uses it on every instance.
 func (c *cluster) doomed(ctx context.Context) (*key, error) {
-	k, err := c.issue(ctx, c.members[rand.IntN(len(c.members))])
+	k, err := c.issue(ctx, c.any(), "load")
 	if err != nil {
 		return nil, err
 	}
@@ -98,8 +99,12 @@ func (c *cluster) doomed(ctx context.Context) (*key, error) {
 	return k, nil
 }
 
+func (c *cluster) any() *member { return c.members[rand.IntN(len(c.members))] }
+
 // ask uses a key once, under the eyes of the judge.
 func (c *cluster) ask(ctx context.Context, m *member, k *key) int {
+	k.under.Add(1)
+	defer k.under.Add(-1)
 	sent := c.judge.now()
 	status := m.use(ctx, k)
 	if ctx.Err() != nil {
@@ -109,10 +114,15 @@ func (c *cluster) ask(ctx context.Context, m *member, k *key) int {
 	return status
 }
 
-// revoke revokes a key on an instance while all instances are asked with it, and
-// returns when each of those has refused it, and once more after Revoke has
-// returned; or when the context ends.
+// revoke revokes a key on an instance; see end.
 func (c *cluster) revoke(ctx context.Context, by *member, k *key) error {
+	return c.end(ctx, by, k, http.MethodDelete, "/keys/"+k.id)
+}
+
+// end ends a secret by a call to an instance while all instances are asked with
+// it, and returns when each of those has refused it, and once more after the
+// call has returned; or when the context ends.
+func (c *cluster) end(ctx context.Context, by *member, k *key, method, path string) error {
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	returned := make(chan struct{})
@@ -139,7 +149,7 @@ func (c *cluster) revoke(ctx context.Context, by *member, k *key) error {
 		})
 	}
 	k.sent.Store(int64(c.judge.now()))
-	err := by.control(ctx, http.MethodDelete, "/keys/"+k.id, new(bool))
+	err := by.control(ctx, method, path, new(bool))
 	if err == nil {
 		c.judge.acknowledged(k)
 	} else {
@@ -148,7 +158,7 @@ func (c *cluster) revoke(ctx context.Context, by *member, k *key) error {
 	close(returned)
 	probes.Wait()
 	if err != nil {
-		return fmt.Errorf("revoke on %s: %w", by.name, err)
+		return fmt.Errorf("end a secret on %s: %w", by.name, err)
 	}
 	return ctx.Err()
 }
@@ -213,12 +223,10 @@ func (c *cluster) load(ctx context.Context) {
 }
 
 func (c *cluster) pick() *key {
-	if rand.IntN(8) == 0 {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if len(c.recent) > 0 {
-			return c.recent[rand.IntN(len(c.recent))]
-		}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if rand.IntN(8) == 0 && len(c.recent) > 0 {
+		return c.recent[rand.IntN(len(c.recent))]
 	}
 	return c.good[rand.IntN(len(c.good))]
 }

@@ -36,7 +36,7 @@ func pick(short, full int) int {
 func play(t *testing.T, script string, number int, args ...string) (*figures, error) {
 	t.Helper()
 	count := "-rounds"
-	if script == "none" {
+	if script == "none" || script == "fresh" {
 		count = "-revokes"
 	}
 	var out bytes.Buffer
@@ -67,6 +67,47 @@ func TestHealthy(t *testing.T) {
 	}
 	if want := 2 * f.rounds; len(f.elsewhere) != want {
 		t.Errorf("%d refusals elsewhere were timed, want %d: of every key on both other instances", len(f.elsewhere), want)
+	}
+}
+
+// A key that was created on one instance works at once on all.
+func TestFresh(t *testing.T) {
+	f, err := play(t, "fresh", pick(100, 10_000), "-verify-rate", "200", "-revokers", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.good < 3*f.rounds {
+		t.Errorf("%d requests with %d new keys, want each on every instance", f.good, f.rounds)
+	}
+}
+
+// No request fails while keys are rotated under load; the old secret is dead
+// everywhere when the rotation is finished.
+func TestRotate(t *testing.T) {
+	f, err := play(t, "rotate", pick(20, 1_000), "-verify-rate", strconv.Itoa(pick(200, 1_000)), "-revokers", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 2 * f.rounds; len(f.elsewhere) != want {
+		t.Errorf("%d refusals of old secrets were timed, want %d", len(f.elsewhere), want)
+	}
+}
+
+// In an outage cached keys are served to the end of the lease, then nobody is;
+// nobody is told that a key is wrong, and the limits hold.
+func TestOutage(t *testing.T) {
+	args := []string{"-verify-rate", "200"}
+	if !long() {
+		args = append(args, "-lease", "1500ms", "-outage", "3s")
+	} else {
+		args = append(args, "-outage", "60s")
+	}
+	f, err := play(t, "outage", pick(1, 3), args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.refused503 == 0 {
+		t.Error("no request was answered with 503: this proves nothing")
 	}
 }
 
@@ -149,6 +190,27 @@ func TestRules(t *testing.T) {
 		f := j.figures["none"]
 		if c.rule == "" && j.broken() || c.rule != "" && (f.violations[c.rule] != 1 || len(f.violations) != 1) {
 			t.Errorf("%d for a request sent at %v: %v, want %q", c.status, c.sent, f.violations, c.rule)
+		}
+	}
+}
+
+// Calls count in every window that they were begun and answered in.
+func TestTheFullestWindow(t *testing.T) {
+	for _, c := range []struct {
+		calls []call
+		after time.Duration
+		want  int
+	}{
+		{nil, 0, 0},
+		{[]call{{0, 1}, {9, 10}}, 0, 1},
+		{[]call{{0, 1}, {8, 9}}, 0, 2},
+		{[]call{{12, 13}, {0, 1}, {5, 6}, {9, 10}}, 0, 3},
+		{[]call{{0, 30}, {1, 2}, {3, 4}}, 0, 2}, // the first may have been admitted at any time
+		{[]call{{0, 1}, {1, 2}, {20, 21}}, 10, 1},
+	} {
+		b := &budget{admitted: c.calls}
+		if got := b.most(10, c.after); got != c.want {
+			t.Errorf("%v: %d in the fullest window after %d, want %d", c.calls, got, c.after, c.want)
 		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/pgstore"
 )
@@ -30,6 +31,14 @@ type instanceConfig struct {
 	Lease                    time.Duration
 	Async                    bool
 }
+
+// instances is how many there are, and limitN and limitWindow what each of the
+// limited keys may do on all of them together.
+const (
+	instances   = 3
+	limitN      = 60
+	limitWindow = 5 * time.Second
+)
 
 // addresses is what an instance prints when it serves.
 type addresses struct{ API, Control string }
@@ -77,14 +86,29 @@ func serve(ctx context.Context, text string) error {
 	defer store.Close()
 	shared := &counted{Store: store}
 	keys, err := apikey.New(shared, apikey.Options{
-		Plans:  []apikey.Plan{{Name: "load", Unlimited: true}},
+		Plans: []apikey.Plan{
+			{Name: "load", Unlimited: true},
+			{Name: "limited", Limits: []apikey.Limit{{Name: "five-seconds", N: limitN, Window: limitWindow}}},
+		},
 		Lease:  apikey.LeaseOptions{Instance: config.Name, Length: config.Lease, Async: config.Async},
 		Logger: log,
 	})
 	if err != nil {
 		return err
 	}
-	guard, err := middleware.New(keys, middleware.Options{Logger: log})
+	// The default of 50 ms is better for the clients of a server of yours. Here
+	// it would make a machine that is busy look like an outage, in which
+	// instances admit their share on their own.
+	const deadline = time.Second
+	counts, err := pgstore.NewLimiter(store, pgstore.LimiterOptions{Timeout: deadline, Logger: log})
+	if err != nil {
+		return err
+	}
+	limits, err := limiter.NewEscrow(counts, limiter.EscrowOptions{Instances: instances, Timeout: deadline, Logger: log})
+	if err != nil {
+		return err
+	}
+	guard, err := middleware.New(keys, middleware.Options{Limiter: limits, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -144,8 +168,18 @@ func control(keys *apikey.Service, store *counted) http.Handler {
 		answer(w, report{keys.Health(), store.reads.Load(), store.polls.Load()}, nil)
 	})
 	mux.HandleFunc("POST /keys", func(w http.ResponseWriter, r *http.Request) {
-		k, token, err := keys.Create(r.Context(), by, apikey.NewKey{Name: "load", Owner: "cluster", Scopes: []string{"hello:read"}})
+		k, token, err := keys.Create(r.Context(), by, apikey.NewKey{
+			Name: "load", Owner: "cluster", Plan: r.FormValue("plan"), Scopes: []string{"hello:read"},
+		})
 		answer(w, issued{k.ID, token.Reveal()}, err)
+	})
+	mux.HandleFunc("POST /keys/{id}/rotate", func(w http.ResponseWriter, r *http.Request) {
+		k, token, err := keys.Rotate(r.Context(), by, r.PathValue("id"), apikey.RotateOptions{})
+		answer(w, issued{k.ID, token.Reveal()}, err)
+	})
+	mux.HandleFunc("POST /keys/{id}/finish", func(w http.ResponseWriter, r *http.Request) {
+		_, err := keys.FinishRotation(r.Context(), by, r.PathValue("id"), true)
+		answer(w, true, err)
 	})
 	mux.HandleFunc("GET /keys/{id}", func(w http.ResponseWriter, r *http.Request) {
 		k, err := keys.Get(r.Context(), r.PathValue("id"))

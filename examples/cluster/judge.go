@@ -16,11 +16,12 @@ import (
 type key struct {
 	id, token string
 
-	sent  atomic.Int64    // Revoke was called
-	known atomic.Int64    // somebody refused it: it was committed before
-	acked atomic.Int64    // Revoke returned
-	used  atomic.Int64    // when the last request that was accepted started
-	gone  [3]atomic.Int64 // when each instance first refused it
+	sent  atomic.Int64            // Revoke was called
+	known atomic.Int64            // somebody refused it: it was committed before
+	acked atomic.Int64            // Revoke returned
+	used  atomic.Int64            // when the last request that was accepted started
+	gone  [instances]atomic.Int64 // when each instance first refused it
+	under atomic.Int64            // requests under way
 }
 
 // judge decides whether what the instances answer is allowed. It sees requests
@@ -29,7 +30,7 @@ type judge struct {
 	began time.Time
 	lease time.Duration
 
-	answers [3]tally
+	answers [instances]tally
 	unsent  atomic.Int64
 
 	mu       sync.Mutex
@@ -40,17 +41,19 @@ type judge struct {
 }
 
 // tally counts the answers of an instance.
-type tally struct{ ok, unauthorized, unavailable, other atomic.Int64 }
+type tally struct{ ok, unauthorized, limited, unavailable, other atomic.Int64 }
 
 // figures are the results of one script.
 type figures struct {
 	rounds     int
 	elsewhere  []time.Duration // from Revoke's call to 401 on another instance
 	revokes    []time.Duration // how long Revoke took
-	lastUse    time.Duration   // the longest from Revoke's call to the start of a request that was accepted
+	lastUse    time.Duration   // the longest from a call that was acknowledged to the start of a request that was accepted
 	good       int             // requests with good keys at instances that were left alone
 	disturbed  int             // of those, what was not answered with 200
 	refused503 int             // answers 503 at instances in trouble
+	most       int             // of a limited key's requests, those in the fullest window
+	limited    int             // and those that were refused
 	notes      []string
 	violations map[string]int
 }
@@ -67,6 +70,11 @@ const (
 	ruleHerd    = "recovery was a herd of reads"
 	ruleGoal    = "slower than the goal"
 	ruleCalm    = "instances that were left alone were disturbed"
+	ruleOver    = "more than the limit was admitted in a window"
+	ruleFresh   = "a new secret was refused"
+	ruleRotate  = "a request failed during a rotation"
+	ruleEarly   = "a cached key was refused before the lease ended"
+	ruleOutage  = "an answer in an outage was neither 200 nor 503"
 )
 
 // Requests and clocks are not judged finer than slack; calls that wait for a
@@ -123,6 +131,8 @@ func (j *judge) observe(m *member, k *key, sent time.Duration, status int) {
 		}
 		k.known.CompareAndSwap(0, int64(now))
 		k.gone[m.index].CompareAndSwap(0, int64(now))
+	case http.StatusTooManyRequests:
+		j.answers[m.index].limited.Add(1)
 	case http.StatusServiceUnavailable:
 		j.answers[m.index].unavailable.Add(1)
 		if m.troubled.Load() {
@@ -131,7 +141,7 @@ func (j *judge) observe(m *member, k *key, sent time.Duration, status int) {
 	default:
 		j.answers[m.index].other.Add(1)
 	}
-	if calledAt == 0 && !m.troubled.Load() && sent > time.Duration(m.calmAt.Load()) {
+	if calledAt == 0 && status != http.StatusTooManyRequests && !m.troubled.Load() && sent > time.Duration(m.calmAt.Load()) {
 		j.with(func(f *figures) {
 			f.good++
 			if status != http.StatusOK {
@@ -157,9 +167,6 @@ func (j *judge) accepted(m *member, k *key, sent, now time.Duration) {
 	if cut := time.Duration(m.cutAt.Load()); cut != 0 && sent > cut+j.lease+slack {
 		j.violation(ruleServing, "by %s, sent %v after, answered at once %v", m.name, sent-cut, now-sent)
 	}
-	if called := time.Duration(k.sent.Load()); called != 0 && sent > called {
-		j.with(func(f *figures) { f.lastUse = max(f.lastUse, sent-called) })
-	}
 }
 
 // acknowledged notes that Revoke has just returned.
@@ -170,8 +177,11 @@ func (j *judge) acknowledged(k *key) {
 	if used := time.Duration(k.used.Load()); used > acked {
 		j.violation(ruleStale, "sent %v after", used-acked)
 	}
-	took := acked - called
-	j.with(func(f *figures) { f.revokes = append(f.revokes, took) })
+	took, used := acked-called, time.Duration(k.used.Load())-called
+	j.with(func(f *figures) {
+		f.revokes = append(f.revokes, took)
+		f.lastUse = max(f.lastUse, used)
+	})
 	if took > j.lease+patience {
 		j.violation(ruleRevoke, "%v", took)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -49,7 +48,7 @@ func (c *cluster) interrupted(ctx context.Context) (acked []*key, err error) {
 				if err != nil {
 					return // the database is gone
 				}
-				err = c.revoke(revoking, c.members[rand.IntN(len(c.members))], k)
+				err = c.revoke(revoking, c.any(), k)
 				if k.acked.Load() != 0 {
 					mu.Lock()
 					acked = append(acked, k)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -41,34 +42,62 @@ type options struct {
 	keys     int
 	lease    time.Duration
 	goal     time.Duration
+	outage   time.Duration
 	async    bool
 }
 
-var scripts = []string{"none", "partition", "stop", "kill"}
+// script is something that is done to the instances, or left undone.
+type script struct {
+	name, heading string
+	play          func(c *cluster, ctx, inTime context.Context) error
+	more          int // how much more than the limit a window may admit
+}
+
+// share is what an instance may admit of the limit without the database.
+const share = limitN / instances
+
+var scripts = []script{
+	{"none", "keys are revoked on one instance, and used on all", (*cluster).calm, 0},
+	{"fresh", "keys are created on one instance, and used at once on all", (*cluster).fresh, 0},
+	{"rotate", "keys of the load get new secrets, and the old ones are ended", (*cluster).rotations, 0},
+	{"partition", "an instance loses the database around a revocation", (*cluster).partitions, share},
+	{"stop", "an instance stands still (SIGSTOP) for three leases, while a key is revoked", (*cluster).stops, share},
+	{"outage", "all instances lose the database for longer than the lease", (*cluster).outages, 0},
+	// A crash loses up to 0.6 seconds of counts, and the load brings twice the limit.
+	{"kill", "PostgreSQL is killed (SIGKILL) while keys are revoked, and started again", (*cluster).kills, instances*share + 2*limitN*6/100},
+}
 
 func parse(args []string) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
-	flags.StringVar(&o.chaos, "chaos", "all", "what to break: none, partition, stop, kill or all")
+	flags.StringVar(&o.chaos, "chaos", "all", "what to do: "+strings.Join(names(), ", ")+" or all")
 	flags.DurationVar(&o.duration, "duration", 20*time.Second, "how long each takes at most; 0 is as long as it takes")
-	flags.IntVar(&o.revokes, "revokes", 500, "none: how many keys to revoke")
-	flags.IntVar(&o.rounds, "rounds", 3, "partition, stop, kill: how many times")
+	flags.IntVar(&o.revokes, "revokes", 500, "none, fresh: how many keys to revoke, or to create")
+	flags.IntVar(&o.rounds, "rounds", 3, "rotate, partition, stop, outage, kill: how many times")
 	flags.IntVar(&o.rate, "verify-rate", 500, "requests a `second`, over all instances, beside the probes of the keys that are being revoked")
-	flags.IntVar(&o.revokers, "revokers", 1, "none, kill: revocations at a time")
+	flags.IntVar(&o.revokers, "revokers", 1, "none, fresh, rotate, kill: how many at a time")
 	flags.IntVar(&o.keys, "keys", 200, "good keys that the load uses")
 	flags.DurationVar(&o.lease, "lease", 3*time.Second, "length of the lease")
 	flags.DurationVar(&o.goal, "goal", 50*time.Millisecond, "none: the 99th percentile from a revocation to 401 elsewhere should be below; 0 is no goal")
+	flags.DurationVar(&o.outage, "outage", 10*time.Second, "outage: how long each lasts")
 	flags.BoolVar(&o.async, "async", false, "let Revoke return at the commit (LeaseOptions.Async), to see that stale accepts are seen")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
-	if o.chaos != "all" && !slices.Contains(scripts, o.chaos) {
-		return o, fmt.Errorf("-chaos %s: there are none, partition, stop, kill and all", o.chaos)
+	if o.chaos != "all" && !slices.Contains(names(), o.chaos) {
+		return o, fmt.Errorf("-chaos %s: there are %s and all", o.chaos, strings.Join(names(), ", "))
 	}
 	if o.revokes < 0 || o.rounds < 0 || o.rate < 1 || o.revokers < 1 || o.keys < 1 || o.lease < 100*time.Millisecond {
 		return o, errors.New("-revokes, -rounds, -verify-rate, -revokers, -keys must be positive, and -lease at least 100ms")
 	}
 	return o, nil
+}
+
+func names() (all []string) {
+	for _, s := range scripts {
+		all = append(all, s.name)
+	}
+	return all
 }
 
 var errBroken = errors.New("an invariant was broken")
@@ -90,17 +119,18 @@ func run(ctx context.Context, args []string, out io.Writer) (*judge, error) {
 	loading, endLoad := context.WithCancel(ctx)
 	defer endLoad()
 	c.running.Go(func() { c.load(loading) })
+	c.running.Go(func() { c.flood(loading) })
 	c.running.Go(func() { c.watch(loading, out) })
-	for _, name := range scripts {
-		if o.chaos != "all" && o.chaos != name {
+	for _, s := range scripts {
+		if o.chaos != "all" && o.chaos != s.name {
 			continue
 		}
-		if name == "kill" && c.db.server == nil && o.chaos == "all" {
+		if s.name == "kill" && c.db.server == nil && o.chaos == "all" {
 			fmt.Fprintln(out, "\nkill is left out: the server of LATCHKEY_TEST_PG_DSN is not ours")
 			continue
 		}
-		if err := c.play(ctx, name, out); err != nil {
-			return c.judge, fmt.Errorf("%s: %w", name, err)
+		if err := c.play(ctx, s, out); err != nil {
+			return c.judge, fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	endLoad()
@@ -113,23 +143,19 @@ func run(ctx context.Context, args []string, out io.Writer) (*judge, error) {
 }
 
 // play runs one script until it is through, or its time is over.
-func (c *cluster) play(ctx context.Context, name string, out io.Writer) error {
+func (c *cluster) play(ctx context.Context, s script, out io.Writer) error {
+	if err := c.limit(ctx); err != nil {
+		return err
+	}
 	inTime, cancel := ctx, context.CancelFunc(func() {})
 	if c.o.duration > 0 {
 		inTime, cancel = context.WithTimeout(ctx, c.o.duration)
 	}
 	defer cancel()
-	fmt.Fprintf(out, "\n%s\n", headings[name])
-	c.judge.begin(name)
+	fmt.Fprintf(out, "\n%s: %s\n", s.name, s.heading)
+	c.judge.begin(s.name)
 	c.heading.Store(true)
-	return map[string]func(context.Context, context.Context) error{
-		"none": c.calm, "partition": c.partitions, "stop": c.stops, "kill": c.kills,
-	}[name](ctx, inTime)
-}
-
-var headings = map[string]string{
-	"none":      "none: keys are revoked on one instance, and used on all",
-	"partition": "partition: an instance loses the database around a revocation",
-	"stop":      "stop: an instance stands still (SIGSTOP) for three leases, while a key is revoked",
-	"kill":      "kill: PostgreSQL is killed (SIGKILL) while keys are revoked, and started again",
+	err := s.play(c, ctx, inTime)
+	c.settleLimits(s.more)
+	return err
 }

@@ -7,40 +7,26 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // calm revokes keys while nothing is wrong.
 func (c *cluster) calm(ctx, inTime context.Context) error {
-	var (
-		tickets atomic.Int64
-		group   sync.WaitGroup
-		failed  = make(chan error, c.o.revokers)
-	)
-	for range c.o.revokers {
-		group.Go(func() {
-			for inTime.Err() == nil && tickets.Add(1) <= int64(c.o.revokes) {
-				by := c.members[rand.IntN(len(c.members))]
-				k, err := c.doomed(ctx)
-				if err == nil {
-					err = c.revoke(ctx, by, k)
-				}
-				if err != nil {
-					failed <- err
-					return
-				}
-				c.judge.settled(by, k)
-				c.judge.with(func(f *figures) { f.rounds++ })
-			}
-		})
-	}
-	group.Wait()
-	select {
-	case err := <-failed:
+	err := c.together(inTime, c.o.revokes, c.o.revokers, func() error {
+		by := c.any()
+		k, err := c.doomed(ctx)
+		if err == nil {
+			err = c.revoke(ctx, by, k)
+		}
+		if err != nil {
+			return err
+		}
+		c.judge.settled(by, k)
+		return nil
+	})
+	if err != nil {
 		return err
-	default:
 	}
 	c.judge.with(func(f *figures) {
 		if p99 := percentile(f.elsewhere, 0.99); c.o.goal > 0 && p99 >= c.o.goal {

@@ -17,7 +17,7 @@ import (
 func (c *cluster) watch(ctx context.Context, out io.Writer) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var before [4]int64
+	var before [5]int64
 	for {
 		select {
 		case <-tick.C:
@@ -33,12 +33,12 @@ func (c *cluster) watch(ctx context.Context, out io.Writer) {
 			return
 		}
 		if c.heading.Swap(false) {
-			fmt.Fprintln(out, "   time    200   401   503 other | revoked  p50 ms    p99    max | stale | lease: one           two           three")
+			fmt.Fprintln(out, "   time    200   401   429   503 other | ended  p50 ms    p99    max | stale  over | lease: one           two           three")
 		}
-		var now, step [4]int64
+		var now, step [5]int64
 		for i := range c.judge.answers {
 			t := &c.judge.answers[i]
-			for n, v := range []int64{t.ok.Load(), t.unauthorized.Load(), t.unavailable.Load(), t.other.Load()} {
+			for n, v := range []int64{t.ok.Load(), t.unauthorized.Load(), t.limited.Load(), t.unavailable.Load(), t.other.Load()} {
 				now[n] += v
 			}
 		}
@@ -53,10 +53,10 @@ func (c *cluster) watch(ctx context.Context, out io.Writer) {
 		for _, m := range c.members {
 			states = append(states, fmt.Sprintf("%-13s", state(m)))
 		}
-		fmt.Fprintf(out, "%5.0f s %6d %5d %5d %5d | %7d %7s %6s %6s | %5d | %s\n", c.judge.now().Seconds(),
-			step[0], step[1], step[2], step[3], revoked,
+		fmt.Fprintf(out, "%5.0f s %6d %5d %5d %5d %5d | %5d %7s %6s %6s | %5d %5d | %s\n", c.judge.now().Seconds(),
+			step[0], step[1], step[2], step[3], step[4], revoked,
 			ms(percentile(elsewhere, 0.5)), ms(percentile(elsewhere, 0.99)), ms(percentile(elsewhere, 1)),
-			c.judge.stale(), strings.Join(states, " "))
+			c.judge.stale(), c.over(), strings.Join(states, " "))
 	}
 }
 
@@ -88,20 +88,21 @@ func (j *judge) summary(out io.Writer) {
 	defer j.mu.Unlock()
 	for _, name := range j.scripts {
 		f := j.figures[name]
-		fmt.Fprintf(out, "\n%s: %d rounds, %d revocations acknowledged\n", name, f.rounds, len(f.revokes))
+		fmt.Fprintf(out, "\n%s: %d rounds, %d secrets ended\n", name, f.rounds, len(f.revokes))
 		if len(f.revokes) > 0 {
-			fmt.Fprintf(out, "  Revoke took                      p50 %s, p99 %s, max %s ms\n",
+			fmt.Fprintf(out, "  to end a secret took             p50 %s, p99 %s, max %s ms\n",
 				ms(percentile(f.revokes, 0.5)), ms(percentile(f.revokes, 0.99)), ms(percentile(f.revokes, 1)))
-			fmt.Fprintf(out, "  last accept after Revoke's call  %s ms\n", ms(f.lastUse))
+			fmt.Fprintf(out, "  last accept after that call      %s ms\n", ms(f.lastUse))
 		}
 		if len(f.elsewhere) > 0 {
 			fmt.Fprintf(out, "  from the call to 401 elsewhere   p50 %s, p99 %s, max %s ms\n",
 				ms(percentile(f.elsewhere, 0.5)), ms(percentile(f.elsewhere, 0.99)), ms(percentile(f.elsewhere, 1)))
 		}
 		fmt.Fprintf(out, "  good keys, instances left alone  %d requests, %d not answered with 200\n", f.good, f.disturbed)
-		if name != "none" {
+		if f.refused503 > 0 {
 			fmt.Fprintf(out, "  503 at instances in trouble      %d\n", f.refused503)
 		}
+		fmt.Fprintf(out, "  limit of %d in %v         at most %d in a window, %d refused\n", limitN, limitWindow, f.most, f.limited)
 		for _, n := range f.notes[max(0, len(f.notes)-9):] {
 			fmt.Fprintln(out, " ", n)
 		}

@@ -51,3 +51,7 @@ func (l *Limiter) LeaveIdle() { l.pruned.last.Store(math.MaxInt64 / 2) }
 func (l *Limiter) SetClock(now func() int64) {
 	l.serverAt = func() *int64 { at := now(); return &at }
 }
+
+// PauseBeforeListening sets how long a listener that lost its connection waits
+// before it tries again. Call it before the first Await.
+func (s *Store) PauseBeforeListening(d time.Duration) { s.listener.pause = d }

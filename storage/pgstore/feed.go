@@ -95,7 +95,11 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 	b.Queue(s.sql.poll, q.Instance, after, int64(q.PageLimit()), epochMark, s.timeline).QueryRow(func(row pgx.Row) error {
 		return scanPage(row, &page)
 	})
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	err := s.pool.SendBatch(ctx, b).Close()
+	if s.listener != nil {
+		s.listener.answered(err == nil)
+	}
+	if err != nil {
 		return apikey.FeedPage{}, failed(ctx, "poll", err)
 	}
 	return page, nil

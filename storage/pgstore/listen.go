@@ -61,13 +61,17 @@ type listener struct {
 	start   sync.Once
 	running sync.WaitGroup
 
+	pause time.Duration // before the second attempt to connect
+	back  chan struct{} // the server answers again
+
 	mu    sync.Mutex
 	woken chan struct{} // closed by news that no poll has looked for yet
 	fresh bool          // woken is closed
+	away  bool          // the last poll failed
 }
 
 func newListener(config *pgxpool.Config, schema string, log *slog.Logger) *listener {
-	l := &listener{config: config, schema: schema, log: log, woken: make(chan struct{})}
+	l := &listener{config: config, schema: schema, log: log, pause: firstPause, back: make(chan struct{}, 1), woken: make(chan struct{})}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -101,6 +105,22 @@ func (l *listener) polled() {
 	}
 }
 
+// answered says whether a poll succeeded. The first that does after one that
+// failed ends the pause before the next attempt to connect, so that changes are
+// pushed again as soon as the server is back. Further ones do not: a server that
+// can be asked but not listened to is not to be tried once a poll.
+func (l *listener) answered(ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ok && l.away {
+		select {
+		case l.back <- struct{}{}:
+		default:
+		}
+	}
+	l.away = !ok
+}
+
 func (l *listener) stop() {
 	l.cancel()
 	l.running.Wait()
@@ -108,14 +128,14 @@ func (l *listener) stop() {
 
 // run listens until stop, and connects again whenever the connection is lost.
 func (l *listener) run() {
-	pause, complained := firstPause, false
+	pause, complained := l.pause, false
 	for {
 		listened, err := l.listen()
 		if l.ctx.Err() != nil {
 			return
 		}
 		if listened {
-			pause, complained = firstPause, false
+			pause, complained = l.pause, false
 		}
 		if !complained { // once an outage
 			l.log.Warn("pgstore: the connection that listens for changes is lost; they are found by polling until it is there again", "err", err)
@@ -123,10 +143,12 @@ func (l *listener) run() {
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause/2)):
+			pause = min(2*pause, longPause)
+		case <-l.back:
+			pause = l.pause
 		case <-l.ctx.Done():
 			return
 		}
-		pause = min(2*pause, longPause)
 	}
 }
 

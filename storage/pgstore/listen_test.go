@@ -99,6 +99,21 @@ func TestAListenerWhoseConnectionIsCutComesBack(t *testing.T) {
 	}
 }
 
+// A listener that waits for long before it tries again does so at once when a
+// poll finds the server back.
+func TestAPollThatSucceedsEndsTheListenersPause(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t)
+	s := open(t, server.DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
+	s.PauseBeforeListening(time.Hour)
+	listening(t, s)
+	server.Stop(t)
+	eventually(t, "a poll fails", func() bool { _, err := s.Poll(t.Context(), apikey.FeedQuery{}); return err != nil })
+	server.Start(t)
+	eventually(t, "a poll succeeds", func() bool { _, err := s.Poll(t.Context(), apikey.FeedQuery{}); return err == nil })
+	must(t, await(t, s))
+}
+
 // Tokens of a cloud's identity service take the place of a password, and are
 // made for each connection.
 func TestTheListenerConnectsAsThePoolDoes(t *testing.T) {

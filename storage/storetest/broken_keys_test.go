@@ -25,6 +25,14 @@ var brokenKeys = map[string]brokenStore{
 	},
 
 	"forgets the networks": {fails: "a record comes back as it was written", wrap: reading(func(k *apikey.Key) { k.Networks = nil })},
+	"forgets the lock":     {fails: "a record comes back as it was written", wrap: reading(func(k *apikey.Key) { k.Locked = false })},
+	"forgets the request": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
+		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+			r, err := m.Get(ctx, id)
+			r.Request = [32]byte{}
+			return r, err
+		}
+	})},
 	"forgets the second digest": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
 		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
 			r, err := m.Get(ctx, id)
@@ -143,7 +151,25 @@ var brokenKeys = map[string]brokenStore{
 		}
 	})},
 	"creates over a key": {fails: "a key is created once", wrap: upsert(func(c apikey.Change) bool { return c.Expect == 0 })},
-	"ignores Expect":     {fails: "a change needs the current revision", wrap: upsert(func(c apikey.Change) bool { return c.Expect > 0 })},
+	"looks before it creates": {fails: "of many who create one key at once, one does", wrap: only(func(m *memstore.Store, w *wrap) {
+		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			if c.Expect > 0 || c.Delete {
+				return m.Apply(ctx, c)
+			}
+			if _, err := m.Get(ctx, c.Record.Key.ID); err == nil {
+				return 0, apikey.ErrConflict
+			}
+			time.Sleep(time.Millisecond) // between the look and the write
+			for {
+				rev, err := m.Apply(ctx, c)
+				if !errors.Is(err, apikey.ErrConflict) {
+					return min(rev, 1), err
+				}
+				c.Expect++
+			}
+		}
+	})},
+	"ignores Expect": {fails: "a change needs the current revision", wrap: upsert(func(c apikey.Change) bool { return c.Expect > 0 })},
 	"lags behind and ignores Expect": {
 		fails: "of many writers one wins each revision, and no update is lost",
 		wrap: func(m *memstore.Store) apikey.Store {

@@ -46,6 +46,52 @@ var changeChecks = []check{
 		}
 		return same("the first one stays", got, r)
 	}},
+	{name: "of many who create one key at once, one does", run: func(e *env) error {
+		const writers, rounds = 16, 8
+		for round := range rounds {
+			var (
+				wg    sync.WaitGroup
+				errs  = make([]error, writers)
+				id    = "key " + strconv.Itoa(round)
+				start = make(chan struct{})
+			)
+			for w := range writers {
+				wg.Go(func() {
+					r := plain(id)
+					r.Key.Name, r.Request = strconv.Itoa(w), [32]byte{byte(w + 1)}
+					<-start
+					_, errs[w] = e.s.Apply(e.ctx, change(r, apikey.ActionCreate))
+				})
+			}
+			close(start)
+			wg.Wait()
+			won := -1
+			for w, err := range errs {
+				switch {
+				case err == nil && won >= 0:
+					return broken("writers %d and %d both created key %q", won, w, id)
+				case err == nil:
+					won = w
+				case !errors.Is(err, apikey.ErrConflict):
+					return broken("create at once: got error %w, want ErrConflict", err)
+				}
+			}
+			if won < 0 {
+				return broken("nobody created key %q", id)
+			}
+			got, err := e.get(id)
+			if err != nil {
+				return err
+			}
+			if err := equal("the key is the winner's", got.Key.Name, strconv.Itoa(won)); err != nil {
+				return err
+			}
+			if err := equal("all of it", got.Request, [32]byte{byte(won + 1)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 	{name: "a change needs the current revision", run: func(e *env) error {
 		r, err := e.create("key", nil)
 		if err != nil {

@@ -74,6 +74,13 @@ func Load(raw []byte) (*API, error) {
 	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation(), openapi3.EnableMultiError()); err != nil {
 		return nil, err
 	}
+	for name, schema := range doc.Components.Schemas { // which Validate does not look at
+		for i, example := range schema.Value.Examples {
+			if err := doc.ValidateSchemaJSON(schema.Value, example, openapi3.EnableJSONSchema2020()); err != nil {
+				return nil, fmt.Errorf("openapi: example %d of schema %s: %w", i, name, err)
+			}
+		}
+	}
 	doc.Servers = nil // the paths are those from the mount point
 	a := &API{doc: doc, operations: make(map[string]*openapi3.Operation)}
 	for at, item := range doc.Paths.Map() {

@@ -2,6 +2,15 @@ package tree_test
 
 var escrowDefences = []defence{
 	{
+		name: "escrow: a decision without the shared limiter has one status for each window",
+		file: "limiter/escrow_degrade.go",
+		old: `	*d = Decision{} // the window adds its statuses
+`,
+		new: ``,
+		pkg: "./limiter",
+		run: "^TestEscrowOutageOfAll$",
+	},
+	{
 		name: "escrow: what is held ends by its use-by time",
 		file: "limiter/escrow_account.go",
 		old:  `	if now >= a.until {`,

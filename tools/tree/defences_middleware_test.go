@@ -139,6 +139,14 @@ var middlewareDefences = []defence{
 		run:  `^TestNothingIsReused$`,
 	},
 	{
+		name: "middleware: a limiter that decides too much has failed",
+		file: "middleware/check.go",
+		old:  `err == nil && uint(o.Decision.N) > uint(asked)`,
+		new:  `err == nil && asked < 0`,
+		pkg:  "./middleware",
+		run:  `^TestALimiterThatDecidesTooMuchHasFailed$`,
+	},
+	{
 		name: "middleware: a preflight is OPTIONS with both its fields",
 		file: "middleware/door.go",
 		old:  `r.Method == http.MethodOptions && `,
@@ -423,7 +431,7 @@ var middlewareDefences = []defence{
 		file: "middleware/context.go",
 		old: `		return in.Value(key) // context's own key finds inner itself
 `,
-		new: `		return c.parent.Value(key)
+		new: `		return c.parent().Value(key)
 `,
 		pkg: "./middleware",
 		run: `^TestDerivedContextsStartNoGoroutine$`,

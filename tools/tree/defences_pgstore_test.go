@@ -218,6 +218,14 @@ var pgstoreDefences = []defence{
 		run:  "^TestStore$/^the_list_is_newest_first",
 	},
 	{
+		name: "pgstore: a listener comes back with the server",
+		file: "storage/pgstore/listen.go",
+		old:  `	if ok && l.away {`,
+		new:  `	if ok && l == nil {`,
+		pkg:  "./storage/pgstore",
+		run:  "^TestAPollThatSucceedsEndsTheListenersPause$",
+	},
+	{
 		name: "pgstore: one news wakes all",
 		file: "storage/pgstore/listen.go",
 		old:  `		close(l.woken)`,

@@ -122,8 +122,16 @@ func (s *Server) start() error {
 		"-D", s.data(), "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=300",
 		"-c", "shared_buffers=32MB", "-c", "log_min_messages=fatal", "-c", "log_checkpoints=off",
 	}, s.args...)
+	var err error
+	s.process, s.ended, err = s.run(s.DSN(), filepath.Join(s.bin, "postgres"), args...)
+	return err
+}
+
+// run starts a program that ends with this process, and returns when it accepts
+// connections under a name.
+func (s *Server) run(dsn, program string, args ...string) (*os.Process, chan struct{}, error) {
 	var log bytes.Buffer
-	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...)
+	cmd := exec.Command(program, args...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = &log, &log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user, Setpgid: true}
@@ -143,26 +151,27 @@ func (s *Server) start() error {
 		}
 	}()
 	if err := <-started; err != nil {
-		return fmt.Errorf("pgtest: %w", err)
+		return nil, nil, fmt.Errorf("pgtest: %w", err)
 	}
-	s.process, s.ended = cmd.Process, ended
 	for range 1200 {
 		select {
 		case <-ended:
-			return fmt.Errorf("pgtest: the server ended at once:\n%s", &log)
+			return nil, nil, fmt.Errorf("pgtest: %s ended at once:\n%s", filepath.Base(program), &log)
 		case <-time.After(25 * time.Millisecond):
 		}
-		if s.answers() {
-			return nil
+		if answers(dsn) {
+			return cmd.Process, ended, nil
 		}
 	}
-	return errors.New("pgtest: the server does not answer after half a minute")
+	_ = cmd.Process.Kill()
+	<-ended
+	return nil, nil, fmt.Errorf("pgtest: %s does not answer after half a minute:\n%s", filepath.Base(program), &log)
 }
 
-func (s *Server) answers() bool {
+func answers(dsn string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, s.DSN())
+	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return false
 	}
