@@ -39,6 +39,14 @@ func NameKey(name string) []byte {
 	return append(key, 0)
 }
 
+// SplitNameKey returns the name that [NameKey] made a key of, as far as it
+// counts, and what follows the key. What is no key gives no name.
+func SplitNameKey(key []byte) (name string, rest []byte) {
+	_, after, _ := bytes.Cut(key, []byte{0}) // the folded name
+	clipped, rest, _ := bytes.Cut(after, []byte{0})
+	return string(clipped), rest
+}
+
 // clip returns the part of a name that counts: [apikey.MaxName] bytes, less when
 // a character would be cut.
 func clip(s string) string { return cut(s, apikey.MaxName) }

@@ -75,6 +75,9 @@ func TestNameKeysHaveTheOrderOfNames(t *testing.T) {
 		if a != b && bytes.HasPrefix(x, y) {
 			t.Fatalf("the key of %q begins with that of %q", a, b)
 		}
+		if name, rest := storage.SplitNameKey(append(x, b...)); name != a || string(rest) != b {
+			t.Fatalf("a key of %q and %q is split into %q and %q", a, b, name, rest)
+		}
 	})
 }
 

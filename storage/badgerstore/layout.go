@@ -84,9 +84,8 @@ func placeSuffix(table byte, p apikey.Position) []byte {
 // splitPlace reads what placeSuffix made.
 func splitPlace(table byte, suffix []byte) (p apikey.Position) {
 	if table == tableByName {
-		_, suffix, _ = bytes.Cut(suffix, []byte{0}) // the folded name
-		name, id, _ := bytes.Cut(suffix, []byte{0})
-		return apikey.Position{Name: string(name), ID: string(id)}
+		name, id := storage.SplitNameKey(suffix)
+		return apikey.Position{Name: name, ID: string(id)}
 	}
 	p.CreatedAt = time.UnixMicro(int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))).UTC()
 	p.ID = string(suffix[placeTimeSize:])

@@ -175,7 +175,7 @@ func TestAKeyHasItsRowsInEveryIndexAndNoneOnceItIsPurged(t *testing.T) {
 		func(k *apikey.Key) { k.CreatedAt = time.Unix(7, 0) },
 		revoked,
 	} {
-		if got, want := indexRows(s), 4+4+2*(1+words(t, s)); got != want {
+		if got, want := countIndexRows(s), 4+4+2*(1+words(t, s)); got != want {
 			t.Errorf("%d rows at revision %d, want %d", got, rev+1, want)
 		}
 		apply(t, s, changeOf("key", uint64(rev+1), edit))
@@ -183,13 +183,13 @@ func TestAKeyHasItsRowsInEveryIndexAndNoneOnceItIsPurged(t *testing.T) {
 	c := changeOf("key", 6, revoked)
 	c.Delete = true
 	apply(t, s, c)
-	if n := indexRows(s); n != 0 {
+	if n := countIndexRows(s); n != 0 {
 		t.Errorf("%d rows after the purge, want none", n)
 	}
 }
 
-// indexRows counts the rows of all indexes of records.
-func indexRows(s *Store) (n int) {
+// countIndexRows counts the rows of all indexes of records.
+func countIndexRows(s *Store) (n int) {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	for _, table := range []byte{tableByTime, tableByName, tableByTerm} {

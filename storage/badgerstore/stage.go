@@ -77,29 +77,20 @@ func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
 	j.notice = apikey.Notice{ID: id, Revision: c.Expect + 1, Deleted: c.Delete}
 	rows := entryRows(c.Entry)
 
-	var before, after [][]byte
-	if current != nil {
-		before = indexKeys(&current.Key)
-	}
 	if c.Delete {
 		rows = append(rows, row{key: recordKey(id)}) // empty, not removed: see Apply
 		rows = append(rows, usageRows(txn, id)...)
+		rows = append(rows, indexRows(&current.Key, nil)...)
 	} else {
 		record := storage.Normalize(c.Record)
 		record.Key.Revision = c.Expect + 1
-		after = indexKeys(&record.Key)
 		rows = append(rows, row{key: recordKey(id), value: storage.AppendRecord(nil, record)})
+		var before *apikey.Key
+		if current != nil {
+			before = &current.Key
+		}
+		rows = append(rows, indexRows(before, &record.Key)...)
 		j.notice.Record = &record
-	}
-	for _, key := range before {
-		if !containsKey(after, key) {
-			rows = append(rows, row{key: key, remove: true})
-		}
-	}
-	for _, key := range after {
-		if !containsKey(before, key) {
-			rows = append(rows, row{key: key})
-		}
 	}
 	for _, r := range rows {
 		if len(r.value) > maxValue {
@@ -107,6 +98,33 @@ func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
 		}
 	}
 	return rows, nil
+}
+
+// indexRows returns what a change does to the indexes; before and after are nil
+// when there is no key. Most changes leave all that they are made of.
+func indexRows(before, after *apikey.Key) (rows []row) {
+	if before != nil && after != nil && before.Name == after.Name && before.Owner == after.Owner &&
+		before.Environment == after.Environment && before.CreatedAt.Equal(after.CreatedAt) {
+		return nil
+	}
+	var old, now [][]byte
+	if before != nil {
+		old = indexKeys(before)
+	}
+	if after != nil {
+		now = indexKeys(after)
+	}
+	for _, key := range old {
+		if !containsKey(now, key) {
+			rows = append(rows, row{key: key, remove: true})
+		}
+	}
+	for _, key := range now {
+		if !containsKey(old, key) {
+			rows = append(rows, row{key: key})
+		}
+	}
+	return rows
 }
 
 func containsKey(keys [][]byte, key []byte) bool {

@@ -10,20 +10,21 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// places are the positions of all records in one order.
+// places are the positions of all records in one order. Pointers, because each
+// new key moves those behind it.
 type places struct {
 	order apikey.Order
-	all   []apikey.Position
+	all   []*apikey.Position
 }
 
 func (p *places) find(at apikey.Position) (int, bool) {
-	return slices.BinarySearchFunc(p.all, at, func(a, b apikey.Position) int { return storage.Compare(p.order, a, b) })
+	return slices.BinarySearchFunc(p.all, &at, func(a, b *apikey.Position) int { return storage.Compare(p.order, *a, *b) })
 }
 
 func (p *places) add(k *apikey.Key) {
 	at := storage.PositionOf(k)
 	i, _ := p.find(at)
-	p.all = slices.Insert(p.all, i, at)
+	p.all = slices.Insert(p.all, i, &at)
 }
 
 func (p *places) remove(k *apikey.Key) {
@@ -51,7 +52,7 @@ func (p *places) from(after apikey.Position, backward bool) iter.Seq[apikey.Posi
 			} else {
 				i += first
 			}
-			if !yield(p.all[i]) {
+			if !yield(*p.all[i]) {
 				return
 			}
 		}
@@ -66,7 +67,7 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error
 	if err := s.usable(ctx); err != nil {
 		return apikey.Listing{}, err
 	}
-	order, backward := &s.byTime, q.Order == apikey.OldestFirst
+	order, backward := &s.byTime, q.Order == apikey.NewestFirst
 	if q.Order == apikey.ByName {
 		order = &s.byName
 	}

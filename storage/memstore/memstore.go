@@ -17,7 +17,7 @@ type Store struct {
 	mu      sync.RWMutex
 	closed  bool
 	records map[string]apikey.Record // by ID
-	byTime  places                   // of all records, newest first
+	byTime  places                   // of all records, oldest first: a new key goes to the end
 	byName  places                   // of all records
 	trail   []apikey.AuditEntry      // oldest first; Seq is the index plus one
 	usage   map[string]*usage        // by ID; only of keys that exist
@@ -32,7 +32,7 @@ var (
 func New() *Store {
 	return &Store{
 		records: map[string]apikey.Record{}, usage: map[string]*usage{},
-		byTime: places{order: apikey.NewestFirst}, byName: places{order: apikey.ByName},
+		byTime: places{order: apikey.OldestFirst}, byName: places{order: apikey.ByName},
 	}
 }
 

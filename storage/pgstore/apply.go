@@ -57,7 +57,7 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 		if err := storage.CheckChange(current, c); err != nil {
 			return 0, err
 		}
-		done, err := s.write(ctx, w, c)
+		done, err := s.write(ctx, w, current, c)
 		if err != nil {
 			return 0, err
 		}
@@ -89,8 +89,8 @@ func (s *Store) current(ctx context.Context, q querier, id string) (*apikey.Reco
 
 // write sends the statement of a change. It returns false when the key is not
 // at the revision expected any more.
-func (s *Store) write(ctx context.Context, w writer, c apikey.Change) (bool, error) {
-	sql, args, err := s.statement(c)
+func (s *Store) write(ctx context.Context, w writer, current *apikey.Record, c apikey.Change) (bool, error) {
+	sql, args, err := s.statement(current, c)
 	if err != nil {
 		return false, err
 	}
@@ -127,8 +127,9 @@ func refused(err error) bool {
 	return ok && e.SeverityUnlocalized == "ERROR"
 }
 
-// statement returns what writes a change; the parameters are those of changeSQL.
-func (s *Store) statement(c apikey.Change) (sql string, args []any, err error) {
+// statement returns what writes a change from the record as it was read; the
+// parameters are those of changeSQL.
+func (s *Store) statement(current *apikey.Record, c apikey.Change) (sql string, args []any, err error) {
 	e := storage.NormalizeEntry(c.Entry)
 	var details *string
 	if len(e.Details) > 0 {
@@ -150,10 +151,19 @@ func (s *Store) statement(c apikey.Change) (sql string, args []any, err error) {
 	r := storage.Normalize(c.Record)
 	r.Key.Revision = c.Expect + 1
 	args = append(args, r.Key.Owner, r.Key.Environment, r.Key.CreatedAt, orNull(r.Key.RevokedAt), storage.AppendRecord(nil, r))
+	if current != nil && sameNames(&current.Key, &r.Key) {
+		return s.sql.update, args, nil
+	}
+	args = append(args, storage.NameKey(r.Key.Name), wordsOf(&r.Key))
 	if c.Expect == 0 {
 		return s.sql.create, args, nil
 	}
-	return s.sql.update, args, nil
+	return s.sql.rename, args, nil
+}
+
+// sameNames reports whether a change leaves what the table of words holds.
+func sameNames(old, k *apikey.Key) bool {
+	return k.Name == old.Name && k.Owner == old.Owner && k.Environment == old.Environment
 }
 
 func orNull(t time.Time) *time.Time {

@@ -26,3 +26,11 @@ func BenchmarkPoll(b *testing.B) {
 		poll(b, s, apikey.FeedQuery{Instance: "one", Acked: 1, After: 1, Lease: time.Second})
 	}
 }
+
+func BenchmarkList100k(b *testing.B) {
+	storetest.BenchList(b, func(t testing.TB, records []apikey.Record) apikey.Store {
+		s := open(t, pgtest.Start(t).DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
+		must(t, s.Fill(t.Context(), records))
+		return s
+	})
+}

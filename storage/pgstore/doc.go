@@ -35,12 +35,23 @@
 // that to a deployment step with [Migrate], to psql with the text of
 // [MigrateDryRun], or to a tool of yours with [Migrations]. To use it the role
 // needs USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on its tables, and
-// EXECUTE on its functions where that was taken from PUBLIC.
+// EXECUTE on its functions where that was taken from PUBLIC. A migration may add
+// tables: grant again after it, or give the role default privileges.
 //
 // Changes are pushed through LISTEN on one connection beside the pool. Behind
 // PgBouncer in transaction mode that does not work: set [Options.NoListen], and
 // default_query_exec_mode=exec in the DSN unless the pooler knows prepared
 // statements. Changes are then found by polling.
+//
+// # Lists
+//
+// Keys are listed from indexes, by time and by name, and a search looks words up
+// in a table of its own. Letters are folded by the program and not by the server,
+// whose locale and version decide otherwise. So a migration cannot make the names
+// of keys that are there: [Migrate] and [New] do, in short transactions, some ten
+// seconds for 100,000 keys. Instances of the version before may run on meanwhile:
+// a trigger marks what they write, and lists that need its name make up for it
+// first. What an index says is never believed: the record decides.
 //
 // # Limits
 //

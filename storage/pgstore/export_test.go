@@ -5,9 +5,11 @@ import (
 	"math"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Pool returns the store's pool.
@@ -16,9 +18,47 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 // SQL puts the store's schema into a statement.
 func (s *Store) SQL(sql string) string { return qualify(s.schema, sql) }
 
-// ListQuery and AuditQuery return the statements of a query.
-func (s *Store) ListQuery(q apikey.Query) (string, []any)       { return s.listQuery(q, q.PageLimit()) }
+// ListQuery, WordsQuery and AuditQuery return the statements of a query.
+func (s *Store) ListQuery(q apikey.Query, ids []string) (string, []any) {
+	return s.listQuery(q, ids, q.PageLimit())
+}
+func (s *Store) WordsQuery(q apikey.Query) (string, []any)      { return s.wordsQuery(q) }
 func (s *Store) AuditQuery(q apikey.AuditQuery) (string, []any) { return s.auditQuery(q) }
+
+// InOrder is what comes before those of a list.
+const InOrder = inOrderSQL
+
+// LookAtLittle makes List use its bounds with few keys.
+func (s *Store) LookAtLittle() { s.bounds = bounds{words: 6, matches: 3, records: 4} }
+
+// CatchUpOnce writes a part of the names that are behind.
+func (s *Store) CatchUpOnce(ctx context.Context) (more bool, err error) { return s.names().batch(ctx) }
+
+// Fill writes records at revision 1 without their audit entries.
+func (s *Store) Fill(ctx context.Context, records []apikey.Record) error {
+	var words [][]any
+	keys := pgx.CopyFromSlice(len(records), func(i int) ([]any, error) {
+		r := records[i]
+		r.Key.Revision = 1
+		k := &r.Key
+		for _, w := range wordsOf(k) {
+			words = append(words, []any{k.ID, w, k.Owner, k.Environment})
+		}
+		return []any{
+			k.ID, k.Owner, k.Environment, k.CreatedAt, int64(1), orNull(k.RevokedAt), storage.AppendRecord(nil, r),
+			storage.NameKey(k.Name), int64(1), false,
+		}, nil
+	})
+	_, err := s.pool.CopyFrom(ctx, pgx.Identifier{s.schema, "keys"},
+		[]string{"id", "owner", "environment", "created_at", "revision", "revoked_at", "record", "name_key", "listed", "behind"}, keys)
+	if err == nil {
+		_, err = s.pool.CopyFrom(ctx, pgx.Identifier{s.schema, "words"}, []string{"key_id", "word", "owner", "environment"}, pgx.CopyFromRows(words))
+	}
+	if err == nil {
+		_, err = s.pool.Exec(ctx, "ANALYZE")
+	}
+	return err
+}
 
 // Keep sets the retention of the feed, below what Options allows.
 func (s *Store) Keep(d time.Duration) { s.retention = d }
@@ -36,7 +76,7 @@ func (s *Store) Schema() string { return s.schema }
 
 // Vacuum rewrites every table.
 func (s *Store) Vacuum(ctx context.Context) error {
-	for _, table := range []string{"keys", "audit", "feed_head", "feed", "instances", "usage_hours", "usage_secrets", "limits"} {
+	for _, table := range []string{"keys", "words", "audit", "feed_head", "feed", "instances", "usage_hours", "usage_secrets", "limits"} {
 		if _, err := s.pool.Exec(ctx, qualify(s.schema, `VACUUM FULL "latchkey".`+table)); err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,9 +10,22 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
+// bounds limit what one call of List looks at.
+type bounds struct {
+	words   int // rows of the words
+	matches int // keys that have the word
+	records int // that are read in the order, when filters may leave most out
+}
+
+// usualBounds make a call take twenty milliseconds at most, or so.
+var usualBounds = bounds{words: 3000, matches: 1000, records: 2000}
+
 // List implements [apikey.Store]. Records that are damaged are left out and
-// logged; the page holds the next ones instead. In other orders than the newest
-// first it reads all that the query selects.
+// logged; the page holds the next ones instead.
+//
+// A term that few keys have is looked up, and the keys are put in order; else
+// the order is walked, and what the query does not select is passed over, up to
+// 2,000 records in one call. Then the page is short.
 func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	if err := s.life.enter(ctx); err != nil {
 		return apikey.Listing{}, err
@@ -22,128 +34,177 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error
 	if !storable(q.Owner) || !storable(q.Environment) || !storable(q.After.ID) {
 		return apikey.Listing{}, nil
 	}
-	filter := storage.NewFilter(q, time.Now())
-	walk := q
-	if q.Order != apikey.NewestFirst {
-		walk.After = apikey.Position{}
+	page, err := s.list(ctx, q)
+	if err != nil {
+		return apikey.Listing{}, failed(ctx, "list", err)
 	}
-	var found []apikey.Record
+	return page, nil
+}
+
+func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, err error) {
+	q.After = storage.Start(q)
+	if q.Search != "" || q.Order == apikey.ByName {
+		if err := s.names().catchUp(ctx); err != nil {
+			return page, err
+		}
+	}
+	var ids []string // among which to look; nil for all
+	if q.Search != "" {
+		if ids, err = s.search(ctx, q); err != nil || ids != nil && len(ids) == 0 {
+			return page, err
+		}
+	}
+	filter := storage.NewFilter(q, time.Now())
+	left := s.bounds.records
 	for {
-		const chunk = 1000
-		rows, err := s.listRows(ctx, walk, chunk)
+		// One row more than the page needs tells whether there is more.
+		chunk := q.PageLimit() - len(page.Records) + 1
+		if filter.Selective() {
+			chunk = min(4*chunk, left)
+		}
+		rows, err := s.listRows(ctx, q, ids, chunk)
 		if err != nil {
-			return apikey.Listing{}, failed(ctx, "list", err)
+			return apikey.Listing{}, err
 		}
 		for _, r := range rows {
+			if len(page.Records) == q.PageLimit() {
+				page.Next = q.After
+				return page, nil
+			}
+			q.After = r.place()
 			record, err := r.decode()
 			if err != nil {
 				s.log.ErrorContext(ctx, "pgstore: list leaves out a record that cannot be read", "err", err)
 				continue
 			}
-			if !filter.Match(&record.Key) {
-				continue
+			if filter.Match(&record.Key) && filter.Unused(r.last()) {
+				page.Records = append(page.Records, record)
 			}
-			if filter.ByUse() {
-				a, err := s.activity(ctx, record.Key.ID, time.Now())
-				if err != nil {
-					return apikey.Listing{}, failed(ctx, "list", err)
-				}
-				if !filter.Unused(a.Last.At) {
-					continue
-				}
-			}
-			found = append(found, record)
 		}
-		if len(rows) < chunk || q.Order == apikey.NewestFirst && len(found) > q.PageLimit() {
-			return pick(q, found), nil
+		if len(rows) < chunk {
+			return page, nil
 		}
-		last := rows[len(rows)-1]
-		walk.After = apikey.Position{CreatedAt: last.createdAt, ID: last.id}
-	}
-}
-
-// pick makes a page of the records that a query selects.
-func pick(q apikey.Query, found []apikey.Record) (l apikey.Listing) {
-	slices.SortFunc(found, func(a, b apikey.Record) int {
-		return storage.Compare(q.Order, storage.PositionOf(&a.Key), storage.PositionOf(&b.Key))
-	})
-	q.After.CreatedAt = storage.NormalizeTime(q.After.CreatedAt)
-	for i, r := range found {
-		at := storage.PositionOf(&r.Key)
-		if !q.After.IsZero() && storage.Compare(q.Order, at, q.After) <= 0 {
-			continue
-		}
-		if l.Records = append(l.Records, r); len(l.Records) == q.PageLimit() {
-			if i < len(found)-1 {
-				l.Next = at
-			}
-			break
+		if left -= len(rows); left <= 0 && filter.Selective() {
+			page.Next = q.After
+			return page, nil
 		}
 	}
-	return l
-}
-
-// activity sums up one key.
-func (s *Store) activity(ctx context.Context, id string, since time.Time) (apikey.Activity, error) {
-	a := apikey.Activity{ID: id}
-	u, err := s.Usage(ctx, id, storage.Day(since))
-	for _, h := range u.Hours {
-		storage.AddHour(&a, h.Hour, h.Counts)
-	}
-	a.Last = u.Last()
-	return a, err
-}
-
-// Activity implements [apikey.Store].
-func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-	if err := s.life.enter(ctx); err != nil {
-		return nil, err
-	}
-	defer s.life.leave()
-	if err := storage.CheckActivity(ids); err != nil {
-		return nil, err
-	}
-	all := make([]apikey.Activity, len(ids))
-	for i, id := range ids {
-		var err error
-		if all[i], err = s.activity(ctx, id, since); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
 // listed is a row and its place, which a damaged record cannot tell.
 type listed struct {
 	row
 	createdAt time.Time
+	nameKey   []byte
+	lastUse   *time.Time
 }
 
-func (s *Store) listRows(ctx context.Context, q apikey.Query, limit int) ([]listed, error) {
-	sql, args := s.listQuery(q, limit)
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err
+func (l *listed) place() apikey.Position {
+	name, _ := storage.SplitNameKey(l.nameKey)
+	return apikey.Position{CreatedAt: storage.NormalizeTime(l.createdAt), Name: name, ID: l.id}
+}
+
+func (l *listed) last() time.Time {
+	if l.lastUse == nil {
+		return time.Time{}
 	}
-	return pgx.CollectRows(rows, func(r pgx.CollectableRow) (l listed, err error) {
-		err = r.Scan(&l.id, &l.revision, &l.revokedAt, &l.record, &l.createdAt)
-		return l, err
-	})
+	return *l.lastUse
 }
 
-func (s *Store) listQuery(q apikey.Query, limit int) (sql string, args []any) {
+func (s *Store) listRows(ctx context.Context, q apikey.Query, ids []string, limit int) ([]listed, error) {
+	var all []listed
+	sql, args := s.listQuery(q, ids, limit)
+	err := s.inOrder(ctx, sql, args, func(rows pgx.Rows) (err error) {
+		all, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (l listed, err error) {
+			err = r.Scan(&l.id, &l.revision, &l.revokedAt, &l.record, &l.createdAt, &l.nameKey, &l.lastUse)
+			return l, err
+		})
+		return err
+	})
+	return all, err
+}
+
+// inOrder sends a query that reads an index in its order and stops early,
+// whatever the planner knows of the values: it would take the average owner for
+// this one, and read and sort all that the one has who has the most.
+func (s *Store) inOrder(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	b := &pgx.Batch{} // one round trip
+	b.Queue(beginReadSQL)
+	b.Queue(inOrderSQL)
+	b.Queue(sql, args...).Query(read)
+	b.Queue("commit")
+	return conn.SendBatch(ctx, b).Close()
+}
+
+func (s *Store) listQuery(q apikey.Query, ids []string, limit int) (sql string, args []any) {
 	var conditions listBit
 	args = []any{int64(limit)}
+	if ids != nil {
+		conditions, args = conditions|among, append(args, ids)
+	}
 	if q.Owner != "" {
 		conditions, args = conditions|byOwner, append(args, q.Owner)
 	}
 	if q.Environment != "" {
 		conditions, args = conditions|byEnvironment, append(args, q.Environment)
 	}
-	if q.After.ID != "" || !q.After.CreatedAt.IsZero() {
-		conditions, args = conditions|afterPosition, append(args, within(q.After.CreatedAt), q.After.ID)
+	switch q.Order {
+	case apikey.OldestFirst:
+		conditions |= oldestFirst
+	case apikey.ByName:
+		conditions |= byName
+	}
+	if !q.After.IsZero() {
+		conditions |= afterPosition
+		if q.Order == apikey.ByName {
+			args = append(args, storage.NameKey(q.After.Name), q.After.ID)
+		} else {
+			args = append(args, within(q.After.CreatedAt), q.After.ID)
+		}
+	}
+	if !q.UnusedSince.IsZero() {
+		conditions |= withUse
 	}
 	return s.sql.list[conditions], args
+}
+
+// search looks the term up. It returns the keys that have it, nil when they are
+// too many to be looked at one by one.
+func (s *Store) search(ctx context.Context, q apikey.Query) (ids []string, err error) {
+	sql, args := s.wordsQuery(q)
+	var rows int64
+	err = s.inOrder(ctx, sql, args, func(r pgx.Rows) error {
+		_, err := pgx.ForEachRow(r, []any{&rows, &ids}, func() error { return nil })
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if rows > int64(s.bounds.words) || len(ids) > s.bounds.matches {
+		return nil, nil
+	}
+	return append([]string{}, ids...), nil
+}
+
+func (s *Store) wordsQuery(q apikey.Query) (sql string, args []any) {
+	term := storage.Fold(q.Search)
+	first := []byte(term[:min(len(term), maxTerm)])
+	end := append([]byte{}, first...)
+	end[len(end)-1]++ // UTF-8 has no byte 255
+	args = []any{int64(s.bounds.words + 1), first, end, int32(s.bounds.matches + 1)}
+	var conditions listBit
+	if q.Owner != "" {
+		conditions, args = conditions|byOwner, append(args, q.Owner)
+	}
+	if q.Environment != "" {
+		conditions, args = conditions|byEnvironment, append(args, q.Environment)
+	}
+	return s.sql.words[conditions], args
 }
 
 // within moves an instant that PostgreSQL's calendar does not reach to the edge

@@ -65,6 +65,8 @@ func migrations() ([]migration, error) {
 // Migrate brings the schema to the version that this program needs, and makes it
 // when it does not exist. All of it is one transaction. Many instances may do it
 // at once: they take turns, and those that come later find nothing left to do.
+// After that it writes, in short transactions, what only this program can make
+// of the records (see [New]); broken off there, [New] or the next call goes on.
 //
 // It needs the right to make tables in the schema, and, when there is none, to
 // make one.
@@ -84,6 +86,9 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, o Options) error {
 		// pool uses; there are no parameters.
 		return tx.Conn().PgConn().Exec(ctx, script).Close()
 	})
+	if err == nil {
+		err = (&names{pool, render(o.Schema), o.Logger}).catchUp(ctx)
+	}
 	if err != nil {
 		return failed(ctx, "migrate", err)
 	}

@@ -18,10 +18,14 @@ func qualify(schema, sql string) string {
 
 // statements are all that a store sends, in its schema.
 type statements struct {
-	get, create, update, remove string
-	list                        [8]string // by listBit
-	audit                       [4]string // by auditBit
+	get, create, update, rename string
+	remove                      string
+	list                        [128]string // by listBit
+	words                       [4]string   // by listBit, of which owner and environment count
+	audit                       [4]string   // by auditBit
 	addUsage, hours, totals     string
+	days, lastUses              string
+	behind, catchUp             string
 	register, poll              string
 	pruneFeed, pruneHours       string
 	pruneLimits                 string
@@ -30,12 +34,17 @@ type statements struct {
 func render(schema string) statements {
 	s := statements{
 		get:         getSQL,
-		create:      fmt.Sprintf(changeSQL, createSQL),
-		update:      fmt.Sprintf(changeSQL, updateSQL),
-		remove:      fmt.Sprintf(changeSQL, removeSQL),
+		create:      fmt.Sprintf(changeSQL, createSQL+namedSQL),
+		update:      fmt.Sprintf(changeSQL, fmt.Sprintf(updateSQL, "")+unnamedSQL),
+		rename:      fmt.Sprintf(changeSQL, fmt.Sprintf(updateSQL, namesSQL)+renamedSQL),
+		remove:      fmt.Sprintf(changeSQL, removeSQL+unnamedSQL),
 		addUsage:    addUsageSQL(),
 		hours:       hoursSQL(),
 		totals:      totalsSQL(),
+		days:        daysSQL(),
+		lastUses:    lastUsesSQL,
+		behind:      behindSQL,
+		catchUp:     catchUpSQL,
 		register:    registerSQL,
 		poll:        pollSQL,
 		pruneFeed:   pruneFeedSQL,
@@ -45,11 +54,14 @@ func render(schema string) statements {
 	for i := range s.list {
 		s.list[i] = listSQL(listBit(i))
 	}
+	for i := range s.words {
+		s.words[i] = wordsSQL(listBit(i))
+	}
 	for i := range s.audit {
 		s.audit[i] = auditSQL(auditBit(i))
 	}
 	for _, p := range []*string{
-		&s.get, &s.create, &s.update, &s.remove, &s.addUsage, &s.hours, &s.totals,
+		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.days, &s.lastUses, &s.behind, &s.catchUp,
 		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)
@@ -57,23 +69,35 @@ func render(schema string) statements {
 	for i := range s.list {
 		s.list[i] = qualify(schema, s.list[i])
 	}
+	for i := range s.words {
+		s.words[i] = qualify(schema, s.words[i])
+	}
 	for i := range s.audit {
 		s.audit[i] = qualify(schema, s.audit[i])
 	}
 	return s
 }
 
+// inOrderSQL is for the transaction that it is a part of. What is off but cannot
+// be avoided has a cost so great that the server would compile the plan.
+const (
+	beginReadSQL = "begin isolation level read committed read only"
+	inOrderSQL   = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
+)
+
 const getSQL = `SELECT id, revision, revoked_at, record FROM "latchkey".keys WHERE id = $1::text`
 
 // changeSQL is a whole change in one statement: the key's row under
-// compare-and-swap, then, if there was one, the next position of the feed, and
-// what stands at that position. "head" reads from "changed", so the row of the
-// counter is locked after that of the key, when only two insertions and the
-// commit are left: all changes of all keys wait for that lock in turn.
+// compare-and-swap, then, if there was one, the words of its name, the next
+// position of the feed, and what stands at that position. "head" reads from
+// "named" and so from "changed": the row of the counter is locked after that of
+// the key, when only two insertions and the commit are left: all changes of all
+// keys wait for that lock in turn.
 const changeSQL = `
 WITH changed AS (%s),
 head AS (
-	UPDATE "latchkey".feed_head AS h SET head = h.head + 1 FROM changed RETURNING h.head
+	UPDATE "latchkey".feed_head AS h SET head = h.head + 1 FROM named RETURNING h.head
 ),
 trail AS (
 	INSERT INTO "latchkey".audit (seq, at, actor, "from", action, key_id, owner, reason, details)
@@ -86,25 +110,61 @@ told AS (
 SELECT head, pg_notify('latchkey_feed', $11::text)::text FROM head`
 
 // $1 id, $2 the revision expected, $3 whether it is deleted, $4 to $10 the
-// audit entry, $11 the schema, and for these two the columns of the row.
+// audit entry, $11 the schema, but for a deletion the columns of the row, and
+// where the name is written its key and its words.
+//
+// An update that leaves the name, the owner and the environment leaves the words
+// and what they are marked with: a key that was behind stays so.
 const (
 	createSQL = `
-	INSERT INTO "latchkey".keys (id, owner, environment, created_at, revision, revoked_at, record)
-	VALUES ($1::text, $12::text, $13::text, $14::timestamptz, $2::bigint + 1, $15::timestamptz, $16::bytea)
+	INSERT INTO "latchkey".keys (id, owner, environment, created_at, revision, revoked_at, record, name_key, listed, behind)
+	VALUES ($1::text, $12::text, $13::text, $14::timestamptz, $2::bigint + 1, $15::timestamptz, $16::bytea, $17::bytea, $2::bigint + 1, false)
 	ON CONFLICT (id) DO NOTHING
 	RETURNING id
 `
 	updateSQL = `
 	UPDATE "latchkey".keys
 	SET owner = $12::text, environment = $13::text, created_at = $14::timestamptz, revision = $2::bigint + 1,
-		revoked_at = $15::timestamptz, record = $16::bytea
+		revoked_at = $15::timestamptz, record = $16::bytea, listed = $2::bigint + 1%s
 	WHERE id = $1::text AND revision = $2::bigint
 	RETURNING id
 `
+	namesSQL  = `, name_key = $17::bytea, behind = false` // for updateSQL
 	removeSQL = `
 	DELETE FROM "latchkey".keys
 	WHERE id = $1::text AND revision = $2::bigint AND revoked_at IS NOT NULL
 	RETURNING id
+`
+	// namedSQL writes the words of a key that was not there.
+	namedSQL = `),
+said AS (
+	INSERT INTO "latchkey".words (key_id, word, owner, environment)
+	SELECT changed.id, new.word, $12::text, $13::text FROM changed, unnest($18::bytea[]) AS new (word)
+	RETURNING 1
+),
+named AS (
+	SELECT changed.id FROM changed, (SELECT count(*) FROM said) AS s
+`
+	// renamedSQL may meet words that were written since the statement began, by
+	// one who caught up with the key.
+	renamedSQL = `),
+unsaid AS (
+	DELETE FROM "latchkey".words AS w USING changed WHERE w.key_id = changed.id AND w.word <> ALL ($18::bytea[])
+	RETURNING 1
+),
+said AS (
+	INSERT INTO "latchkey".words AS w (key_id, word, owner, environment)
+	SELECT changed.id, new.word, $12::text, $13::text FROM changed, unnest($18::bytea[]) AS new (word)
+	ON CONFLICT (key_id, word) DO UPDATE SET owner = excluded.owner, environment = excluded.environment
+	RETURNING 1
+),
+named AS (
+	SELECT changed.id FROM changed, (SELECT count(*) FROM unsaid) AS u, (SELECT count(*) FROM said) AS s
+`
+	// unnamedSQL leaves the words to the reference that they have to their key.
+	unnamedSQL = `),
+named AS (
+	SELECT id FROM changed
 `
 )
 
@@ -120,6 +180,10 @@ const (
 	byOwner listBit = 1 << iota
 	byEnvironment
 	afterPosition
+	oldestFirst
+	byName // instead of the time
+	among  // IDs
+	withUse
 )
 
 const (
@@ -127,18 +191,57 @@ const (
 	auditByOwner
 )
 
+// listSQL returns rows in an order of which there is an index for each set of
+// owner and environment. Among IDs, which are few, it reads those and sorts:
+// no guess of the planner's makes it walk the order for them.
 func listSQL(b listBit) string {
 	var w conditions
+	with, from := "", `"latchkey".keys AS k`
+	if b&among != 0 {
+		with, from = w.place(`WITH k AS MATERIALIZED (SELECT * FROM "latchkey".keys WHERE id = ANY ($%d::text[])) `), "k"
+	}
 	if b&byOwner != 0 {
-		w.add("owner = $%d::text")
+		w.add("k.owner = $%d::text")
 	}
 	if b&byEnvironment != 0 {
-		w.add("environment = $%d::text")
+		w.add("k.environment = $%d::text")
+	}
+	by, direction, than := "k.created_at", " DESC", "<"
+	place := "$%d::timestamptz"
+	if b&byName != 0 {
+		by, place = "k.name_key", "$%d::bytea"
+	}
+	if b&(oldestFirst|byName) != 0 {
+		direction, than = "", ">"
 	}
 	if b&afterPosition != 0 {
-		w.add(`(created_at, id) < ($%d::timestamptz, $%d::text COLLATE "C")`)
+		w.add(`(` + by + `, k.id) ` + than + ` (` + place + `, $%d::text COLLATE "C")`)
 	}
-	return `SELECT id, revision, revoked_at, record, created_at FROM "latchkey".keys ` + w.String() + `ORDER BY created_at DESC, id DESC LIMIT $1::bigint`
+	last := "NULL::timestamptz"
+	if b&withUse != 0 {
+		last = `(SELECT max(u.last_at) FROM "latchkey".usage_secrets AS u WHERE u.key_id = k.id)`
+	}
+	return with + `SELECT k.id, k.revision, k.revoked_at, k.record, k.created_at, k.name_key, ` + last + ` FROM ` + from + ` ` +
+		w.String() + `ORDER BY ` + by + direction + `, k.id` + direction + ` LIMIT $1::bigint`
+}
+
+// wordsSQL looks for the keys that have a word between $2 and $3, and stops
+// after $1 rows. It returns how many rows it saw and the first of the keys, no
+// more than $4.
+func wordsSQL(b listBit) string {
+	w := conditions{params: 3}
+	w.all = []string{"word >= $2::bytea", "word < $3::bytea"}
+	by := ""
+	if b&byOwner != 0 {
+		by = "owner, "
+		w.add("owner = $%d::text")
+	}
+	filter := ""
+	from := `FROM (SELECT key_id, environment FROM "latchkey".words ` + w.String() + `ORDER BY ` + by + `word, environment, key_id LIMIT $1::bigint) AS w`
+	if b&byEnvironment != 0 {
+		filter = w.place(" FILTER (WHERE environment = $%d::text)")
+	}
+	return `SELECT count(*), (array_agg(DISTINCT key_id)` + filter + `)[1 : $4::int] ` + from
 }
 
 func auditSQL(b auditBit) string {
@@ -160,13 +263,16 @@ type conditions struct {
 	params int
 }
 
-func (w *conditions) add(format string) {
+func (w *conditions) add(format string) { w.all = append(w.all, w.place(format)) }
+
+// place numbers the parameters of what is no condition.
+func (w *conditions) place(format string) string {
 	numbers := make([]any, strings.Count(format, "%d"))
 	for i := range numbers {
 		numbers[i] = w.params + 2 + i
 	}
 	w.params += len(numbers)
-	w.all = append(w.all, fmt.Sprintf(format, numbers...))
+	return fmt.Sprintf(format, numbers...)
 }
 
 func (w *conditions) String() string {

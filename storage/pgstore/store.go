@@ -26,6 +26,7 @@ type Store struct {
 	sql    statements
 	log    *slog.Logger
 
+	bounds    bounds        // of List
 	retention time.Duration // of the feed
 	timeline  bool          // the server tells its timeline
 	tidied    clock         // when this store last removed what is old
@@ -88,7 +89,9 @@ func (o *Options) prepare() error {
 
 // New returns a store on a pool that stays the caller's: close it after the
 // store. It checks, with ctx, that the schema is what this version needs
-// ([Validate]); a store can be made while the schema is good only.
+// ([Validate]); a store can be made while the schema is good only. Then it
+// indexes the names of keys that programs before this version wrote, if there
+// are any: some ten seconds for 100,000 keys, once.
 //
 // The pool may use any of pgx's ways to run a query but the simple protocol,
 // which puts values into the text of statements.
@@ -110,9 +113,12 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	if err := Validate(ctx, pool, o); err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention}
+	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention, bounds: usualBounds}
 	if err := s.findTimeline(ctx); err != nil {
 		return nil, fmt.Errorf("pgstore: new: %w", err)
+	}
+	if err := s.names().catchUp(ctx); err != nil {
+		return nil, failed(ctx, "new", err)
 	}
 	if !o.NoListen {
 		s.listener = newListener(pool.Config(), o.Schema, o.Logger)

@@ -76,3 +76,16 @@ func totalsSQL() string {
 	return `SELECT secret, ` + strings.Join(countColumns(), ", ") + `, last_at, last_network, last_user_agent` +
 		` FROM "latchkey".usage_secrets WHERE key_id = $1::text ORDER BY secret`
 }
+
+// daysSQL sums up, so that a month of hours does not cross the wire.
+func daysSQL() string {
+	sums := make([]string, 0, apikey.NumOutcomes)
+	for _, c := range countColumns() {
+		sums = append(sums, "sum("+c+")::bigint")
+	}
+	return `SELECT key_id, (hour AT TIME ZONE 'UTC')::date AS day, ` + strings.Join(sums, ", ") +
+		` FROM "latchkey".usage_hours WHERE key_id = ANY ($1::text[]) AND hour >= $2::timestamptz GROUP BY key_id, day ORDER BY key_id, day`
+}
+
+const lastUsesSQL = `SELECT DISTINCT ON (key_id) key_id, last_at, last_network, last_user_agent FROM "latchkey".usage_secrets
+	WHERE key_id = ANY ($1::text[]) AND last_at IS NOT NULL ORDER BY key_id, last_at DESC, secret`

@@ -271,7 +271,7 @@ var storageDefences = []defence{
 		old:  `} else if found {`,
 		new:  `} else if found && first < 0 {`,
 		pkg:  "./storage/memstore",
-		run:  "^TestStore$/^the_list_is_newest_first",
+		run:  "^TestStore$/^a_query_selects_and_orders",
 	},
 	{
 		name: "memstore: usage brings no key back",
