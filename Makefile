@@ -95,6 +95,10 @@ cover: ## statement coverage of the root module; coverage.html shows the lines
 quickstart: ## run the example server
 	@GOWORK=off go run ./examples/quickstart
 
+.PHONY: screenshots
+screenshots: ## pictures of the settings page, into docs/images; needs chromium and fonts-inter
+	@mkdir -p docs/images && cd tools/browser && GOWORK=off go run ./cmd/screenshots $(CURDIR)/docs/images '^(list|list-dark|list-phone|reveal|key)$$'
+
 .PHONY: clean
 clean: ## remove tools, coverage, profiles and the quickstart's database
 	@rm -rf .bin coverage.* examples/quickstart/quickstart.db quickstart.db

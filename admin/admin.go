@@ -19,8 +19,13 @@ type Options struct {
 	// ExamplePath is the path that the snippets on the page request; default
 	// "/". It starts with a slash.
 	ExamplePath string
+	// Style is CSS that is appended to the page's style sheet, to make it look
+	// like your application: `:root { --accent: #0a7d5a; --radius: 4px; }`. The
+	// custom properties at the top of the sheet are what a theme sets.
+	Style string
 	// Guard is the guard of the API that the keys are for. With it the
-	// explanations of requests include their limits.
+	// explanations of requests include their limits, and a key's page shows
+	// what is left of each.
 	Guard *middleware.Guard
 	// TrustedOrigins are origins like "https://admin.example.com" whose pages
 	// may send changes here, besides the handler's own. Usually none.
@@ -44,6 +49,10 @@ type Handler struct {
 	mux       *http.ServeMux
 	routes    map[string]*route // by mux pattern
 	forms     *forms
+	outcomes  *outcomes
+	banners   bannerCache
+	style     asset
+	script    asset
 	validate  *validator.Validate
 	prefix    string // of tokens
 }
@@ -74,11 +83,13 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 	}
 	h := &Handler{
 		keys: keys, authorize: authorize, o: o, log: o.Logger,
-		shape:   newKeyShape(keys.Environments()),
+		shape:   newKeyShape(keys.Prefix(), keys.Environments()),
 		origins: http.NewCrossOriginProtection(),
 		mux:     http.NewServeMux(),
 		routes:  make(map[string]*route),
-		forms:   newForms(),
+		forms:   newForms(), outcomes: newOutcomes(),
+		style:  newAsset("admin.css", "text/css; charset=utf-8", o.Style),
+		script: newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}
 	h.validate = newValidator(h.shape)
 	h.prefix = keys.Prefix()

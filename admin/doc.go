@@ -20,7 +20,8 @@
 // that is signed with one is refused before the Authorizer is asked.
 //
 // For development, [Loopback] admits the person who runs the program, by a
-// link that works once.
+// link that works once. For a handful of people without a sign-in of your own,
+// [BasicAuth] checks passwords against argon2id hashes.
 //
 // # REST
 //
@@ -64,7 +65,24 @@
 //
 // # The page
 //
-// Plain HTML and one style sheet, without scripts, under a Content Security
-// Policy that allows nothing else. Each form that makes a secret carries a
-// one-time name, kept in memory, so that a reload never makes a second key.
+// HTML drawn by the server, one style sheet and one small module of scripts,
+// under a Content Security Policy that allows nothing else. Everything works
+// without the scripts: they copy to the clipboard, watch for a first request,
+// sum up what is ticked, and answer to the keys / c and ?.
+//
+//   - The list shows what each key did in the last 30 days, searches, filters,
+//     and says which keys are due for rotation, expire soon or lie unused.
+//   - A new secret is shown once, masked, ready to copy in six forms, with a
+//     light that tells when it is first used. Each form that makes a secret
+//     carries a one-time name, kept in memory, so that a reload or Back never
+//     makes a second key.
+//   - A rotation is one sentence, amber until the old secret has gone quiet and
+//     green from then on. Ending it earlier takes the name of the key, as
+//     revoking does. What a change came to is said in milliseconds.
+//   - A key that somebody found is pasted at leak, named, and rotated or revoked
+//     with the second click. It is hashed at once, and neither shown again nor
+//     logged.
+//
+// [Options.Style] is CSS that comes after the page's own: set the custom
+// properties that stand at its top.
 package admin

@@ -73,3 +73,42 @@ func ExampleLoopback() {
 	fmt.Println("open", link[:strings.Index(link, "=")+1]+"…")
 	// Output: open http://localhost:8080/keys/?login=…
 }
+
+// A handful of people sign in with passwords. Hashes come from the environment
+// or a file; make them once with HashPassword.
+func ExampleBasicAuth() {
+	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer keys.Close(context.Background())
+
+	hash, err := admin.HashPassword("correct horse battery staple")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	authorize, err := admin.BasicAuth(
+		admin.Account{Name: "olga", Hash: hash, Actor: admin.Actor{Role: admin.Operator}},
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	page, err := admin.New(keys, authorize, admin.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, password := range []string{"correct horse battery staple", "a guess"} {
+		request := httptest.NewRequest(http.MethodGet, "/v1/keys", nil)
+		request.SetBasicAuth("olga", password)
+		response := httptest.NewRecorder()
+		page.ServeHTTP(response, request)
+		fmt.Println(response.Code)
+	}
+	// Output:
+	// 200
+	// 401
+}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/base64"
 	"reflect"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -50,7 +51,7 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 	if wellFormed(raw) != nil {
 		return nil, false
 	}
-	h := &Handler{validate: newValidator(newKeyShape([]apikey.Environment{{Name: "live"}}))}
+	h := &Handler{validate: newValidator(newKeyShape("sk", []apikey.Environment{{Name: "live"}}))}
 	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest), new(explainRequest)} {
 		b := new(binder)
 		b.value(raw, reflect.ValueOf(dst).Elem(), "")
@@ -59,6 +60,60 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 		}
 	}
 	return pointers, true
+}
+
+// Sparkline draws days of admitted and refused requests, oldest first: the
+// paths of what was admitted, of all, and of the limit, and the words.
+func Sparkline(days [][2]uint64, limit uint64) (admitted, all, line, text string) {
+	spans := make([]span, len(days))
+	for i, d := range days {
+		spans[i].Counts[apikey.OutcomeAllowed], spans[i].Counts[apikey.OutcomeRateLimited] = d[0], d[1]
+	}
+	s := spark(spans, limit)
+	return s.Admitted, s.All, s.Limit, s.Text
+}
+
+// BoundOf is the most that limits admit in a length of time.
+var BoundOf = boundOf
+
+// SparkHeight and SparkStep are the units of a sparkline.
+const (
+	SparkHeight = sparkHeight
+	SparkStep   = sparkStep
+)
+
+// ReachText is what is said of a change.
+var ReachText = reachText
+
+// PasswordMatches checks a password against the text of a hash.
+func PasswordMatches(hash, password string) bool {
+	h, err := parsePasswordHash(hash)
+	return err == nil && h.matches(password)
+}
+
+// CheapHash is a hash that costs next to nothing.
+func CheapHash(password string) string {
+	h := passwordHash{memory: 64, time: 1, lanes: 1, salt: []byte("saltsaltsalt"), sum: make([]byte, 32)}
+	encode := base64.RawStdEncoding.EncodeToString
+	return "$argon2id$v=19$m=64,t=1,p=1$" + encode(h.salt) + "$" + encode(h.of(password))
+}
+
+// MaxWaiting is how many requests at most wait for a password to be hashed, the
+// one whose turn it is included.
+const MaxWaiting = maxWaiting
+
+// BasicAuthHashing is BasicAuth with a function that is called around each
+// hash.
+func BasicAuthHashing(hashing func(hash func()), accounts ...Account) (Authorizer, error) {
+	b, err := newBasicAuth(accounts)
+	if err != nil {
+		return nil, err
+	}
+	b.matches = func(h *passwordHash, password string) (ok bool) {
+		hashing(func() { ok = h.matches(password) })
+		return ok
+	}
+	return b.authorize, nil
 }
 
 // ServiceMethods are the names of what a service can do.

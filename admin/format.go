@@ -11,6 +11,7 @@ import (
 // when is an instant for people: relative in the text, exact in the title.
 type when struct {
 	ISO, Exact, Text string
+	Date             string // the day alone
 }
 
 // past tells how long ago t was; the zero time is "never".
@@ -35,7 +36,7 @@ func coming(t, now time.Time) when {
 
 func exact(t time.Time, text string) when {
 	t = t.UTC()
-	return when{ISO: t.Format(time.RFC3339), Exact: t.Format("2 January 2006, 15:04:05 UTC"), Text: text}
+	return when{ISO: t.Format(time.RFC3339), Exact: t.Format("2 January 2006, 15:04:05 UTC"), Text: text, Date: t.Format("2 January 2006")}
 }
 
 func ago(d time.Duration, t time.Time) string {

@@ -74,6 +74,9 @@ func (h *Handler) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	err := h.admit(c)
 	if err == nil {
 		err = rt.handle(c)
+		if rt.method != http.MethodGet {
+			h.banners.forget()
+		}
 	}
 	if err != nil {
 		c.fail(err)
@@ -133,6 +136,9 @@ func (h *Handler) admit(c *call) error {
 func notAuthorized(err error) error {
 	if answer, ok := errors.AsType[selfAnswering](err); ok {
 		return answer
+	}
+	if own, ok := errors.AsType[*failure](err); ok { // of an authorizer of this package
+		return own
 	}
 	f := &failure{info: apikey.Unauthenticated.Info(), detail: ErrUnauthenticated.Msg, err: err}
 	switch e, _ := errors.AsType[*apikey.Error](err); apikey.CodeOf(err) {

@@ -41,7 +41,7 @@ func TestNewRefuses(t *testing.T) {
 }
 
 // TestHeaders: every response, whatever it is, has the headers that keep it
-// safe; only the style sheet may be stored.
+// safe; only the style sheet and the module may be stored.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
@@ -68,7 +68,8 @@ func TestHeaders(t *testing.T) {
 	}
 	for _, response := range g.bodies {
 		for _, want := range []string{
-			"Content-Security-Policy: default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'\r\n",
+			"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; " +
+				"frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n",
 			"X-Content-Type-Options: nosniff\r\n", "Referrer-Policy: no-referrer\r\n", "X-Frame-Options: DENY\r\n", "X-Request-Id: ",
 			"Cross-Origin-Opener-Policy: same-origin\r\n", "Cross-Origin-Resource-Policy: same-origin\r\n",
 		} {
@@ -76,11 +77,11 @@ func TestHeaders(t *testing.T) {
 				t.Fatalf("a response lacks %q:\n%s", want, response)
 			}
 		}
-		css := strings.Contains(response, "Content-Type: text/css")
-		if !css && !strings.Contains(response, "Cache-Control: no-store\r\n") {
+		asset := strings.Contains(response, "Content-Type: text/css") || strings.Contains(response, "Content-Type: text/javascript")
+		if !asset && !strings.Contains(response, "Cache-Control: no-store\r\n") {
 			t.Errorf("a response may be stored:\n%s", response)
 		}
-		if strings.Contains(response, "Access-Control-") || strings.Contains(response, "<script") || strings.Contains(response, " style=") || strings.Contains(response, " onclick") {
+		if strings.Contains(response, "Access-Control-") || strings.Contains(strings.ReplaceAll(response, `<script type="module" src=`, ""), "<script") || strings.Contains(response, " style=") || strings.Contains(response, " onclick") {
 			t.Errorf("a response opens what the policy closes:\n%s", response)
 		}
 	}

@@ -12,15 +12,22 @@ import (
 // keyShape finds text that looks like a key of the service, whole or with its
 // end cut off. It is wider than the service's own parser on purpose: it
 // refuses and redacts, it never admits.
-type keyShape struct{ pattern *regexp.Regexp }
+type keyShape struct{ pattern, whole *regexp.Regexp }
 
-func newKeyShape(envs []apikey.Environment) *keyShape {
+func newKeyShape(prefix string, envs []apikey.Environment) *keyShape {
 	names := make([]string, len(envs))
 	for i, e := range envs {
 		names[i] = regexp.QuoteMeta(e.Name)
 	}
-	return &keyShape{regexp.MustCompile(`[A-Za-z0-9_]+_(?:` + strings.Join(names, "|") + `)_[0-9A-Za-z]{16}_[0-9A-Za-z]{8,}`)}
+	tail := `_(?:` + strings.Join(names, "|") + `)_[0-9A-Za-z]{16}_[0-9A-Za-z]`
+	return &keyShape{
+		pattern: regexp.MustCompile(`[A-Za-z0-9_]+` + tail + `{8,}`),
+		whole:   regexp.MustCompile(regexp.QuoteMeta(prefix) + tail + `{44}`),
+	}
 }
+
+// tokens returns the whole keys that stand in a text, at most so many.
+func (s *keyShape) tokens(text string, most int) []string { return s.whole.FindAllString(text, most) }
 
 // in reports whether text holds a key.
 func (s *keyShape) in(text string) bool { return s.pattern.MatchString(text) }

@@ -15,33 +15,57 @@ import (
 //go:embed assets
 var assets embed.FS
 
-var (
-	styleBytes   = mustRead("assets/admin.css")
-	styleVersion = func() string { sum := sha256.Sum256(styleBytes); return hex.EncodeToString(sum[:6]) }()
-	pages        = func() map[string]*template.Template {
-		layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(assets, "assets/layout.html"))
-		all := make(map[string]*template.Template)
-		for _, name := range []string{"list", "new", "secret", "key", "again", "failure"} {
-			all[name] = template.Must(template.Must(layout.Clone()).ParseFS(assets, "assets/"+name+".html"))
-		}
-		return all
-	}()
-)
+var pages = func() map[string]*template.Template {
+	layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(assets, "assets/layout.html", "assets/parts.html"))
+	all := make(map[string]*template.Template)
+	for _, name := range []string{"list", "new", "secret", "key", "again", "first-use", "leak", "failure"} {
+		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(assets, "assets/"+name+".html"))
+	}
+	return all
+}()
 
-func mustRead(name string) []byte {
-	b, err := assets.ReadFile(name)
-	must(err)
-	return b
+// asset is a static file. It is the same for everybody, and its address
+// changes with its content.
+type asset struct {
+	name, contentType, version string
+	content                    []byte
 }
+
+// newAsset reads an embedded file; added is appended to it.
+func newAsset(name, contentType, added string) asset {
+	content, err := assets.ReadFile("assets/" + name)
+	must(err)
+	if added != "" {
+		content = append(append(content, '\n'), added...)
+	}
+	sum := sha256.Sum256(content)
+	return asset{name, contentType, hex.EncodeToString(sum[:6]), content}
+}
+
+// address is the asset's, from the mount point.
+func (a *asset) address() string { return "assets/" + a.name + "?v=" + a.version }
+
+func (c *call) asset(a *asset) error {
+	if c.r.URL.Query().Get("v") == a.version {
+		c.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	} else {
+		c.w.Header().Set("Cache-Control", "no-cache")
+	}
+	return c.write(http.StatusOK, a.contentType, a.content)
+}
+
+func (c *call) styleSheet() error { return c.asset(&c.h.style) }
+func (c *call) module() error     { return c.asset(&c.h.script) }
 
 // view is what every page knows; Body is the page's own.
 type view struct {
-	Title string // of this page
-	App   string // Options.Title
-	Root  string // the relative address of the mount point: "./", "../", …
-	Style string
-	Actor *Actor // nil on failures, when nobody is known
-	Body  any
+	Title  string // of this page
+	App    string // Options.Title
+	Root   string // the relative address of the mount point: "./", "../", …
+	Style  string
+	Script string
+	Actor  *Actor // nil on failures, when nobody is known
+	Body   any
 }
 
 // CanWrite reports whether to show what changes something.
@@ -53,7 +77,7 @@ func (v *view) Operator() bool { return v.Actor != nil && v.Actor.operator() }
 // page answers with a rendered page.
 func (c *call) page(status int, name, title string, body any) error {
 	v := &view{Title: title, App: c.h.o.Title, Root: c.root(), Body: body}
-	v.Style = v.Root + "assets/admin.css?v=" + styleVersion
+	v.Style, v.Script = v.Root+c.h.style.address(), v.Root+c.h.script.address()
 	if c.actor.Role != 0 {
 		v.Actor = &c.actor
 	}
@@ -77,17 +101,6 @@ func (c *call) failPage(p problem) {
 	if err := c.page(p.Status, "failure", p.Title, p); err != nil {
 		http.Error(c.w, p.Title, p.Status)
 	}
-}
-
-// styleSheet is the one static file. It is the same for everybody, and its
-// address changes with its content.
-func (c *call) styleSheet() error {
-	if c.r.URL.Query().Get("v") == styleVersion {
-		c.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	} else {
-		c.w.Header().Set("Cache-Control", "no-cache")
-	}
-	return c.write(http.StatusOK, "text/css; charset=utf-8", styleBytes)
 }
 
 // pageBack leads from the address that a form was sent to, to the key.

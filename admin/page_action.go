@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func (c *call) done(action string, err error) error {
 	if k, err := c.h.keys.Get(c.r.Context(), c.key.ID); err == nil {
 		c.key = k // as it is now; its owner never changes
 	}
-	return c.keyPage(p.Status, action, p.Detail)
+	return c.keyPage(p.Status, action, p.Detail, nil)
 }
 
 // reason reads and checks the text that goes into the audit trail.
@@ -39,7 +40,10 @@ func (c *call) pageDisable() error {
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
-		_, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason)
+		start := time.Now()
+		if _, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason); err == nil {
+			c.tell("Disabled. " + c.reach(time.Since(start)) + " Enable it again at any time.")
+		}
 	}
 	return c.done("disable", err)
 }
@@ -49,6 +53,9 @@ func (c *call) pageEnable() error {
 		return err
 	}
 	_, err := c.h.keys.Enable(c.r.Context(), c.by(), c.key.ID)
+	if err == nil {
+		c.tell("Enabled. Requests with it are admitted again.")
+	}
 	return c.done("enable", err)
 }
 
@@ -59,14 +66,45 @@ func (c *call) pageRevoke() error {
 	if err != nil {
 		return err
 	}
-	if confirm := strings.TrimSpace(typed.Get("confirm")); confirm != strings.TrimSpace(c.key.Name) && confirm != c.key.ID {
+	if !c.confirmed(typed.Get("confirm")) {
 		return c.done("revoke", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was revoked: type the key's name exactly as it stands, or its id"})
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
-		_, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason)
+		start := time.Now()
+		if _, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason); err == nil {
+			c.tell("Revoked. " + c.reach(time.Since(start)))
+		}
 	}
 	return c.done("revoke", err)
+}
+
+// confirmed reports whether somebody typed the key's name, or its id where the
+// name is hard to type.
+func (c *call) confirmed(typed string) bool {
+	typed = strings.TrimSpace(typed)
+	return typed == strings.TrimSpace(c.key.Name) || typed == c.key.ID
+}
+
+// tell keeps a sentence for the key's page, where a change leads.
+func (c *call) tell(text string) { c.h.outcomes.put(formsOf(&c.actor), c.key.ID, text) }
+
+// reach says where a change that took so long holds now. Revoke and its like
+// return when no process that keeps up can admit the key any more.
+func (c *call) reach(took time.Duration) string {
+	_, alone := apikey.As[apikey.Notifier](c.h.keys.Store())
+	return reachText(took, c.h.keys.Health().Instances, alone)
+}
+
+func reachText(took time.Duration, instances int, alone bool) string {
+	in := "in " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
+	switch {
+	case instances > 1:
+		return "Dead on all " + strconv.Itoa(instances) + " instances " + in + ", requests in flight included."
+	case instances == 1 || alone:
+		return "Dead everywhere " + in + ", requests in flight included: this is the only instance."
+	}
+	return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
 }
 
 // pageRotate makes a new secret, once for each form, and shows it.
@@ -80,7 +118,7 @@ func (c *call) pageRotate() error {
 	case formSpent, formBusy:
 		return c.again(c.key.ID, "This form has already rotated the key", "keys/"+c.key.ID, "Open the key")
 	case formUnknown:
-		return c.keyPage(http.StatusConflict, "rotate", "This form is too old to be taken. Nothing was changed: send it again.")
+		return c.keyPage(http.StatusConflict, "rotate", "This form is too old, or was sent before: sending it now has changed nothing. Look at the secrets below before you send it again.", nil)
 	}
 	o, ok := overlaps[typed.Get("overlap")]
 	if !ok {
@@ -104,12 +142,21 @@ var overlaps = map[string]apikey.RotateOptions{
 	"none":      {Immediately: true},
 }
 
+// pageFinish ends the old secret; while it is in use, only if the key's name
+// was typed.
 func (c *call) pageFinish() error {
-	typed, err := c.input("force")
+	typed, err := c.input("confirm")
 	if err != nil {
 		return err
 	}
-	_, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, typed.Get("force") == "yes")
+	force := typed.Get("confirm") != ""
+	if force && !c.confirmed(typed.Get("confirm")) {
+		return c.done("finish", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was ended: type the key's name exactly as it stands, or its id"})
+	}
+	start := time.Now()
+	if _, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, force); err == nil {
+		c.tell("Rotation finished: the old secret has ended. " + c.reach(time.Since(start)))
+	}
 	return c.done("finish", err)
 }
 
@@ -118,5 +165,8 @@ func (c *call) pageCancel() error {
 		return err
 	}
 	_, err := c.h.keys.CancelRotation(c.r.Context(), c.by(), c.key.ID)
+	if err == nil {
+		c.tell("Rotation cancelled: the new secret has ended, the old one works on.")
+	}
 	return c.done("cancel", err)
 }

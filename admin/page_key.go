@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -13,17 +14,31 @@ type keyBody struct {
 	Nonce    string // of the form that rotates
 	Limits   string
 	BaseURL  string
-	Updated  when
 	Disabled when
 	Revoked  when
 	Active   bool // not revoked: there is something to change
 	Expired  bool
+	Usage    usagePart
+	Settings *settingsPart // nil when nothing can be changed
 	Secrets  []secretRow
 	Rotation *rotationRow
 	Last     apikey.LastUse
-	Audit    []auditRow
+	Audit    []*auditRow
+	Exports  []link
+	Done     string // what the last change came to
 	Message  string // of an action that was refused
 	Action   string // which it was
+}
+
+// TrimmedName is what a form that asks for the name takes.
+func (b *keyBody) TrimmedName() string { return strings.TrimSpace(b.Name) }
+
+// DayTotal is how many requests there were in the last 24 hours.
+func (b *keyBody) DayTotal() int { return int(min(b.Usage.Day.Total(), 1<<30)) }
+
+type link struct {
+	Text, Address string
+	Current       bool
 }
 
 type secretRow struct {
@@ -32,7 +47,6 @@ type secretRow struct {
 	Works     bool
 	Created   when
 	Ends      when
-	Counts    apikey.Counts
 	Allowed   uint64
 	Refused   uint64
 	LastUsed  when
@@ -40,67 +54,77 @@ type secretRow struct {
 	UserAgent string
 }
 
-type rotationRow struct {
-	Safe   bool
-	Reason string
-	Ends   string
-}
-
 type auditRow struct {
 	apikey.AuditEntry
 	When when
 }
 
+// What is the action in words.
+func (r *auditRow) What() string { return strings.ReplaceAll(string(r.Action), "_", " ") }
+
 // auditRows is how much of the trail a key's page shows.
 const auditRows = 20
 
-func (c *call) pageKey() error { return c.keyPage(http.StatusOK, "", "") }
+func (c *call) pageKey() error { return c.keyPage(http.StatusOK, "", "", nil) }
 
-// keyPage shows a key, and why an action was refused, if one was.
-func (c *call) keyPage(status int, action, message string) error {
+// keyPage shows a key; after an action that was refused, why, and what was
+// typed into the settings.
+func (c *call) keyPage(status int, action, message string, typed *settingsPart) error {
 	ctx, k := c.r.Context(), &c.key
-	use, err := c.h.keys.Usage(ctx, k.ID, c.now)
+	days := spans(c.now, sparkDays, 24*time.Hour)
+	use, err := c.h.keys.Usage(ctx, k.ID, days[0].From)
 	if err != nil {
 		return err
 	}
+	fill(days, use.Hours)
 	b := keyBody{
-		keyRow: c.row(*k, use.Last()), Last: use.Last(), Limits: c.limitsText(k),
-		Updated: past(k.UpdatedAt, c.now), Disabled: past(k.DisabledAt, c.now), Revoked: past(k.RevokedAt, c.now),
+		keyRow: c.row(*k, days, use.Last()), Last: use.Last(), Limits: c.limitsText(k),
+		Disabled: past(k.DisabledAt, c.now), Revoked: past(k.RevokedAt, c.now),
 		Active: k.RevokedAt.IsZero(), Expired: k.StateAt(c.now) == apikey.Expired, Action: action, Message: message,
+		Usage: c.usagePart(use), Exports: c.exports(),
 	}
 	if env, ok := c.h.environment(k.Environment); ok {
 		b.BaseURL = env.BaseURL
 	}
-	if !c.actor.ReadOnly {
+	if status == http.StatusOK {
+		b.Done = c.h.outcomes.take(formsOf(&c.actor), k.ID)
+	}
+	if !c.actor.ReadOnly && b.Active {
 		b.Nonce = c.h.forms.issue(formsOf(&c.actor), purposeRotate(k.ID))
+		if b.Settings = typed; typed == nil {
+			b.Settings = c.settingsOf(k)
+		}
 	}
 	for i, s := range k.Secrets {
 		b.Secrets = append(b.Secrets, secretRowOf(s, i, use.Of(s.Number), c.now))
 	}
-	if k.RotatingAt(c.now) {
-		rot, err := c.h.keys.Rotation(ctx, k.ID)
-		switch {
-		case err == nil:
-			b.Rotation = &rotationRow{Safe: rot.Safe, Reason: rot.Reason, Ends: oldEnds(&rot.Old, c.now)}
-		case apikey.CodeOf(err) != apikey.InvalidState: // it just ended
-			return err
-		}
+	if b.Rotation, err = c.rotationRow(); err != nil {
+		return err
 	}
 	entries, err := c.h.keys.Audit(ctx, apikey.AuditQuery{KeyID: k.ID, Owner: k.Owner, Limit: auditRows})
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		b.Audit = append(b.Audit, auditRow{e, past(e.At, c.now)})
+		b.Audit = append(b.Audit, &auditRow{e, past(e.At, c.now)})
 	}
-	return c.page(status, "key", k.Name, b)
+	return c.page(status, "key", k.Name, &b)
+}
+
+// exports are the addresses of the audit trail as files, as far as they exist.
+func (c *call) exports() []link {
+	all := []link{{Text: "JSON", Address: c.root() + "v1/keys/" + c.key.ID + "/audit?limit=1000"}}
+	if _, ok := c.h.routes["GET /v1/keys/{id}/audit.csv"]; ok {
+		all = append(all, link{Text: "CSV", Address: c.root() + "v1/keys/" + c.key.ID + "/audit.csv"})
+	}
+	return all
 }
 
 func secretRowOf(s apikey.Secret, i int, u apikey.UsageSecret, now time.Time) secretRow {
 	row := secretRow{
 		Secret: s, Role: "current", Works: s.LiveAt(now),
 		Created: past(s.CreatedAt, now), Ends: coming(s.EndsAt, now),
-		Counts: u.Counts, Allowed: u.Counts[apikey.OutcomeAllowed],
+		Allowed:  u.Counts[apikey.OutcomeAllowed],
 		LastUsed: past(u.Last.At, now), Network: u.Last.Network, UserAgent: u.Last.UserAgent,
 	}
 	row.Refused = u.Counts.Total() - row.Allowed
@@ -118,6 +142,19 @@ func oldEnds(old *apikey.Secret, now time.Time) string {
 		return ""
 	}
 	return "The old secret ends " + coming(old.EndsAt, now).Text + "."
+}
+
+// limitsOf returns what limits a key, its own or its plan's; none when they are
+// not known here, because a PlanSource has them.
+func (c *call) limitsOf(k *apikey.Key) []apikey.Limit {
+	if len(k.Limits) > 0 {
+		return k.Limits
+	}
+	plans := c.h.keys.Plans()
+	if i := slices.IndexFunc(plans, func(p apikey.Plan) bool { return p.Name == k.Plan }); i >= 0 {
+		return plans[i].Limits
+	}
+	return nil
 }
 
 // limitsText is what a key may do in numbers: its own limits, or its plan's.

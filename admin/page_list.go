@@ -3,23 +3,121 @@ package admin
 import (
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// pageRows is how many keys one page lists.
-const pageRows = 25
+const (
+	// pageRows is how many keys one page lists.
+	pageRows = 25
+	// sparkDays is how far back a row's sparkline goes.
+	sparkDays = 30
+	// soon is how far ahead an expiry is worth a chip.
+	soon = 14 * 24 * time.Hour
+	// unusedFor is how long a key has gone unused when the list says so.
+	unusedFor = 90 * 24 * time.Hour
+)
 
 type listBody struct {
-	Rows         []keyRow
-	Environments []string
-	Environment  string // filter
-	Owner        string // filter, of operators
+	listFilter
+	Rows         []*keyRow
+	Environments []link
+	Statuses     []choice
+	Plans        []choice
+	Orders       []choice
+	Banners      []banner
 	Filtered     bool
+	Empty        bool   // there are no keys at all
 	First        string // address of the first page, when this is not it
 	Next         string // address of the next page
+}
+
+// listFilter is what a list shows, as its address says.
+type listFilter struct {
+	Environment, Owner, Search, Status, Plan, Order string
+	Unused                                          bool
+	cursor                                          string
+}
+
+// listOrders are the orders of a list, by their names in its address; the first is
+// the default.
+var listOrders = []struct {
+	name, text string
+	order      apikey.Order
+}{{"", "Newest first", apikey.NewestFirst}, {"oldest", "Oldest first", apikey.OldestFirst}, {"name", "By name", apikey.ByName}}
+
+// listFilter reads the address. What it does not know is left out: people
+// arrive by old links, too.
+func (c *call) listFilter() listFilter {
+	query := c.r.URL.Query()
+	f := listFilter{
+		Environment: query.Get("environment"), Owner: query.Get("owner"), Search: strings.TrimSpace(query.Get("search")), Status: query.Get("status"),
+		Plan: query.Get("plan"), Order: query.Get("order"), Unused: query.Get("unused") != "", cursor: query.Get("cursor"),
+	}
+	if !c.h.hasEnvironment(f.Environment) {
+		f.Environment = ""
+	}
+	if !slices.Contains(statuses, apikey.State(f.Status)) {
+		f.Status = ""
+	}
+	if !c.actor.operator() {
+		f.Owner = ""
+	}
+	return f
+}
+
+var statuses = []apikey.State{apikey.Active, apikey.Disabled, apikey.Expired, apikey.Revoked}
+
+// request is the list to ask for. A customer's owner is theirs, whatever the
+// address says.
+func (f *listFilter) request(c *call) apikey.ListRequest {
+	owner := c.actor.Owner
+	if c.actor.operator() {
+		owner = f.Owner
+	}
+	r := apikey.ListRequest{
+		Owner: owner, Environment: f.Environment, Plan: f.Plan, State: apikey.State(f.Status), Search: f.Search, Cursor: f.cursor, Limit: pageRows,
+	}
+	for _, o := range listOrders {
+		if o.name == f.Order {
+			r.Order = o.order
+		}
+	}
+	if f.Unused {
+		r.UnusedSince = c.now.Add(-unusedFor)
+	}
+	return r
+}
+
+// filtered reports whether some keys may be left out.
+func (f *listFilter) filtered() bool {
+	return f.Environment+f.Owner+f.Search+f.Status+f.Plan != "" || f.Unused
+}
+
+// address is the list with these filters.
+func (f listFilter) address() string {
+	q := url.Values{}
+	for name, value := range map[string]string{
+		"environment": f.Environment, "owner": f.Owner, "search": f.Search, "status": f.Status, "plan": f.Plan, "order": f.Order, "cursor": f.cursor,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Unused {
+		q.Set("unused", "90")
+	}
+	return "./" + strings.TrimSuffix("?"+q.Encode(), "?")
+}
+
+func (f listFilter) at(cursor string) listFilter { f.cursor = cursor; return f }
+
+func (f listFilter) in(environment string) listFilter {
+	f.Environment, f.cursor = environment, ""
+	return f
 }
 
 // keyRow is a key as a list and the head of its page show it.
@@ -31,97 +129,162 @@ type keyRow struct {
 	Created  when
 	LastUsed when
 	Expires  when
+	Spark    sparkline
 }
 
+// Chips are what a row has room for: that a key is active goes without saying
+// when there is more to say.
+func (r *keyRow) Chips() []chip {
+	if len(r.Notes) > 0 && r.Chip.Text == string(apikey.Active) {
+		return r.Notes
+	}
+	return append([]chip{r.Chip}, r.Notes...)
+}
+
+// FirstScope is the scope that a row names, OtherScopes the rest and OtherCount
+// how many they are.
+func (r *keyRow) FirstScope() string {
+	if len(r.Scopes) == 0 {
+		return ""
+	}
+	return r.Scopes[0]
+}
+
+// OtherScopes are those that a row counts only.
+func (r *keyRow) OtherScopes() string { return strings.Join(r.Scopes[min(len(r.Scopes), 1):], " ") }
+
+// OtherCount is how many they are.
+func (r *keyRow) OtherCount() int { return max(0, len(r.Scopes)-1) }
+
 // chip is a short state; Class chooses its colours.
-type chip struct{ Class, Text string }
+type chip struct{ Class, Text, Title string }
 
 func (c *call) pageList() error {
-	query := c.r.URL.Query()
-	b := listBody{Environment: query.Get("environment")}
-	if !c.h.hasEnvironment(b.Environment) {
-		b.Environment = ""
-	}
-	owner := c.actor.Owner
-	if c.actor.operator() {
-		b.Owner = query.Get("owner")
-		owner = b.Owner
-	}
-	for _, e := range c.h.keys.Environments() {
-		b.Environments = append(b.Environments, e.Name)
-	}
-	page, err := c.h.keys.List(c.r.Context(), apikey.ListRequest{
-		Owner: owner, Environment: b.Environment, Cursor: query.Get("cursor"), Limit: pageRows,
-	})
+	b := listBody{listFilter: c.listFilter()}
+	page, err := c.h.keys.List(c.r.Context(), b.request(c))
 	if err != nil {
 		return err
 	}
-	for _, k := range page.Keys {
-		b.Rows = append(b.Rows, c.row(k, c.lastUse(k.ID)))
+	if b.Rows, err = c.rows(page.Keys); err != nil {
+		return err
 	}
-	b.Filtered = b.Environment != "" || b.Owner != ""
-	if query.Get("cursor") != "" {
-		b.First = b.address("")
+	b.Filtered = b.filtered()
+	b.Empty = len(page.Keys) == 0 && page.Next == "" && b.cursor == "" && !b.Filtered
+	b.Environments = []link{{Text: "All", Address: b.in("").address(), Current: b.Environment == ""}}
+	for _, e := range c.h.keys.Environments() {
+		b.Environments = append(b.Environments, link{e.Name, b.in(e.Name).address(), b.Environment == e.Name})
+	}
+	if len(b.Environments) == 2 {
+		b.Environments = nil // nothing to choose
+	}
+	b.Statuses = []choice{{Text: "Any status"}}
+	for _, s := range statuses {
+		b.Statuses = append(b.Statuses, choice{Value: string(s), Text: string(s), Chosen: b.Status == string(s)})
+	}
+	if plans := c.h.keys.Plans(); len(plans) > 1 {
+		b.Plans = []choice{{Text: "Any plan"}}
+		for _, p := range plans {
+			b.Plans = append(b.Plans, choice{Value: p.Name, Text: p.Name, Chosen: b.Plan == p.Name})
+		}
+	}
+	for _, o := range listOrders {
+		b.Orders = append(b.Orders, choice{Value: o.name, Text: o.text, Chosen: b.Order == o.name})
+	}
+	if b.cursor != "" {
+		b.First = b.at("").address()
 	}
 	if page.Next != "" {
-		b.Next = b.address(page.Next)
+		b.Next = b.at(page.Next).address()
+	}
+	if b.cursor == "" && b.Search+b.Status+b.Plan == "" && !b.Unused {
+		b.Banners = c.banners(b.listFilter)
 	}
 	return c.page(http.StatusOK, "list", c.h.o.Title, b)
 }
 
-// address is the list with the same filters, from a cursor on.
-func (b *listBody) address(cursor string) string {
-	q := url.Values{}
-	for name, value := range map[string]string{"environment": b.Environment, "owner": b.Owner, "cursor": cursor} {
-		if value != "" {
-			q.Set(name, value)
-		}
+// rows makes a page of keys ready to be shown, with the last days of each.
+func (c *call) rows(keys []apikey.Key) ([]*keyRow, error) {
+	from := spans(c.now, sparkDays, 24*time.Hour)[0].From
+	ids := make([]string, len(keys))
+	for i := range keys {
+		ids[i] = keys[i].ID
 	}
-	return "./?" + q.Encode()
-}
-
-// lastUse is when a key was last used; what cannot be read is left out, the
-// list is worth more than it.
-func (c *call) lastUse(id string) apikey.LastUse {
-	u, err := c.h.keys.Usage(c.r.Context(), id, c.now)
+	activity, err := c.h.keys.Activity(c.r.Context(), ids, from)
 	if err != nil {
-		c.h.log.DebugContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "key", id, "error", err)
-		return apikey.LastUse{}
+		// The list is worth more than its sparklines.
+		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", err)
+		activity = make([]apikey.Activity, len(keys))
 	}
-	return u.Last()
+	rows := make([]*keyRow, len(keys))
+	for i, k := range keys {
+		days := spans(c.now, sparkDays, 24*time.Hour)
+		for _, d := range activity[i].Days {
+			if at := int(d.Day.Sub(from) / (24 * time.Hour)); at >= 0 && at < len(days) {
+				days[at].Counts.Add(d.Counts)
+			}
+		}
+		row := c.row(k, days, activity[i].Last)
+		rows[i] = &row
+	}
+	return rows, nil
 }
 
-func (c *call) row(k apikey.Key, last apikey.LastUse) keyRow {
+// row makes a key ready to be shown; days may be nil where no sparkline is.
+func (c *call) row(k apikey.Key, days []span, last apikey.LastUse) keyRow {
 	row := keyRow{
 		Key: k, Hint: c.h.hint(&k), Chip: stateChip(&k, c.now),
 		Created: past(k.CreatedAt, c.now), LastUsed: past(last.At, c.now), Expires: coming(k.ExpiresAt, c.now),
 	}
+	var daily uint64
+	for _, l := range c.limitsOf(&k) {
+		if l.Window == 24*time.Hour {
+			daily = uint64(l.N)
+		}
+	}
+	row.Spark = spark(days, daily)
 	if k.StateAt(c.now) != apikey.Active {
 		return row
 	}
-	if d := k.ExpiresAt.Sub(c.now); !k.ExpiresAt.IsZero() && d < 14*24*time.Hour {
-		row.Notes = append(row.Notes, chip{"warn", "expires " + row.Expires.Text})
+	if limited := limitedChip(days); limited.Text != "" {
+		row.Notes = append(row.Notes, limited)
+	}
+	if d := k.ExpiresAt.Sub(c.now); !k.ExpiresAt.IsZero() && d < soon {
+		row.Notes = append(row.Notes, chip{"warn", "expires " + row.Expires.Text, row.Expires.Exact})
 	}
 	if age := c.now.Sub(k.Secrets[0].CreatedAt); age >= c.h.keys.MaxAge() {
-		row.Notes = append(row.Notes, chip{"warn", "rotate: " + strconv.Itoa(int(age/(24*time.Hour))) + " days old"})
+		row.Notes = append(row.Notes, chip{"warn", "rotate: " + plural(int(age/(24*time.Hour)), "day") + " old", "secrets are to be rotated every " + length(c.h.keys.MaxAge())})
 	}
 	if last.At.IsZero() {
-		row.Notes = append(row.Notes, chip{"quiet", "never used"})
+		row.Notes = append(row.Notes, chip{"quiet", "never used", ""})
 	}
 	return row
+}
+
+// limitedChip tells of a key that asks for more than its limits: at least one
+// in a hundred requests of today and the day before was refused for them.
+func limitedChip(days []span) chip {
+	var sum apikey.Counts
+	for i := max(0, len(days)-2); i < len(days); i++ {
+		sum.Add(days[i].Counts)
+	}
+	limited, total := sum[apikey.OutcomeRateLimited], sum.Total()
+	if total == 0 || limited*100 < total {
+		return chip{}
+	}
+	return chip{"warn", share(limited, total) + " limited", grouped(limited) + " of " + grouped(total) + " requests since yesterday were over a limit"}
 }
 
 func stateChip(k *apikey.Key, now time.Time) chip {
 	switch k.StateAt(now) {
 	case apikey.Revoked:
-		return chip{"bad", "revoked"}
+		return chip{"bad", "revoked", k.RevokedAt.Format("2 January 2006, 15:04 UTC")}
 	case apikey.Disabled:
-		return chip{"warn", "disabled"}
+		return chip{"warn", "disabled", k.DisabledAt.Format("2 January 2006, 15:04 UTC")}
 	case apikey.Expired:
-		return chip{"bad", "expired"}
+		return chip{"bad", "expired", k.ExpiresAt.Format("2 January 2006, 15:04 UTC")}
 	}
 	if k.RotatingAt(now) {
-		return chip{"info", "rotating"}
+		return chip{"info", "rotating", "two secrets work"}
 	}
-	return chip{"good", "active"}
+	return chip{"good", "active", ""}
 }

@@ -1,8 +1,9 @@
 package admin
 
 import (
-	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,12 +19,13 @@ const purposeCreate = "create"
 // newBody is the form of a new key, with what was typed and what is wrong.
 type newBody struct {
 	Nonce        string
+	Like         *apikey.Key // that the form was filled in from
 	Name, Owner  string
 	Environments []choice
 	Plans        []choice // empty: the plan is typed
 	Plan         string
-	Catalogue    []choice // empty: scopes are typed
-	Scopes       string
+	Scopes       scopeGrid // without rows: scopes are typed
+	ScopesText   string
 	Expiries     []choice
 	Networks     string
 	Errors       map[string]string // by field
@@ -32,13 +34,37 @@ type newBody struct {
 
 type choice struct {
 	Value, Text, Detail string
+	Lines               []string // Detail, where it has parts
 	Chosen              bool
 }
 
 func (c *call) pageNew() error { return c.newForm(http.StatusOK, nil, "", nil) }
 
+// pageCopy is the form filled in with everything of a key but its secret: for a
+// rotation by hand, or a second service of the same kind.
+func (c *call) pageCopy() error {
+	k := &c.key
+	typed := map[string][]string{
+		"name": {k.Name}, "owner": {k.Owner}, "environment": {k.Environment}, "scopes": k.Scopes,
+		"networks": {networkLines(k.Networks)},
+	}
+	if allowed := c.actor.plans(c.h.keys); allowed == nil || slices.Contains(allowed, k.Plan) {
+		typed["plan"] = []string{k.Plan}
+	}
+	return c.newForm(http.StatusOK, typed, "", nil)
+}
+
+func networkLines(networks []netip.Prefix) string {
+	lines := make([]string, len(networks))
+	for i, n := range networks {
+		lines[i] = n.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
 // newForm shows the form: empty, or again with what was typed.
 func (c *call) newForm(status int, typed map[string][]string, message string, faults []fieldError) error {
+	typed = c.shown(typed)
 	field := func(name, otherwise string) string {
 		if v := typed[name]; len(v) > 0 {
 			return v[0]
@@ -48,17 +74,12 @@ func (c *call) newForm(status int, typed map[string][]string, message string, fa
 	b := newBody{
 		Nonce: c.h.forms.issue(formsOf(&c.actor), purposeCreate),
 		Name:  field("name", ""), Owner: field("owner", ""), Networks: field("networks", ""),
-		Scopes: strings.Join(typed["scopes"], " "), Error: message, Errors: make(map[string]string),
+		ScopesText: strings.Join(typed["scopes"], " "), Error: message, Errors: make(map[string]string),
 	}
-	for _, f := range faults {
-		name, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
-		switch {
-		case !slices.Contains(newFields, name):
-			b.Error = strings.TrimPrefix(f.Pointer+f.Parameter+": "+f.Detail, "/")
-		case b.Errors[name] == "":
-			b.Errors[name] = f.Detail
-		}
+	if c.route.namesKey() {
+		b.Like = &c.key
 	}
+	b.place(faults, newFields)
 	for i, e := range c.h.keys.Environments() {
 		chosen := field("environment", "") == e.Name || i == 0 && field("environment", "") == ""
 		b.Environments = append(b.Environments, choice{Value: e.Name, Text: e.Name, Detail: e.BaseURL, Chosen: chosen})
@@ -67,20 +88,60 @@ func (c *call) newForm(status int, typed map[string][]string, message string, fa
 	if allowed := c.actor.plans(c.h.keys); allowed != nil {
 		b.Plan = field("plan", allowed[0])
 	}
-	for _, p := range c.choosablePlans() {
-		b.Plans = append(b.Plans, choice{Value: p.Name, Text: p.Name, Detail: describePlan(p), Chosen: p.Name == b.Plan})
-	}
-	for _, s := range c.h.keys.Scopes() {
-		b.Catalogue = append(b.Catalogue, choice{Value: s.Name, Text: s.Name, Detail: s.Description, Chosen: slices.Contains(typed["scopes"], s.Name)})
-	}
-	for _, days := range []int{0, 7, 30, 90, 365} {
-		e := choice{Value: strconv.Itoa(days), Text: "never", Chosen: field("expires", "0") == strconv.Itoa(days)}
-		if days > 0 {
-			e.Text = "in " + strconv.Itoa(days) + " days, on " + c.now.AddDate(0, 0, days).UTC().Format("2 January 2006")
-		}
-		b.Expiries = append(b.Expiries, e)
-	}
+	b.Plans = c.planChoices(b.Plan)
+	b.Scopes = newScopeGrid(c.h.keys.Scopes(), typed["scopes"])
+	b.Expiries = c.expiryChoices(field("expires", "0"))
 	return c.page(status, "new", "Create a key", b)
+}
+
+// shown is what was typed, for a form that is shown again: without keys, which
+// somebody may have pasted into the wrong field.
+func (c *call) shown(typed url.Values) url.Values {
+	again := make(url.Values, len(typed))
+	for name, values := range typed {
+		for _, v := range values {
+			again.Add(name, c.h.shape.redact(v))
+		}
+	}
+	return again
+}
+
+// place puts each fault beside its field; what has none of the fields stands
+// above them.
+func (b *newBody) place(faults []fieldError, fields []string) {
+	for _, f := range faults {
+		name, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
+		if name == "expires_at" {
+			name = "expires"
+		}
+		switch {
+		case !slices.Contains(fields, name):
+			b.Error = strings.TrimPrefix(f.Pointer+f.Parameter+": "+f.Detail, "/")
+		case b.Errors[name] == "":
+			b.Errors[name] = f.Detail
+		}
+	}
+}
+
+func (c *call) planChoices(chosen string) []choice {
+	var all []choice
+	for _, p := range c.choosablePlans() {
+		all = append(all, choice{Value: p.Name, Text: p.Name, Lines: planLines(p), Chosen: p.Name == chosen})
+	}
+	return all
+}
+
+// expiryChoices are the presets, with their dates written out.
+func (c *call) expiryChoices(chosen string) []choice {
+	var all []choice
+	for _, days := range []int{0, 7, 30, 90, 365} {
+		e := choice{Value: strconv.Itoa(days), Text: "Never", Detail: "until it is revoked", Chosen: chosen == strconv.Itoa(days)}
+		if days > 0 {
+			e.Text, e.Detail = "In "+strconv.Itoa(days)+" days", c.now.AddDate(0, 0, days).UTC().Format("2 January 2006")
+		}
+		all = append(all, e)
+	}
+	return all
 }
 
 // choosablePlans are the plans that the actor may give to a key, as far as
@@ -101,12 +162,15 @@ func (c *call) choosablePlans() []apikey.Plan {
 	return some
 }
 
-func describePlan(p apikey.Plan) string {
+// planLines are a plan's numbers, a line each.
+func planLines(p apikey.Plan) []string {
 	if p.Unlimited {
-		return "unlimited"
+		return []string{"unlimited"}
 	}
-	return planText(p.Limits)
+	return strings.Split(planText(p.Limits), " · ")
 }
+
+func describePlan(p apikey.Plan) string { return strings.Join(planLines(p), " · ") }
 
 // newFields are the fields of the form.
 var newFields = []string{"name", "owner", "environment", "plan", "scopes", "expires", "networks"}
@@ -123,7 +187,7 @@ func (c *call) pageCreate() error {
 	case formSpent, formBusy:
 		return c.again(made, "This form has already made its key", "new", "Create another key")
 	case formUnknown:
-		return c.newForm(http.StatusConflict, typed, "This form is too old to be taken. Nothing was created: check what you typed and send it again.", nil)
+		return c.newForm(http.StatusConflict, typed, "This form is too old, or was sent before: sending it now has created nothing. Look whether your key is there already; if not, check what you typed and send it again.", nil)
 	}
 	k, token, err := c.createFrom(typed)
 	if err != nil {
@@ -141,7 +205,7 @@ func (c *call) pageCreate() error {
 	return c.reveal(&k, token, "Your new key")
 }
 
-func (c *call) createFrom(typed map[string][]string) (apikey.Key, apikey.Token, error) {
+func (c *call) createFrom(typed url.Values) (apikey.Key, apikey.Token, error) {
 	q, err := c.createRequest(typed)
 	if err != nil {
 		return apikey.Key{}, apikey.Token{}, err
@@ -150,46 +214,58 @@ func (c *call) createFrom(typed map[string][]string) (apikey.Key, apikey.Token, 
 	if err != nil {
 		return apikey.Key{}, apikey.Token{}, err
 	}
-	k, token, err := c.h.keys.Create(c.r.Context(), c.by(), n)
-	if e, ok := errors.AsType[*apikey.Error](err); ok && e.Field == "expires_at" {
-		err = &apikey.Error{Code: e.Code, Field: "expires", Msg: e.Msg}
-	}
-	return k, token, err
+	return c.h.keys.Create(c.r.Context(), c.by(), n)
 }
 
 // createRequest reads the form as the API's body, so that both are judged
 // alike.
-func (c *call) createRequest(typed map[string][]string) (*createRequest, error) {
-	one := func(name string) string {
-		if v := typed[name]; len(v) > 0 {
-			return strings.TrimSpace(v[0])
-		}
-		return ""
-	}
-	q := &createRequest{Name: one("name"), Environment: one("environment"), Plan: one("plan")}
-	if _, sent := typed["owner"]; sent {
-		owner := one("owner")
+func (c *call) createRequest(typed url.Values) (*createRequest, error) {
+	q := &createRequest{Name: strings.TrimSpace(typed.Get("name")), Environment: strings.TrimSpace(typed.Get("environment")), Plan: strings.TrimSpace(typed.Get("plan"))}
+	if typed.Has("owner") {
+		owner := strings.TrimSpace(typed.Get("owner"))
 		q.Owner = &owner
 	}
-	for _, text := range typed["scopes"] {
-		q.Scopes = append(q.Scopes, words(text)...)
-	}
 	var faults []fieldError
-	for _, text := range words(one("networks")) {
-		var n network
-		if err := n.setText(text); err != nil && len(faults) == 0 {
-			faults = append(faults, fieldError{Pointer: "/networks", Detail: err.Error()})
-		}
-		q.Networks = append(q.Networks, n)
-	}
-	if days := one("expires"); days != "" && days != "0" {
-		n, err := strconv.Atoi(days)
-		if err != nil || n < 1 || n > 3660 {
-			faults = append(faults, fieldError{Pointer: "/expires", Detail: "choose one of the list"})
-		}
-		q.ExpiresAt = &instant{c.now.AddDate(0, 0, min(max(n, 0), 3660)).Truncate(time.Second)}
-	}
+	q.Scopes = typedScopes(typed)
+	q.Networks, faults = typedNetworks(typed, faults)
+	q.ExpiresAt, faults = c.typedExpiry(typed.Get("expires"), faults)
 	return q, invalidFields(append(faults, c.h.check(q)...))
+}
+
+func typedScopes(typed url.Values) []string {
+	var scopes []string
+	for _, text := range typed["scopes"] {
+		scopes = append(scopes, words(text)...)
+	}
+	return scopes
+}
+
+func typedNetworks(typed url.Values, faults []fieldError) ([]network, []fieldError) {
+	var all []network
+	fault := ""
+	for _, text := range words(typed.Get("networks")) {
+		var n network
+		if err := n.setText(text); err != nil {
+			fault = err.Error()
+		}
+		all = append(all, n)
+	}
+	if fault != "" {
+		faults = append(faults, fieldError{Pointer: "/networks", Detail: fault})
+	}
+	return all, faults
+}
+
+// typedExpiry reads a preset: days from now, 0 for never (a zero instant).
+func (c *call) typedExpiry(days string, faults []fieldError) (*instant, []fieldError) {
+	if days = strings.TrimSpace(days); days == "" || days == "0" {
+		return nil, faults
+	}
+	n, err := strconv.Atoi(days)
+	if err != nil || n < 1 || n > 3660 {
+		return nil, append(faults, fieldError{Pointer: "/expires", Detail: "choose one of the list"})
+	}
+	return &instant{c.now.AddDate(0, 0, n).Truncate(time.Second)}, faults
 }
 
 // words splits a list as people write them.

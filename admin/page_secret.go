@@ -2,22 +2,28 @@ package admin
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/wontopos/latchkey/apikey"
 )
 
 type secretBody struct {
-	Key      *apikey.Key
-	Token    string
-	BaseURL  string
-	Snippets []snippet
-	Note     string
+	Key           *apikey.Key
+	Token, Masked string
+	BaseURL       string
+	Snippets      []snippet
+	Note          string
 }
 
 // reveal shows a new secret: the only place of the page that does.
 func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
 	env, _ := c.h.environment(k.Environment)
-	b := secretBody{Key: k, Token: token.Reveal(), BaseURL: env.BaseURL, Snippets: c.h.snippets(env, token.Reveal())}
+	text := token.Reveal()
+	start := c.h.hint(k) + "_"
+	b := secretBody{
+		Key: k, Token: text, Masked: start + strings.Repeat("•", max(0, len(text)-len(start))),
+		BaseURL: env.BaseURL, Snippets: c.h.snippets(env),
+	}
 	if len(k.Secrets) == 2 {
 		switch old := k.Secrets[1]; {
 		case old.Grace > 0:
@@ -32,11 +38,18 @@ func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
 }
 
 type againBody struct {
+	Sent                 bool // a form, for the second time
 	KeyID, Address, Link string
 }
 
 // again answers a form that was sent twice. Nothing was done, and the secret
 // is not to be had again.
 func (c *call) again(keyID, title, address, link string) error {
-	return c.page(http.StatusConflict, "again", title, againBody{keyID, address, link})
+	return c.page(http.StatusConflict, "again", title, againBody{true, keyID, address, link})
+}
+
+// pageGone is the address that the page with a secret takes, so that a reload
+// or Back leads here.
+func (c *call) pageGone() error {
+	return c.page(http.StatusOK, "again", "The secret is not here any more", againBody{KeyID: c.key.ID})
 }

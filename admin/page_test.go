@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
@@ -14,6 +15,8 @@ import (
 )
 
 var tokenShape = regexp.MustCompile(`sk_(?:live|test)_[0-9A-Za-z]{16}_[0-9A-Za-z]{44}`)
+
+var tags = regexp.MustCompile(`<span class="mask".*?</span>|<[^>]*>`)
 
 // keysOf counts the keys of all owners.
 func (g *rig) keysOf() int {
@@ -36,8 +39,9 @@ func TestCreateOnThePage(t *testing.T) {
 	if token == "" || !strings.Contains(a.body, "never shown again") {
 		t.Fatalf("the page shows the secret and says that it does so once:\n%s", a.body)
 	}
-	for _, snippet := range []string{"curl 'https://sandbox.example.com/'", "fetch(\"https://sandbox.example.com/\"", "requests.get(\n    \"https://sandbox.example.com/\""} {
-		if !strings.Contains(html.UnescapeString(a.body), snippet) {
+	shown := tags.ReplaceAllString(a.body, "")
+	for _, snippet := range []string{"curl 'https://sandbox.example.com/'", "fetch(\"https://sandbox.example.com/\"", "requests.get(\n    \"https://sandbox.example.com/\"", "API_KEY=" + token, "http.NewRequest(http.MethodGet, \"https://sandbox.example.com/\"", "API_BASE_URL=https://sandbox.example.com"} {
+		if !strings.Contains(html.UnescapeString(shown), snippet) {
 			t.Errorf("no snippet %q for the key's environment:\n%s", snippet, a.body)
 		}
 	}
@@ -115,7 +119,7 @@ func TestFaultsOnThePage(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	a := g.want(422, "owner", "POST", "/new", form("form", g.nonce("owner", "/new"), "name", "  ", "networks", "10.0.0.0/8 nonsense", "scopes", "orders:read", "expires", "30"))
-	for _, want := range []string{`<div id="name-fault"><p class="fault">is required</p></div>`, `<p class="fault">must be a network like`, "10.0.0.0/8 nonsense", `value="orders:read" checked`, `value="30" selected`} {
+	for _, want := range []string{`<div id="name-fault"><p class="fault">is required</p></div>`, `<p class="fault">must be a network like`, "10.0.0.0/8 nonsense", `value="orders:read" checked`, `value="30" checked`} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("the form lacks %q:\n%s", want, a.body)
 		}
@@ -129,7 +133,7 @@ func TestFaultsOnThePage(t *testing.T) {
 	if a := g.want(200, "owner", "GET", "/new", ""); strings.Contains(a.body, "enterprise") || strings.Contains(a.body, `name="owner"`) {
 		t.Error("a customer is not shown plans and owners that are not theirs")
 	}
-	if a := g.want(200, "operator", "GET", "/new", ""); !strings.Contains(a.body, "6,000 per minute · no daily limit") || !strings.Contains(a.body, `name="owner"`) {
+	if a := g.want(200, "operator", "GET", "/new", ""); !strings.Contains(a.body, "6,000 per minute</span><span class=\"quiet\">no daily limit") || !strings.Contains(a.body, `name="owner"`) {
 		t.Errorf("an operator sees every plan with its numbers:\n%s", a.body)
 	}
 	g.want(422, "operator", "POST", "/new", form("form", g.nonce("operator", "/new"), "name", "x", "owner", ""))
@@ -156,13 +160,17 @@ func TestKeyPage(t *testing.T) {
 			t.Errorf("%s leads back to the key: %q", path, a.header.Get("Location"))
 		}
 	}
-	shows("its id, and no more", "sk_live_"+k.ID+"…")
+	shows("its id, and no more", "sk_live_"+k.ID+"</code>")
 	done("/disable", form("reason", "pause"))
 	shows("the audit trail", "pause")
 	if _, err := g.keys.Verify(t.Context(), old.Reveal()); apikey.CodeOf(err) != apikey.DisabledKey {
 		t.Errorf("disabled on the page: %v", err)
 	}
 	done("/enable", "")
+	shows("what it came to", "Enabled.")
+	if a := g.want(200, "owner", "GET", page, ""); strings.Contains(a.body, "Enabled.") {
+		t.Error("what a change came to is said once")
+	}
 
 	rotate := form("form", g.nonce("owner", page), "overlap", "first-use")
 	a := g.want(200, "owner", "POST", page+"/rotate", rotate)
@@ -174,12 +182,20 @@ func TestKeyPage(t *testing.T) {
 	if tokenShape.MatchString(a.body) || !strings.Contains(a.body, `href="../../keys/`+k.ID+`"`) {
 		t.Errorf("a rotation is not repeated by a reload:\n%s", a.body)
 	}
-	shows("how far it is", "the new secret has not been used yet")
+	shows("how far it is", "The new secret has not been used yet.")
 	a = g.want(409, "owner", "POST", page+"/finish-rotation", "")
-	if !strings.Contains(a.body, "wait until it has gone quiet, or force") {
+	if !strings.Contains(a.body, "wait until it has gone quiet, or force") || !strings.Contains(a.body, "Finish anyway") {
 		t.Errorf("finishing is refused in words:\n%s", a.body)
 	}
-	done("/finish-rotation", "force=yes")
+	a = g.want(422, "owner", "POST", page+"/finish-rotation", form("confirm", "production"))
+	if !strings.Contains(a.body, "nothing was ended") {
+		t.Errorf("forcing asks for the name:\n%s", a.body)
+	}
+	if v, _ := g.keys.Get(t.Context(), k.ID); !v.RotatingAt(time.Now()) {
+		t.Fatal("a rotation is finished by force only with the key's name")
+	}
+	done("/finish-rotation", form("confirm", " production backend "))
+	shows("what it came to", "Rotation finished: the old secret has ended. Dead everywhere in ")
 	if _, err := g.keys.Verify(t.Context(), old.Reveal()); apikey.CodeOf(err) != apikey.ExpiredKey {
 		t.Errorf("the old secret after finishing: %v", err)
 	}
@@ -198,11 +214,12 @@ func TestKeyPage(t *testing.T) {
 	}
 	shows("still there", ">active<")
 	done("/revoke", form("confirm", " production backend ", "reason", "leaked"))
+	shows("how far it reached", "Revoked. Dead everywhere in ")
 	shows("revoked", "leaked")
 	if _, err := g.keys.Verify(t.Context(), fresh); apikey.CodeOf(err) != apikey.RevokedKey && apikey.CodeOf(err) != apikey.InvalidKey {
 		t.Errorf("revoked on the page: %v", err)
 	}
-	if a := g.want(200, "owner", "GET", page, ""); strings.Contains(a.body, "<form") {
+	if a := g.want(200, "owner", "GET", page, ""); strings.Contains(a.body, `<form method="post"`) || strings.Contains(a.body, `method="post" action="`) {
 		t.Error("nothing can be done to a revoked key")
 	}
 	if a := g.want(303, "owner", "GET", page+"/revoke", ""); a.header.Get("Location") != "../"+k.ID {
@@ -210,6 +227,30 @@ func TestKeyPage(t *testing.T) {
 	}
 	if a := g.want(404, "stranger", "GET", page, ""); !strings.Contains(a.body, "no such key") {
 		t.Errorf("a page says what is wrong:\n%s", a.body)
+	}
+}
+
+// TestReader: somebody who may only read is offered nothing that changes
+// something, on any page.
+func TestReader(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, _ := g.key("acme", "production")
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	offered := regexp.MustCompile(`method="post" action="[^"]*(?:keys/|new)|href="[^"]*(?:new|/copy|#rotate)"`)
+	for _, path := range []string{"/", "/keys/" + k.ID, "/leak", "/keys/" + k.ID + "/first-use", "/keys/" + k.ID + "/secret"} {
+		for _, user := range []string{"owner-reader", "op-reader"} {
+			if m := offered.FindString(g.want(200, user, "GET", path, "").body); m != "" {
+				t.Errorf("%s offers %s %q", path, user, m)
+			}
+		}
+		if path == "/" || path == "/keys/"+k.ID {
+			if !offered.MatchString(g.want(200, "owner", "GET", path, "").body) {
+				t.Errorf("%s offers an owner nothing: this test looks for the wrong things", path)
+			}
+		}
 	}
 }
 
@@ -257,11 +298,11 @@ func TestHostileNames(t *testing.T) {
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `{{.Token}}{{template "main"}}`,
 		`javascript:alert(1)`, `</title><svg/onload=alert(1)>`, `=HYPERLINK("http://evil")`, "a\u202Eb\u2066", `&lt;b&gt;`, `%3Cscript%3E`,
 	}
-	raw := regexp.MustCompile(`(?i)<script|<img|<svg|<b>|onerror=alert\(1\)>|onmouseover='`)
+	raw := regexp.MustCompile(`(?i)<script>|<img|<svg/|<b>|onerror=alert\(1\)>|onmouseover='`)
 	for _, name := range names {
 		g := newRig(t)
 		a := g.want(200, "operator", "POST", "/new", form("form", g.nonce("operator", "/new"), "name", name, "owner", name))
-		id := regexp.MustCompile(`href="\./keys/([0-9A-Za-z]{16})"`).FindStringSubmatch(a.body)[1]
+		id := regexp.MustCompile(`action="\./keys/([0-9A-Za-z]{16})"`).FindStringSubmatch(a.body)[1]
 		v, err := g.keys.Get(t.Context(), id)
 		if err != nil || v.Name != name {
 			t.Fatalf("the name is kept as it is: %q, %v", v.Name, err)

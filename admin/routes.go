@@ -11,7 +11,7 @@ type access uint8
 
 const (
 	nobody       access = iota
-	everybody           // no actor at all: the style sheet
+	everybody           // no actor at all: the style sheet and the module
 	reads               // any actor
 	writes              // an actor who is not read-only
 	operatorRead        // an operator
@@ -77,7 +77,14 @@ func table() []route {
 		{http.MethodGet, "/{$}", reads, (*call).pageList},
 		{http.MethodGet, "/new", writes, (*call).pageNew},
 		{http.MethodPost, "/new", writes, (*call).pageCreate},
+		{http.MethodGet, "/leak", reads, (*call).pageLeak},
+		{http.MethodPost, "/leak", reads, (*call).pageFind},
 		{http.MethodGet, "/keys/{id}", reads, (*call).pageKey},
+		{http.MethodGet, "/keys/{id}/copy", writes, (*call).pageCopy},
+		{http.MethodGet, "/keys/{id}/secret", reads, (*call).pageGone},
+		{http.MethodGet, "/keys/{id}/first-use", reads, (*call).pageFirstUse},
+		{http.MethodGet, "/keys/{id}/rotation", reads, (*call).pageRotation},
+		{http.MethodPost, "/keys/{id}/settings", writes, (*call).pageSettings},
 		{http.MethodPost, "/keys/{id}/disable", writes, (*call).pageDisable},
 		{http.MethodPost, "/keys/{id}/enable", writes, (*call).pageEnable},
 		{http.MethodPost, "/keys/{id}/revoke", writes, (*call).pageRevoke},
@@ -87,5 +94,6 @@ func table() []route {
 		// Where a form was posted to, opened by its address.
 		{http.MethodGet, "/keys/{id}/{action}", reads, (*call).pageBack},
 		{http.MethodGet, "/assets/admin.css", everybody, (*call).styleSheet},
+		{http.MethodGet, "/assets/admin.js", everybody, (*call).module},
 	}
 }

@@ -33,12 +33,15 @@ func TestSecretOnce(t *testing.T) {
 	g.want(409, "owner", "POST", "/keys/"+id+"/rotate", rotate)
 
 	// Everything that reads.
-	for _, p := range []string{"/", "/new", "/keys/" + id, "/v1/keys", path, "/v1/keys/" + id, "/v1/keys/" + id + "/rotation", path + "/usage", path + "/audit", path + "/audit.csv", "/v1/audit", "/v1/audit.csv", "/v1/due?ahead=9999h", "/v1/openapi.yaml"} {
+	for _, p := range []string{"/", "/new", "/leak", "/keys/" + id, "/keys/" + id + "/copy", "/keys/" + id + "/secret", "/keys/" + id + "/first-use", "/v1/keys", path, "/v1/keys/" + id, "/v1/keys/" + id + "/rotation", path + "/usage", path + "/audit", path + "/audit.csv", "/v1/audit", "/v1/audit.csv", "/v1/due?ahead=9999h", "/v1/openapi.yaml"} {
 		g.want(200, "owner", "GET", p, "")
 	}
 	for _, token := range secrets {
 		g.want(200, "operator", "POST", "/v1/identify", `{"token":"`+token+`"}`)
 		g.want(200, "operator", "POST", "/v1/explain", `{"token":"`+token+`"}`)
+	}
+	for _, token := range secrets {
+		g.want(200, "owner", "POST", "/leak", form("text", "found: "+token))
 	}
 	// A key in every place where none belongs.
 	for _, tc := range []struct{ method, path, body string }{
@@ -68,6 +71,10 @@ func TestSecretOnce(t *testing.T) {
 		{"POST", "/keys/" + id + "/disable", "reason=TOKEN"},
 		{"POST", "/keys/" + id + "/revoke", "confirm=TOKEN"},
 		{"POST", "/keys/" + id + "/disable", "TOKEN=x"},
+		{"POST", "/keys/" + id + "/finish-rotation", "confirm=TOKEN"},
+		{"POST", "/keys/" + id + "/settings", "revision=1&name=TOKEN&expires=keep"},
+		{"POST", "/leak", "TOKEN=x"},
+		{"POST", "/new", "form=x&name=TOKEN&networks=TOKEN&scopes=TOKEN"},
 	} {
 		r := strings.NewReplacer("TOKEN", token)
 		if a := g.do("owner", tc.method, r.Replace(tc.path), r.Replace(tc.body), header("X-Request-Id", token)); a.status < 400 {

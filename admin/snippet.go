@@ -7,13 +7,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// snippet is a first request, ready to paste.
-type snippet struct{ Language, Code string }
+// snippet is a key in the form in which somebody needs it, ready to paste: the
+// token stands between Before and After.
+type snippet struct{ Language, Before, After string }
 
 // snippets show a token at work in the environment's own world. The address
-// comes from the operator's options and the token has only letters, digits and
+// comes from the operator's options and a token has only letters, digits and
 // underscores, so that quoting is enough in every language.
-func (h *Handler) snippets(env apikey.Environment, token string) []snippet {
+func (h *Handler) snippets(env apikey.Environment) []snippet {
 	base := env.BaseURL
 	if base == "" {
 		base = "https://api.example.com"
@@ -21,8 +22,10 @@ func (h *Handler) snippets(env apikey.Environment, token string) []snippet {
 	address := base + h.o.ExamplePath
 	quoted := strconv.Quote(address)
 	return []snippet{
-		{"cURL", "curl '" + strings.ReplaceAll(address, "'", "%27") + "' \\\n  -H 'Authorization: Bearer " + token + "'"},
-		{"JavaScript", "const res = await fetch(" + quoted + ", {\n  headers: {\n    Authorization: \"Bearer " + token + "\",\n  },\n});"},
-		{"Python", "import requests\n\nresp = requests.get(\n    " + quoted + ",\n    headers={\"Authorization\": \"Bearer " + token + "\"},\n)"},
+		{".env", "API_KEY=", "\nAPI_BASE_URL=" + base + "\n"},
+		{"cURL", "curl '" + strings.ReplaceAll(address, "'", "%27") + "' \\\n  -H 'Authorization: Bearer ", "'"},
+		{"JavaScript", "const res = await fetch(" + quoted + ", {\n  headers: {\n    Authorization: \"Bearer ", "\",\n  },\n});"},
+		{"Python", "import requests\n\nresp = requests.get(\n    " + quoted + ",\n    headers={\"Authorization\": \"Bearer ", "\"},\n)"},
+		{"Go", "req, err := http.NewRequest(http.MethodGet, " + quoted + ", nil)\nif err != nil {\n\treturn err\n}\nreq.Header.Set(\"Authorization\", \"Bearer ", "\")\nres, err := http.DefaultClient.Do(req)"},
 	}
 }

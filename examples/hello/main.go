@@ -17,7 +17,7 @@ func main() {
 	keys := must(apikey.New(store, apikey.Options{}))
 	guard := must(middleware.New(keys, middleware.Options{}))
 	session := admin.Loopback() // for development; in production, your own sign-in
-	settings := must(admin.New(keys, session.Authorize, admin.Options{}))
+	settings := must(admin.New(keys, session.Authorize, admin.Options{Guard: guard}))
 
 	http.Handle("GET /v1/hello", guard.Require("hello:read")(http.HandlerFunc(hello)))
 	http.Handle("/settings/api-keys/", http.StripPrefix("/settings/api-keys", settings))

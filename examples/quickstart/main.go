@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	session := admin.Loopback()
-	settings, err := admin.New(keys, session.Authorize, admin.Options{Guard: guard})
+	settings, err := admin.New(keys, session.Authorize, admin.Options{Guard: guard, ExamplePath: "/v1/marketplace/apis"})
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,8 @@ var (
 var thirdParty = map[string][]string{
 	"":                    {},
 	"storage/badgerstore": {"github.com/dgraph-io/badger/v4"},
-	"admin":               {"github.com/go-playground/validator/v10"},
+	// argon2id, for passwords that people choose: the standard library has no hash that costs memory.
+	"admin": {"github.com/go-playground/validator/v10", "golang.org/x/crypto/argon2"},
 }
 
 // thirdPartyTests is what tests of the root module may import besides.

@@ -1,0 +1,134 @@
+package admin
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// banner is something above the list that wants to be done.
+type banner struct {
+	Text string
+	Keys []link // the first few
+	More string // how many besides
+	Show string // address of the list of them, if it has more
+}
+
+const (
+	// bannerKeys is how many keys a banner names.
+	bannerKeys = 3
+	// bannerLooks bounds how many keys are looked at for the banners, oldest
+	// first: these are the ones that are due.
+	bannerLooks = 200
+	// bannersFor is how long what was found is shown again, unless a key is
+	// changed here before.
+	bannersFor = 10 * time.Second
+	// maxBanners bounds for how many lists it is kept.
+	maxBanners = 1000
+)
+
+// bannerCache keeps what was found, so that a list that is asked for often
+// looks at its own page alone.
+type bannerCache struct {
+	mu   sync.Mutex
+	kept map[bannerList]keptBanners
+}
+
+type bannerList struct{ owner, environment string }
+
+type keptBanners struct {
+	at    time.Time
+	found []banner
+}
+
+func (k *bannerCache) get(l bannerList, now time.Time) ([]banner, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	kept, ok := k.kept[l]
+	return kept.found, ok && now.Sub(kept.at) < bannersFor
+}
+
+func (k *bannerCache) put(l bannerList, now time.Time, found []banner) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kept == nil || len(k.kept) >= maxBanners {
+		k.kept = make(map[bannerList]keptBanners)
+	}
+	k.kept[l] = keptBanners{now, found}
+}
+
+// forget is for changes: what was asked for has been done.
+func (k *bannerCache) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.kept = nil
+}
+
+// banners tells of the keys of a list that want something. What cannot be read
+// is left out.
+func (c *call) banners(f listFilter) []banner {
+	r := f.request(c)
+	list := bannerList{r.Owner, r.Environment}
+	if found, ok := c.h.banners.get(list, c.now); ok {
+		return found
+	}
+	page, err := c.h.keys.List(c.r.Context(), apikey.ListRequest{
+		Owner: r.Owner, Environment: r.Environment, State: apikey.Active, Order: apikey.OldestFirst, Limit: bannerLooks,
+	})
+	if err != nil {
+		return nil
+	}
+	unused, err := c.h.keys.List(c.r.Context(), apikey.ListRequest{
+		Owner: r.Owner, Environment: r.Environment, State: apikey.Active, UnusedSince: c.now.Add(-unusedFor), Order: apikey.OldestFirst, Limit: bannerLooks,
+	})
+	if err != nil {
+		return nil
+	}
+	var due, expiring []*apikey.Key
+	for i := range page.Keys {
+		k := &page.Keys[i]
+		if c.now.Sub(k.Secrets[0].CreatedAt) >= c.h.keys.MaxAge() {
+			due = append(due, k)
+		}
+		if !k.ExpiresAt.IsZero() && k.ExpiresAt.Sub(c.now) < soon {
+			expiring = append(expiring, k)
+		}
+	}
+	var idle []*apikey.Key
+	for i := range unused.Keys {
+		idle = append(idle, &unused.Keys[i])
+	}
+	more := page.Next != ""
+	var found []banner
+	add := func(keys []*apikey.Key, more bool, one, many, show string, note func(*apikey.Key) string) {
+		if len(keys) == 0 {
+			return
+		}
+		b := banner{Text: one}
+		if len(keys) > 1 {
+			n := strconv.Itoa(len(keys))
+			if more {
+				n = "At least " + n
+			}
+			b.Text = n + " " + many
+		}
+		for _, k := range keys[:min(len(keys), bannerKeys)] {
+			b.Keys = append(b.Keys, link{Text: k.Name + note(k), Address: "keys/" + k.ID})
+		}
+		if rest := len(keys) - bannerKeys; rest > 0 {
+			b.More, b.Show = "and "+strconv.Itoa(rest)+" more.", show
+		}
+		found = append(found, b)
+	}
+	plain := func(*apikey.Key) string { return "" }
+	add(expiring, more, "A key expires soon:", "keys expire soon:", "", func(k *apikey.Key) string { return " (" + coming(k.ExpiresAt, c.now).Text + ")" })
+	age := length(c.h.keys.MaxAge())
+	f.Status, f.Order = string(apikey.Active), "oldest"
+	add(due, more, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
+	f.Unused = true
+	add(idle, unused.Next != "", "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
+	c.h.banners.put(list, c.now, found)
+	return found
+}

@@ -1,0 +1,168 @@
+package admin
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Account is somebody who signs in with a name and a password; see
+// [BasicAuth].
+type Account struct {
+	// Name is what the person types: 1 to 256 bytes without a colon.
+	Name string
+	// Hash is the password's, as [HashPassword] or the argon2 program writes
+	// it: $argon2id$v=19$m=…,t=…,p=…$salt$hash.
+	Hash string
+	// Actor is who they are; its ID is Name if it is empty.
+	Actor Actor
+}
+
+const (
+	// signedInFor is how long a password that was right is known again without
+	// the cost of its hash.
+	signedInFor = 10 * time.Minute
+	// maxWaiting bounds how many requests wait for their password to be
+	// hashed; more are answered with 503.
+	maxWaiting = 16
+)
+
+// BasicAuth returns an Authorizer for a handful of people without a sign-in of
+// your own: HTTP Basic authentication, over TLS, with passwords that are kept
+// as argon2id hashes.
+//
+// One password is hashed at a time and few wait for their turn, so that guesses
+// cost memory and time once, whatever their number, and come slowly. A password
+// that was right is recognised for ten minutes by a keyed digest, so that the
+// one who knows it waits for nobody. An unknown name costs as much as a wrong
+// password and is answered alike.
+//
+// A mistake in the accounts is an error that names the field. To sign somebody
+// out, restart with other accounts: a browser keeps sending what it knows.
+func BasicAuth(accounts ...Account) (Authorizer, error) {
+	b, err := newBasicAuth(accounts)
+	if err != nil {
+		return nil, err
+	}
+	return b.authorize, nil
+}
+
+func newBasicAuth(accounts []Account) (*basicAuth, error) {
+	if len(accounts) == 0 {
+		return nil, invalid("BasicAuth", "needs at least one account")
+	}
+	b := &basicAuth{
+		turn: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting),
+		accounts: make(map[string]*basicAccount), matches: (*passwordHash).matches,
+	}
+	_, _ = rand.Read(b.key[:]) // never fails: it ends the program instead
+	for i, a := range accounts {
+		field := fmt.Sprintf("accounts[%d]", i)
+		if a.Name == "" || len(a.Name) > 256 || strings.ContainsFunc(a.Name, func(r rune) bool { return r == ':' || isControl(r) }) {
+			return nil, invalid(field+".Name", "must be 1 to 256 bytes without a colon")
+		}
+		if b.accounts[a.Name] != nil {
+			return nil, invalid(field+".Name", strconv.Quote(a.Name)+" stands twice")
+		}
+		hash, err := parsePasswordHash(a.Hash)
+		if err != nil {
+			return nil, invalid(field+".Hash", err.Error())
+		}
+		if a.Actor.ID == "" {
+			a.Actor.ID = a.Name
+		}
+		if err := a.Actor.validate(); err != nil {
+			return nil, invalid(field+".Actor", err.Error())
+		}
+		b.accounts[a.Name] = &basicAccount{actor: a.Actor, hash: hash}
+		if b.nobody == nil || hash.costs(b.nobody) {
+			b.nobody = hash.decoy()
+		}
+	}
+	return b, nil
+}
+
+type basicAuth struct {
+	key      [32]byte // of the digests of passwords that were right
+	turn     chan struct{}
+	waiting  chan struct{}
+	accounts map[string]*basicAccount // by name; read only
+	nobody   *passwordHash            // that unknown names are checked against
+	matches  func(h *passwordHash, password string) bool
+}
+
+type basicAccount struct {
+	actor Actor
+	hash  *passwordHash
+
+	mu    sync.Mutex
+	right [sha256.Size]byte // digest of the password that was right last
+	until time.Time
+}
+
+var errPassword = &failure{
+	info: apikey.Unauthenticated.Info(), detail: "the name or the password is wrong",
+	header: http.Header{"Www-Authenticate": {`Basic realm="API key administration", charset="UTF-8"`}},
+}
+
+func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
+	name, password, ok := r.BasicAuth()
+	if !ok || len(password) > maxPassword {
+		return Actor{}, errPassword
+	}
+	account := b.accounts[name]
+	digest := b.digest(name, password)
+	if account != nil && account.remembers(&digest, time.Now()) {
+		return account.actor, nil
+	}
+	select {
+	case b.waiting <- struct{}{}:
+		defer func() { <-b.waiting }()
+	default:
+		return Actor{}, apikey.ErrUnavailable
+	}
+	select {
+	case b.turn <- struct{}{}:
+		defer func() { <-b.turn }()
+	case <-r.Context().Done():
+		return Actor{}, apikey.ErrUnavailable
+	}
+	hash := b.nobody
+	if account != nil {
+		hash = account.hash
+	}
+	if !b.matches(hash, password) || account == nil {
+		return Actor{}, errPassword
+	}
+	account.remember(&digest, time.Now())
+	return account.actor, nil
+}
+
+// digest is of a name and a password, under a key of this process alone.
+func (b *basicAuth) digest(name, password string) (digest [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, b.key[:])
+	mac.Write([]byte(name + "\x00" + password))
+	mac.Sum(digest[:0])
+	return digest
+}
+
+func (a *basicAccount) remembers(digest *[sha256.Size]byte, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return subtle.ConstantTimeCompare(digest[:], a.right[:]) == 1 && now.Before(a.until)
+}
+
+func (a *basicAccount) remember(digest *[sha256.Size]byte, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.right, a.until = *digest, now.Add(signedInFor)
+}

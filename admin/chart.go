@@ -1,0 +1,181 @@
+package admin
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// span is a stretch of time on a chart, and what was counted in it.
+type span struct {
+	From, To time.Time
+	Counts   apikey.Counts
+}
+
+func (s *span) admitted() uint64 { return s.Counts[apikey.OutcomeAllowed] }
+func (s *span) refused() uint64  { return s.Counts.Total() - s.Counts[apikey.OutcomeAllowed] }
+
+// spans cuts the time up to now into n pieces of a length that divides a day.
+// The last is the one that now lies in.
+func spans(now time.Time, n int, length time.Duration) []span {
+	all := make([]span, n)
+	from := now.UTC().Truncate(length).Add(-time.Duration(n-1) * length)
+	for i := range all {
+		all[i] = span{From: from, To: from.Add(length)}
+		from = from.Add(length)
+	}
+	return all
+}
+
+// fill adds hourly counts to the spans they lie in.
+func fill(all []span, hours []apikey.UsageHour) {
+	length := all[0].To.Sub(all[0].From)
+	for _, h := range hours {
+		if i := int(h.Hour.Sub(all[0].From) / length); !h.Hour.Before(all[0].From) && i < len(all) {
+			all[i].Counts.Add(h.Counts)
+		}
+	}
+}
+
+// sparkline is a month of one key in the space of a word: a step a day, for what
+// was admitted, and behind it for all that was asked.
+type sparkline struct {
+	Admitted, All string // SVG path data; All is empty when nothing was refused
+	Limit         string // SVG path data of the daily limit, where it is near
+	Total         uint64
+	Text          string // the same in words
+}
+
+const (
+	sparkHeight = 22
+	sparkStep   = 3 // units a day
+)
+
+// spark draws days, oldest first, against a daily limit (0: none). The scale is
+// that of the busiest day. A limit that lies within twice that is drawn, so a
+// line that is missing means that it is far away.
+func spark(days []span, limit uint64) sparkline {
+	var s sparkline
+	var peak, refused uint64
+	for i := range days {
+		s.Total += days[i].Counts.Total()
+		peak = max(peak, days[i].Counts.Total())
+		refused += days[i].refused()
+	}
+	if peak == 0 {
+		s.Text = "no request in " + plural(len(days), "day")
+		return s
+	}
+	top := peak
+	near := limit > 0 && limit <= 2*peak
+	if near {
+		top = max(top, limit)
+	}
+	s.Admitted = steps(days, top, (*span).admitted)
+	if refused > 0 {
+		s.All = steps(days, top, func(d *span) uint64 { return d.Counts.Total() })
+	}
+	if near {
+		s.Limit = "M0 " + strconv.Itoa(sparkHeight-scaled(limit, top, sparkHeight)) + "h" + strconv.Itoa(len(days)*sparkStep)
+	}
+	s.Text = grouped(s.Total) + " requests in " + plural(len(days), "day") + ", at most " + grouped(peak) + " in one"
+	if limit > 0 {
+		s.Text += " of " + grouped(limit)
+	}
+	if refused > 0 {
+		s.Text += "; " + grouped(refused) + " refused"
+	}
+	return s
+}
+
+// steps is the outline of one number a day; days that are as high as the one
+// before share a line.
+func steps(days []span, top uint64, number func(*span) uint64) string {
+	b := []byte("M0 " + strconv.Itoa(sparkHeight))
+	at, wide := sparkHeight, 0
+	for i := range days {
+		y := sparkHeight - scaled(number(&days[i]), top, sparkHeight)
+		if y != at {
+			if wide > 0 {
+				b = strconv.AppendInt(append(b, 'h'), int64(wide), 10)
+			}
+			b = strconv.AppendInt(append(b, 'V'), int64(y), 10)
+			at, wide = y, 0
+		}
+		wide += sparkStep
+	}
+	b = strconv.AppendInt(append(b, 'h'), int64(wide), 10)
+	return string(append(b, "V"+strconv.Itoa(sparkHeight)+"z"...))
+}
+
+// scaled is n of top in units of height, rounded up: what there is, is seen.
+func scaled(n, top uint64, height int) int {
+	if n == 0 {
+		return 0
+	}
+	return max(1, int((float64(n)/float64(top))*float64(height)+.5))
+}
+
+// chart is the use of one key over a period, as bars.
+type chart struct {
+	Width, Height int
+	Bars          []chartBar
+	Top           string // what the height stands for
+	First, Last   string // what the ends stand for
+	LimitAt       int    // height of the limit's line from the top; -1: none
+	Limit         string // which limit the line is
+	Sum           apikey.Counts
+}
+
+// chartBar is one span: two boxes, of what was admitted and of what was refused
+// on top of it.
+type chartBar struct {
+	X, Width        int
+	AdmittedY       int
+	AdmittedHeight  int
+	RefusedY        int
+	RefusedHeight   int
+	From, Text      string
+	Admitted, Other uint64
+}
+
+const (
+	chartWidth  = 720
+	chartHeight = 140
+)
+
+// barChart draws spans, with the line of a limit on one span where it lies
+// within twice the highest bar.
+func barChart(all []span, limit uint64, limitText, layout string) chart {
+	c := chart{
+		Width: chartWidth, Height: chartHeight, LimitAt: -1,
+		First: all[0].From.Format(layout), Last: "now",
+	}
+	var peak uint64
+	for i := range all {
+		c.Sum.Add(all[i].Counts)
+		peak = max(peak, all[i].Counts.Total())
+	}
+	top := peak
+	if limit > 0 && limit <= 2*peak {
+		top = max(top, limit)
+		c.LimitAt, c.Limit = chartHeight-scaled(limit, top, chartHeight), limitText
+	}
+	c.Top = grouped(top)
+	step := chartWidth / len(all)
+	for i := range all {
+		s := &all[i]
+		b := chartBar{X: i * step, Width: step - max(2, step/8), From: s.From.Format(layout), Admitted: s.admitted(), Other: s.refused()}
+		b.AdmittedHeight = scaled(b.Admitted, max(top, 1), chartHeight)
+		b.RefusedHeight = min(scaled(b.Other, max(top, 1), chartHeight), chartHeight-b.AdmittedHeight)
+		b.AdmittedY = chartHeight - b.AdmittedHeight
+		b.RefusedY = b.AdmittedY - b.RefusedHeight
+		b.Text = b.From + ": " + grouped(b.Admitted) + " admitted"
+		if b.Other > 0 {
+			b.Text += ", " + grouped(b.Other) + " refused"
+		}
+		c.Bars = append(c.Bars, b)
+	}
+	return c
+}

@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// maxFound bounds how many keys are looked for in one text.
+const maxFound = 10
+
+type leakBody struct {
+	Found   []foundRow
+	Message string
+	Fault   bool
+}
+
+// foundRow is a key whose secret stood in the text.
+type foundRow struct {
+	keyRow
+	Number            uint32 // of the secret
+	Works             bool
+	CanEnd, CanRotate bool
+	Last              apikey.LastUse
+	Nonce             string // of the form that rotates
+}
+
+func (c *call) pageLeak() error { return c.page(http.StatusOK, "leak", "Found a key?", leakBody{}) }
+
+// pageFind looks for keys in a text that somebody found. The text goes no
+// further than here: it is hashed, compared and dropped, and no answer or log
+// line has any of it.
+func (c *call) pageFind() error {
+	typed, err := c.input("text")
+	if err != nil {
+		return err
+	}
+	var b leakBody
+	tokens := c.h.shape.tokens(typed.Get("text"), maxFound)
+	for _, token := range tokens {
+		found, err := c.identifyToken(token)
+		switch code := apikey.CodeOf(err); {
+		case err == nil:
+			row, err := c.foundRow(&found)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(b.Found, func(f foundRow) bool { return f.ID == row.ID && f.Number == row.Number }) {
+				b.Found = append(b.Found, row)
+			}
+		case code != apikey.NotFound && code != apikey.InvalidArgument:
+			return err
+		}
+	}
+	switch {
+	case len(tokens) == 0:
+		b.Fault, b.Message = true, "There is no key in this text: a key starts with "+c.h.prefix+"_ and has 44 characters after its last underscore. Check that all of it was copied."
+	case len(b.Found) == 0:
+		b.Fault, b.Message = true, "What looks like a key in this text is no key that you manage: it was mistyped, belongs to somebody else, or never was one."
+	case len(b.Found) == 1:
+		b.Message = "Found: it is a secret of the key below."
+	default:
+		b.Message = "Found: " + plural(len(b.Found), "secret") + "."
+	}
+	return c.page(http.StatusOK, "leak", "Found a key?", b)
+}
+
+func (c *call) foundRow(found *apikey.Identity) (foundRow, error) {
+	k := &found.Key
+	use, err := c.h.keys.Usage(c.r.Context(), k.ID, c.now)
+	if err != nil {
+		return foundRow{}, err
+	}
+	row := foundRow{
+		keyRow: c.row(*k, nil, use.Of(found.Secret.Number).Last), Number: found.Secret.Number, Works: found.Works,
+		Last: use.Of(found.Secret.Number).Last, CanEnd: k.RevokedAt.IsZero(),
+	}
+	// A secret that was rotated out ends with the rotation; only the current
+	// one is replaced by another.
+	row.CanRotate = row.CanEnd && found.Secret.Number == k.Secrets[0].Number && !k.RotatingAt(c.now) && k.StateAt(c.now) != apikey.Expired
+	if row.CanRotate && !c.actor.ReadOnly {
+		row.Nonce = c.h.forms.issue(formsOf(&c.actor), purposeRotate(k.ID))
+	}
+	return row, nil
+}

@@ -1,0 +1,69 @@
+package admin_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// TestLeak: a secret that somebody found is named, rotated or revoked in two
+// clicks, and told to nobody.
+func TestLeak(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, token := g.key("acme", "production")
+	other, otherToken := g.key("evil", "theirs")
+	text := "2026-01-02 ERROR upstream said 401\r\nAPI_KEY=\"" + token.Reveal() + "\"; " + otherToken.Reveal() + "\n" + token.Reveal()
+
+	a := g.want(200, "owner", "POST", "/leak", form("text", text))
+	if !strings.Contains(a.body, "production") || !strings.Contains(a.body, "it works now") || strings.Count(a.body, ">Revoke now<") != 1 || strings.Contains(a.body, other.ID) || strings.Contains(a.body, "theirs") {
+		t.Errorf("a customer finds their own key, once:\n%s", a.body)
+	}
+	if a := g.want(200, "operator", "POST", "/leak", form("text", text)); strings.Count(a.body, ">Revoke now<") != 2 {
+		t.Errorf("an operator finds every key:\n%s", a.body)
+	}
+	if a := g.want(200, "owner-reader", "POST", "/leak", form("text", text)); strings.Contains(a.body, ">Revoke now<") || !strings.Contains(a.body, "production") {
+		t.Errorf("a reader is told whose it is, and offered nothing:\n%s", a.body)
+	}
+	theirs := g.want(200, "owner", "POST", "/leak", form("text", otherToken.Reveal()))
+	wrong := g.want(200, "owner", "POST", "/leak", form("text", strings.Replace(token.Reveal(), "_live_", "_test_", 1)))
+	if theirs.body != wrong.body || !strings.Contains(wrong.body, "no key that you manage") {
+		t.Errorf("somebody else's key and none are told alike:\n%s\n%s", theirs.body, wrong.body)
+	}
+	if a := g.want(200, "owner", "POST", "/leak", form("text", "sk_live_short")); !strings.Contains(a.body, "There is no key in this text") {
+		t.Errorf("what is no key is said so:\n%s", a.body)
+	}
+	if a := g.want(200, "owner", "GET", "/leak?text="+token.Reveal(), ""); strings.Contains(a.body, "production") {
+		t.Error("a secret is not taken from an address")
+	}
+	g.want(422, "owner", "POST", "/leak", form("text", "x", "token", token.Reveal()))
+
+	// The first click found it, the second ends it.
+	nonce := nonceField.FindStringSubmatch(a.body)
+	b := g.want(200, "owner", "POST", "/keys/"+k.ID+"/rotate", form("form", nonce[1], "overlap", "none"))
+	if fresh := tokenShape.FindString(b.body); fresh == "" || fresh == token.Reveal() {
+		t.Errorf("rotating shows a new secret:\n%s", b.body)
+	}
+	if _, err := g.keys.Verify(t.Context(), token.Reveal()); err == nil {
+		t.Error("the secret that leaked works on")
+	}
+	if a := g.want(200, "owner", "POST", "/leak", form("text", token.Reveal())); !strings.Contains(a.body, "it no longer works") || strings.Contains(a.body, ">Rotate now<") {
+		t.Errorf("a secret that has ended is known, and not rotated again:\n%s", a.body)
+	}
+	g.want(303, "owner", "POST", "/keys/"+k.ID+"/revoke", form("confirm", k.ID, "reason", "found in the open"))
+	if k, _ := g.keys.Get(t.Context(), k.ID); k.StateAt(k.UpdatedAt) != apikey.Revoked || k.RevokeReason != "found in the open" || k.RevokedBy != "ann" {
+		t.Errorf("it is revoked, and the trail says why: %+v", k)
+	}
+
+	for _, response := range g.bodies {
+		for _, secret := range []string{token.Reveal(), otherToken.Reveal()} {
+			if strings.Contains(response, secret[len("sk_live_")+17:]) {
+				t.Fatalf("a secret that was pasted is in an answer:\n%s", response)
+			}
+		}
+	}
+	if strings.Contains(g.log.String(), token.Reveal()[len("sk_live_")+17:]) {
+		t.Error("a secret that was pasted is in the log")
+	}
+}

@@ -1,0 +1,203 @@
+package admin_test
+
+import (
+	"bytes"
+	"html"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/admin"
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+// aged makes a key of the past, with a month of use: the store's, because the
+// service writes the present.
+func aged(t *testing.T, store apikey.Store, k apikey.Key, age time.Duration, daily uint64) {
+	t.Helper()
+	at := time.Now().UTC().Truncate(time.Microsecond).Add(-age)
+	k.CreatedAt, k.UpdatedAt, k.CreatedBy = at, at, "test"
+	k.Secrets = []apikey.Secret{{Number: 1, CreatedAt: at}}
+	if _, err := store.Apply(t.Context(), apikey.Change{
+		Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)},
+		Entry:  apikey.AuditEntry{At: at, Actor: "test", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var batch []apikey.UsageDelta
+	now := time.Now().UTC()
+	for day := range 30 {
+		if daily == 0 {
+			break
+		}
+		u := apikey.UsageDelta{KeyID: k.ID, Secret: 1, Hour: now.AddDate(0, 0, -day).Truncate(time.Hour), Last: apikey.LastUse{At: now.AddDate(0, 0, -day)}}
+		u.Counts[apikey.OutcomeAllowed], u.Counts[apikey.OutcomeRateLimited] = daily-uint64(day*7), uint64(day*3)
+		batch = append(batch, u)
+	}
+	if err := store.AddUsage(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func keyID(n int) string { return ("AAAAAAAAAAAAAAAA" + strconv.Itoa(n))[len(strconv.Itoa(n)):] }
+
+// TestWeight: a page of 25 busy keys is at most 40 KB, before compression.
+func TestWeight(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	g := newRigWith(t, store, signIn, admin.Options{})
+	for i := range 30 {
+		aged(t, store, apikey.Key{
+			ID: keyID(i), Name: "production-backend-eu-" + strconv.Itoa(i), Owner: "acme-international-" + strconv.Itoa(i), Environment: "live", Plan: "enterprise",
+			Scopes: []string{"marketplace:read", "marketplace:write", "orders:read"}, ExpiresAt: time.Now().UTC().AddDate(0, 0, 5),
+		}, 100*24*time.Hour, 48_000)
+	}
+	a := g.want(200, "operator", "GET", "/", "")
+	if n := strings.Count(a.body, "<tr>"); n != 26 {
+		t.Fatalf("%d rows, want a head and 25", n)
+	}
+	if len(a.body) > 40<<10 {
+		t.Errorf("the page has %d bytes, more than 40 KiB", len(a.body))
+	}
+	t.Logf("%d bytes", len(a.body))
+}
+
+// TestAssets: one style sheet and one module, small, and nothing from
+// elsewhere.
+func TestAssets(t *testing.T) {
+	t.Parallel()
+	module, err := os.ReadFile("assets/admin.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(module) > 10<<10 {
+		t.Errorf("the module has %d bytes, more than 10 KiB", len(module))
+	}
+	for _, sink := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(", "import(", "import ", "://"} {
+		if bytes.Contains(module, []byte(sink)) {
+			t.Errorf("the module has %q", sink)
+		}
+	}
+	style, err := os.ReadFile("assets/admin.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, load := range []string{"url(", "@import", "://"} {
+		if bytes.Contains(style, []byte(load)) {
+			t.Errorf("the style sheet has %q", load)
+		}
+	}
+	g := newRigWith(t, memstore.New(), signIn, admin.Options{Style: ":root { --accent: #0a7d5a; }"})
+	k, _ := g.key("acme", "production")
+	foreign := regexp.MustCompile(`(?:src|href|action|data-from|data-gone)="[^"]*//|\sstyle=|\son[a-z]+=|<style`)
+	for _, path := range []string{"/", "/new", "/leak", "/keys/" + k.ID, "/keys/" + k.ID + "/copy", "/nowhere"} {
+		if m := foreign.FindString(g.do("owner", "GET", path, "").body); m != "" {
+			t.Errorf("%s holds %q", path, m)
+		}
+	}
+	m := regexp.MustCompile(`href="\./(assets/admin\.css\?v=[^"]+)"`).FindStringSubmatch(g.want(200, "owner", "GET", "/", "").body)
+	if a := g.want(200, "", "GET", "/"+m[1], ""); !strings.HasSuffix(a.body, "--accent: #0a7d5a; }") || !strings.Contains(a.header.Get("Cache-Control"), "immutable") {
+		t.Error("a theme comes after the page's own style, in the same file")
+	}
+}
+
+// TestFilters: what the address says is what is shown, and a page further on
+// keeps it.
+func TestFilters(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	g := newRigWith(t, store, signIn, admin.Options{})
+	for i := range 30 {
+		aged(t, store, apikey.Key{ID: keyID(i), Name: "batch " + strconv.Itoa(i), Owner: "acme", Environment: "live", Plan: "free"}, time.Duration(i+1)*time.Hour, 0)
+	}
+	aged(t, store, apikey.Key{ID: keyID(40), Name: "website", Owner: "acme", Environment: "test", Plan: "pro"}, 95*24*time.Hour, 500)
+	aged(t, store, apikey.Key{ID: keyID(41), Name: "forgotten", Owner: "acme", Environment: "live", Plan: "pro"}, 200*24*time.Hour, 0)
+	aged(t, store, apikey.Key{ID: keyID(42), Name: "batch of somebody else", Owner: "evil", Environment: "live", Plan: "pro"}, time.Hour, 0)
+	if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, keyID(3), ""); err != nil {
+		t.Fatal(err)
+	}
+	rows := func(query string) []string {
+		t.Helper()
+		a := g.want(200, "owner", "GET", "/"+query, "")
+		var names []string
+		for _, m := range regexp.MustCompile(`class="name"><a href="keys/[^"]+">([^<]*)</a>`).FindAllStringSubmatch(a.body, -1) {
+			names = append(names, m[1])
+		}
+		return names
+	}
+	for query, want := range map[string]string{
+		"?search=web":                   "website",
+		"?search=" + keyID(40):          "website",
+		"?status=disabled":              "batch 3",
+		"?plan=pro":                     "website,forgotten",
+		"?plan=pro&order=oldest":        "forgotten,website",
+		"?plan=pro&order=name":          "forgotten,website",
+		"?unused=90":                    "forgotten",
+		"?environment=test":             "website",
+		"?search=somebody":              "",
+		"?owner=evil&plan=pro":          "website,forgotten",
+		"?search=nothing+of+that+kind":  "",
+		"?environment=test&search=fo":   "",
+		"?status=nonsense&search=forgo": "forgotten",
+	} {
+		if got := strings.Join(rows(query), ","); got != want {
+			t.Errorf("%s shows %q, want %q", query, got, want)
+		}
+	}
+	a := g.want(200, "owner", "GET", "/?search=batch&order=name&status=active", "")
+	next := regexp.MustCompile(`href="\./(\?[^"]+)" rel="next"`).FindStringSubmatch(a.body)
+	if next == nil {
+		t.Fatalf("no next page:\n%s", a.body)
+	}
+	if got := rows(html.UnescapeString(next[1])); len(got) != 4 || got[3] != "batch 9" {
+		t.Errorf("the next page goes on with the same filters: %q", got)
+	}
+	for _, chosen := range []string{`value="batch"`, `<option value="name" selected>`, `<option value="active" selected>`} {
+		if !strings.Contains(a.body, chosen) {
+			t.Errorf("the form shows the filters: no %s", chosen)
+		}
+	}
+}
+
+// TestBanners: what wants to be done stands above the list, until it is done.
+func TestBanners(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	g := newRigWith(t, store, signIn, admin.Options{})
+	if a := g.want(200, "owner", "GET", "/", ""); strings.Contains(a.body, "banners") {
+		t.Error("nothing is to be done where there is nothing")
+	}
+	aged(t, store, apikey.Key{ID: keyID(1), Name: "old-but-used", Owner: "acme", Environment: "live", Plan: "free"}, 95*24*time.Hour, 500)
+	aged(t, store, apikey.Key{ID: keyID(2), Name: "forgotten", Owner: "acme", Environment: "live", Plan: "free"}, 200*24*time.Hour, 0)
+	aged(t, store, apikey.Key{ID: keyID(3), Name: "short", Owner: "acme", Environment: "live", Plan: "free", ExpiresAt: time.Now().UTC().AddDate(0, 0, 3)}, time.Hour, 0)
+	aged(t, store, apikey.Key{ID: keyID(4), Name: "theirs", Owner: "evil", Environment: "live", Plan: "free"}, 200*24*time.Hour, 0)
+	g.want(303, "owner", "POST", "/keys/"+keyID(1)+"/enable", "") // any change: what was found before is looked for again
+	banners := func(user string) string {
+		t.Helper()
+		m := regexp.MustCompile(`(?s)<div class="notice warn banners">(.*?)</div>`).FindStringSubmatch(g.want(200, user, "GET", "/", "").body)
+		if m == nil {
+			return ""
+		}
+		return html.UnescapeString(regexp.MustCompile(`<[^>]+>`).ReplaceAllString(m[1], ""))
+	}
+	text := banners("owner")
+	for _, want := range []string{"A key expires soon: short (in 3 days)", "2 keys are due for rotation, after 90 days: forgotten, old-but-used", "A key has not been used for 90 days: forgotten"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %q", want, text)
+		}
+	}
+	if strings.Contains(text, "theirs") || !strings.Contains(banners("operator"), "theirs") {
+		t.Error("banners tell of the actor's keys alone")
+	}
+	g.want(303, "owner", "POST", "/keys/"+keyID(2)+"/revoke", form("confirm", "forgotten"))
+	if text := banners("owner"); strings.Contains(text, "forgotten") {
+		t.Errorf("what has been done is not asked for again: %q", text)
+	}
+	if a := g.want(200, "owner", "GET", "/?search=short", ""); strings.Contains(a.body, "banners") {
+		t.Error("a search is not about banners")
+	}
+}

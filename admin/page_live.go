@@ -1,0 +1,211 @@
+package admin
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// wantsJSON reports whether a script asks: browsers that open an address want
+// HTML.
+func (c *call) wantsJSON() bool { return c.r.Header.Get("Accept") == "application/json" }
+
+// firstUse is what is known of the first request with a secret.
+type firstUse struct {
+	State  string `json:"state"` // "waiting", "refused", "received"
+	Text   string `json:"text"`
+	Detail string `json:"detail"`
+	Say    string `json:"say"` // for those who listen
+}
+
+type firstUseBody struct {
+	firstUse
+	KeyID, Name string
+	Secret      uint32
+}
+
+// pageFirstUse tells whether a secret has been used: to the page that shows it,
+// every few seconds, and as a page of its own.
+func (c *call) pageFirstUse() error {
+	number := c.key.Secrets[0].Number
+	if text := c.r.URL.Query().Get("secret"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 32)
+		if err != nil {
+			return errNoRoute
+		}
+		number = uint32(n)
+	}
+	use, err := c.h.keys.Usage(c.r.Context(), c.key.ID, c.now)
+	if err != nil {
+		return err
+	}
+	base := ""
+	if env, ok := c.h.environment(c.key.Environment); ok {
+		base = env.BaseURL
+	}
+	first := newFirstUse(use.Of(number), base, c.now)
+	if c.wantsJSON() {
+		return c.json(http.StatusOK, first)
+	}
+	return c.page(http.StatusOK, "first-use", "First request", firstUseBody{first, c.key.ID, c.key.Name, number})
+}
+
+func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
+	if !u.Last.At.IsZero() {
+		f := firstUse{State: "received", Text: "Received " + past(u.Last.At, now).Text, Detail: fromWhere(u.Last), Say: "The first request has been received"}
+		if n := u.Counts[apikey.OutcomeAllowed]; n > 1 {
+			f.Text = grouped(n) + " requests received, the last " + past(u.Last.At, now).Text
+		}
+		return f
+	}
+	if total := u.Counts.Total(); total > 0 {
+		why := ""
+		for o, n := range u.Counts {
+			if n > 0 {
+				why = refusalText[apikey.Outcome(o)]
+				break
+			}
+		}
+		f := firstUse{State: "refused", Text: "A request arrived and was refused", Detail: why, Say: "A request arrived and was refused: " + why}
+		if u.Counts[apikey.OutcomeEnvironment] > 0 && base != "" {
+			f.Detail += ": this key's is " + base
+		}
+		return f
+	}
+	f := firstUse{State: "waiting", Text: "Waiting for its first request"}
+	if base != "" {
+		f.Detail = "Send one to " + base + "."
+	}
+	return f
+}
+
+// fromWhere tells where a use came from.
+func fromWhere(last apikey.LastUse) string {
+	var parts []string
+	if last.Network != "" {
+		parts = append(parts, "from "+last.Network)
+	}
+	if last.UserAgent != "" {
+		parts = append(parts, last.UserAgent)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// refusalText says why requests were refused, for people.
+var refusalText = map[apikey.Outcome]string{
+	apikey.OutcomeRateLimited: "over a limit",
+	apikey.OutcomeScope:       "a scope is missing",
+	apikey.OutcomeNetwork:     "from a network that is not allowed",
+	apikey.OutcomeEnvironment: "sent to another environment's address",
+	apikey.OutcomeExpired:     "the key or the secret had ended",
+	apikey.OutcomeDisabled:    "the key was disabled",
+	apikey.OutcomeRevoked:     "the key was revoked",
+	apikey.OutcomeUnavailable: "could not be decided",
+	apikey.OutcomeCut:         "cut while being served",
+}
+
+// rotationRow is how far a rotation has come.
+type rotationRow struct {
+	State    string `json:"state"` // "unsafe", "safe", "over"
+	Sentence string `json:"sentence"`
+	Old      string `json:"old"`
+	New      string `json:"new"`
+	Say      string `json:"say"`
+
+	OldNumber  uint32 `json:"-"`
+	NewNumber  uint32 `json:"-"`
+	OldCreated when   `json:"-"`
+	NewCreated when   `json:"-"`
+	Ends       string `json:"-"`
+}
+
+// pageRotation is the news of a rotation, for the key's page.
+func (c *call) pageRotation() error {
+	if !c.wantsJSON() {
+		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
+	}
+	row, err := c.rotationRow()
+	if err != nil {
+		return err
+	}
+	if row == nil {
+		row = &rotationRow{State: "over", Sentence: "The rotation has ended."}
+	}
+	row.Say = row.Sentence
+	return c.json(http.StatusOK, row)
+}
+
+// rotationRow returns nil when the key is not being rotated.
+func (c *call) rotationRow() (*rotationRow, error) {
+	if !c.key.RotatingAt(c.now) {
+		return nil, nil
+	}
+	rot, err := c.h.keys.Rotation(c.r.Context(), c.key.ID)
+	if apikey.CodeOf(err) == apikey.InvalidState { // it just ended
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	since := c.now.UTC().Truncate(time.Hour).Add(-time.Hour)
+	use, err := c.h.keys.Usage(c.r.Context(), c.key.ID, since)
+	if err != nil {
+		return nil, err
+	}
+	row := &rotationRow{
+		State: "unsafe",
+		Old:   recently(use, rot.Old.Number, since, c.now), New: recently(use, rot.New.Number, since, c.now),
+		OldNumber: rot.Old.Number, NewNumber: rot.New.Number,
+		OldCreated: past(rot.Old.CreatedAt, c.now), NewCreated: past(rot.New.CreatedAt, c.now),
+		Ends: oldEnds(&rot.Old, c.now),
+	}
+	last := rot.OldUsage.Last.At
+	switch {
+	case rot.Safe && last.IsZero():
+		row.State, row.Sentence = "safe", "The old secret was never used: safe to finish."
+	case rot.Safe:
+		row.State, row.Sentence = "safe", "No request with the old secret for "+quietLength(c.now.Sub(last))+": safe to finish."
+	case rot.InFlight > 0:
+		row.Sentence = fmt.Sprintf("Old secret: %s being served right now.", plural(rot.InFlight, "request"))
+	case rot.NewUsage.Last.At.IsZero():
+		row.Sentence = "The new secret has not been used yet."
+	default:
+		row.Sentence = "Old secret: " + row.Old + "."
+	}
+	return row, nil
+}
+
+// recently tells what a secret did since the start of the hour before.
+func recently(use apikey.Usage, secret uint32, since, now time.Time) string {
+	var n uint64
+	for _, h := range use.Hours {
+		if h.Secret == secret {
+			n += h.Counts[apikey.OutcomeAllowed]
+		}
+	}
+	last := use.Of(secret).Last
+	switch {
+	case last.At.IsZero():
+		return "not used yet"
+	case n == 0:
+		return "last used " + past(last.At, now).Text + " " + fromWhere(last)
+	}
+	text := plural(int(min(n, 1<<30)), "request") + " since " + since.Format("15:04") + " UTC, last " + past(last.At, now).Text
+	if where := fromWhere(last); where != "" {
+		text += " " + where
+	}
+	return text
+}
+
+// quietLength is a duration in hours up to two days: "26 hours" says more than
+// "1 day" to somebody who waits for it.
+func quietLength(d time.Duration) string {
+	if d >= time.Hour && d < 48*time.Hour {
+		return plural(int(d/time.Hour), "hour")
+	}
+	return length(d)
+}

@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// usagePart is the use of a key over one period, on its page.
+type usagePart struct {
+	Periods  []link
+	Name     string // of the period, "the last 24 hours"
+	Chart    chart
+	Admitted uint64
+	Refused  uint64
+	Many     bool // at least one in a hundred was refused
+	Refusals []refusalRow
+	Limits   []limitRow
+	Day      apikey.Counts // of the last 24 hours, whatever the period
+}
+
+type refusalRow struct {
+	Reason string
+	Count  uint64
+	Share  string
+}
+
+// limitRow is a limit and how near the key came to it.
+type limitRow struct {
+	Text string // "1,000 per day"
+	Busy string // "812 left", or "busiest day of the month: 188"
+	Bar  bool   // whether Used is known
+	Used int    // of 100
+}
+
+// period is one of the lengths that a key's use is shown for.
+type period struct {
+	value, short, name string
+	n                  int
+	span               time.Duration
+	layout             string // of the time that a bar starts at
+}
+
+var periods = []period{
+	{"24h", "24 hours", "the last 24 hours", 24, time.Hour, "15:04 UTC"},
+	{"7d", "7 days", "the last 7 days", 28, 6 * time.Hour, "Mon 2 Jan, 15:04 UTC"},
+	{"30d", "30 days", "the last 30 days", 30, 24 * time.Hour, "Mon 2 Jan"},
+}
+
+// usagePart draws the period that was asked for; else the last day if there was
+// anything in it, or the month.
+func (c *call) usagePart(use apikey.Usage) usagePart {
+	all := make([][]span, len(periods))
+	var sums [3]apikey.Counts
+	for i, p := range periods {
+		all[i] = spans(c.now, p.n, p.span)
+		fill(all[i], use.Hours)
+		for _, s := range all[i] {
+			sums[i].Add(s.Counts)
+		}
+	}
+	chosen := 0
+	if sums[0].Total() == 0 {
+		chosen = len(periods) - 1
+	}
+	for i, p := range periods {
+		if c.r.URL.Query().Get("period") == p.value {
+			chosen = i
+		}
+	}
+	p, sum, limits := periods[chosen], sums[chosen], c.limitsOf(&c.key)
+	part := usagePart{Name: p.name, Admitted: sum[apikey.OutcomeAllowed], Day: sums[0]}
+	part.Refused = sum.Total() - part.Admitted
+	part.Many = part.Refused > 0 && part.Refused*100 >= sum.Total()
+	for i, p := range periods {
+		part.Periods = append(part.Periods, link{p.short, c.root() + "keys/" + c.key.ID + "?period=" + p.value, i == chosen})
+	}
+	bound, text := boundOf(limits, p.span)
+	part.Chart = barChart(all[chosen], bound, text, p.layout)
+	for o, n := range sum {
+		if n > 0 && apikey.Outcome(o) != apikey.OutcomeAllowed {
+			part.Refusals = append(part.Refusals, refusalRow{refusalText[apikey.Outcome(o)], n, share(n, sum.Total())})
+		}
+	}
+	if part.Limits = c.limitsLeft(); part.Limits == nil {
+		part.Limits = busiest(limits, all[2])
+	}
+	return part
+}
+
+// limitsLeft tells what is left of each limit now, the owner's included; nil
+// when nobody here can be asked.
+func (c *call) limitsLeft() []limitRow {
+	if c.h.o.Guard == nil || c.key.StateAt(c.now) != apikey.Active {
+		return nil
+	}
+	_, o, err := c.h.o.Guard.Explain(c.r.Context(), apikey.Question{KeyID: c.key.ID})
+	if err != nil {
+		return nil // the page is worth more than it
+	}
+	var rows []limitRow
+	for _, l := range o.Limits() {
+		used := l.N - l.Remaining
+		row := limitRow{
+			Text: grouped(uint64(l.N)) + " per " + windowText(l.Window), Bar: true, Used: int(min(100, max(0, used*100/l.N))),
+			Busy: grouped(uint64(max(0, l.Remaining))) + " left now",
+		}
+		if strings.HasPrefix(l.Name, "owner-") {
+			row.Text += ", all keys together"
+		}
+		if l.Remaining <= 0 && l.Reset > 0 {
+			row.Busy += ", more in " + length(l.Reset+time.Second)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// busiest tells how near a key came to its daily limits in a month of days.
+func busiest(limits []apikey.Limit, days []span) []limitRow {
+	var rows []limitRow
+	for _, l := range limits {
+		row := limitRow{Text: grouped(uint64(l.N)) + " per " + windowText(l.Window)}
+		if l.Window == 24*time.Hour {
+			var peak uint64
+			for i := range days {
+				peak = max(peak, days[i].admitted())
+			}
+			row.Bar, row.Busy, row.Used = true, "busiest day of the month: "+grouped(peak), int(min(100, peak*100/uint64(l.N)))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// boundOf is the most that limits admit in a span of time, as far as whole
+// windows tell, and which of them says so.
+func boundOf(limits []apikey.Limit, length time.Duration) (bound uint64, text string) {
+	for _, l := range limits {
+		n := uint64(l.N) * uint64(max(1, length/l.Window))
+		if bound == 0 || n < bound {
+			bound, text = n, grouped(uint64(l.N))+" per "+windowText(l.Window)
+		}
+	}
+	return bound, text
+}
+
+// share is n of all in percent, "under 1 %" where that would be 0.
+func share(n, all uint64) string {
+	if all == 0 || n == 0 {
+		return "0 %"
+	}
+	if n*100 < all {
+		return "under 1 %"
+	}
+	return grouped((n*100+all/2)/all) + " %"
+}

@@ -1,0 +1,108 @@
+package browser_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/tools/browser"
+)
+
+// state is a page as somebody meets it.
+type state struct {
+	name   string
+	path   string
+	before []chromedp.Action[chromedp.Void]
+	ready  string // selector
+}
+
+// TestAccessible: axe-core finds nothing on any state of the page, in either
+// scheme of colours, on a desk or on a phone.
+func TestAccessible(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	axe, err := browser.Axe(t.Context())
+	if err != nil {
+		t.Skip("missing component: axe-core: npm (apt-get install npm) and the npm registry, once: " + strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	ids, err := s.Seed(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, leaked, err := s.Keys.Create(t.Context(), apikey.Actor{ID: "test"}, apikey.NewKey{Name: "leaky", Owner: "acme", Scopes: []string{"marketplace:read"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type steps = []chromedp.Action[chromedp.Void]
+	key := "/customer/keys/" + ids["production-backend"]
+	states := []state{
+		{"list", "/customer/", nil, ".keys"},
+		{"list of an operator", "/operator/?owner=acme&order=name", nil, ".keys"},
+		{"nothing found", "/customer/?search=nothing+of+that+kind", nil, ".empty"},
+		{"no keys yet", "/newcomer/", nil, ".steps"},
+		{"create", "/operator/new", nil, "#name"},
+		{"create, with faults", "/visitor/new", steps{
+			chromedp.Click(".more summary"), chromedp.SendKeys("#name", "x"), chromedp.SendKeys("#networks", "nonsense"), chromedp.Click(".actions .primary"),
+		}, ".fault"},
+		{"secret", "/visitor/new", steps{chromedp.SendKeys("#name", "x"), chromedp.Click(".actions .primary")}, "#reveal"},
+		{"secret, gone", key + "/secret", nil, ".actions"},
+		{"key", key + "?period=30d", steps{openAll}, "#audit-title"},
+		{"key of a reader", "/reader/keys/" + ids["contractor"], nil, "#audit-title"},
+		{"rotation", "/customer/keys/" + ids["mobile-gateway"], steps{openAll}, ".rotation"},
+		{"leak", "/customer/leak", steps{chromedp.SendKeys("#text", leaked.Reveal()), chromedp.Click("form .primary")}, ".choose"},
+		{"help", "/customer/", steps{chromedp.WaitReady("html.js"), chromedp.Click("#open-help")}, "#help[open]"},
+		{"refused", "/reader/new", nil, "h1"},
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			b := open(t, s)
+			b.mayFault = true // some of the states are refusals
+			b.media(map[string]string{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})
+			for _, st := range states {
+				b.goTo(st.path)
+				b.do(st.before...)
+				b.do(chromedp.WaitVisible(st.ready))
+				if got := eval[string](b, `getComputedStyle(document.documentElement).getPropertyValue("--bg").trim()`); (got == "#f7f8fa") != (scheme == "light") {
+					t.Fatalf("the page is not %s: %s", scheme, got)
+				}
+				for _, width := range []int64{1280, 360} {
+					b.do(chromedp.EmulateViewport(width, 900))
+					if over := eval[int](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
+						t.Errorf("%s: at %d px the page is %d px too wide", st.name, width, over)
+					}
+					b.examine(st.name, axe)
+				}
+				// Leaving a secret that was not saved asks first.
+				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#saved")?.click()`))
+			}
+		})
+	}
+}
+
+// openAll opens what is folded.
+var openAll = chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("details").forEach((d) => { d.open = true; })`)
+
+// examine runs axe-core on the page as it is.
+func (b *tab) examine(name, axe string) {
+	b.Helper()
+	if !eval[bool](b, `"axe" in window`) {
+		b.do(chromedp.Evaluate[chromedp.Void](axe))
+	}
+	var found []struct {
+		ID, Help string
+		Nodes    []struct{ HTML, FailureSummary string }
+	}
+	report := eval[string](b, `axe.run(document, { resultTypes: ["violations"] }).then((r) => JSON.stringify(r.violations))`)
+	if err := json.Unmarshal([]byte(report), &found); err != nil {
+		b.Fatal(err)
+	}
+	for _, v := range found {
+		for _, n := range v.Nodes {
+			b.Errorf("%s: %s (%s)\n%s\n%s", name, v.Help, v.ID, n.HTML, n.FailureSummary)
+		}
+	}
+}
