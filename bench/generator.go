@@ -24,6 +24,10 @@ type wire interface {
 type pace struct {
 	every, length time.Duration
 	most          int // requests; 0 is no bound but length
+	// rest leaves the core to others until there may be something to do: an
+	// answer, or a request that is due after the given time. nil: look all the
+	// time.
+	rest func(time.Duration)
 }
 
 // next returns when request number i is due, and whether there is one.
@@ -54,9 +58,9 @@ const answerWithin = 30 * time.Second
 
 // generate sends requests over the wires at the pace, with tokens in the order
 // of the ring from offset on, and waits for all answers, each of which must be
-// 200. One goroutine that never sleeps does it all: no timer and no scheduler
-// lies between the due instant and the connection, or between an answer and
-// the clock.
+// 200. One goroutine that never sleeps, unless the pace lets it rest, does it
+// all: no timer and no scheduler lies between the due instant and the
+// connection, or between an answer and the clock.
 func generate(wires []wire, ring []uint32, offset int, p pace, clock func() time.Duration) (volley, error) {
 	var (
 		b     = volley{latency: newHistogram()}
@@ -94,6 +98,7 @@ func generate(wires []wire, ring []uint32, offset int, p pace, clock func() time
 		if now > p.length+answerWithin {
 			return b, errors.New("no answer for a long time")
 		}
+		answers := b.n
 		for i := 0; i < len(busy); {
 			w := busy[i]
 			status, err := wires[w].poll()
@@ -111,5 +116,16 @@ func generate(wires []wire, ring []uint32, offset int, p pace, clock func() time
 			busy = slices.Delete(busy, i, i+1)
 			idle = append(idle, w)
 		}
+		if p.rest == nil || b.n > answers {
+			continue
+		}
+		now = clock() - start
+		switch at, more := p.next(sent, now); {
+		case !more || len(idle) == 0:
+			p.rest(time.Second) // only an answer brings something to do
+		case at > now:
+			p.rest(at - now)
+		}
+		last = clock() - start
 	}
 }

@@ -161,3 +161,34 @@ func TestGenerateRefusesWrongAnswers(t *testing.T) {
 		t.Error("a server that does not answer was waited for")
 	}
 }
+
+// TestGenerateRests: one that may rest looks a few times a request, and
+// measures the same.
+func TestGenerateRests(t *testing.T) {
+	s := stalling()
+	looks := 0
+	clock := func() time.Duration { looks++; return s.clock() }
+	wires := s.wires(4)
+	rest := func(d time.Duration) {
+		until := s.now + d
+		for _, w := range wires {
+			if done := w.(*fakeWire).done; done > 0 {
+				until = min(until, done)
+			}
+		}
+		s.now = max(s.now, until)
+	}
+	v, err := generate(wires, []uint32{0}, 0, pace{every: time.Millisecond, length: time.Second, rest: rest}, clock)
+	if err != nil || v.n != 1000 {
+		t.Fatalf("%d requests were answered (%v), want 1000", v.n, err)
+	}
+	if looks > 15*1000 {
+		t.Errorf("it looked %d times for 1000 requests", looks)
+	}
+	if p50, p99 := v.latency.quantile(0.5), v.latency.quantile(0.99); p50 < 20*time.Microsecond || p50 > 40*time.Microsecond || p99 < 88*time.Millisecond || p99 > 95*time.Millisecond {
+		t.Errorf("p50 %v, p99 %v", p50, p99)
+	}
+	if v.away > 0 {
+		t.Errorf("resting is no stall: %v", v.away)
+	}
+}

@@ -17,6 +17,10 @@ import (
 // budget is how much each key may do: two limits, on every side.
 type budget struct{ minute, day int64 }
 
+func (b budget) plan() apikey.Plan {
+	return apikey.Plan{Name: "bench", Limits: []apikey.Limit{apikey.PerMinute(b.minute), apikey.PerDay(b.day)}}
+}
+
 // roomy is the budget of a throughput run: nobody is refused for it, but the
 // limiters have their work.
 var roomy = budget{apikey.MaxLimitN, apikey.MaxLimitN}
@@ -45,7 +49,7 @@ const fastSet = 20_000
 func newKeyset(n int, b budget) (*keyset, error) {
 	ctx, by := context.Background(), apikey.Actor{ID: "bench"}
 	options := apikey.Options{
-		Plans:     []apikey.Plan{{Name: "bench", Limits: []apikey.Limit{apikey.PerMinute(b.minute), apikey.PerDay(b.day)}}},
+		Plans:     []apikey.Plan{b.plan()},
 		CacheSize: max(100_000, 2*n),
 		Logger:    slog.New(slog.DiscardHandler),
 	}

@@ -156,7 +156,7 @@ func (l *loadRun) open(all []loadContestant) error {
 	for _, c := range all {
 		x := &loaded{loadContestant: c}
 		for range l.shape.connections {
-			s, err := dialSocket(l.server.Addresses[c.name], requests)
+			s, err := dialSocket(l.server.Addresses[c.name], requests, shortAnswer)
 			if err != nil {
 				return err
 			}

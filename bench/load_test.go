@@ -13,11 +13,10 @@ import (
 
 // TestMain: the load suite starts this program again, as its server.
 func TestMain(m *testing.M) {
-	if plan, ok := os.LookupEnv(loadServerVariable); ok {
-		if err := serveLoad(plan, os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
+	if yes, err := asked(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	} else if yes {
 		return
 	}
 	os.Exit(m.Run())

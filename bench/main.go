@@ -35,16 +35,16 @@ var suites = map[string]func(*options, *report) error{
 	"memory":   memorySuite,
 	"load":     loadSuite,
 	"revoke":   revokeSuite,
+	"page":     pageSuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,
 // which the accuracy suite needs.
 func main() {
-	if plan, ok := os.LookupEnv(loadServerVariable); ok {
-		if err := serveLoad(plan, os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "bench:", err)
-			os.Exit(1)
-		}
+	if yes, err := asked(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	} else if yes {
 		return
 	}
 	testing.Init()

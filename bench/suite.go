@@ -21,6 +21,7 @@ var suiteHelp = []struct{ name, line string }{
 	{"memory", "bytes a key takes, idle keys, the cost of a collection, reads of the store"},
 	{"store", "each store beside a bare use of what it is made of"},
 	{"adapters", "what a guard adds to a route of net/http, chi, gin, echo and fiber"},
+	{"page", "the settings page's list with 100,000 keys, and what lists do to the API beside them"},
 	{"cold", "the first request of a key that is not in the cache, and the memory of the process"},
 }
 

@@ -16,6 +16,9 @@ func rawRequests(auth []string) [][]byte {
 	return all
 }
 
+// shortAnswer is more than an answer of the API's takes.
+const shortAnswer = 8 << 10
+
 var (
 	headStart  = []byte("HTTP/1.1 ")
 	headEnd    = []byte("\r\n\r\n")

@@ -12,7 +12,9 @@ var errNoSockets = fmt.Errorf("this suite needs a Unix: %w", errors.ErrUnsupport
 
 type socket struct{ wire }
 
-func dialSocket(string, [][]byte) (*socket, error) { return nil, errNoSockets }
+func dialSocket(string, [][]byte, int) (*socket, error) { return nil, errNoSockets }
+
+func resting([]*socket) (func(time.Duration), error) { return nil, errNoSockets }
 
 func (*socket) close() {}
 

@@ -20,7 +20,7 @@ type socket struct {
 	raw      syscall.RawConn
 	requests [][]byte
 
-	buf  [8 << 10]byte
+	buf  []byte
 	have int
 
 	// Of the system call: kept here so that no call makes a closure.
@@ -30,12 +30,13 @@ type socket struct {
 	readFn, writeFn func(fd uintptr) bool
 }
 
-func dialSocket(address string, requests [][]byte) (*socket, error) {
+// dialSocket connects to a server whose answers are no longer than size.
+func dialSocket(address string, requests [][]byte, size int) (*socket, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{conn: conn, requests: requests}
+	s := &socket{conn: conn, requests: requests, buf: make([]byte, size)}
 	if s.raw, err = conn.(*net.TCPConn).SyscallConn(); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -88,6 +89,12 @@ func (s *socket) poll() (int, error) {
 }
 
 func (s *socket) close() { _ = s.conn.Close() }
+
+// descriptor is the system's name of the connection.
+func (s *socket) descriptor() (fd int, err error) {
+	err = s.raw.Control(func(d uintptr) { fd = int(d) })
+	return fd, err
+}
 
 // processCPU returns the time that all threads of this process were on a core,
 // in and outside the kernel.

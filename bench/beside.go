@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// besideShape is how large the second part of the page suite is.
+type besideShape struct {
+	rounds      int
+	turn        time.Duration
+	apiRate     int // requests of the API's a second
+	listRate    int // lists a second
+	connections int // for each
+}
+
+// mostBeside is the goal: p99 of the API's requests beside the lists, in that of
+// the same requests alone.
+const mostBeside = 1.10
+
+// beside is one thing to do beside the requests of the API.
+type beside struct {
+	name     string
+	address  string // empty: nothing
+	requests [][]byte
+	turns    []besideTurn
+}
+
+type besideTurn struct {
+	api, page clientReport
+	cpu       time.Duration
+}
+
+// besideRun measures the API's requests while pages are asked for.
+type besideRun struct {
+	shape besideShape
+	api   clientPlan
+	arms  []*beside
+	stop  []func()
+}
+
+func openBeside(s *site, tokens []string, of pageShape) (*besideRun, error) {
+	shape := of.beside
+	b := &besideRun{shape: shape}
+	g, err := middleware.New(s.service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	b.stop = append(b.stop, func() { _ = g.Close(context.Background()) })
+	lists, longest, err := s.lists(of.listed)
+	if err != nil {
+		return nil, err
+	}
+	prepared := make([]byte, len(longest))
+	addresses := make([]string, 3)
+	for i, h := range []http.Handler{
+		wrapRequire(g),
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(prepared)))
+			_, _ = w.Write(prepared)
+		}),
+		s.handler,
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.close()
+			return nil, err
+		}
+		server := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+		go func() { _ = server.Serve(l) }()
+		b.stop = append(b.stop, func() { _ = server.Close() })
+		addresses[i] = l.Addr().String()
+	}
+	auth := make([]string, len(tokens))
+	for i, t := range tokens {
+		auth[i] = "Bearer " + t
+	}
+	b.api = clientPlan{
+		Address: addresses[0], Requests: rawRequests(auth), Connections: shape.connections, Size: shortAnswer, Length: shape.turn,
+		Every: time.Second / time.Duration(shape.apiRate), Order: newIDs(len(tokens), roomy).sequence(zipfAll, 1<<16),
+	}
+	b.arms = []*beside{
+		{name: "alone"},
+		{name: "beside prepared pages", address: addresses[1], requests: lists},
+		{name: "beside lists", address: addresses[2], requests: lists},
+	}
+	return b, nil
+}
+
+func (b *besideRun) close() {
+	for _, f := range slices.Backward(b.stop) {
+		f()
+	}
+}
+
+// lists returns requests for the first pages of the list, and the longest page.
+func (s *site) lists(n int) (all [][]byte, longest []byte, err error) {
+	cursor := ""
+	for range n {
+		address := "/?cursor=" + url.QueryEscape(cursor)
+		body, err := s.get(address)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(body) > len(longest) {
+			longest = body
+		}
+		all = append(all, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: keys.example.com\r\nUser-Agent: bench/1\r\nAccept: text/html\r\n\r\n", address))
+		page, err := s.service.List(context.Background(), apikey.ListRequest{Owner: customer, Limit: pageRows, Cursor: cursor})
+		if err != nil {
+			return nil, nil, err
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	return all, longest, nil
+}
+
+func (b *besideRun) run(out *report) error {
+	for round := range b.shape.rounds {
+		for turn := range b.arms {
+			arm := b.arms[(turn+round)%len(b.arms)]
+			out.progress("page: round %d of %d, %s", round+1, b.shape.rounds, arm.name)
+			t, err := b.turn(arm, round)
+			if err != nil {
+				return fmt.Errorf("%s: %w", arm.name, err)
+			}
+			arm.turns = append(arm.turns, t)
+		}
+	}
+	return nil
+}
+
+func (b *besideRun) turn(arm *beside, round int) (t besideTurn, err error) {
+	runtime.GC()
+	before, err := processCPU()
+	if err != nil {
+		return t, err
+	}
+	lead := min(time.Second/2, b.shape.turn) // the pages begin before the API's requests, and end after them
+	var group sync.WaitGroup
+	var pageErr error
+	if arm.address != "" {
+		group.Go(func() {
+			order := make([]uint32, len(arm.requests))
+			for i := range order {
+				order[i] = uint32(i)
+			}
+			t.page, pageErr = client(clientPlan{
+				Address: arm.address, Requests: arm.requests, Order: order, Connections: b.shape.connections,
+				Size: 64 << 10, Every: time.Second / time.Duration(b.shape.listRate), Length: b.shape.turn + 2*lead,
+			})
+		})
+		time.Sleep(lead)
+	}
+	plan := b.api
+	plan.Offset = round * 7919
+	t.api, err = client(plan)
+	group.Wait()
+	after, cpuErr := processCPU()
+	t.cpu = after - before
+	return t, errors.Join(err, pageErr, cpuErr)
+}
+
+const besideNote = `A real server of net/http on 127.0.0.1 in this process: the API behind a guard on one address, and on others the settings
+page and, for comparison, prepared pages of the same size. Two clients in processes of their own send requests at
+constant rates, due at fixed instants; latency counts from the instant at which a request was due. %d requests
+of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
+turns. Each page is made anew once a second, when the handler has no younger one. %d rounds of %v, in which all take turns;
+quantiles are of all rounds together, ratios of each round's p99: their median, lowest, highest.
+
+What this does not show: a machine with cores to spare. Here server, two clients and the database share %d, and so what
+the prepared pages add is what any page of that size would.`
+
+func (b *besideRun) report(out *report, name string) {
+	shape := b.shape
+	title := fmt.Sprintf("page: %d requests of the API's and %d lists a second, %s", shape.apiRate, shape.listRate, name)
+	out.tables = append(out.tables, table{
+		title: title,
+		note: fmt.Sprintf(besideNote, shape.apiRate, len(b.api.Requests), shape.listRate, len(b.arms[2].requests), shape.rounds, shape.turn,
+			runtime.NumCPU()),
+		columns: []string{
+			"the API's requests", "p50", "p99", "p99.9", "longest", "p99 × alone", "lowest", "highest", "server CPU", "pages/s", "page p50", "page p99",
+		},
+	})
+	for _, arm := range b.arms {
+		api, page := newHistogram(), newHistogram()
+		var cpu, pages []float64
+		for _, t := range arm.turns {
+			api.add(t.api.histogram())
+			page.add(t.page.histogram())
+			cpu = append(cpu, float64(t.cpu)/float64(t.api.Took))
+			pages = append(pages, float64(t.page.N)/max(t.page.Took.Seconds(), 1e-9))
+		}
+		cells := []string{arm.name}
+		for _, x := range []float64{0.5, 0.99, 0.999, 1} {
+			cells = append(cells, micros(float64(api.quantile(x))))
+		}
+		q := arm.over(b.arms[0])
+		cells = append(cells, fmt.Sprintf("%.2f", median(q)), fmt.Sprintf("%.2f", slices.Min(q)), fmt.Sprintf("%.2f", slices.Max(q)), fmt.Sprintf("%.0f %%", 100*median(cpu)))
+		if arm.address == "" {
+			cells = append(cells, "-", "-", "-")
+		} else {
+			cells = append(cells, fmt.Sprintf("%.0f", median(pages)), micros(float64(page.quantile(0.5))), micros(float64(page.quantile(0.99))))
+		}
+		out.row(title, cells...)
+	}
+	for _, against := range b.arms[:2] {
+		q := b.arms[2].over(against)
+		out.goal(median(q) <= mostBeside, fmt.Sprintf("p99 of the API's requests beside %d lists a second / %s", shape.listRate, against.name), title,
+			fmt.Sprintf("%.2fx [%.2f, %.2f]", median(q), slices.Min(q), slices.Max(q)), fmt.Sprintf("<= %.2fx", mostBeside))
+	}
+}
+
+// over returns the ratios of p99 to those of another arm, round by round.
+func (b *beside) over(other *beside) []float64 {
+	p99 := func(t besideTurn) float64 { return float64(t.api.histogram().quantile(0.99)) }
+	q := make([]float64, len(b.turns))
+	for i, t := range b.turns {
+		q[i] = p99(t) / p99(other.turns[i])
+	}
+	return q
+}

@@ -1,0 +1,295 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/admin"
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/badgerstore"
+	"github.com/wontopos/latchkey/storage/pgstore"
+	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
+)
+
+// The page suite asks what the settings page's list costs with very many keys:
+// the handler alone, and then what it does to the requests of the API beside it.
+
+const (
+	pageKeys = 100_000 // of one customer, unless -keys has more
+	mostPage = 50.0    // ms, at the handler
+	// pageUsed is how many keys the requests beside the page are made with.
+	pageUsed = 10_000
+	pageRows = 25
+)
+
+// pageHome is where the keys of the suite lie.
+type pageHome struct {
+	name string
+	with func(o *options, use func(store apikey.Store) error) error
+}
+
+// errLeftOut is for what this machine does not have.
+var errLeftOut = errors.New("is left out: there is no PostgreSQL here; install it, or set LATCHKEY_TEST_PG_DSN")
+
+func pageHomes() []pageHome {
+	return []pageHome{{"badgerstore", withBadger}, {"pgstore", withPostgres}}
+}
+
+func withBadger(_ *options, use func(apikey.Store) error) (err error) {
+	dir, err := os.MkdirTemp("", "latchkey-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	store, err := badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	return use(store)
+}
+
+func withPostgres(o *options, use func(apikey.Store) error) error {
+	err := errLeftOut
+	o.t.Run("postgres", func(t *testing.T) {
+		dsn := ""
+		if os.Getenv("LATCHKEY_TEST_PG_DSN") != "" {
+			dsn = pgtest.DSN(t)
+		} else {
+			dsn = pgtest.Start(t).DSN()
+		}
+		err = func() (err error) {
+			store, err := pgstore.Open(t.Context(), dsn, pgstore.Options{AutoMigrate: true, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, store.Close()) }()
+			return use(store)
+		}()
+	})
+	return err
+}
+
+// site is the settings page over a store.
+type site struct {
+	store   apikey.Store
+	service *apikey.Service
+	handler http.Handler
+}
+
+// customer owns every key of the site.
+const customer = "acme"
+
+func openSite(store apikey.Store) (*site, error) {
+	quiet := slog.New(slog.DiscardHandler)
+	service, err := apikey.New(store, apikey.Options{Logger: quiet, Plans: []apikey.Plan{roomy.plan()}})
+	if err != nil {
+		return nil, err
+	}
+	handler, err := admin.New(service, func(*http.Request) (admin.Actor, error) {
+		return admin.Actor{ID: "bench", Owner: customer, Role: admin.Customer}, nil
+	}, admin.Options{Logger: quiet})
+	if err != nil {
+		return nil, errors.Join(err, service.Close(context.Background()))
+	}
+	return &site{store, service, handler}, nil
+}
+
+// fill creates n keys, gives those of the first pages thirty days of hourly
+// usage, and returns the tokens of some.
+func (s *site) fill(out *report, n, listed int) (tokens []string, err error) {
+	const writers = 256 // share the waits for the disk
+	var (
+		next  atomic.Int64
+		errs  = make([]error, writers)
+		mu    sync.Mutex
+		group sync.WaitGroup
+	)
+	for w := range writers {
+		group.Go(func() {
+			for errs[w] == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if i%25_000 == 0 {
+					out.progress("page: %d of %d keys", i, n)
+				}
+				_, token, err := s.service.Create(context.Background(), apikey.Actor{ID: "bench"}, apikey.NewKey{Name: pageName(i), Owner: customer, Scopes: []string{need}})
+				errs[w] = err
+				if i < pageUsed {
+					mu.Lock()
+					tokens = append(tokens, token.Reveal())
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for _, r := range []apikey.ListRequest{
+		{Owner: customer, Limit: pageRows * listed},
+		{Owner: customer, Limit: pageRows, Search: "needle"},
+	} {
+		page, err := s.service.List(context.Background(), r)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range page.Keys {
+			if err := s.use(k.ID); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return tokens, nil
+}
+
+// use gives a key thirty days of hourly usage.
+func (s *site) use(id string) error {
+	hour := time.Now().UTC().Truncate(time.Hour)
+	var used []apikey.UsageDelta
+	for h := range 30 * 24 {
+		d := apikey.UsageDelta{KeyID: id, Secret: 1, Hour: hour.Add(-time.Duration(h) * time.Hour)}
+		d.Counts[apikey.OutcomeAllowed] = uint64(7 * (h%24 + 1))
+		d.Last = apikey.LastUse{At: d.Hour, Network: "192.0.2.0/24", UserAgent: "bench/1"}
+		used = append(used, d)
+	}
+	return s.store.AddUsage(context.Background(), used)
+}
+
+func pageName(i int) string {
+	switch {
+	case i%33_000 == 777:
+		return fmt.Sprintf("the needle %d", i)
+	case i%2 == 0:
+		return fmt.Sprintf("staging worker %05d", i)
+	}
+	return fmt.Sprintf("Production-Backend-%05d", i)
+}
+
+// pageShape is how large a run of the suite is.
+type pageShape struct {
+	keys, asks int // asks of each address
+	listed     int // pages whose keys have been used, which are asked for beside the API's requests
+	beside     besideShape
+}
+
+func pageSuite(o *options, out *report) error {
+	return pageOf(o, out, pageShape{
+		keys: max(pageKeys, slices.Max(o.keys)), asks: 300, listed: 20,
+		beside: besideShape{rounds: o.plan.rounds, turn: max(50*o.plan.time, time.Second), apiRate: 2000, listRate: 500, connections: 32},
+	})
+}
+
+func pageOf(o *options, out *report, shape pageShape) error {
+	for _, h := range pageHomes() {
+		if !o.only.MatchString(h.name) {
+			continue
+		}
+		err := h.with(o, func(store apikey.Store) error { return measurePage(out, store, h.name, shape) })
+		if errors.Is(err, errLeftOut) {
+			out.progress("page: %s %v", h.name, err)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", h.name, err)
+		}
+	}
+	return nil
+}
+
+func measurePage(out *report, store apikey.Store, name string, shape pageShape) (err error) {
+	s, err := openSite(store)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.service.Close(context.Background())) }()
+	tokens, err := s.fill(out, shape.keys, shape.listed)
+	if err != nil {
+		return err
+	}
+	if err := s.ask(out, name, shape); err != nil {
+		return err
+	}
+	b, err := openBeside(s, tokens, shape)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	if err := b.run(out); err != nil {
+		return err
+	}
+	b.report(out, name)
+	return nil
+}
+
+// pageAddresses are what is asked of the handler alone.
+var pageAddresses = []struct{ name, address string }{
+	{"first page", "/?"},
+	{"search: half of the keys have it", "/?search=back"},
+	{"search: three have it", "/?search=needle"},
+	{"search: none has it", "/?search=nobody"},
+	{"search: two words", "/?search=worker+00"},
+	{"by name", "/?order=name"},
+	{"one environment, revoked", "/?environment=live&status=revoked"},
+	{"REST: first page", "/v1/keys?limit=25"},
+}
+
+const pageNote = `The settings page's list, asked for %d times each, one after the other, in process: handler, service and store, without a
+network. All keys belong to the customer who asks. The keys on the first %d pages of the list, and those that the search
+for three finds, have thirty days of hourly usage. The page is asked for under another address each time, since the
+handler keeps a page for a second.`
+
+// ask measures the handler alone.
+func (s *site) ask(out *report, name string, shape pageShape) error {
+	title := fmt.Sprintf("page: the list of a customer with %d keys, %s", shape.keys, name)
+	out.tables = append(out.tables, table{
+		title: title, note: fmt.Sprintf(pageNote, shape.asks, shape.listed),
+		columns: []string{"address", "p50 ms", "p99 ms", "longest ms", "KiB"},
+	})
+	for _, a := range pageAddresses {
+		var ms []float64
+		size := 0
+		for i := range shape.asks {
+			address := a.address
+			if strings.HasPrefix(address, "/?") {
+				address += fmt.Sprintf("&n=%d", i)
+			}
+			start := time.Now()
+			body, err := s.get(address)
+			if err != nil {
+				return err
+			}
+			ms = append(ms, float64(time.Since(start))/float64(time.Millisecond))
+			size = max(size, len(body))
+		}
+		slices.Sort(ms)
+		at := func(q float64) float64 { return ms[min(len(ms)-1, int(q*float64(len(ms))))] }
+		out.row(title, a.name, fmt.Sprintf("%.2f", at(0.5)), fmt.Sprintf("%.2f", at(0.99)), fmt.Sprintf("%.2f", ms[len(ms)-1]), fmt.Sprintf("%.1f", float64(size)/1024))
+		out.goal(at(0.99) < mostPage, a.name, title, fmt.Sprintf("p99 %.2f ms", at(0.99)), fmt.Sprintf("< %.0f ms", mostPage))
+	}
+	return nil
+}
+
+// get asks the handler, without a network.
+func (s *site) get(address string) ([]byte, error) {
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, httptest.NewRequest("GET", "http://keys.example.com"+address, nil))
+	if w.Code != http.StatusOK {
+		return nil, fmt.Errorf("%s: %d %s", address, w.Code, w.Body)
+	}
+	return w.Body.Bytes(), nil
+}
