@@ -25,8 +25,8 @@ type DayCounts struct {
 }
 
 // Activity returns what was counted for keys since the start of since's day
-// (UTC), this process's counts up to now included: one Activity for each ID, in
-// the order asked. A key that was never used, or does not exist, has one that
+// (UTC), this process's counts of a second ago and before included: one Activity
+// for each ID, in the order asked. A key that was never used, or does not exist, has one that
 // is zero but for its ID. More than [MaxActivity] IDs are
 // [ErrInvalidArgument]. Days are kept as long as hours, for [UsageRetention].
 func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error) {
@@ -37,7 +37,7 @@ func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) (
 	if len(ids) > MaxActivity {
 		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), MaxActivity)
 	}
-	if err := s.flush(ctx); err != nil {
+	if err := s.flushUnless(ctx, joinFlushes); err != nil {
 		return nil, err
 	}
 	a, err := s.store.Activity(ctx, ids, since)

@@ -31,6 +31,8 @@ type cache struct {
 	stale  time.Duration // trust what was read no longer than this; 0 means until told
 	shards [cacheShards]shard
 	absent [absentSlots]atomic.Pointer[absent] // by hash; an entry is stored under its shard's lock
+
+	changes atomic.Uint64 // see Service.Changes
 }
 
 // Both are powers of two, so that a slot belongs to one shard.
@@ -251,6 +253,7 @@ func (e *entry) retire() bool {
 // and a snapshot from before the change goes. It returns the key's entry, nil
 // when it has none.
 func (c *cache) invalidate(n Notice) *entry {
+	c.changes.Add(1)
 	if len(n.ID) != idLen {
 		return nil // no token has such an id
 	}
@@ -283,6 +286,7 @@ func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) 
 // flush forgets everything, and returns the ids of the keys that have requests
 // in flight.
 func (c *cache) flush() (ids []string) {
+	c.changes.Add(1)
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.mu.Lock()

@@ -20,7 +20,7 @@ type ListRequest struct {
 	// count.
 	Search string
 	// UnusedSince leaves out keys that were used, or created, then or later,
-	// this process's requests up to now included. Zero: all.
+	// this process's requests of a second ago and before included. Zero: all.
 	UnusedSince time.Time
 	Order       Order
 	Cursor      string // Page.Next of the page before; empty starts anew
@@ -62,7 +62,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 		return Page{}, err
 	}
 	if !q.UnusedSince.IsZero() {
-		if err := s.flush(ctx); err != nil {
+		if err := s.flushUnless(ctx, joinFlushes); err != nil {
 			return Page{}, err
 		}
 	}
@@ -79,6 +79,12 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	}
 	return page, nil
 }
+
+// Changes returns a number that grows with every change of a key that this
+// process makes or learns of. While it stays the same, so does every list of
+// keys, as far as this process can know: at once with a [Notifier] for a store,
+// within a poll with a [Feed]. It costs one atomic load.
+func (s *Service) Changes() uint64 { return s.cache.changes.Load() }
 
 // term returns what to search for: of a token, whole or cut, wherever it stands
 // in what was pasted, as much of the id as is there.

@@ -14,6 +14,7 @@ type meter struct {
 	mu    sync.Mutex
 	dirty []*credential
 	owed  map[usageKey]UsageDelta // taken from cells, not yet in the store; guarded by Service.flushing
+	taken time.Time               // when the cells of the last flush that was written were read; guarded likewise
 }
 
 type usageKey struct {
@@ -105,11 +106,23 @@ func (m *meter) collect(at time.Time) {
 
 // flush writes all usage counted so far. What the store does not take is kept
 // for the next flush.
-func (s *Service) flush(ctx context.Context) error {
+func (s *Service) flush(ctx context.Context) error { return s.flushUnless(ctx, 0) }
+
+// joinFlushes is how old usage may be in what shows many keys. Whoever asks
+// often, or many at once, share a flush: reading does not become writing.
+const joinFlushes = time.Second
+
+// flushUnless is flush, unless what is in the store is younger than age.
+func (s *Service) flushUnless(ctx context.Context, age time.Duration) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
+	began := time.Now()
+	if !s.meter.taken.IsZero() && began.Sub(s.meter.taken) < age {
+		return nil
+	}
 	s.meter.collect(now())
 	if len(s.meter.owed) == 0 {
+		s.meter.taken = began
 		return nil
 	}
 	batch := make([]UsageDelta, 0, len(s.meter.owed))
@@ -120,6 +133,7 @@ func (s *Service) flush(ctx context.Context) error {
 		return storeError("usage", err)
 	}
 	clear(s.meter.owed)
+	s.meter.taken = began
 	return nil
 }
 
