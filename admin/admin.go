@@ -51,6 +51,8 @@ type Handler struct {
 	forms     *forms
 	outcomes  *outcomes
 	banners   bannerCache
+	lists     keptLists
+	bulkhead  *bulkhead
 	style     asset
 	script    asset
 	validate  *validator.Validate
@@ -87,7 +89,7 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 		origins: http.NewCrossOriginProtection(),
 		mux:     http.NewServeMux(),
 		routes:  make(map[string]*route),
-		forms:   newForms(), outcomes: newOutcomes(),
+		forms:   newForms(), outcomes: newOutcomes(), bulkhead: newBulkhead(),
 		style:  newAsset("admin.css", "text/css; charset=utf-8", o.Style),
 		script: newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}

@@ -22,6 +22,8 @@ type call struct {
 	route *route     // nil until the route is known
 	actor Actor      // zero until admitted
 	key   apikey.Key // that the path names; the actor may see it
+
+	inside bool // it has a place of the bulkhead
 }
 
 func (h *Handler) newCall(w http.ResponseWriter, r *http.Request) *call {
@@ -87,6 +89,7 @@ func (c *call) json(status int, v any) error {
 // write sends a finished body: an error that comes before it still finds the
 // response unwritten.
 func (c *call) write(status int, contentType string, body []byte) error {
+	c.leave()
 	header := c.w.Header()
 	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))

@@ -19,6 +19,11 @@
 // [Actor.Plans] is too. An API key never opens the administration: a request
 // that is signed with one is refused before the Authorizer is asked.
 //
+// The API beside it comes first: what reads is worked on by no more than half of
+// the processors at a time, others wait, and too many are answered with 503 and
+// Retry-After. A list is made anew once a second at most, unless a key changes.
+// Changes never wait.
+//
 // For development, [Loopback] admits the person who runs the program, by a
 // link that works once. For a handful of people without a sign-in of your own,
 // [BasicAuth] checks passwords against argon2id hashes.

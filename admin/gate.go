@@ -71,7 +71,11 @@ func (w *headerOnly) WriteHeader(status int)      { w.status = status }
 func (h *Handler) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := h.newCall(w, r)
 	c.route = rt
+	defer c.leave()
 	err := h.admit(c)
+	if err == nil && rt.method == http.MethodGet && rt.access != everybody {
+		err = c.enter()
+	}
 	if err == nil {
 		err = rt.handle(c)
 		if rt.method != http.MethodGet {

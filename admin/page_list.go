@@ -160,13 +160,30 @@ func (r *keyRow) OtherCount() int { return max(0, len(r.Scopes)-1) }
 type chip struct{ Class, Text, Title string }
 
 func (c *call) pageList() error {
-	b := listBody{listFilter: c.listFilter()}
-	page, err := c.h.keys.List(c.r.Context(), b.request(c))
+	v, changes := c.viewed(), c.h.keys.Changes() // before the keys are read
+	if body, ok := c.h.lists.get(v, changes, c.now); ok {
+		return c.html(http.StatusOK, body)
+	}
+	b, err := c.listBody()
 	if err != nil {
 		return err
 	}
-	if b.Rows, err = c.rows(page.Keys); err != nil {
+	body, err := c.render("list", c.h.o.Title, b)
+	if err != nil {
 		return err
+	}
+	c.h.lists.put(v, keptList{c.now, changes, body})
+	return c.html(http.StatusOK, body)
+}
+
+func (c *call) listBody() (b listBody, err error) {
+	b.listFilter = c.listFilter()
+	page, err := c.h.keys.List(c.r.Context(), b.request(c))
+	if err != nil {
+		return b, err
+	}
+	if b.Rows, err = c.rows(page.Keys); err != nil {
+		return b, err
 	}
 	b.Filtered = b.filtered()
 	b.Empty = len(page.Keys) == 0 && page.Next == "" && b.cursor == "" && !b.Filtered
@@ -199,7 +216,7 @@ func (c *call) pageList() error {
 	if b.cursor == "" && b.Search+b.Status+b.Plan == "" && !b.Unused {
 		b.Banners = c.banners(b.listFilter)
 	}
-	return c.page(http.StatusOK, "list", c.h.o.Title, b)
+	return b, nil
 }
 
 // rows makes a page of keys ready to be shown, with the last days of each.

@@ -40,6 +40,10 @@ func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 	}
 	page := func() ([]apikey.AuditEntry, error) {
 		q.Limit = min(left, exportPage)
+		if err := c.enter(); err != nil {
+			return nil, err
+		}
+		defer c.leave()
 		return c.h.keys.Audit(c.r.Context(), q)
 	}
 	entries, err := page() // before the response begins

@@ -1,0 +1,59 @@
+package admin
+
+import (
+	"sync"
+	"time"
+)
+
+// keptLists keeps pages of the list for a moment, for those who ask again and
+// again: a page is made once a second at most, unless a key changes. What is
+// kept is one viewer's, and whoever asks was admitted before.
+type keptLists struct {
+	mu   sync.Mutex
+	kept map[viewed]keptList
+}
+
+// viewed is everything that a page of the list depends on, but for the keys and
+// the time.
+type viewed struct {
+	role      Role
+	owner, id string
+	readOnly  bool
+	query     string
+}
+
+type keptList struct {
+	at      time.Time
+	changes uint64 // of the service, before the keys were read
+	body    []byte
+}
+
+const (
+	listsFor   = time.Second
+	maxLists   = 128
+	maxAddress = 512 // bytes of a query that is kept
+)
+
+func (c *call) viewed() viewed {
+	return viewed{c.actor.Role, c.actor.Owner, c.actor.ID, c.actor.ReadOnly, c.r.URL.RawQuery}
+}
+
+func (k *keptLists) get(v viewed, changes uint64, now time.Time) ([]byte, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	kept, ok := k.kept[v]
+	return kept.body, ok && kept.changes == changes && now.Sub(kept.at) < listsFor
+}
+
+// put keeps a page, which must not change any more.
+func (k *keptLists) put(v viewed, p keptList) {
+	if len(v.query) > maxAddress {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kept == nil || len(k.kept) >= maxLists {
+		k.kept = make(map[viewed]keptList)
+	}
+	k.kept[v] = p
+}
