@@ -119,6 +119,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	var o Outcome
 	g.check(ctx, &Request{
 		Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
+		Method: r.Method, Pattern: r.Pattern,
 		Need: d.route.Need, Cost: d.route.Cost, Optional: d.route.Optional,
 		Flight: c.flight(), Cutter: c.cutter(),
 	}, &o)
@@ -133,6 +134,8 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 
 	g.shield(d, w.Header(), &o)
 	switch {
+	case admitted && o.sample != nil:
+		c.runSampled(o.sample, next)
 	case admitted:
 		c.run(next)
 		c.conclude()
@@ -158,6 +161,7 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 		return false
 	}
 	if o.Code = g.permits(&q, &o); o.Code == apikey.OK {
+		o.verified.Used(o.used)
 		next(w, r, o.presented)
 		return true
 	}
