@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // meter collects the credentials that were counted in since the last flush, so that
@@ -97,11 +98,12 @@ func network(a netip.Addr) string {
 	return p.String()
 }
 
-// clip returns a copy of at most n bytes, as UTF-8 without control characters.
+// clip returns a copy of at most n bytes, as UTF-8 without control characters,
+// those that turn the direction of a text included.
 func clip(s string, n int) string {
 	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
 	return strings.Clone(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r

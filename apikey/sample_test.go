@@ -49,6 +49,7 @@ func TestLastUseTellsWhatWasAskedAndHowItEnded(t *testing.T) {
 		{"a number below zero", "GET /v1/apis", "", -200, "GET /v1/apis", 0},
 		{"control characters", "GET /\x00\x1b[31m\r\n\x7f", "", 200, "GET /  [31m   ", 200},
 		{"control characters in the end", "", "GET /\x00\xff\r\n", 200, "GET /   ", 200},
+		{"control characters of eight bits, and those that turn a text", "GET /a\u009b31m\u202eb\u2066", "", 200, "GET /a 31m b ", 200},
 		{"markup is kept as it is: the page escapes it", "", "GET /<script>", 200, "GET /<script>", 200},
 		{"a long one", "", strings.Repeat("é", 100), 200, strings.Repeat("é", 64), 200},
 	} {
