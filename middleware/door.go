@@ -97,7 +97,8 @@ type guarded struct {
 func (h guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Serve(w, r, h.next) }
 
 // Serve decides a request and answers it or lets next serve it. It is for
-// adapters of frameworks on net/http. It panics with [http.ErrAbortHandler]
+// adapters of frameworks on net/http; one with a router of its own sets
+// r.Pattern, which the key's last use then tells. It panics with [http.ErrAbortHandler]
 // when a response that had begun was cut, which must reach the server.
 //
 // Inside a handler that the same Guard has admitted with the same key, a door

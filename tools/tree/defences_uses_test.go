@@ -246,4 +246,12 @@ var useDefences = []defence{
 		pkg:  "./admin",
 		run:  "^TestScopesInUse$",
 	},
+	{
+		name: "uses: middlewaretest: an adapter that does not tell the end",
+		file: "middleware/sample.go",
+		old:  `	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()`,
+		new:  `	defer func() { _, _ = routeOf(c.w.original), c.status(returned) }()`,
+		pkg:  "./middleware",
+		run:  "^TestConformanceHTTP[12]$/^the_last_use_tells_what_was_asked",
+	},
 }
