@@ -102,4 +102,5 @@ func windowText(d time.Duration) string {
 var templateFuncs = template.FuncMap{
 	"grouped": grouped,
 	"plural":  plural,
+	"asked":   asked,
 }

@@ -42,7 +42,7 @@ func TestListConditions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, netip.MustParseAddr("10.1.2.3"), "curl/8")
+		v.Count(apikey.OutcomeAllowed, 0, &apikey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
 		yesterday := time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
 		names := func(user, query string) (all []string) {
 			t.Helper()

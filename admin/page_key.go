@@ -23,6 +23,7 @@ type keyBody struct {
 	Secrets  []secretRow
 	Rotation *rotationRow
 	Last     apikey.LastUse
+	ScopeUse scopesPart
 	Audit    []*auditRow
 	Exports  []link
 	Done     string // what the last change came to
@@ -43,15 +44,14 @@ type link struct {
 
 type secretRow struct {
 	apikey.Secret
-	Role      string // "current", "previous"
-	Works     bool
-	Created   when
-	Ends      when
-	Allowed   uint64
-	Refused   uint64
-	LastUsed  when
-	Network   string
-	UserAgent string
+	Role     string // "current", "previous"
+	Works    bool
+	Created  when
+	Ends     when
+	Allowed  uint64
+	Refused  uint64
+	LastUsed when
+	Last     apikey.LastUse
 }
 
 type auditRow struct {
@@ -108,6 +108,10 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 	for _, e := range entries {
 		b.Audit = append(b.Audit, &auditRow{e, past(e.At, c.now)})
 	}
+	b.ScopeUse = c.scopesPart(use, grants(k, entries, len(entries) < auditRows))
+	if b.Settings != nil {
+		b.Settings.Scopes.tell(b.ScopeUse.Rows)
+	}
 	return c.page(status, "key", k.Name, &b)
 }
 
@@ -125,7 +129,7 @@ func secretRowOf(s apikey.Secret, i int, u apikey.UsageSecret, now time.Time) se
 		Secret: s, Role: "current", Works: s.LiveAt(now),
 		Created: past(s.CreatedAt, now), Ends: coming(s.EndsAt, now),
 		Allowed:  u.Counts[apikey.OutcomeAllowed],
-		LastUsed: past(u.Last.At, now), Network: u.Last.Network, UserAgent: u.Last.UserAgent,
+		LastUsed: past(u.Last.At, now), Last: u.Last,
 	}
 	row.Refused = u.Counts.Total() - row.Allowed
 	if i > 0 {

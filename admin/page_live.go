@@ -16,7 +16,7 @@ func (c *call) wantsJSON() bool { return c.r.Header.Get("Accept") == "applicatio
 
 // firstUse is what is known of the first request with a secret.
 type firstUse struct {
-	State  string `json:"state"` // "waiting", "refused", "received"
+	State  string `json:"state"` // "waiting", "refused", "failed", "received"
 	Text   string `json:"text"`
 	Detail string `json:"detail"`
 	Say    string `json:"say"` // for those who listen
@@ -56,11 +56,7 @@ func (c *call) pageFirstUse() error {
 
 func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
 	if !u.Last.At.IsZero() {
-		f := firstUse{State: "received", Text: "Received " + past(u.Last.At, now).Text, Detail: fromWhere(u.Last), Say: "The first request has been received"}
-		if n := u.Counts[apikey.OutcomeAllowed]; n > 1 {
-			f.Text = grouped(n) + " requests received, the last " + past(u.Last.At, now).Text
-		}
-		return f
+		return received(u, now)
 	}
 	if total := u.Counts.Total(); total > 0 {
 		why := ""
@@ -81,6 +77,41 @@ func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
 		f.Detail = "Send one to " + base + "."
 	}
 	return f
+}
+
+// received tells of a request that was admitted. One that the API then answered
+// with an error is "failed": the key is good, but who made the request will want
+// to look at it.
+func received(u apikey.UsageSecret, now time.Time) firstUse {
+	f := firstUse{State: "received", Text: "Received " + past(u.Last.At, now).Text, Detail: fromWhere(u.Last), Say: "The first request has been received"}
+	if n := u.Counts[apikey.OutcomeAllowed]; n > 1 {
+		f.Text = grouped(n) + " requests received, the last " + past(u.Last.At, now).Text
+	}
+	f.Text += suffix(asked(u.Last))
+	if status := u.Last.Status; status >= 400 {
+		f.State = "failed"
+		why := "The key was accepted; the API answered " + statusText(status) + "."
+		f.Say += ". " + why
+		f.Detail = strings.TrimSpace(why + " " + f.Detail)
+	}
+	return f
+}
+
+// asked tells what a request asked and how it ended: "GET /v1/apis/{id} → 200".
+// It holds what a client sent.
+func asked(u apikey.LastUse) string {
+	switch {
+	case u.Status == 0:
+		return u.Route
+	case u.Route == "":
+		return "answered " + strconv.Itoa(u.Status)
+	}
+	return u.Route + " → " + strconv.Itoa(u.Status)
+}
+
+// statusText is a status with its name, if it has one.
+func statusText(status int) string {
+	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
 // fromWhere tells where a use came from.
@@ -192,13 +223,21 @@ func recently(use apikey.Usage, secret uint32, since, now time.Time) string {
 	case last.At.IsZero():
 		return "not used yet"
 	case n == 0:
-		return "last used " + past(last.At, now).Text + " " + fromWhere(last)
+		return strings.TrimSpace("last used "+past(last.At, now).Text+" "+fromWhere(last)) + suffix(asked(last))
 	}
 	text := plural(int(min(n, 1<<30)), "request") + " since " + since.Format("15:04") + " UTC, last " + past(last.At, now).Text
 	if where := fromWhere(last); where != "" {
 		text += " " + where
 	}
-	return text
+	return text + suffix(asked(last))
+}
+
+// suffix puts a colon before a text that is not empty.
+func suffix(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
 }
 
 // quietLength is a duration in hours up to two days: "26 hours" says more than

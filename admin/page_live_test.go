@@ -20,7 +20,7 @@ func (g *rig) use(token apikey.Token, o apikey.Outcome) {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v.Count(o, netip.MustParseAddr("203.0.113.9"), "curl/8.9.1 <b>")
+	v.Count(o, 0, &apikey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
 }
 
 var asJSON = header("Accept", "application/json")

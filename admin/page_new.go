@@ -35,6 +35,7 @@ type newBody struct {
 type choice struct {
 	Value, Text, Detail string
 	Lines               []string // Detail, where it has parts
+	Use                 string   // of a scope that the key has
 	Chosen              bool
 }
 

@@ -82,12 +82,33 @@ func (c *call) usage() error {
 	for _, s := range u.Secrets {
 		secrets = append(secrets, usageOf(s))
 	}
+	scopes, scopesSince := c.scopeUses(u)
 	return c.json(http.StatusOK, struct {
-		Since   time.Time         `json:"since"`
-		Counts  map[string]uint64 `json:"counts"` // in the period
-		Hours   []hour            `json:"hours"`
-		Secrets []usageSecretJSON `json:"secrets"` // since the key was made
-	}{since.UTC(), counts(sum), hours, secrets})
+		Since       time.Time         `json:"since"`
+		Counts      map[string]uint64 `json:"counts"` // in the period
+		Hours       []hour            `json:"hours"`
+		Secrets     []usageSecretJSON `json:"secrets"` // since the key was made
+		Scopes      []scopeUseJSON    `json:"scopes"`  // that the key has now
+		ScopesSince time.Time         `json:"scopes_since,omitzero"`
+	}{since.UTC(), counts(sum), hours, secrets, scopes, scopesSince})
+}
+
+type scopeUseJSON struct {
+	Scope string    `json:"scope"`
+	Hour  time.Time `json:"last_hour,omitzero"`
+}
+
+// scopeUses tells for each scope of the key when it was last used, and since when
+// that is counted: zero when it is not.
+func (c *call) scopeUses(u apikey.Usage) (uses []scopeUseJSON, since time.Time) {
+	uses = []scopeUseJSON{}
+	for _, scope := range c.key.Scopes {
+		uses = append(uses, scopeUseJSON{scope, hourOf(u.Scopes, scope)})
+	}
+	if since = u.ScopesSince; !since.IsZero() && since.Before(c.key.CreatedAt) {
+		since = c.key.CreatedAt
+	}
+	return uses, since
 }
 
 func (c *call) keyAudit() error {

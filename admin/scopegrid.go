@@ -14,6 +14,20 @@ type scopeGrid struct {
 	HasOther bool
 }
 
+// tell puts when the granted scopes were last used beside them.
+func (g *scopeGrid) tell(uses []scopeUse) {
+	for _, row := range g.Rows {
+		for _, column := range [][]choice{row.Read, row.Write, row.Other} {
+			for i := range column {
+				at := slices.IndexFunc(uses, func(u scopeUse) bool { return u.Scope == column[i].Value })
+				if at >= 0 {
+					column[i].Use = uses[at].Use.Text
+				}
+			}
+		}
+	}
+}
+
 type scopeRow struct {
 	Resource           string
 	Read, Write, Other []choice

@@ -311,7 +311,7 @@ func TestVerifyOfACachedKeyAllocatesNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v.Count(apikey.OutcomeAllowed, home, "curl/8.5.0")
+			v.Count(apikey.OutcomeAllowed, 0, fromHome)
 		}
 		run()
 		if n := testing.AllocsPerRun(1000, run); n != 0 {

@@ -32,6 +32,19 @@
 // Usage is counted for each secret, so [Service.Rotation] can say when the old
 // one has gone quiet, and [Service.FinishRotation] refuses until it has.
 //
+// # Usage
+//
+// [Service.Usage] tells how a key's requests ended, by the hour and the secret;
+// its last use ([LastUse]); and when each granted scope last let a request
+// through ([ScopeUse]). Scopes that do nothing can be taken away: all that is not
+// used, at once, without a request that was made failing from then on.
+//
+// Of a request itself nothing is kept but the last use of each secret, which the
+// next one replaces: the source's /24 or /48, the user agent, and what was asked.
+// That is the pattern of the route where there is one, else the path without its
+// query, so where paths hold what is nobody's business (a name, a number of a
+// patient), register routes with patterns.
+//
 // # What is promised
 //
 // After [Service.Revoke] returned, no Verify that starts admits the key, and

@@ -108,7 +108,7 @@ func (f *Flight) cut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.cutter != nil {
-		f.v.Count(OutcomeCut, noAddr, "")
+		f.v.Count(OutcomeCut, 0, nil)
 		f.cutter.Cut(sentinels[f.cause])
 	}
 }

@@ -15,6 +15,8 @@ import (
 var (
 	ops  = apikey.Actor{ID: "ops@example.com", From: "192.0.2.1"}
 	home = netip.MustParseAddr("10.1.2.3")
+
+	fromHome = &apikey.Use{Source: home, UserAgent: "curl/8.5.0", Route: "GET /v1/marketplace/apis"}
 )
 
 // plans is a PlanSource that tests can change.

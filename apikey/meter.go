@@ -3,9 +3,11 @@ package apikey
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // meter collects the credentials that were counted in since the last flush, so that
@@ -13,6 +15,7 @@ import (
 type meter struct {
 	mu    sync.Mutex
 	dirty []*credential
+	ended []*Sample               // whose end came after their flush
 	owed  map[usageKey]UsageDelta // taken from cells, not yet in the store; guarded by Service.flushing
 	taken time.Time               // when the cells of the last flush that was written were read; guarded likewise
 }
@@ -26,22 +29,60 @@ type usageKey struct {
 // maxOwed bounds what is kept for a store that does not take usage.
 const maxOwed = 1 << 20
 
-var noAddr netip.Addr
-
-func (m *meter) count(c *credential, o Outcome, source netip.Addr, userAgent string) {
-	if o == OutcomeAllowed {
-		c.allowed.Add(1)
-		if c.last.Load() == nil {
-			c.last.Store(&LastUse{At: now(), Network: network(source), UserAgent: clip(userAgent, 128)})
-		}
-	} else {
+func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
+	if o != OutcomeAllowed {
 		c.refused[o].Add(1)
+		m.list(c)
+		return nil
 	}
-	if !c.dirty.Load() && !c.dirty.Swap(true) {
+	c.allowed.Add(1)
+	c.mark(used)
+	if c.last.Load() != nil {
+		return nil // and c is listed, or about to be, by the request that is there
+	}
+	s := newSample(c, u)
+	if !c.last.CompareAndSwap(nil, s) {
+		return nil
+	}
+	m.list(c)
+	return s
+}
+
+// list has c collected by the next flush. It comes after what was counted.
+func (m *meter) list(c *credential) {
+	if !c.listed.Load() && !c.listed.Swap(true) {
 		m.mu.Lock()
 		m.dirty = append(m.dirty, c)
 		m.mu.Unlock()
 	}
+}
+
+// mark notes scopes that let a request through, once a flush.
+func (c *credential) mark(used ScopeSet) {
+	if used&^ScopeSet(c.used.Load()) != 0 {
+		c.markNew(used)
+	}
+}
+
+func (c *credential) markNew(used ScopeSet) {
+	low, high := uint32(used), uint32(used>>32)
+	if c.used.Load()&low == low && c.usedHigh.Load()&high == high {
+		return
+	}
+	c.used.Or(low)
+	c.usedHigh.Or(high)
+	c.snap.terms.service.meter.list(c)
+}
+
+// takeUsed returns the granted scopes that were used since it was last called.
+func (c *credential) takeUsed() (scopes []string) {
+	used := ScopeSet(c.used.Swap(0)) | ScopeSet(c.usedHigh.Swap(0))<<32
+	for i, scope := range c.snap.terms.scopes {
+		if used&place(i) != 0 {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
 }
 
 // network hides the host part of an address: /24 of IPv4, /48 of IPv6.
@@ -58,11 +99,12 @@ func network(a netip.Addr) string {
 	return p.String()
 }
 
-// clip returns a copy of at most n bytes, as UTF-8 without control characters.
+// clip returns a copy of at most n bytes, as UTF-8 without control characters,
+// those that turn the direction of a text included.
 func clip(s string, n int) string {
 	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
 	return strings.Clone(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 			return ' '
 		}
 		return r
@@ -73,35 +115,50 @@ func clip(s string, n int) string {
 // flushing.
 func (m *meter) collect(at time.Time) {
 	m.mu.Lock()
-	used := m.dirty
-	m.dirty = nil
+	used, ended := m.dirty, m.ended
+	m.dirty, m.ended = nil, nil
 	m.mu.Unlock()
 	if m.owed == nil {
 		m.owed = make(map[usageKey]UsageDelta)
 	}
 	hour := at.Truncate(time.Hour)
+	for _, s := range ended {
+		m.owe(UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.secret, Hour: s.hour, Last: s.lastUse()})
+	}
 	for _, c := range used {
-		c.dirty.Store(false) // before the counts: what comes now lists it again
-		keyID, secret := c.snap.id, c.principal.secret
-		d := UsageDelta{KeyID: keyID, Secret: secret, Hour: hour}
+		// Before the counts: what comes now lists it again.
+		c.listed.Store(false)
+		last := c.last.Swap(nil)
+		d := UsageDelta{KeyID: c.snap.id, Secret: c.principal.secret, Hour: hour, Scopes: c.takeUsed()}
 		for o := range c.refused {
 			d.Counts[o] = c.refused[o].Swap(0)
 		}
 		d.Counts[OutcomeAllowed] = c.allowed.Swap(0)
-		if last := c.last.Swap(nil); last != nil {
-			d.Last = *last
+		if last != nil {
+			last.hour = hour
+			d.Last = last.lastUse()
 		}
-		k := usageKey{keyID, secret, hour.Unix()}
-		if owed, ok := m.owed[k]; ok {
-			d.Counts.Add(owed.Counts)
-			if owed.Last.At.After(d.Last.At) {
-				d.Last = owed.Last
-			}
-		} else if len(m.owed) >= maxOwed {
-			continue // the store has not taken usage for long: flushLoop says so
-		}
-		m.owed[k] = d
+		m.owe(d)
 	}
+}
+
+// owe adds to what the store is to get; the caller holds flushing.
+func (m *meter) owe(d UsageDelta) {
+	k := usageKey{d.KeyID, d.Secret, d.Hour.Unix()}
+	if owed, ok := m.owed[k]; ok {
+		d.Counts.Add(owed.Counts)
+		if !d.Last.Replaces(owed.Last) {
+			d.Last = owed.Last
+		}
+		for _, scope := range owed.Scopes {
+			if !slices.Contains(d.Scopes, scope) {
+				d.Scopes = append(d.Scopes, scope)
+			}
+		}
+	} else if len(m.owed) >= maxOwed {
+		return // the store has not taken usage for long: flushLoop says so
+	}
+	m.owed[k] = d
 }
 
 // flush writes all usage counted so far. What the store does not take is kept

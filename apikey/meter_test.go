@@ -29,7 +29,7 @@ func TestUsageCountsEveryOutcomeExactly(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				v.Count(apikey.Outcome(i%int(apikey.NumOutcomes)), home, "curl/8")
+				v.Count(apikey.Outcome(i%int(apikey.NumOutcomes)), 0, fromHome)
 				if i == each/2 { // snapshots come and go
 					_, _ = s.Update(context.Background(), ops, k.ID, apikey.Update{Metadata: &map[string]string{"n": time.Now().String()}})
 				}
@@ -54,9 +54,9 @@ func TestLastUseTellsWhenAndFromWhere(t *testing.T) {
 		defer s.Close(t.Context())
 		k, token := create(t, s)
 		v, _ := s.Verify(t.Context(), token)
-		v.Count(apikey.OutcomeAllowed, netip.MustParseAddr("2001:db8:1:2:3::4"), strings.Repeat("é", 100)+"\n")
+		v.Count(apikey.OutcomeAllowed, 0, &apikey.Use{Source: netip.MustParseAddr("2001:db8:1:2:3::4"), UserAgent: strings.Repeat("é", 100) + "\n"})
 		at := time.Now()
-		v.Count(apikey.OutcomeScope, home, "refused")
+		v.Count(apikey.OutcomeScope, 0, &apikey.Use{Source: home, UserAgent: "refused"})
 		time.Sleep(time.Hour)
 		u, err := s.Usage(t.Context(), k.ID, time.Time{})
 		if err != nil {
@@ -108,7 +108,7 @@ func TestUsageIsWrittenInBatchesAndNeverLost(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				v.Count(apikey.OutcomeAllowed, home, "curl/8")
+				v.Count(apikey.OutcomeAllowed, 0, fromHome)
 			}
 		}
 		request(1000)

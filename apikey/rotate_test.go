@@ -33,7 +33,7 @@ func use(t testing.TB, s *apikey.Service, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Count(apikey.OutcomeAllowed, home, "curl/8.5.0")
+	v.Count(apikey.OutcomeAllowed, 0, fromHome)
 	synctest.Wait()
 }
 

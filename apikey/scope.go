@@ -61,14 +61,27 @@ func grants(granted, required string) bool {
 	return n == 1 || strings.HasPrefix(required, granted[:n-1])
 }
 
-func hasScope(granted []string, required string) bool {
-	for _, g := range granted {
-		if grants(g, required) {
-			return true
+// granting returns the place of the narrowest granted scope that covers a
+// required one, -1 when none does. The scopes of a key are sorted, and so a wide
+// one comes before those within it: '*' is less than every other character.
+func granting(granted []string, required string) int {
+	for i := len(granted) - 1; i >= 0; i-- {
+		if grants(granted[i], required) {
+			return i
 		}
 	}
-	return false
+	return -1
 }
+
+func hasScope(granted []string, required string) bool { return granting(granted, required) >= 0 }
+
+// ScopeSet is a set of scopes that a key was granted, each by its place among
+// them: [Verified.Permits] makes it and [Verified.Count] takes it. The zero value
+// is empty.
+type ScopeSet uint64
+
+// place is the set of one scope. There are no more than [MaxScopes].
+func place(i int) ScopeSet { return 1 << (uint(i) % MaxScopes) }
 
 // Requirement is what a route asks of a key's scopes. The zero value is met by
 // no key at all: a route that wants any valid key says so with [AnyKey].
@@ -111,25 +124,36 @@ func newRequirement(mode requirementMode, scopes []string) (Requirement, error) 
 
 // MetBy reports whether the granted scopes meet the requirement.
 func (q Requirement) MetBy(granted []string) bool {
+	_, met := q.usedOf(granted)
+	return met
+}
+
+// usedOf reports whether the granted scopes meet the requirement, and which of
+// them it takes for that: for each scope that is required the narrowest that
+// covers it; of alternatives the first that is granted. So a key can lose all
+// that its requests did not take, at once, and every one of them is still met.
+func (q *Requirement) usedOf(granted []string) (used ScopeSet, met bool) {
 	switch q.mode {
 	case allOf:
 		for _, s := range q.scopes {
-			if !hasScope(granted, s) {
-				return false
+			i := granting(granted, s)
+			if i < 0 {
+				return 0, false
 			}
+			used |= place(i)
 		}
-		return true
+		return used, true
 	case anyOf:
 		for _, s := range q.scopes {
-			if hasScope(granted, s) {
-				return true
+			if i := granting(granted, s); i >= 0 {
+				return place(i), true
 			}
 		}
-		return false
+		return 0, false
 	case anyKey:
-		return true
+		return 0, true
 	}
-	return false
+	return 0, false
 }
 
 // Missing returns the required scopes that are not granted; for AnyOf, where

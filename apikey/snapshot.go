@@ -40,11 +40,13 @@ type snapshot struct {
 // credential is one secret of a snapshot.
 type credential struct {
 	digest    Digest
-	dirty     atomic.Bool // in the meter's list
+	used      atomic.Uint32 // the first 32 scopes, since the last flush
 	snap      *snapshot
-	last      atomic.Pointer[LastUse] // the first admitted request since the last flush
-	allowed   atomic.Uint64           // admitted requests since the last flush
+	last      atomic.Pointer[Sample] // the first admitted request since the last flush
+	allowed   atomic.Uint64          // admitted requests since the last flush
 	principal Principal
+	usedHigh  atomic.Uint32              // the other scopes
+	listed    atomic.Bool                // in the meter's list
 	ends      time.Time                  // when it stops working; zero is never
 	refused   [NumOutcomes]atomic.Uint64 // all other outcomes since the last flush
 }
@@ -166,7 +168,7 @@ func (s *snapshot) add(c *credential, i int, d Digest) {
 	}
 	s.timed = s.timed || !c.ends.IsZero()
 	c.digest, c.snap = d, s
-	c.principal = Principal{key: &s.key, secret: secret.Number}
+	c.principal = Principal{key: &s.key, credential: c, secret: secret.Number}
 }
 
 // policyHeader formats limits as the RateLimit-Policy field of
@@ -215,8 +217,9 @@ var sentinels = map[Code]*Error{
 // Principal is who a request acts for: the key that it was sent with, as far
 // as handlers should see it. It is immutable and shared between requests.
 type Principal struct {
-	key    *Key
-	secret uint32
+	key        *Key
+	credential *credential
+	secret     uint32
 }
 
 // KeyID returns the key's public id.
@@ -235,8 +238,16 @@ func (p *Principal) Environment() string { return p.key.Environment }
 // Plan returns the name of the key's plan.
 func (p *Principal) Plan() string { return p.key.Plan }
 
-// Has reports whether the key was granted a scope.
-func (p *Principal) Has(scope string) bool { return hasScope(p.key.Scopes, scope) }
+// Has reports whether the key was granted a scope. A scope that a handler asks
+// for, and that the key has, counts as used.
+func (p *Principal) Has(scope string) bool {
+	i := granting(p.key.Scopes, scope)
+	if i < 0 {
+		return false
+	}
+	p.credential.mark(place(i))
+	return true
+}
 
 // Scopes returns a copy of the granted scopes.
 func (p *Principal) Scopes() []string { return slices.Clone(p.key.Scopes) }

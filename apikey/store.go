@@ -46,13 +46,14 @@ type Store interface {
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 
 	// AddUsage adds a batch of counts. Counts commute; LastUse replaces an
-	// older one only. After an error a part may have been added. Counts for a key that does not exist are dropped: usage
-	// never brings a key back.
+	// older one only ([LastUse.Replaces]); each scope is used in the newest
+	// hour that was told. After an error a part may have been added. Counts for
+	// a key that does not exist are dropped: usage never brings a key back.
 	AddUsage(ctx context.Context, batch []UsageDelta) error
 
 	// Usage returns the hours that start at or after since, and the summary
-	// of each secret. A key without usage, or that does not exist, has the
-	// zero Usage, not an error.
+	// of each secret and scope. A key without usage, or that does not exist, has
+	// the zero Usage but for ScopesSince, not an error.
 	Usage(ctx context.Context, id string, since time.Time) (Usage, error)
 
 	// Activity sums up the usage of keys: one Activity for each ID, in the

@@ -79,21 +79,40 @@ func (c Counts) Total() uint64 {
 	return sum
 }
 
-// LastUse tells of the newest admitted request with a secret.
+// LastUse tells of the newest admitted request with a secret that was looked at:
+// the first after each flush is. Its texts are what clients sent: escape them
+// wherever they are shown.
 type LastUse struct {
 	At        time.Time `json:"at,omitzero"`
 	Network   string    `json:"network,omitempty"`    // the source's /24 or /48, for example 10.0.0.0/24
 	UserAgent string    `json:"user_agent,omitempty"` // at most 128 bytes
+	// Route is what was asked: the pattern that the route was registered with,
+	// for example "GET /v1/apis/{id}", else method and path, never the query;
+	// at most 128 bytes.
+	Route string `json:"route,omitempty"`
+	// Status is the final HTTP status of the response; 0 while the request is
+	// being served, and when nobody told.
+	Status int `json:"status,omitempty"`
+}
+
+// Replaces reports whether a store keeps l instead of old: when l is newer, or
+// tells more of the same instant. Both times are in microseconds, as stored.
+func (l LastUse) Replaces(old LastUse) bool {
+	if l.At.IsZero() || !l.At.Equal(old.At) {
+		return l.At.After(old.At)
+	}
+	return old.Status == 0 && (l.Status != 0 || old.Route == "" && l.Route != "")
 }
 
 // UsageDelta is what one secret of one key did since the last flush, within
-// one hour.
+// one hour. One without counts tells more of a last use that was written before.
 type UsageDelta struct {
 	KeyID  string
 	Secret uint32    // [Secret.Number]
 	Hour   time.Time // start of the hour, UTC
 	Counts Counts
-	Last   LastUse // zero when no request was admitted
+	Last   LastUse  // zero when no request was admitted
+	Scopes []string // granted scopes that let requests through, each once
 }
 
 // Usage is what was counted for a key.
@@ -104,6 +123,21 @@ type Usage struct {
 	// Secrets has, for each secret ever used, all that was counted and its
 	// last use, whatever the period asked for; ordered by number.
 	Secrets []UsageSecret
+	// Scopes has each granted scope that let a request through, whatever the
+	// secret and the period asked for, ordered by name. A wide scope is there
+	// when no narrower one of the key would have done, and of alternatives that
+	// a route accepts the first: what is not there can be taken away.
+	Scopes []ScopeUse
+	// ScopesSince is since when the store has counted scopes. A scope that is not
+	// in Scopes was not used from then on; of the time before nothing is known.
+	// Zero when the store does not count them.
+	ScopesSince time.Time
+}
+
+// ScopeUse tells when a granted scope last let a request through.
+type ScopeUse struct {
+	Scope string
+	Hour  time.Time // the start of the hour, UTC: no finer, to save writes
 }
 
 // UsageHour counts one secret's requests in one hour.

@@ -179,17 +179,19 @@ func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.terms.scopes
 // Permits makes the checks that cost nothing, in their order: the environment
 // against the request's Host, the client's address against the key's networks,
 // its scopes against what the route needs. It returns the code of the first that
-// fails.
-func (v Verified) Permits(host string, client netip.Addr, need *Requirement) Code {
+// fails; OK comes with the scopes that the route takes, for [Verified.Count].
+func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (ScopeSet, Code) {
 	switch {
 	case !v.Serves(host):
-		return EnvironmentMismatch
+		return 0, EnvironmentMismatch
 	case v.snap.bound && !v.AllowsNetwork(client):
-		return NetworkNotAllowed
-	case !v.Meets(*need):
-		return InsufficientScope
+		return 0, NetworkNotAllowed
 	}
-	return OK
+	used, met := need.usedOf(v.snap.terms.scopes)
+	if !met {
+		return 0, InsufficientScope
+	}
+	return used, OK
 }
 
 // Missing returns the required scopes that the key lacks.
@@ -201,14 +203,19 @@ func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.term
 func (v Verified) Attachment() *atomic.Value { return &v.snap.entry.attached }
 
 // Sampled reports whether the next [OutcomeAllowed] given to Count would look
-// at its source and user agent. When it is false both can be left empty, and
-// what it takes to find them saved.
+// at its Use. When it is false nil will do, and what it takes to find it is
+// saved.
 func (v Verified) Sampled() bool { return v.last.Load() == nil }
 
 // Count records how a request ended. It costs a few atomic operations: the
-// counts are written in batches. Source and user agent are looked at for an
-// admitted request only, about once a flush, and nothing of them is kept but
-// the network (/24 or /48) and a copy of 128 bytes.
-func (v Verified) Count(o Outcome, source netip.Addr, userAgent string) {
-	v.snap.terms.service.meter.count(v.credential, o, source, userAgent)
+// counts are written in batches. For an admitted request it takes the scopes
+// that [Verified.Permits] told, and u, which is looked at about once a flush:
+// then Count returns the Sample that wants to know the request's end, and nil
+// otherwise. u may be nil, and is not kept.
+func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
+	return v.snap.terms.service.meter.count(v.credential, o, used, u)
 }
+
+// Used records that scopes let something through within a request that is
+// counted already. [Verified.Permits] tells which.
+func (v Verified) Used(s ScopeSet) { v.mark(s) }

@@ -55,7 +55,8 @@ func fiberGuard(g *middleware.Guard, need apikey.Requirement) fiber.Handler {
 		fast := c.RequestCtx()
 		f.header = &fast.Request.Header
 		o := g.Check(context.Background(), middleware.Request{
-			Fields: f, Host: fiberutils.UnsafeString(fast.Request.Header.Host()), Peer: "192.0.2.1:1234", Need: need,
+			Fields: f, Host: fiberutils.UnsafeString(fast.Request.Header.Host()), Peer: "192.0.2.1:1234",
+			Method: c.Method(), Pattern: c.Route().Path, Need: need,
 		})
 		if !o.Allowed() {
 			o.EachField(c.Set)
@@ -67,6 +68,12 @@ func fiberGuard(g *middleware.Guard, need apikey.Requirement) fiber.Handler {
 		f.text = o.AppendRateLimit(f.text[:0])
 		h.SetBytesV("RateLimit", f.text)
 		c.Locals(principalKey{}, o.Principal())
-		return c.Next()
+		err := c.Next()
+		status := fast.Response.StatusCode()
+		if err != nil { // its status is fiber's, later
+			status = 0
+		}
+		o.Ended("", status)
+		return err
 	}
 }

@@ -31,6 +31,7 @@ func ginRoute(k *keyset, g *middleware.Guard) func() op {
 func ginGuard(d *middleware.Door) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		served := false
+		c.Request.Pattern = c.FullPath()
 		d.Serve(c.Writer, c.Request, func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
 			served = true
 			outerWriter, outerRequest := c.Writer, c.Request

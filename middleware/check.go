@@ -105,12 +105,13 @@ func invalid(token string) apikey.Code {
 }
 
 // permits makes the checks that cost nothing.
-func (g *Guard) permits(r *Request, o *Outcome) apikey.Code {
+func (g *Guard) permits(r *Request, o *Outcome) (code apikey.Code) {
 	var client netip.Addr
 	if o.verified.Networks() {
 		client = g.client(r)
 	}
-	return o.verified.Permits(r.Host, client, &r.Need)
+	o.used, code = o.verified.Permits(r.Host, client, &r.Need)
+	return code
 }
 
 // charge takes the request from all its limits, or from none.
@@ -163,22 +164,22 @@ func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code 
 
 // count counts a refusal of a known key.
 func (g *Guard) count(o *Outcome, code apikey.Code) apikey.Code {
-	o.verified.Count(apikey.OutcomeOf(code), netip.Addr{}, "")
+	o.verified.Count(apikey.OutcomeOf(code), 0, nil)
 	return code
 }
 
-// countAllowed counts an admitted request. Where it came from is looked up
-// only when it will be written down, about once a flush.
+// countAllowed counts an admitted request. What it is and where it came from is
+// looked up only when it will be written down, about once a flush.
 func (g *Guard) countAllowed(r *Request, o *Outcome) {
 	if !o.verified.Sampled() {
-		o.verified.Count(apikey.OutcomeAllowed, netip.Addr{}, "")
+		o.verified.Count(apikey.OutcomeAllowed, o.used, nil)
 		return
 	}
-	agent := ""
+	u := apikey.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
-		agent = values[0]
+		u.UserAgent = values[0]
 	}
-	o.verified.Count(apikey.OutcomeAllowed, g.client(r), agent)
+	o.sample = o.verified.Count(apikey.OutcomeAllowed, o.used, &u)
 }
 
 // ownerSubjects keeps the limiter's names of owners, so that a request need

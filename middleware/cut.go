@@ -23,9 +23,11 @@ const (
 	cut
 	over          // the handler has returned
 	codeShift = 8 // above: the apikey.Code of the cut
+
+	statusShift = 16 // above: the status that was sent
 )
 
-func (s state) code() apikey.Code { return apikey.Code(s >> codeShift) }
+func (s state) code() apikey.Code { return apikey.Code(s >> codeShift & 0xff) }
 
 // cause is the error that the context ends with, and that writes return.
 func (s state) cause() error {
@@ -60,14 +62,15 @@ func (a *atomicState) run() bool {
 	}
 }
 
-// send claims the response for the handler; false after a cut.
-func (a *atomicState) send() bool {
+// send claims the response for the handler, which gives it a status unless it
+// has one; false after a cut.
+func (a *atomicState) send(status int) bool {
 	for {
 		s := a.Load()
 		if s&cut != 0 {
 			return false
 		}
-		if s&sent != 0 || a.v.CompareAndSwap(uint32(s), uint32(s|sent)) {
+		if s&sent != 0 || a.v.CompareAndSwap(uint32(s), uint32(s|sent)|uint32(status)<<statusShift) {
 			return true
 		}
 	}

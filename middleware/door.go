@@ -97,7 +97,8 @@ type guarded struct {
 func (h guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Serve(w, r, h.next) }
 
 // Serve decides a request and answers it or lets next serve it. It is for
-// adapters of frameworks on net/http. It panics with [http.ErrAbortHandler]
+// adapters of frameworks on net/http; one with a router of its own sets
+// r.Pattern, which the key's last use then tells. It panics with [http.ErrAbortHandler]
 // when a response that had begun was cut, which must reach the server.
 //
 // Inside a handler that the same Guard has admitted with the same key, a door
@@ -119,6 +120,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	var o Outcome
 	g.check(ctx, &Request{
 		Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
+		Method: r.Method, Pattern: r.Pattern,
 		Need: d.route.Need, Cost: d.route.Cost, Optional: d.route.Optional,
 		Flight: c.flight(), Cutter: c.cutter(),
 	}, &o)
@@ -133,6 +135,8 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 
 	g.shield(d, w.Header(), &o)
 	switch {
+	case admitted && o.sample != nil:
+		c.runSampled(o.sample, next)
 	case admitted:
 		c.run(next)
 		c.conclude()
@@ -158,6 +162,7 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 		return false
 	}
 	if o.Code = g.permits(&q, &o); o.Code == apikey.OK {
+		o.verified.Used(o.used)
 		next(w, r, o.presented)
 		return true
 	}

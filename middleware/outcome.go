@@ -23,11 +23,20 @@ type Outcome struct {
 	verified  apikey.Verified
 	presented *apikey.Principal // whose secret was right, if any was
 	need      apikey.Requirement
-	entered   bool // the flight
+	entered   bool            // the flight
+	used      apikey.ScopeSet // that Need took of the key's
+	sample    *apikey.Sample  // nil for all but one request in a flush
 }
 
 // Allowed reports whether the request may be served.
 func (o *Outcome) Allowed() bool { return o.Code == apikey.OK && o.guard != nil }
+
+// Ended tells how an admitted request ended, for the last use that the key's page
+// shows: the final HTTP status, 0 when it is not known, and what was asked, if
+// more is known of that than the Request said (a path, where no pattern matched),
+// or "". It is for adapters that call [Guard.Check]; doors do it themselves. It
+// may be left out, and does something for about one request in a flush.
+func (o *Outcome) Ended(route string, status int) { o.sample.Ended(route, status) }
 
 // Principal returns who an admitted request acts for; nil when it came without
 // a key to a route where that is optional, and for every refusal.

@@ -23,6 +23,11 @@ type Request struct {
 	Peer     string
 	PeerAddr netip.Addr
 
+	// Method and Pattern name the route, for the last use that the key's page
+	// shows: Pattern as a router knows it, "/v1/apis/{id}", with or without a
+	// method before it. Without a Pattern, [Outcome.Ended] can tell.
+	Method, Pattern string
+
 	// Need is what the route asks of the key. The zero Requirement is met by
 	// no key.
 	Need apikey.Requirement

@@ -31,7 +31,8 @@ func (g *Guard) WhoAmI() http.Handler {
 			return
 		}
 		o := g.Check(r.Context(), Request{
-			Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: apikey.AnyKey(),
+			Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
+			Method: r.Method, Pattern: r.Pattern, Need: apikey.AnyKey(),
 		})
 		if !o.Allowed() {
 			g.refuse(w, r, &o)
@@ -43,6 +44,7 @@ func (g *Guard) WhoAmI() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write(answer.Bytes())
+		o.Ended(routeOf(r), http.StatusOK)
 	})
 }
 

@@ -103,13 +103,13 @@ func (w *plainWriter) WriteHeader(status int) {
 		}
 		return
 	}
-	if w.state.send() {
+	if w.state.send(status) {
 		w.under.WriteHeader(status)
 	}
 }
 
 func (w *plainWriter) Write(p []byte) (int, error) {
-	if !w.state.send() {
+	if !w.state.send(http.StatusOK) {
 		return 0, w.or(nil)
 	}
 	n, err := w.under.Write(p)
@@ -120,7 +120,7 @@ func (w *plainWriter) Write(p []byte) (int, error) {
 }
 
 func (w *plainWriter) WriteString(s string) (int, error) {
-	if !w.state.send() {
+	if !w.state.send(http.StatusOK) {
 		return 0, w.or(nil)
 	}
 	n, err := io.WriteString(w.under, s)
@@ -136,7 +136,7 @@ func (w *plainWriter) ReadFrom(src io.Reader) (int64, error) {
 	if !ok {
 		return io.Copy(struct{ io.Writer }{w}, src)
 	}
-	if !w.state.send() {
+	if !w.state.send(http.StatusOK) {
 		return 0, w.or(nil)
 	}
 	n, err := to.ReadFrom(src)
@@ -187,7 +187,7 @@ func (w *plainWriter) Unwrap() http.ResponseWriter { return w.under }
 func (w *flushWriter) Flush() { _ = w.FlushError() }
 
 func (w *flushWriter) FlushError() error {
-	if !w.state.send() {
+	if !w.state.send(http.StatusOK) {
 		return w.or(nil)
 	}
 	if err := http.NewResponseController(w.under).Flush(); err != nil {

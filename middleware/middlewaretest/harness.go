@@ -57,6 +57,9 @@ const (
 	Hijack Ability = "hijack"
 	// Informational: a handler can send 103 before its response.
 	Informational Ability = "informational"
+	// Ends: the guard is told what was asked and how the request ended; see
+	// [middleware.Outcome.Ended].
+	Ends Ability = "ends"
 	// HTTP1: requests can be written to a plain TCP connection byte by byte.
 	HTTP1 Ability = "http1"
 )

@@ -30,6 +30,8 @@ func (r *rig) routes() []Route {
 		{Name: "who", Method: "GET", Path: "/optional", Route: middleware.Route{Need: apikey.AnyKey(), Optional: true}, Handler: r.who},
 		{Name: "who", Method: "GET", Path: "/costly", Route: middleware.Route{Need: apikey.AnyKey(), Cost: 10}, Handler: r.who},
 		{Name: "who", Method: "GET", Path: "/public", Public: true, Handler: r.who},
+		// fail: answers 404.
+		{Name: "fail", Method: "GET", Path: "/fail", Route: needs("things:read"), Handler: r.fail},
 		// wait: says nothing until its context ends, then tries to answer.
 		{Name: "wait", Method: "GET", Path: "/wait", Route: needs("things:read"), Handler: r.wait},
 		// deaf: looks at nothing until the test lets go, then answers 200.
@@ -56,6 +58,10 @@ func (r *rig) who(w http.ResponseWriter, req *http.Request, p *apikey.Principal)
 	me.FromContext = from == p
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(me)
+}
+
+func (r *rig) fail(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+	w.WriteHeader(http.StatusNotFound)
 }
 
 func (r *rig) wait(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {

@@ -3,6 +3,7 @@ package middlewaretest
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,13 +17,16 @@ type store struct {
 
 	mu      sync.Mutex
 	records map[string]apikey.Record
+	usage   map[string]*apikey.Usage // last uses and scopes alone
 	notify  []func(apikey.Notice)
 }
 
 // errDown holds words that must not reach a client.
 var errDown = errors.New("pq: password authentication failed for user \"keys\"")
 
-func newStore() *store { return &store{records: map[string]apikey.Record{}} }
+func newStore() *store {
+	return &store{records: map[string]apikey.Record{}, usage: map[string]*apikey.Usage{}}
+}
 
 func (s *store) Get(_ context.Context, id string) (apikey.Record, error) {
 	if s.down.Load() {
@@ -70,10 +74,35 @@ func (*store) Audit(context.Context, apikey.AuditQuery) ([]apikey.AuditEntry, er
 	return nil, nil
 }
 
-func (*store) AddUsage(context.Context, []apikey.UsageDelta) error { return nil }
+func (s *store) AddUsage(_ context.Context, batch []apikey.UsageDelta) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range batch {
+		u := s.usage[d.KeyID]
+		if u == nil {
+			u = new(apikey.Usage)
+			s.usage[d.KeyID] = u
+		}
+		if d.Last.Replaces(u.Last()) {
+			u.Secrets = []apikey.UsageSecret{{Secret: d.Secret, Last: d.Last}}
+		}
+		for _, scope := range d.Scopes {
+			if !slices.ContainsFunc(u.Scopes, func(s apikey.ScopeUse) bool { return s.Scope == scope }) {
+				u.Scopes = append(u.Scopes, apikey.ScopeUse{Scope: scope, Hour: d.Hour})
+			}
+		}
+	}
+	return nil
+}
 
-func (*store) Usage(context.Context, string, time.Time) (apikey.Usage, error) {
-	return apikey.Usage{}, nil
+func (s *store) Usage(_ context.Context, id string, _ time.Time) (apikey.Usage, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.usage[id]
+	if u == nil {
+		return apikey.Usage{}, nil
+	}
+	return apikey.Usage{Secrets: slices.Clone(u.Secrets), Scopes: slices.Clone(u.Scopes)}, nil
 }
 
 func (*store) Activity(_ context.Context, ids []string, _ time.Time) ([]apikey.Activity, error) {

@@ -12,7 +12,11 @@ import (
 // Usage rows are counts, behind their number so that outcomes can be added:
 //
 //	hour:  counts
-//	total: counts, microsecond of the last use, network, user agent
+//	total: counts, microsecond of the last use, network, user agent, route, status
+//	scope: second of the start of the newest hour
+//
+// What was added to a total later is left out by the programs before, and for
+// theirs unknown.
 func appendCounts(dst []byte, c apikey.Counts) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c)))
 	for _, n := range c {
@@ -40,7 +44,9 @@ func appendTotal(dst []byte, t apikey.UsageSecret) []byte {
 	dst = appendCounts(dst, t.Counts)
 	dst = binary.AppendVarint(dst, t.Last.At.UnixMicro())
 	dst = str(dst, t.Last.Network)
-	return str(dst, t.Last.UserAgent)
+	dst = str(dst, t.Last.UserAgent)
+	dst = str(dst, t.Last.Route)
+	return binary.AppendUvarint(dst, uint64(t.Last.Status))
 }
 
 func decodeTotal(b []byte) (t apikey.UsageSecret, err error) {
@@ -53,9 +59,27 @@ func decodeTotal(b []byte) (t apikey.UsageSecret, err error) {
 	}
 	t.Last.At = time.UnixMicro(at).UTC()
 	if t.Last.Network, b, err = splitString(b[n:]); err == nil {
-		t.Last.UserAgent, _, err = splitString(b)
+		t.Last.UserAgent, b, err = splitString(b)
 	}
+	if err != nil || len(b) == 0 {
+		return t, err
+	}
+	var status uint64
+	if t.Last.Route, b, err = splitString(b); err == nil {
+		status, _, err = splitUvarint(b)
+	}
+	t.Last.Status = int(status)
 	return t, err
+}
+
+func appendHour(dst []byte, start time.Time) []byte { return binary.AppendVarint(dst, start.Unix()) }
+
+func decodeHour(b []byte) (time.Time, error) {
+	s, n := binary.Varint(b)
+	if n <= 0 {
+		return time.Time{}, fmt.Errorf("%w: bad hour", storage.ErrCorrupt)
+	}
+	return time.Unix(s, 0).UTC(), nil
 }
 
 func splitUvarint(b []byte) (uint64, []byte, error) {

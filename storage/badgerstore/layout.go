@@ -14,6 +14,7 @@ import (
 // in the form of the functions below.
 const (
 	tableFormat  = 'F' // the format's number, one row
+	tableBegan   = 'B' // since when scopes are counted, one row
 	tableRecord  = 'r' // id                          -> record, empty once deleted
 	tableByTime  = 'l' // [owner] [environment] time, id -> nothing; four tables in one
 	tableByName  = 'n' // [owner] [environment] name, id -> nothing; four tables in one
@@ -23,6 +24,7 @@ const (
 	tableByOwner = 'o' // owner, seq                  -> nothing
 	tableHour    = 'u' // id, hour, secret            -> counts
 	tableTotal   = 't' // id, secret                  -> counts, last use
+	tableScope   = 'p' // id, scope                   -> the newest hour
 	tableWindow  = 'w' // subject                     -> the limiter's bytes
 )
 
@@ -171,9 +173,10 @@ func withSeq(prefix []byte, seq uint64) []byte {
 
 func auditKey(seq uint64) []byte { return withSeq([]byte{tableAudit}, seq) }
 
-// hourPrefix and totalPrefix hold all usage rows of a key.
+// hourPrefix, totalPrefix and scopePrefix hold all usage rows of a key.
 func hourPrefix(id string) []byte  { return str([]byte{tableHour}, id) }
 func totalPrefix(id string) []byte { return str([]byte{tableTotal}, id) }
+func scopePrefix(id string) []byte { return str([]byte{tableScope}, id) }
 
 func hourKey(id string, start time.Time, secret uint32) []byte {
 	return binary.BigEndian.AppendUint32(micros(hourPrefix(id), start), secret)
@@ -182,6 +185,8 @@ func hourKey(id string, start time.Time, secret uint32) []byte {
 func totalKey(id string, secret uint32) []byte {
 	return binary.BigEndian.AppendUint32(totalPrefix(id), secret)
 }
+
+func scopeKey(id, scope string) []byte { return append(scopePrefix(id), scope...) }
 
 // splitHour reads what follows hourPrefix.
 func splitHour(suffix []byte) (start time.Time, secret uint32) {

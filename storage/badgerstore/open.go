@@ -35,7 +35,8 @@ type Store struct {
 	seq     uint64        // of the newest audit entry; the leader's
 	broken  error         // why no change is accepted any more; the leader's
 
-	bounds bounds // of List
+	bounds bounds    // of List
+	began  time.Time // since when scopes are counted
 
 	usage    sync.Mutex // one batch of usage at a time: it reads, adds, writes
 	maintain sync.Mutex // one maintenance at a time
@@ -89,6 +90,9 @@ func open(dir string, opts Options, tune func(*badger.Options)) (*Store, error) 
 	}
 	if err = s.checkFormat(dir); err == nil {
 		err = s.loadSeq()
+	}
+	if err == nil {
+		err = s.loadBegan()
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -176,4 +180,25 @@ func (s *Store) checkFormat(dir string) error {
 		err = s.upgrade()
 	}
 	return err
+}
+
+// loadBegan reads since when scopes are counted: since the first program that
+// does so opened the directory, whatever programs came after.
+func (s *Store) loadBegan() error {
+	key := []byte{tableBegan}
+	err := s.db.Update(func(txn *badger.Txn) error {
+		err := read(txn, key, func(v []byte) (err error) { s.began, err = decodeHour(v); return err })
+		if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, storage.ErrCorrupt) {
+			s.began = time.Now().UTC().Truncate(time.Second)
+			return txn.Set(key, appendHour(nil, s.began))
+		}
+		return err
+	})
+	if err == nil {
+		err = s.sync()
+	}
+	if err != nil {
+		return fmt.Errorf("badgerstore: open: since when scopes are counted: %w", err)
+	}
+	return nil
 }

@@ -80,14 +80,40 @@ func (s *Store) addDelta(txn *badger.Txn, d *apikey.UsageDelta) error {
 
 	counts.Add(d.Counts)
 	sum.Counts.Add(d.Counts)
-	if at := storage.NormalizeTime(d.Last.At); at.After(sum.Last.At) {
-		sum.Last = d.Last
-		sum.Last.At = at
+	last := d.Last
+	if last.At = storage.NormalizeTime(last.At); last.Replaces(sum.Last) {
+		sum.Last = last
 	}
 	if err := txn.SetEntry(badger.NewEntry(hour, appendCounts(nil, counts)).WithTTL(hourTTL)); err != nil {
 		return err
 	}
-	return txn.Set(total, appendTotal(nil, sum))
+	if err := txn.Set(total, appendTotal(nil, sum)); err != nil {
+		return err
+	}
+	return s.addScopes(txn, d)
+}
+
+// addScopes writes the hour of scopes that were not used in it, or a later one,
+// before: about one row a scope and hour.
+func (s *Store) addScopes(txn *badger.Txn, d *apikey.UsageDelta) error {
+	start := d.Hour.Truncate(time.Hour)
+	for _, scope := range d.Scopes {
+		if len(scope) > maxString {
+			continue // no such scope
+		}
+		key := scopeKey(d.KeyID, scope)
+		var newest time.Time
+		if err := s.readUsage(txn, key, func(v []byte) (err error) { newest, err = decodeHour(v); return err }); err != nil {
+			return err
+		}
+		if !start.After(newest) {
+			continue
+		}
+		if err := txn.Set(key, appendHour(nil, start)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readUsage reads a row if there is one. A damaged one counts as zero and is
@@ -111,7 +137,7 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 		return apikey.Usage{}, err
 	}
 	defer s.life.leave()
-	var u apikey.Usage
+	u := apikey.Usage{ScopesSince: s.began}
 	err := s.db.View(func(txn *badger.Txn) error {
 		rows := txn.NewIterator(badger.IteratorOptions{})
 		defer rows.Close()
@@ -131,11 +157,22 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 			return err
 		}
 		prefix = totalPrefix(id)
-		return s.scanUsage(rows, prefix, prefix, func(suffix, v []byte) error {
+		err = s.scanUsage(rows, prefix, prefix, func(suffix, v []byte) error {
 			t, err := decodeTotal(v)
 			if err == nil {
 				t.Secret = binary.BigEndian.Uint32(suffix)
 				u.Secrets = append(u.Secrets, t)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		prefix = scopePrefix(id)
+		return s.scanUsage(rows, prefix, prefix, func(suffix, v []byte) error {
+			start, err := decodeHour(v)
+			if err == nil {
+				u.Scopes = append(u.Scopes, apikey.ScopeUse{Scope: string(suffix), Hour: start})
 			}
 			return err
 		})
@@ -165,7 +202,7 @@ func (s *Store) scanUsage(it *badger.Iterator, prefix, from []byte, f func(suffi
 // usageRows returns the removal of all usage of a key.
 func usageRows(txn *badger.Txn, id string) []row {
 	var rows []row
-	for _, prefix := range [][]byte{hourPrefix(id), totalPrefix(id)} {
+	for _, prefix := range [][]byte{hourPrefix(id), totalPrefix(id), scopePrefix(id)} {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 		for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
 			rows = append(rows, row{key: it.Item().KeyCopy(nil), remove: true})

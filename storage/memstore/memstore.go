@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
@@ -21,6 +22,7 @@ type Store struct {
 	byName  places                   // of all records
 	trail   []apikey.AuditEntry      // oldest first; Seq is the index plus one
 	usage   map[string]*usage        // by ID; only of keys that exist
+	began   time.Time
 }
 
 var (
@@ -33,6 +35,7 @@ func New() *Store {
 	return &Store{
 		records: map[string]apikey.Record{}, usage: map[string]*usage{},
 		byTime: places{order: apikey.OldestFirst}, byName: places{order: apikey.ByName},
+		began: storage.NormalizeTime(time.Now()),
 	}
 }
 

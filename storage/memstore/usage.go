@@ -15,6 +15,7 @@ import (
 type usage struct {
 	hours   map[hour]apikey.Counts
 	secrets map[uint32]apikey.UsageSecret
+	scopes  map[string]time.Time // the newest hour of each
 }
 
 type hour struct {
@@ -35,7 +36,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 		}
 		u := s.usage[d.KeyID]
 		if u == nil {
-			u = &usage{map[hour]apikey.Counts{}, map[uint32]apikey.UsageSecret{}}
+			u = &usage{map[hour]apikey.Counts{}, map[uint32]apikey.UsageSecret{}, map[string]time.Time{}}
 			s.usage[d.KeyID] = u
 		}
 		u.add(d)
@@ -56,11 +57,17 @@ func (u *usage) add(d apikey.UsageDelta) {
 	total := u.secrets[d.Secret]
 	total.Secret = d.Secret
 	total.Counts.Add(d.Counts)
-	if at := storage.NormalizeTime(d.Last.At); at.After(total.Last.At) {
-		total.Last = d.Last
-		total.Last.At = at
+	last := d.Last
+	if last.At = storage.NormalizeTime(last.At); last.Replaces(total.Last) {
+		total.Last = last
 	}
 	u.secrets[d.Secret] = total
+
+	for _, scope := range d.Scopes {
+		if start := time.Unix(h.unix, 0).UTC(); start.After(u.scopes[scope]) {
+			u.scopes[scope] = start
+		}
+	}
 }
 
 // Usage implements [apikey.Store].
@@ -70,13 +77,17 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 	if err := s.usable(ctx); err != nil {
 		return apikey.Usage{}, err
 	}
+	out := apikey.Usage{ScopesSince: s.began}
 	u := s.usage[id]
 	if u == nil {
-		return apikey.Usage{}, nil
+		return out, nil
 	}
-	out := apikey.Usage{Hours: u.since(since)}
+	out.Hours = u.since(since)
 	for _, number := range slices.Sorted(maps.Keys(u.secrets)) {
 		out.Secrets = append(out.Secrets, u.secrets[number])
+	}
+	for _, scope := range slices.Sorted(maps.Keys(u.scopes)) {
+		out.Scopes = append(out.Scopes, apikey.ScopeUse{Scope: scope, Hour: u.scopes[scope]})
 	}
 	return out, nil
 }

@@ -47,7 +47,7 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 	b.Queue(s.sql.lastUses, asked).Query(func(rows pgx.Rows) error {
 		var id string
 		var last apikey.LastUse
-		_, err := pgx.ForEachRow(rows, []any{&id, &last.At, &last.Network, &last.UserAgent}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&id, &last.At, &last.Network, &last.UserAgent, &last.Route, &last.Status}, func() error {
 			last.At = storage.NormalizeTime(last.At)
 			known[id].Last = last
 			return nil

@@ -24,6 +24,7 @@ type statements struct {
 	words                       [4]string   // by listBit, of which owner and environment count
 	audit                       [4]string   // by auditBit
 	addUsage, hours, totals     string
+	scopes, began               string
 	days, lastUses              string
 	behind, catchUp             string
 	register, poll              string
@@ -41,6 +42,8 @@ func render(schema string) statements {
 		addUsage:    addUsageSQL(),
 		hours:       hoursSQL(),
 		totals:      totalsSQL(),
+		scopes:      scopesSQL,
+		began:       beganSQL,
 		days:        daysSQL(),
 		lastUses:    lastUsesSQL,
 		behind:      behindSQL,
@@ -61,7 +64,7 @@ func render(schema string) statements {
 		s.audit[i] = auditSQL(auditBit(i))
 	}
 	for _, p := range []*string{
-		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.days, &s.lastUses, &s.behind, &s.catchUp,
+		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.scopes, &s.began, &s.days, &s.lastUses, &s.behind, &s.catchUp,
 		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)

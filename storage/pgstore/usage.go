@@ -41,6 +41,7 @@ type usageRow struct {
 	secret uint32
 	counts apikey.Counts
 	last   apikey.LastUse
+	scopes []string
 }
 
 // mergeUsage adds up what is about the same row, which a statement must not
@@ -68,9 +69,12 @@ func mergeUsage(batch []apikey.UsageDelta) []usageRow {
 		}
 		r := &rows[i]
 		r.counts.Add(d.Counts)
-		if t := storage.NormalizeTime(d.Last.At); t.After(r.last.At) {
-			r.last = apikey.LastUse{At: t, Network: text(d.Last.Network), UserAgent: text(d.Last.UserAgent)}
+		last := d.Last
+		if last.At = storage.NormalizeTime(last.At); last.Replaces(r.last) {
+			last.Network, last.UserAgent, last.Route = text(last.Network), text(last.UserAgent), text(last.Route)
+			r.last = last
 		}
+		r.scopes = append(r.scopes, d.Scopes...)
 	}
 	slices.SortFunc(rows, func(a, b usageRow) int {
 		return cmp.Or(strings.Compare(a.id, b.id), cmp.Compare(a.secret, b.secret), a.hour.Compare(b.hour))
@@ -98,7 +102,7 @@ func (s *Store) addUsage(ctx context.Context, rows []usageRow) error {
 			t.add(r)
 		}
 	}
-	args := append(h.args(), t.args()...)
+	args := slices.Concat(h.args(), t.args(), scopeColumns(rows))
 	err := ours{s.pool}.run(ctx, s.sql.addUsage, args, func(row pgx.Row) error {
 		var n int64
 		return row.Scan(&n)
@@ -117,6 +121,8 @@ type usageColumns struct {
 	counts         [apikey.NumOutcomes][]int64
 	lastAt         []time.Time
 	network, agent []string
+	route          []string
+	status         []int32
 }
 
 func (c *usageColumns) add(r usageRow) {
@@ -126,6 +132,7 @@ func (c *usageColumns) add(r usageRow) {
 	}
 	c.lastAt = append(c.lastAt, r.last.At)
 	c.network, c.agent = append(c.network, r.last.Network), append(c.agent, r.last.UserAgent)
+	c.route, c.status = append(c.route, r.last.Route), append(c.status, int32(r.last.Status))
 }
 
 // merge adds to the row that was added last.
@@ -134,8 +141,9 @@ func (c *usageColumns) merge(r usageRow) {
 	for o, n := range r.counts {
 		c.counts[o][i] += signed(n)
 	}
-	if r.last.At.After(c.lastAt[i]) {
+	if r.last.Replaces(apikey.LastUse{At: c.lastAt[i], Route: c.route[i], Status: int(c.status[i])}) {
 		c.lastAt[i], c.network[i], c.agent[i] = r.last.At, r.last.Network, r.last.UserAgent
+		c.route[i], c.status[i] = r.last.Route, int32(r.last.Status)
 	}
 }
 
@@ -144,7 +152,26 @@ func (c *usageColumns) args() []any {
 	for _, n := range c.counts {
 		args = append(args, n)
 	}
-	return append(args, c.lastAt, c.network, c.agent)
+	return append(args, c.lastAt, c.network, c.agent, c.route, c.status)
+}
+
+// scopeColumns returns the scopes that rows, sorted by ID, used, with the newest
+// hour of each, as the arrays of a key, a scope and an hour.
+func scopeColumns(rows []usageRow) []any {
+	type use struct{ id, scope string }
+	newest := map[use]time.Time{}
+	for _, r := range rows {
+		for _, scope := range r.scopes {
+			if u := (use{r.id, scope}); storable(scope) && len(scope) <= maxString && r.hour.After(newest[u]) {
+				newest[u] = r.hour
+			}
+		}
+	}
+	ids, scopes, hours := []string{}, []string{}, []time.Time{}
+	for u, hour := range newest {
+		ids, scopes, hours = append(ids, u.id), append(scopes, u.scope), append(hours, hour)
+	}
+	return []any{ids, scopes, hours}
 }
 
 // Usage implements [apikey.Store]. Hourly rows are kept for at least
@@ -167,6 +194,15 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 		u.Secrets, err = pgx.CollectRows(rows, scanTotal)
 		return err
 	})
+	b.Queue(s.sql.scopes, id).Query(func(rows pgx.Rows) (err error) {
+		u.Scopes, err = pgx.CollectRows(rows, scanScope)
+		return err
+	})
+	b.Queue(s.sql.began).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&u.ScopesSince)
+		u.ScopesSince = storage.NormalizeTime(u.ScopesSince)
+		return err
+	})
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return apikey.Usage{}, failed(ctx, "usage", err)
 	}
@@ -176,7 +212,16 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 	if len(u.Secrets) == 0 {
 		u.Secrets = nil
 	}
+	if len(u.Scopes) == 0 {
+		u.Scopes = nil
+	}
 	return u, nil
+}
+
+func scanScope(r pgx.CollectableRow) (u apikey.ScopeUse, err error) {
+	err = r.Scan(&u.Scope, &u.Hour)
+	u.Hour = storage.NormalizeTime(u.Hour)
+	return u, err
 }
 
 func scanHour(r pgx.CollectableRow) (h apikey.UsageHour, err error) {
@@ -193,7 +238,7 @@ func scanTotal(r pgx.CollectableRow) (t apikey.UsageSecret, err error) {
 	var counts [apikey.NumOutcomes]int64
 	var last *time.Time
 	targets := append([]any{&t.Secret}, pointers(&counts)...)
-	err = r.Scan(append(targets, &last, &t.Last.Network, &t.Last.UserAgent)...)
+	err = r.Scan(append(targets, &last, &t.Last.Network, &t.Last.UserAgent, &t.Last.Route, &t.Last.Status)...)
 	if last != nil {
 		t.Last.At = storage.NormalizeTime(*last)
 	}

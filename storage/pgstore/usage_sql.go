@@ -17,10 +17,11 @@ func countColumns() []string {
 	return names
 }
 
-// addUsageSQL adds to both tables. The keys are locked first, in the order of
+// addUsageSQL adds to all tables. The keys are locked first, in the order of
 // their IDs, against their deletion: what is counted for a key that is gone, or
-// goes now, is dropped. $1 to $16 are the columns of the hours, $17 to $32 those
-// of the totals.
+// goes now, is dropped. $1 to $18 are the columns of the hours, $19 to $36 those
+// of the totals, $37 to $39 those of the scopes. A scope that was used in its
+// hour before is passed over, and its row is not even locked.
 func addUsageSQL() string {
 	counts := countColumns()
 	each := func(format string) string {
@@ -36,10 +37,17 @@ func addUsageSQL() string {
 			arrays = append(arrays, fmt.Sprintf("$%d::bigint[]", first+3+i))
 		}
 		n := first + 3 + len(counts)
-		arrays = append(arrays, fmt.Sprintf("$%d::timestamptz[], $%d::text[], $%d::text[]", n, n+1, n+2))
-		return "unnest(" + strings.Join(arrays, ", ") + ") AS d (key_id, hour, secret, " + each("?") + ", last_at, last_network, last_user_agent)\n" +
-			`	JOIN there ON there.id = d.key_id COLLATE "C"`
+		arrays = append(arrays, fmt.Sprintf("$%d::timestamptz[], $%d::text[], $%d::text[], $%d::text[], $%d::integer[]", n, n+1, n+2, n+3, n+4))
+		return "unnest(" + strings.Join(arrays, ", ") + ") AS d (key_id, hour, secret, " + each("?") + `, last_at, last_network, last_user_agent, last_route, last_status)
+	JOIN there ON there.id = d.key_id COLLATE "C"`
 	}
+	told := func(columns ...string) string {
+		for i, c := range columns {
+			columns[i] = strings.ReplaceAll("? = CASE WHEN "+newerSQL+" THEN excluded.? ELSE t.? END", "?", c)
+		}
+		return strings.Join(columns, ",\n\t\t")
+	}
+	scopes := 1 + 2*(len(counts)+8)
 	return `
 WITH there AS MATERIALIZED (
 	SELECT id FROM "latchkey".keys WHERE id = ANY ($1::text[]) ORDER BY id FOR KEY SHARE
@@ -52,20 +60,43 @@ hours AS (
 	ON CONFLICT (key_id, hour, secret) DO UPDATE SET ` + each("? = t.? + excluded.?") + `
 ),
 totals AS (
-	INSERT INTO "latchkey".usage_secrets AS t (key_id, secret, ` + each("?") + `, last_at, last_network, last_user_agent)
-	SELECT there.id, d.secret, ` + each("d.?") + `, nullif(d.last_at, '0001-01-01 00:00:00Z'), d.last_network, d.last_user_agent
-	FROM ` + source(4+len(counts)+3) + `
+	INSERT INTO "latchkey".usage_secrets AS t (key_id, secret, ` + each("?") + `, last_at, last_told_at, last_network, last_user_agent, last_route, last_status)
+	SELECT there.id, d.secret, ` + each("d.?") + `, nullif(d.last_at, '0001-01-01 00:00:00Z'), nullif(d.last_at, '0001-01-01 00:00:00Z'),
+		d.last_network, d.last_user_agent, d.last_route, d.last_status
+	FROM ` + source(len(counts)+9) + `
 	ORDER BY there.id, d.secret
 	ON CONFLICT (key_id, secret) DO UPDATE SET ` + each("? = t.? + excluded.?") + `,
 		last_at = greatest(t.last_at, excluded.last_at),
-		last_network = CASE WHEN ` + newerSQL + ` THEN excluded.last_network ELSE t.last_network END,
-		last_user_agent = CASE WHEN ` + newerSQL + ` THEN excluded.last_user_agent ELSE t.last_user_agent END
+		` + told("last_told_at", "last_network", "last_user_agent", "last_route", "last_status") + `
+),
+scopes AS (
+	INSERT INTO "latchkey".usage_scopes AS t (key_id, scope, hour)
+	SELECT there.id, d.scope, d.hour
+	FROM ` + fmt.Sprintf("unnest($%d::text[], $%d::text[], $%d::timestamptz[])", scopes, scopes+1, scopes+2) + ` AS d (key_id, scope, hour)
+	JOIN there ON there.id = d.key_id COLLATE "C"
+	WHERE NOT EXISTS (
+		SELECT FROM "latchkey".usage_scopes AS o
+		WHERE o.key_id = d.key_id COLLATE "C" AND o.scope = d.scope COLLATE "C" AND o.hour >= d.hour
+	)
+	ORDER BY there.id, d.scope COLLATE "C"
+	ON CONFLICT (key_id, scope) DO UPDATE SET hour = greatest(t.hour, excluded.hour)
 )
 SELECT count(*) FROM there`
 }
 
-// newerSQL is unknown, and so not true, for counts without a last use.
-const newerSQL = `excluded.last_at > coalesce(t.last_at, '-infinity')`
+// newerSQL is what [apikey.LastUse.Replaces] says. It is unknown, and so not
+// true, for counts without a last use.
+const newerSQL = `(excluded.last_at > coalesce(t.last_at, '-infinity') OR excluded.last_at = t.last_at AND (t.last_told_at IS DISTINCT FROM t.last_at
+			OR t.last_status = 0 AND (excluded.last_status > 0 OR t.last_route = '' AND excluded.last_route <> '')))`
+
+// What is said of a last use holds for the use that it was told of.
+const lastSQL = `last_at, last_network, last_user_agent, CASE WHEN last_told_at = last_at THEN last_route ELSE '' END,
+	CASE WHEN last_told_at = last_at THEN last_status ELSE 0 END`
+
+const (
+	scopesSQL = `SELECT scope, hour FROM "latchkey".usage_scopes WHERE key_id = $1::text ORDER BY scope`
+	beganSQL  = `SELECT applied_at FROM "latchkey".migrations WHERE name = '0004_uses.sql'`
+)
 
 func hoursSQL() string {
 	return `SELECT hour, secret, ` + strings.Join(countColumns(), ", ") +
@@ -73,7 +104,7 @@ func hoursSQL() string {
 }
 
 func totalsSQL() string {
-	return `SELECT secret, ` + strings.Join(countColumns(), ", ") + `, last_at, last_network, last_user_agent` +
+	return `SELECT secret, ` + strings.Join(countColumns(), ", ") + `, ` + lastSQL +
 		` FROM "latchkey".usage_secrets WHERE key_id = $1::text ORDER BY secret`
 }
 
@@ -87,5 +118,5 @@ func daysSQL() string {
 		` FROM "latchkey".usage_hours WHERE key_id = ANY ($1::text[]) AND hour >= $2::timestamptz GROUP BY key_id, day ORDER BY key_id, day`
 }
 
-const lastUsesSQL = `SELECT DISTINCT ON (key_id) key_id, last_at, last_network, last_user_agent FROM "latchkey".usage_secrets
+const lastUsesSQL = `SELECT DISTINCT ON (key_id) key_id, ` + lastSQL + ` FROM "latchkey".usage_secrets
 	WHERE key_id = ANY ($1::text[]) AND last_at IS NOT NULL ORDER BY key_id, last_at DESC, secret`

@@ -59,7 +59,7 @@ type check struct {
 func checks() []check {
 	all := [][]check{
 		abilityChecks, recordChecks, changeChecks, revocationChecks, listChecks, queryChecks, activityChecks,
-		auditChecks, usageChecks, noticeChecks, feedChecks, instanceChecks, awaitChecks, lifeChecks,
+		auditChecks, usageChecks, useChecks, noticeChecks, feedChecks, instanceChecks, awaitChecks, lifeChecks,
 	}
 	var flat []check
 	for _, c := range all {

@@ -20,7 +20,7 @@ func delta(id string, secret uint32, hour int, n uint64) apikey.UsageDelta {
 }
 
 func lastUse(ms int, agent string) apikey.LastUse {
-	return apikey.LastUse{At: at(ms), Network: "10.0.0.0/24", UserAgent: agent}
+	return apikey.LastUse{At: at(ms), Network: "10.0.0.0/24", UserAgent: agent, Route: "GET /things/{id}", Status: 200 + ms%300}
 }
 
 var usageChecks = []check{
@@ -32,7 +32,8 @@ var usageChecks = []check{
 		if err != nil {
 			return err
 		}
-		if err := equal("a key without usage has the zero Usage", u, apikey.Usage{}); err != nil {
+		u.ScopesSince = time.Time{}
+		if err := equal("a key without usage has the zero Usage, but for since when scopes are counted", u, apikey.Usage{}); err != nil {
 			return err
 		}
 		for range 3 {
@@ -83,6 +84,9 @@ var usageChecks = []check{
 			d.Counts[rnd.IntN(int(apikey.NumOutcomes))] += 3
 			if i%2 == 0 {
 				d.Last = lastUse(rnd.IntN(1000)*1000+i, fmt.Sprint("agent ", i)) // no two at one instant
+			}
+			if i%3 == 0 {
+				d.Scopes = []string{someScopes[i%len(someScopes)], "orders:read"}
 			}
 			deltas = append(deltas, d)
 		}
@@ -178,7 +182,11 @@ var usageChecks = []check{
 		if _, err := e.create("key", nil); err != nil {
 			return err
 		}
-		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("nobody", 1, 0, 5), delta("", 1, 0, 5), delta("key", 1, 0, 5), delta("ke", 1, 0, 5)}); err != nil {
+		batch := []apikey.UsageDelta{delta("nobody", 1, 0, 5), delta("", 1, 0, 5), delta("key", 1, 0, 5), delta("ke", 1, 0, 5)}
+		for i := range batch {
+			batch[i].Scopes = someScopes
+		}
+		if err := e.s.AddUsage(e.ctx, batch); err != nil {
 			return err
 		}
 		u, err := e.s.Usage(e.ctx, "key", time.Time{})
@@ -207,7 +215,7 @@ var usageChecks = []check{
 			}
 			for h := range 40 {
 				d := delta(id, uint32(h%3), -h, 1)
-				d.Last = lastUse(h, "curl")
+				d.Last, d.Scopes = lastUse(h, "curl"), someScopes[:1+h%4]
 				if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
 					return err
 				}
@@ -225,7 +233,9 @@ var usageChecks = []check{
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
 			return err
 		}
-		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)}); err != nil { // a late flush
+		late := delta("key", 1, 0, 1)
+		late.Scopes = someScopes
+		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{late}); err != nil { // a late flush
 			return err
 		}
 		if err := e.hasNoUsage("key"); err != nil {
@@ -239,6 +249,9 @@ var usageChecks = []check{
 			if err := equal("rows of "+id, len(u.Hours), 40); err != nil {
 				return err
 			}
+			if err := equal("scopes of "+id, len(u.Scopes), 4); err != nil {
+				return err
+			}
 		}
 		return nil
 	}},
@@ -247,7 +260,7 @@ var usageChecks = []check{
 			return err
 		}
 		d := delta("key", 1, 0, 5)
-		d.Last = lastUse(1, "curl")
+		d.Last, d.Scopes = lastUse(1, "curl"), someScopes
 		var before apikey.Usage
 		for round := range 2 {
 			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
@@ -276,5 +289,6 @@ func (e *env) hasNoUsage(id string) error {
 	if err != nil {
 		return err
 	}
+	u.ScopesSince = time.Time{}
 	return equal(fmt.Sprintf("usage of %q", id), u, apikey.Usage{})
 }

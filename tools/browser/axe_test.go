@@ -50,6 +50,7 @@ func TestAccessible(t *testing.T) {
 		{"secret", "/visitor/new", steps{chromedp.SendKeys("#name", "x"), chromedp.Click(".actions .primary")}, "#reveal"},
 		{"secret, gone", key + "/secret", nil, ".actions"},
 		{"key", key + "?period=30d", steps{openAll}, "#audit-title"},
+		{"key with scopes that are not used", "/customer/keys/" + ids["reporting"], steps{openAll}, ".idle"},
 		{"key of a reader", "/reader/keys/" + ids["contractor"], nil, "#audit-title"},
 		{"rotation", "/customer/keys/" + ids["mobile-gateway"], steps{openAll}, ".rotation"},
 		{"leak", "/customer/leak", steps{chromedp.SendKeys("#text", leaked.Reveal()), chromedp.Click("form .primary")}, ".choose"},

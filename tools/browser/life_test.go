@@ -57,7 +57,7 @@ func TestLifeOfAKey(t *testing.T) {
 
 	b.call(200, token)
 	b.until("the light comes on", `document.querySelector(".light").dataset.state === "received"`)
-	b.shows("Received just now", "from 127.0.0.0/24, curl/8.9.1")
+	b.shows("Received just now: GET /v1/marketplace/apis → 200", "from 127.0.0.0/24, curl/8.9.1")
 
 	// Whoever reloads or goes back finds that it is gone, and makes nothing.
 	gone := func(how string) {
@@ -157,7 +157,7 @@ func TestLifeOfAKeyWithoutScripts(t *testing.T) {
 	b.shows("Waiting for its first request")
 	b.call(200, token)
 	b.do(chromedp.Click(".actions .primary"), chromedp.WaitVisible(`[data-state="received"]`))
-	b.shows("Received just now", "from 127.0.0.0/24, curl/8.9.1")
+	b.shows("Received just now: GET /v1/marketplace/apis → 200", "from 127.0.0.0/24, curl/8.9.1")
 
 	b.goTo(page)
 	b.do(chromedp.Click("details:has(#rotate) summary"), chromedp.WaitVisible("#rotate .primary"), chromedp.Click("#rotate .primary"), chromedp.WaitVisible("#reveal"))
@@ -221,7 +221,7 @@ func TestLeak(t *testing.T) {
 		t.Error("a secret that was pasted is not shown again")
 	}
 	b.do(chromedp.Click(".choose .danger"))
-	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Dead everywhere in ")`)
+	b.until("what it came to is said", `document.readyState === "complete" && document.body.innerText.includes("Revoked. Dead everywhere in ")`)
 	b.shows("found in the open")
 	b.call(401, token.Reveal())
 }

@@ -52,7 +52,7 @@ func Start(style string) (*Site, error) {
 	api := http.NewServeMux()
 	s.API = httptest.NewServer(api)
 	var err error
-	s.Keys, err = apikey.New(s.Store, apikey.Options{
+	s.Keys, err = apikey.New(seasoned{s.Store}, apikey.Options{
 		Environments: []apikey.Environment{
 			{Name: "live", BaseURL: BaseURL, Hosts: []string{strings.TrimPrefix(s.API.URL, "http://")}},
 			{Name: "test", BaseURL: "https://sandbox.example.com"},
@@ -210,6 +210,15 @@ func (s *Site) Seed(ctx context.Context) (map[string]string, error) {
 	return ids, nil
 }
 
+// seasoned is a store that has counted scopes for months.
+type seasoned struct{ *memstore.Store }
+
+func (s seasoned) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	u, err := s.Store.Usage(ctx, id, since)
+	u.ScopesSince = u.ScopesSince.AddDate(0, 0, -120)
+	return u, err
+}
+
 // past is a key that was made days ago. The service makes keys of the present
 // alone, so this one is the store's, and has no secret that anybody knows.
 func (s *Site) past(d seed) apikey.Key {
@@ -251,8 +260,8 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 	}
 	if d.last > 0 {
 		batch = append(batch, apikey.UsageDelta{KeyID: id, Secret: 1, Hour: now.Add(-d.last).Truncate(time.Hour), Last: apikey.LastUse{
-			At: now.Add(-d.last), Network: "10.0.0.0/24", UserAgent: d.agent,
-		}})
+			At: now.Add(-d.last), Network: "10.0.0.0/24", UserAgent: d.agent, Route: "GET /v1/orders/{id}", Status: http.StatusOK,
+		}, Scopes: d.scopes[:(len(d.scopes)+1)/2]})
 	}
 	if err := s.Store.AddUsage(ctx, batch); err != nil {
 		return err

@@ -651,7 +651,7 @@ var middlewareDefences = []defence{
 	{
 		name: "middleware: a refusal of a known key is counted",
 		file: "middleware/check.go",
-		old: `	o.verified.Count(apikey.OutcomeOf(code), netip.Addr{}, "")
+		old: `	o.verified.Count(apikey.OutcomeOf(code), 0, nil)
 	return code`,
 		new: `	return code`,
 		pkg: "./middleware",

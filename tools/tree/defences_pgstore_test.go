@@ -76,8 +76,8 @@ var pgstoreDefences = []defence{
 	{
 		name: "pgstore: the last use only goes forward",
 		file: "storage/pgstore/usage_sql.go",
-		old:  "`excluded.last_at > coalesce(t.last_at, '-infinity')`",
-		new:  "`excluded.last_at IS NOT NULL`",
+		old:  `excluded.last_at > coalesce(t.last_at, '-infinity')`,
+		new:  `excluded.last_at IS NOT NULL`,
 		pkg:  "./storage/pgstore",
 		run:  "^TestStore$/^the_last_use_is_the_newest",
 	},

@@ -292,8 +292,8 @@ var storageDefences = []defence{
 	{
 		name: "memstore: the newest use stays",
 		file: "storage/memstore/usage.go",
-		old:  `at.After(total.Last.At) {`,
-		new:  `!at.IsZero() {`,
+		old:  `last.Replaces(total.Last) {`,
+		new:  `!last.At.IsZero() {`,
 		pkg:  "./storage/memstore",
 		run:  "^TestStore$/^the_last_use_is_the_newest",
 	},
@@ -687,8 +687,8 @@ var storageDefences = []defence{
 	{
 		name: "badgerstore: the newest use stays",
 		file: "storage/badgerstore/usage.go",
-		old:  `at.After(sum.Last.At) {`,
-		new:  `!at.IsZero() {`,
+		old:  `last.Replaces(sum.Last) {`,
+		new:  `!last.At.IsZero() {`,
 		pkg:  "./storage/badgerstore",
 		run:  "^TestStore$/^the_last_use_is_the_newest",
 	},

@@ -7,7 +7,7 @@ import "slices"
 //
 // Keep old as short as is unique, and let new be the mistake that a hurried edit would make: a check dropped, a
 // comparison turned, a lock left out. "make defences ROWS=regexp" tries the rows whose names match.
-var defences = slices.Concat(toolDefences, apikeyDefences, limiterDefences, escrowDefences, storageDefences, pgstoreDefences, adminDefences, pageDefences, middlewareDefences, historiesDefences)
+var defences = slices.Concat(toolDefences, apikeyDefences, limiterDefences, escrowDefences, storageDefences, pgstoreDefences, adminDefences, pageDefences, middlewareDefences, useDefences, historiesDefences)
 
 var toolDefences = []defence{
 	{

@@ -1,0 +1,54 @@
+package middleware
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// runSampled is run and conclude for the request that its secret's last use
+// tells of, however the handler ends.
+func (c *call) runSampled(s *apikey.Sample, next Handler) {
+	returned := false
+	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()
+	c.run(next)
+	returned = true
+	c.conclude()
+}
+
+// status returns the status that the client got, 0 when that is not known: the
+// handler panicked before it had answered, or took the connection over.
+func (c *call) status(returned bool) int {
+	s := c.w.state.Load()
+	switch {
+	case s&sent != 0:
+		return int(s >> statusShift)
+	case !returned || c.plain().hijacked() != nil:
+		return 0
+	case s&cut != 0:
+		return s.code().Info().Status
+	}
+	return http.StatusOK // net/http writes it for a handler that writes nothing
+}
+
+// routeOf names what a request asked: the pattern of a mux that it went through,
+// inside or outside the guard, else its path as it was escaped, without the query.
+func routeOf(r *http.Request) string {
+	if named := route(r.Method, r.Pattern); named != "" {
+		return named
+	}
+	return r.Method + " " + r.URL.EscapedPath()
+}
+
+// route puts the method before a pattern that names none. Without a pattern, or
+// with one for every path, there is no route.
+func route(method, pattern string) string {
+	switch {
+	case pattern == "" || pattern == "/" || strings.HasSuffix(pattern, " /"):
+		return ""
+	case method == "" || strings.ContainsAny(pattern, " \t"):
+		return pattern
+	}
+	return method + " " + pattern
+}
