@@ -110,8 +110,23 @@ func (a *account) deposit(units, until, now int64) {
 }
 
 // note keeps what a round trip told about the windows.
-func (a *account) note(st []Status, now int64) {
+func (a *account) note(st []Status, sent, now int64) {
+	a.order(st, sent)
 	a.seen, a.seenAt = append(a.seen[:0], st...), now
+}
+
+// order makes what a round trip told no older than what is kept. When one was
+// asked before the other was answered, nobody knows which was decided first; the
+// one that was charged last has less left.
+func (a *account) order(st []Status, sent int64) {
+	if a.seen == nil || sent >= a.seenAt {
+		return
+	}
+	for i := range st {
+		if kept := a.seen[i]; kept.Remaining < st[i].Remaining {
+			st[i].Remaining, st[i].Reset = kept.Remaining, kept.Reset
+		}
+	}
 }
 
 // report fills in the statuses of an admission, or of a refusal by the windows

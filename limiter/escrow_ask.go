@@ -122,7 +122,7 @@ func (e *Escrow) take(ctx context.Context, p []claim, cost, now int64, a *answer
 		case late:
 			q.refund(now)
 			if q.lacks {
-				v.note(a.of(q), a.received)
+				v.note(a.of(q), a.sent, a.received)
 				v.deposit(a.cost, a.until, now)
 			}
 		case a.whole || q.lacks:
@@ -148,7 +148,9 @@ func (q *claim) answer(a *answer, charge bool, now int64, d *Decision) {
 			return
 		}
 		if charge {
-			v.note(st, a.received)
+			v.note(st, a.sent, a.received)
+		} else {
+			v.order(st, a.sent)
 		}
 		for j := range st {
 			st[j].Remaining = min(st[j].Remaining+v.left, v.limits[j].N)

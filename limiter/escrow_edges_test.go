@@ -1,6 +1,7 @@
 package limiter_test
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,4 +158,66 @@ func TestEscrowPeekTakesNothing(t *testing.T) {
 			t.Errorf("Peek with other limits leaves no trace: %v, %v, %d held", d, err, e.Held("k"))
 		}
 	})
+}
+
+// Two requests that name a pair of subjects in the two orders may be out at
+// once, and their answers come back in the other order than they were charged
+// in. What is told then must not be more than is left.
+func TestEscrowAnswersThatOvertakeEachOther(t *testing.T) {
+	for _, peek := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			const n = 6000
+			f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
+			pair := func(one, other string) limiter.Request {
+				r := ask(one, perHour(n))
+				r.Also = limiter.Demand{Subject: other, Limits: []limiter.Limit{perHour(n)}}
+				return r
+			}
+			take := func(r limiter.Request) limiter.Decision {
+				d, err := f.take(t, 0, r)
+				if err != nil || !d.Allowed {
+					t.Errorf("got %v, %v", d, err)
+				}
+				return d
+			}
+			for warm(t, f, 0, pair("left", "right")); f.all[0].Held("left") > 0; {
+				take(pair("left", "right"))
+			}
+			ways := []time.Duration{1, 2, 10, 1} // the first goes out first, and comes back last
+			f.delay = func() time.Duration {
+				next := ways[0] * time.Millisecond
+				ways = ways[1:]
+				return next
+			}
+			var late limiter.Decision
+			var all sync.WaitGroup
+			all.Go(func() {
+				var err error
+				if peek {
+					late, err = f.all[0].Peek(t.Context(), pair("left", "right"))
+				} else {
+					late, err = f.take(t, 0, pair("left", "right"))
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+			take(pair("right", "left"))
+			all.Wait()
+			trips := f.trips.Load()
+			now, err := f.all[0].Peek(t.Context(), pair("left", "right"))
+			if err != nil || f.trips.Load() != trips {
+				t.Fatalf("the test is to hold something: %v after %d round trips", err, f.trips.Load()-trips)
+			}
+			want := n - f.counted("left", time.Hour)
+			for what, d := range map[string]limiter.Decision{"the answer that came late": late, "what is told afterwards": now} {
+				for i := range 2 {
+					if got := d.Windows[i].Remaining; got != want {
+						t.Errorf("a peek %v: %s: %d remain of window %d, want %d", peek, what, got, i, want)
+					}
+				}
+			}
+		})
+	}
 }

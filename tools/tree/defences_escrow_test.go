@@ -274,4 +274,20 @@ var escrowDefences = []defence{
 		pkg:  "./limiter",
 		run:  "^TestEscrowMemory",
 	},
+	{
+		name: "escrow: an answer that was overtaken is not what is left",
+		file: "limiter/escrow_account.go",
+		old:  "\ta.order(st, sent)\n",
+		new:  "",
+		pkg:  "./limiter",
+		run:  "^TestEscrowAnswersThatOvertakeEachOther$",
+	},
+	{
+		name: "escrow: a peek that was overtaken is not what is left",
+		file: "limiter/escrow_ask.go",
+		old:  "\t\t\tv.order(st, a.sent)\n",
+		new:  "",
+		pkg:  "./limiter",
+		run:  "^TestEscrowAnswersThatOvertakeEachOther$",
+	},
 }
