@@ -25,8 +25,8 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	// One iterator for all keys: to make one takes longer than to seek in it.
-	hours := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableHour}})
-	defer hours.Close()
+	days := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableDay}})
+	defer days.Close()
 	totals := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
 	defer totals.Close()
 	for i, id := range ids {
@@ -36,7 +36,7 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 		}
 		all[i].ID = id
 		if all[i].Last, err = s.lastUse(totals, id); err == nil {
-			err = s.days(hours, &all[i], storage.Day(since))
+			err = s.days(days, &all[i], storage.Day(since))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("badgerstore: activity: %w", err)
@@ -45,14 +45,13 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 	return all, nil
 }
 
-// days adds up the hours of a key.
+// days reads the days of a key.
 func (s *Store) days(it *badger.Iterator, a *apikey.Activity, since time.Time) error {
-	prefix := hourPrefix(a.ID)
+	prefix := dayPrefix(a.ID)
 	return s.scanUsage(it, prefix, micros(slices.Clone(prefix), since), func(suffix, v []byte) error {
 		counts, _, err := splitCounts(v)
 		if err == nil {
-			hour, _ := splitHour(suffix)
-			storage.AddHour(a, hour, counts)
+			storage.AddHour(a, splitDay(suffix), counts)
 		}
 		return err
 	})

@@ -12,6 +12,7 @@ import (
 // Usage rows are counts, behind their number so that outcomes can be added:
 //
 //	hour:  counts
+//	day:   counts
 //	total: counts, microsecond of the last use, network, user agent, route, status
 //	scope: second of the start of the newest hour
 //

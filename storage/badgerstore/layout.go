@@ -23,6 +23,7 @@ const (
 	tableByKey   = 'k' // id, seq                     -> nothing
 	tableByOwner = 'o' // owner, seq                  -> nothing
 	tableHour    = 'u' // id, hour, secret            -> counts
+	tableDay     = 'd' // id, day                     -> counts of all secrets
 	tableTotal   = 't' // id, secret                  -> counts, last use
 	tableScope   = 'p' // id, scope                   -> the newest hour
 	tableWindow  = 'w' // subject                     -> the limiter's bytes
@@ -173,8 +174,9 @@ func withSeq(prefix []byte, seq uint64) []byte {
 
 func auditKey(seq uint64) []byte { return withSeq([]byte{tableAudit}, seq) }
 
-// hourPrefix, totalPrefix and scopePrefix hold all usage rows of a key.
+// hourPrefix, dayPrefix, totalPrefix and scopePrefix hold all usage rows of a key.
 func hourPrefix(id string) []byte  { return str([]byte{tableHour}, id) }
+func dayPrefix(id string) []byte   { return str([]byte{tableDay}, id) }
 func totalPrefix(id string) []byte { return str([]byte{tableTotal}, id) }
 func scopePrefix(id string) []byte { return str([]byte{tableScope}, id) }
 
@@ -182,16 +184,26 @@ func hourKey(id string, start time.Time, secret uint32) []byte {
 	return binary.BigEndian.AppendUint32(micros(hourPrefix(id), start), secret)
 }
 
+func dayKey(id string, start time.Time) []byte { return micros(dayPrefix(id), start) }
+
 func totalKey(id string, secret uint32) []byte {
 	return binary.BigEndian.AppendUint32(totalPrefix(id), secret)
 }
 
 func scopeKey(id, scope string) []byte { return append(scopePrefix(id), scope...) }
 
+// hourSuffix is how long is what follows hourPrefix.
+const hourSuffix = 8 + 4
+
 // splitHour reads what follows hourPrefix.
 func splitHour(suffix []byte) (start time.Time, secret uint32) {
 	us := int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))
 	return time.UnixMicro(us).UTC(), binary.BigEndian.Uint32(suffix[8:])
+}
+
+// splitDay reads what follows dayPrefix.
+func splitDay(suffix []byte) time.Time {
+	return time.UnixMicro(int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))).UTC()
 }
 
 func windowKey(subject string) []byte { return append([]byte{tableWindow}, subject...) }

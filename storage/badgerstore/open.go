@@ -143,7 +143,7 @@ func (s *Store) Close() error {
 
 // format is the number of the layout that this program reads and writes. It
 // brings a directory of the one before up to date.
-const format = 2
+const format = 3
 
 // checkFormat refuses a directory that this program would misread, and signs a
 // new one.
@@ -177,7 +177,7 @@ func (s *Store) checkFormat(dir string) error {
 		err = s.sync()
 	}
 	if err == nil && found < format {
-		err = s.upgrade()
+		err = s.upgrade(found)
 	}
 	return err
 }

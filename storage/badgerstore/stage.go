@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -16,6 +17,7 @@ import (
 type row struct {
 	key, value []byte
 	remove     bool
+	ttl        time.Duration // 0: for good
 }
 
 func writeAll(txn *badger.Txn, rows []row) error {
@@ -24,7 +26,11 @@ func writeAll(txn *badger.Txn, rows []row) error {
 		if r.remove {
 			err = txn.Delete(r.key)
 		} else {
-			err = txn.Set(r.key, r.value)
+			e := badger.NewEntry(r.key, r.value)
+			if r.ttl > 0 {
+				e = e.WithTTL(r.ttl)
+			}
+			err = txn.SetEntry(e)
 		}
 		if err != nil {
 			return err

@@ -1,26 +1,44 @@
 package badgerstore
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 )
 
-// upgrade gives the records of format 1, which has neither the tables by name
-// nor those by term, their rows, and then signs the directory. Broken off at any
-// point it is of format 1 still, and done again when it is opened the next time:
-// the older program does not mind the rows, and rows that it lets grow stale in
-// between show nothing.
-func (s *Store) upgrade() error {
+// upgrade brings a directory of an older format up to date, and then signs it.
+// Broken off at any point it is of the older format still, and done again when
+// it is opened the next time: the older program does not mind the rows, and rows
+// that it lets grow stale in between show nothing, or are written again.
+func (s *Store) upgrade(from int) error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
+	w := &upgradeWriter{s: s, room: s.room()}
+	if from < 2 {
+		if err := s.upgradeNames(txn, w); err != nil {
+			return err
+		}
+	}
+	if err := s.upgradeDays(txn, w); err != nil {
+		return err
+	}
+	if err := w.flush(); err != nil {
+		return err
+	}
+	return s.writeSynced([]row{{key: []byte{tableFormat}, value: strconv.AppendInt(nil, format, 10)}})
+}
+
+// upgradeNames gives the records of format 1, which has neither the tables by
+// name nor those by term, their rows.
+func (s *Store) upgradeNames(txn *badger.Txn, w *upgradeWriter) error {
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableRecord}})
 	defer it.Close()
-	var rows []row
-	room, records := s.room(), 0
+	records := 0
 	for it.Rewind(); it.Valid(); it.Next() {
 		var of []row
 		err := it.Item().Value(func(v []byte) error {
@@ -37,24 +55,84 @@ func (s *Store) upgrade() error {
 		if err != nil {
 			return fmt.Errorf("badgerstore: open: index the keys: %w", err)
 		}
-		for len(of) > 0 {
-			if room.take(of[:1]) {
-				rows, of = append(rows, of[0]), of[1:]
-				continue
-			}
-			if err := s.writeSynced(rows); err != nil {
+		for _, r := range of {
+			if err := w.write(r); err != nil {
 				return err
 			}
-			rows, room = nil, s.room()
 		}
-	}
-	if err := s.writeSynced(rows); err != nil {
-		return err
 	}
 	if records > 0 {
 		s.log.Info("badgerstore: keys were indexed by name, for search", "keys", records)
 	}
-	return s.writeSynced([]row{{key: []byte{tableFormat}, value: strconv.AppendInt(nil, format, 10)}})
+	return nil
+}
+
+// upgradeDays adds up the hours of each key, for the table by day, which comes
+// with format 3.
+func (s *Store) upgradeDays(txn *badger.Txn, w *upgradeWriter) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableHour}})
+	defer it.Close()
+	var at []byte // the row of the day that is added up
+	var sum apikey.Counts
+	done := func() error {
+		if at == nil {
+			return nil
+		}
+		return w.write(row{key: at, value: appendCounts(nil, sum), ttl: countTTL})
+	}
+	for it.Rewind(); it.Valid(); it.Next() {
+		item := it.Item()
+		id, rest, err := splitString(item.Key()[1:])
+		if err != nil || len(rest) != hourSuffix {
+			continue // no row of this store's
+		}
+		hour, _ := splitHour([]byte(rest))
+		day := dayKey(id, storage.Day(hour))
+		if !bytes.Equal(day, at) {
+			if err := done(); err != nil {
+				return err
+			}
+			at, sum = day, apikey.Counts{}
+		}
+		err = item.Value(func(v []byte) error {
+			c, _, err := splitCounts(v)
+			if err == nil { // a damaged one counts as zero
+				sum.Add(c)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("badgerstore: open: add up the days: %w", err)
+		}
+	}
+	return done()
+}
+
+// upgradeWriter writes rows, as many at a time as fit a transaction.
+type upgradeWriter struct {
+	s    *Store
+	room room
+	rows []row
+}
+
+func (w *upgradeWriter) write(r row) error {
+	if one := []row{r}; !w.room.take(one) {
+		if err := w.flush(); err != nil {
+			return err
+		}
+		w.room.take(one)
+	}
+	w.rows = append(w.rows, r)
+	return nil
+}
+
+func (w *upgradeWriter) flush() error {
+	if len(w.rows) == 0 {
+		return nil
+	}
+	err := w.s.writeSynced(w.rows)
+	w.rows, w.room = nil, w.s.room()
+	return err
 }
 
 // writeSynced writes rows that fit one transaction, and syncs them: see the
@@ -65,7 +143,7 @@ func (s *Store) writeSynced(rows []row) error {
 		err = s.sync()
 	}
 	if err != nil {
-		return fmt.Errorf("badgerstore: open: index the keys: %w", err)
+		return fmt.Errorf("badgerstore: open: bring the directory up to date: %w", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -84,8 +85,8 @@ func TestADirectoryOfFormat1IsBroughtUpToDate(t *testing.T) {
 				t.Errorf("list %+v: got %s, want %s, error %v", q, got, want, err)
 			}
 		}
-		if got := formatOf(t, s); got != "2" {
-			t.Errorf("the format is %s, want 2", got)
+		if got := formatOf(t, s); got != "3" {
+			t.Errorf("the format is %s, want 3", got)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -122,7 +123,7 @@ func TestAnUpgradeThatIsBrokenOffIsDoneAgain(t *testing.T) {
 			}
 			return good()
 		}
-		err := s.upgrade()
+		err := s.upgrade(1)
 		if err == nil {
 			if stop < 4 {
 				t.Errorf("the upgrade took %d syncs, too few to be broken off in between", stop-1)
@@ -176,5 +177,64 @@ func TestAnUpgradePassesOverWhatIsDamaged(t *testing.T) {
 	s = openIn(t, dir)
 	if l, err := s.List(t.Context(), apikey.Query{Search: "name", Order: apikey.ByName}); err != nil || len(l.Records) != 2 {
 		t.Errorf("%d records, want the two that are whole, error %v", len(l.Records), err)
+	}
+}
+
+// A directory of format 2 has hours and no days.
+func TestTheDaysOfFormat2AreAddedUp(t *testing.T) {
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	var ids []string
+	for i := range 3 {
+		id := fmt.Sprintf("key-%d", i)
+		ids = append(ids, id)
+		apply(t, s, changeOf(id, 0, nil))
+		var used []apikey.UsageDelta
+		for h := range 24 * 30 {
+			d := apikey.UsageDelta{KeyID: id, Secret: uint32(1 + h%2), Hour: today.Add(time.Duration(h%7-h) * time.Hour)}
+			d.Counts[apikey.OutcomeAllowed], d.Counts[apikey.OutcomeScope] = uint64(h+i), uint64(h%5)
+			used = append(used, d)
+		}
+		if err := s.AddUsage(t.Context(), used); err != nil {
+			t.Fatal(err)
+		}
+	}
+	activity := func() []apikey.Activity {
+		t.Helper()
+		a, err := s.Activity(t.Context(), ids, today.AddDate(0, 0, -40))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	before := activity()
+	if n := len(before[2].Days); n < 30 {
+		t.Fatalf("%d days", n)
+	}
+	rows := []row{{key: []byte{tableFormat}, value: []byte("2")}, {key: dayKey("key-1", today.AddDate(0, 0, -3)), value: appendCounts(nil, apikey.Counts{99})}}
+	for i, suffix := range rowsOf(s, tableDay) {
+		if i%2 == 0 { // as when an upgrade was broken off, and an older program counted on
+			rows = append(rows, row{key: append([]byte{tableDay}, suffix...), remove: true})
+		}
+	}
+	if err := s.writeSynced(rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openIn(t, dir)
+	if after := activity(); !reflect.DeepEqual(after, before) {
+		t.Errorf("after the upgrade:\n%v\nwant\n%v", after, before)
+	}
+	if got := formatOf(t, s); got != "3" {
+		t.Errorf("the format is %s, want 3", got)
+	}
+	it := s.db.NewTransaction(false)
+	defer it.Discard()
+	item, err := it.Get(dayKey("key-1", today.AddDate(0, 0, -3)))
+	if err != nil || item.ExpiresAt() == 0 {
+		t.Errorf("a day that is kept for good: %v", err)
 	}
 }

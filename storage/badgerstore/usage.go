@@ -14,8 +14,9 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// hourTTL is how long an hourly row is kept after it was last counted to.
-const hourTTL = apikey.UsageRetention + 24*time.Hour
+// countTTL is how long a row of an hour, or of a day, is kept after it was last
+// counted to.
+const countTTL = apikey.UsageRetention + 24*time.Hour
 
 // AddUsage implements [apikey.Store]. A large batch takes several transactions;
 // an error may leave the later ones out.
@@ -68,29 +69,37 @@ func (s *Store) addDelta(txn *badger.Txn, d *apikey.UsageDelta) error {
 		return nil // usage never brings a key back
 	}
 
-	hour, total := hourKey(d.KeyID, d.Hour.Truncate(time.Hour), d.Secret), totalKey(d.KeyID, d.Secret)
-	var counts apikey.Counts
-	if err := s.readUsage(txn, hour, func(v []byte) (err error) { counts, _, err = splitCounts(v); return err }); err != nil {
-		return err
-	}
+	total := totalKey(d.KeyID, d.Secret)
 	var sum apikey.UsageSecret
 	if err := s.readUsage(txn, total, func(v []byte) (err error) { sum, err = decodeTotal(v); return err }); err != nil {
 		return err
 	}
 
-	counts.Add(d.Counts)
 	sum.Counts.Add(d.Counts)
 	last := d.Last
 	if last.At = storage.NormalizeTime(last.At); last.Replaces(sum.Last) {
 		sum.Last = last
 	}
-	if err := txn.SetEntry(badger.NewEntry(hour, appendCounts(nil, counts)).WithTTL(hourTTL)); err != nil {
-		return err
+	hour := d.Hour.Truncate(time.Hour)
+	for _, key := range [][]byte{hourKey(d.KeyID, hour, d.Secret), dayKey(d.KeyID, storage.Day(hour))} {
+		if err := s.addCounts(txn, key, d.Counts); err != nil {
+			return err
+		}
 	}
 	if err := txn.Set(total, appendTotal(nil, sum)); err != nil {
 		return err
 	}
 	return s.addScopes(txn, d)
+}
+
+// addCounts adds to the row of an hour or of a day.
+func (s *Store) addCounts(txn *badger.Txn, key []byte, c apikey.Counts) error {
+	var sum apikey.Counts
+	if err := s.readUsage(txn, key, func(v []byte) (err error) { sum, _, err = splitCounts(v); return err }); err != nil {
+		return err
+	}
+	sum.Add(c)
+	return txn.SetEntry(badger.NewEntry(key, appendCounts(nil, sum)).WithTTL(countTTL))
 }
 
 // addScopes writes the hour of scopes that were not used in it, or a later one,
@@ -202,7 +211,7 @@ func (s *Store) scanUsage(it *badger.Iterator, prefix, from []byte, f func(suffi
 // usageRows returns the removal of all usage of a key.
 func usageRows(txn *badger.Txn, id string) []row {
 	var rows []row
-	for _, prefix := range [][]byte{hourPrefix(id), totalPrefix(id), scopePrefix(id)} {
+	for _, prefix := range [][]byte{hourPrefix(id), dayPrefix(id), totalPrefix(id), scopePrefix(id)} {
 		it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 		for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
 			rows = append(rows, row{key: it.Item().KeyCopy(nil), remove: true})

@@ -38,8 +38,8 @@ func TestASchemaIsMigratedOnceHoweverManyDoIt(t *testing.T) {
 	wg.Wait()
 	must(t, pgstore.Migrate(t.Context(), pool, o)) // again
 	must(t, pgstore.Validate(t.Context(), pool, o))
-	if n := count(t, pool, `SELECT count(*) FROM latchkey.migrations WHERE checksum IS NOT NULL`); n != 4 {
-		t.Errorf("%d migrations are written down, want 4", n)
+	if n := count(t, pool, `SELECT count(*) FROM latchkey.migrations WHERE checksum IS NOT NULL`); n != 5 {
+		t.Errorf("%d migrations are written down, want 5", n)
 	}
 	if n := count(t, pool, `SELECT count(*) FROM latchkey.feed_head`); n != 1 {
 		t.Errorf("the feed has %d counters, want 1", n)
@@ -118,14 +118,14 @@ func TestANewerSchemaSaysWhoMayUseIt(t *testing.T) {
 	for _, tc := range []struct {
 		oldest int
 		good   bool
-	}{{4, true}, {5, false}} {
-		_, err := pool.Exec(t.Context(), `INSERT INTO latchkey.migrations (version, name, oldest) VALUES (5, '0005_next.sql', $1)
+	}{{5, true}, {6, false}} {
+		_, err := pool.Exec(t.Context(), `INSERT INTO latchkey.migrations (version, name, oldest) VALUES (6, '0006_next.sql', $1)
 			ON CONFLICT (version) DO UPDATE SET oldest = excluded.oldest`, tc.oldest)
 		must(t, err)
 		err = pgstore.Validate(t.Context(), pool, pgstore.Options{})
 		merr := pgstore.Migrate(t.Context(), pool, pgstore.Options{})
 		if (err == nil) != tc.good || (merr == nil) != tc.good || !tc.good && !strings.Contains(err.Error(), "run a newer one") {
-			t.Errorf("a schema of version 5 for programs that know %d: validate %v, migrate %v", tc.oldest, err, merr)
+			t.Errorf("a schema of version 6 for programs that know %d: validate %v, migrate %v", tc.oldest, err, merr)
 		}
 	}
 	_, err := pool.Exec(t.Context(), `DELETE FROM latchkey.migrations WHERE version = 1`)

@@ -29,7 +29,7 @@ type statements struct {
 	behind, catchUp             string
 	register, poll              string
 	pruneFeed, pruneHours       string
-	pruneLimits                 string
+	pruneDays, pruneLimits      string
 }
 
 func render(schema string) statements {
@@ -52,6 +52,7 @@ func render(schema string) statements {
 		poll:        pollSQL,
 		pruneFeed:   pruneFeedSQL,
 		pruneHours:  pruneHoursSQL,
+		pruneDays:   pruneDaysSQL,
 		pruneLimits: pruneLimitsSQL,
 	}
 	for i := range s.list {
@@ -65,7 +66,7 @@ func render(schema string) statements {
 	}
 	for _, p := range []*string{
 		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.scopes, &s.began, &s.days, &s.lastUses, &s.behind, &s.catchUp,
-		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneLimits,
+		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneDays, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)
 	}

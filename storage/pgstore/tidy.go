@@ -45,6 +45,17 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone`
 
+const pruneDaysSQL = `
+WITH gone AS (
+	DELETE FROM "latchkey".usage_days WHERE ctid = ANY (ARRAY (
+		SELECT ctid FROM "latchkey".usage_days
+		WHERE day < ((clock_timestamp() - $1::bigint * interval '1 microsecond') AT TIME ZONE 'UTC')::date
+		LIMIT $2::bigint FOR UPDATE SKIP LOCKED
+	))
+	RETURNING 1
+)
+SELECT count(*) FROM gone`
+
 // tidy removes, once a minute and in small steps, what is older than it has to
 // be kept. It follows a call that has done its work, whose result it is not.
 func (s *Store) tidy(ctx context.Context) {
@@ -61,7 +72,7 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 	for _, p := range []struct {
 		sql string
 		age time.Duration
-	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, apikey.UsageRetention + time.Hour}, {s.sql.pruneLimits, 0}} {
+	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, apikey.UsageRetention + time.Hour}, {s.sql.pruneDays, apikey.UsageRetention}, {s.sql.pruneLimits, 0}} {
 		var gone int64
 		err := ours{s.pool}.run(ctx, p.sql, []any{p.age.Microseconds(), int64(tidyRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
 		if err != nil {
@@ -73,7 +84,7 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 }
 
 // Maintain removes all that is older than it has to be kept: changes of the feed
-// past [Options.FeedRetention], hours of usage past [apikey.UsageRetention], and
+// past [Options.FeedRetention], hours and days of usage past [apikey.UsageRetention], and
 // subjects of limits under which nothing counts any more.
 // Stores do that by themselves in small steps, as they are used. To give the
 // room back is autovacuum's work.

@@ -59,6 +59,14 @@ hours AS (
 	ORDER BY there.id, d.secret, d.hour
 	ON CONFLICT (key_id, hour, secret) DO UPDATE SET ` + each("? = t.? + excluded.?") + `
 ),
+days AS (
+	INSERT INTO "latchkey".usage_days AS t (key_id, day, ` + each("?") + `)
+	SELECT there.id, (d.hour AT TIME ZONE 'UTC')::date AS day, ` + each("sum(d.?)::bigint") + `
+	FROM ` + source(1) + `
+	GROUP BY there.id, day
+	ORDER BY there.id, day
+	ON CONFLICT (key_id, day) DO UPDATE SET ` + each("? = t.? + excluded.?") + `
+),
 totals AS (
 	INSERT INTO "latchkey".usage_secrets AS t (key_id, secret, ` + each("?") + `, last_at, last_told_at, last_network, last_user_agent, last_route, last_status)
 	SELECT there.id, d.secret, ` + each("d.?") + `, nullif(d.last_at, '0001-01-01 00:00:00Z'), nullif(d.last_at, '0001-01-01 00:00:00Z'),
@@ -108,14 +116,9 @@ func totalsSQL() string {
 		` FROM "latchkey".usage_secrets WHERE key_id = $1::text ORDER BY secret`
 }
 
-// daysSQL sums up, so that a month of hours does not cross the wire.
 func daysSQL() string {
-	sums := make([]string, 0, apikey.NumOutcomes)
-	for _, c := range countColumns() {
-		sums = append(sums, "sum("+c+")::bigint")
-	}
-	return `SELECT key_id, (hour AT TIME ZONE 'UTC')::date AS day, ` + strings.Join(sums, ", ") +
-		` FROM "latchkey".usage_hours WHERE key_id = ANY ($1::text[]) AND hour >= $2::timestamptz GROUP BY key_id, day ORDER BY key_id, day`
+	return `SELECT key_id, day, ` + strings.Join(countColumns(), ", ") +
+		` FROM "latchkey".usage_days WHERE key_id = ANY ($1::text[]) AND day >= ($2::timestamptz AT TIME ZONE 'UTC')::date ORDER BY key_id, day`
 }
 
 const lastUsesSQL = `SELECT DISTINCT ON (key_id) key_id, ` + lastSQL + ` FROM "latchkey".usage_secrets

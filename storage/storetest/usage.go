@@ -290,5 +290,12 @@ func (e *env) hasNoUsage(id string) error {
 		return err
 	}
 	u.ScopesSince = time.Time{}
-	return equal(fmt.Sprintf("usage of %q", id), u, apikey.Usage{})
+	if err := equal(fmt.Sprintf("usage of %q", id), u, apikey.Usage{}); err != nil {
+		return err
+	}
+	a, err := e.s.Activity(e.ctx, []string{id}, start.AddDate(-1, 0, 0))
+	if err != nil {
+		return err
+	}
+	return equal(fmt.Sprintf("activity of %q", id), a, []apikey.Activity{{ID: id}})
 }

@@ -434,4 +434,28 @@ var pgstoreDefences = []defence{
 		pkg:  "./storage/pgstore/pgtest",
 		run:  "^TestAServerEndsWithItsTest$",
 	},
+	{
+		name: "pgstore: the migration adds up the days of each key",
+		file: "storage/pgstore/migrations/0005_days.sql",
+		old:  `FROM "latchkey".usage_hours GROUP BY key_id, day;`,
+		new:  `FROM "latchkey".usage_hours WHERE secret = 1 GROUP BY key_id, day;`,
+		pkg:  "./storage/pgstore",
+		run:  "^TestTheDaysOfAnOlderSchemaAreAddedUp$",
+	},
+	{
+		name: "pgstore: old days are removed",
+		file: "storage/pgstore/tidy.go",
+		old:  `, {s.sql.pruneDays, apikey.UsageRetention}`,
+		new:  ``,
+		pkg:  "./storage/pgstore",
+		run:  "^TestDaysGoWithTimeAndWithTheirKey$",
+	},
+	{
+		name: "pgstore: days add up",
+		file: "storage/pgstore/usage_sql.go",
+		old:  "ON CONFLICT (key_id, day) DO UPDATE SET ` + each(\"? = t.? + excluded.?\")",
+		new:  "ON CONFLICT (key_id, day) DO UPDATE SET ` + each(\"? = excluded.?\")",
+		pkg:  "./storage/pgstore",
+		run:  "^TestTheDaysOfAnOlderSchemaAreAddedUp$",
+	},
 }

@@ -509,10 +509,8 @@ var storageDefences = []defence{
 	{
 		name: "badgerstore: an upgrade is signed when it is done",
 		file: "storage/badgerstore/upgrade.go",
-		old: `	var rows []row
-	room,`,
-		new: `	rows := []row{{key: []byte{tableFormat}, value: strconv.AppendInt(nil, format, 10)}}
-	room,`,
+		old:  `w := &upgradeWriter{s: s, room: s.room()}`,
+		new:  `w := &upgradeWriter{s: s, room: s.room(), rows: []row{{key: []byte{tableFormat}, value: strconv.AppendInt(nil, format, 10)}}}`,
 		pkg: "./storage/badgerstore",
 		run: "^TestAnUpgradeThatIsBrokenOff",
 	},
@@ -663,10 +661,42 @@ var storageDefences = []defence{
 	{
 		name: "badgerstore: hours are kept for the retention",
 		file: "storage/badgerstore/usage.go",
-		old:  `const hourTTL = apikey.UsageRetention + 24*time.Hour`,
-		new:  `const hourTTL = 24 * time.Hour`,
+		old:  `const countTTL = apikey.UsageRetention + 24*time.Hour`,
+		new:  `const countTTL = 24 * time.Hour`,
 		pkg:  "./storage/badgerstore",
 		run:  "^TestHourlyRowsAreKept",
+	},
+	{
+		name: "badgerstore: an upgrade adds up the last day, too",
+		file: "storage/badgerstore/upgrade.go",
+		old:  "\n\t}\n\treturn done()\n",
+		new:  "\n\t}\n\treturn nil\n",
+		pkg:  "./storage/badgerstore",
+		run:  "^TestTheDaysOfFormat2AreAddedUp$",
+	},
+	{
+		name: "badgerstore: days that an upgrade adds up are not kept for good",
+		file: "storage/badgerstore/upgrade.go",
+		old:  `, ttl: countTTL}`,
+		new:  `}`,
+		pkg:  "./storage/badgerstore",
+		run:  "^TestTheDaysOfFormat2AreAddedUp$",
+	},
+	{
+		name: "badgerstore: a purge takes the days",
+		file: "storage/badgerstore/usage.go",
+		old:  `dayPrefix(id), `,
+		new:  ``,
+		pkg:  "./storage/badgerstore",
+		run:  "^TestStore$/^a_purge_takes_the_usage",
+	},
+	{
+		name: "badgerstore: days are counted",
+		file: "storage/badgerstore/usage.go",
+		old:  `, dayKey(d.KeyID, storage.Day(hour))}`,
+		new:  `}`,
+		pkg:  "./storage/badgerstore",
+		run:  "^TestStore$/activity",
 	},
 	{
 		name: "badgerstore: a batch of usage is split whole",

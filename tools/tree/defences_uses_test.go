@@ -161,8 +161,8 @@ var useDefences = []defence{
 	{
 		name: "uses: badgerstore: a purge takes the scopes",
 		file: "storage/badgerstore/usage.go",
-		old:  `[][]byte{hourPrefix(id), totalPrefix(id), scopePrefix(id)}`,
-		new:  `[][]byte{hourPrefix(id), totalPrefix(id)}`,
+		old:  `totalPrefix(id), scopePrefix(id)}`,
+		new:  `totalPrefix(id)}`,
 		pkg:  "./storage/badgerstore",
 		run:  "^TestStore$/^a_purge_takes_the_usage",
 	},
