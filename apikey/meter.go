@@ -31,7 +31,7 @@ const maxOwed = 1 << 20
 
 func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
 	if o != OutcomeAllowed {
-		c.refused[o].Add(1)
+		c.refused[o-1].Add(1)
 		m.list(c)
 		return nil
 	}
@@ -130,8 +130,8 @@ func (m *meter) collect(at time.Time) {
 		c.listed.Store(false)
 		last := c.last.Swap(nil)
 		d := UsageDelta{KeyID: c.snap.id, Secret: c.principal.secret, Hour: hour, Scopes: c.takeUsed()}
-		for o := range c.refused {
-			d.Counts[o] = c.refused[o].Swap(0)
+		for i := range c.refused {
+			d.Counts[i+1] = c.refused[i].Swap(0)
 		}
 		d.Counts[OutcomeAllowed] = c.allowed.Swap(0)
 		if last != nil {

@@ -45,10 +45,10 @@ type credential struct {
 	last      atomic.Pointer[Sample] // the first admitted request since the last flush
 	allowed   atomic.Uint64          // admitted requests since the last flush
 	principal Principal
-	usedHigh  atomic.Uint32              // the other scopes
-	listed    atomic.Bool                // in the meter's list
-	ends      time.Time                  // when it stops working; zero is never
-	refused   [NumOutcomes]atomic.Uint64 // all other outcomes since the last flush
+	usedHigh  atomic.Uint32                  // the other scopes
+	listed    atomic.Bool                    // in the meter's list
+	ends      time.Time                      // when it stops working; zero is never
+	refused   [NumOutcomes - 1]atomic.Uint64 // all other outcomes, the first after allowed, since the last flush
 }
 
 // home is the memory of a snapshot, and of the entry of its key if that has
@@ -168,7 +168,7 @@ func (s *snapshot) add(c *credential, i int, d Digest) {
 	}
 	s.timed = s.timed || !c.ends.IsZero()
 	c.digest, c.snap = d, s
-	c.principal = Principal{key: &s.key, credential: c, secret: secret.Number}
+	c.principal = Principal{c, secret.Number}
 }
 
 // policyHeader formats limits as the RateLimit-Policy field of
@@ -217,31 +217,32 @@ var sentinels = map[Code]*Error{
 // Principal is who a request acts for: the key that it was sent with, as far
 // as handlers should see it. It is immutable and shared between requests.
 type Principal struct {
-	key        *Key
 	credential *credential
 	secret     uint32
 }
 
+func (p *Principal) key() *Key { return &p.credential.snap.key }
+
 // KeyID returns the key's public id.
-func (p *Principal) KeyID() string { return p.key.ID }
+func (p *Principal) KeyID() string { return p.key().ID }
 
 // Name returns the key's name.
-func (p *Principal) Name() string { return p.key.Name }
+func (p *Principal) Name() string { return p.key().Name }
 
 // Owner returns the account that the key acts for.
-func (p *Principal) Owner() string { return p.key.Owner }
+func (p *Principal) Owner() string { return p.key().Owner }
 
 // Environment returns the key's environment, for example "live" or "test":
 // which data the request must act on.
-func (p *Principal) Environment() string { return p.key.Environment }
+func (p *Principal) Environment() string { return p.key().Environment }
 
 // Plan returns the name of the key's plan.
-func (p *Principal) Plan() string { return p.key.Plan }
+func (p *Principal) Plan() string { return p.key().Plan }
 
 // Has reports whether the key was granted a scope. A scope that a handler asks
 // for, and that the key has, counts as used.
 func (p *Principal) Has(scope string) bool {
-	i := granting(p.key.Scopes, scope)
+	i := granting(p.key().Scopes, scope)
 	if i < 0 {
 		return false
 	}
@@ -250,10 +251,10 @@ func (p *Principal) Has(scope string) bool {
 }
 
 // Scopes returns a copy of the granted scopes.
-func (p *Principal) Scopes() []string { return slices.Clone(p.key.Scopes) }
+func (p *Principal) Scopes() []string { return slices.Clone(p.key().Scopes) }
 
 // Metadata returns one value of the key's metadata.
-func (p *Principal) Metadata(name string) string { return p.key.Metadata[name] }
+func (p *Principal) Metadata(name string) string { return p.key().Metadata[name] }
 
 // Secret returns the number of the secret that the request was sent with.
 func (p *Principal) Secret() uint32 { return p.secret }
@@ -261,7 +262,7 @@ func (p *Principal) Secret() uint32 { return p.secret }
 // PresentedSecret returns what is known of the secret that the request was sent
 // with, and whether it is the newest of the key.
 func (p *Principal) PresentedSecret() (s Secret, newest bool) {
-	for i, s := range p.key.Secrets {
+	for i, s := range p.key().Secrets {
 		if s.Number == p.secret {
 			return s, i == 0
 		}
@@ -270,7 +271,7 @@ func (p *Principal) PresentedSecret() (s Secret, newest bool) {
 }
 
 // ExpiresAt returns when the key expires; zero means never.
-func (p *Principal) ExpiresAt() time.Time { return p.key.ExpiresAt }
+func (p *Principal) ExpiresAt() time.Time { return p.key().ExpiresAt }
 
 // allowsNetwork reports whether addr is in one of the key's networks.
 func (s *snapshot) allowsNetwork(addr netip.Addr) bool {

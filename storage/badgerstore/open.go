@@ -185,16 +185,16 @@ func (s *Store) checkFormat(dir string) error {
 // loadBegan reads since when scopes are counted: since the first program that
 // does so opened the directory, whatever programs came after.
 func (s *Store) loadBegan() error {
-	key := []byte{tableBegan}
+	key, fresh := []byte{tableBegan}, false
 	err := s.db.Update(func(txn *badger.Txn) error {
 		err := read(txn, key, func(v []byte) (err error) { s.began, err = decodeHour(v); return err })
 		if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, storage.ErrCorrupt) {
-			s.began = time.Now().UTC().Truncate(time.Second)
+			s.began, fresh = time.Now().UTC().Truncate(time.Second), true
 			return txn.Set(key, appendHour(nil, s.began))
 		}
 		return err
 	})
-	if err == nil {
+	if err == nil && fresh {
 		err = s.sync()
 	}
 	if err != nil {
