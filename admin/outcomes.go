@@ -2,6 +2,9 @@ package admin
 
 import "sync"
 
+// maxActors bounds of how many actors an outcome is kept.
+const maxActors = 10_000
+
 // outcomes keeps, for each actor, what their last change of a key came to,
 // until the page to which the change leads has shown it. Losing one loses a
 // sentence.

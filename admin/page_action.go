@@ -9,9 +9,6 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// purposeRotate is what the form that rotates a key is for.
-func purposeRotate(id string) string { return "rotate " + id }
-
 // done answers a form: back to the key, or the key's page with the reason why
 // not.
 func (c *call) done(action string, err error) error {
@@ -87,7 +84,7 @@ func (c *call) confirmed(typed string) bool {
 }
 
 // tell keeps a sentence for the key's page, where a change leads.
-func (c *call) tell(text string) { c.h.outcomes.put(formsOf(&c.actor), c.key.ID, text) }
+func (c *call) tell(text string) { c.h.outcomes.put(c.actor.name(), c.key.ID, text) }
 
 // reach says where a change that took so long holds now. Revoke and its like
 // return when no process that keeps up can admit the key any more.
@@ -107,31 +104,30 @@ func reachText(took time.Duration, instances int, alone bool) string {
 	return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
 }
 
-// pageRotate makes a new secret, once for each form, and shows it.
+// pageRotate makes a new secret, once for each number that a form was made for,
+// and shows it.
 func (c *call) pageRotate() error {
-	typed, err := c.input("form", "overlap")
+	typed, err := c.input("secret", "overlap")
 	if err != nil {
 		return err
 	}
-	actor, nonce := formsOf(&c.actor), typed.Get("form")
-	switch state, _ := c.h.forms.begin(actor, nonce, purposeRotate(c.key.ID)); state {
-	case formSpent, formBusy:
-		return c.again(c.key.ID, "This form has already rotated the key", "keys/"+c.key.ID, "Open the key")
-	case formUnknown:
-		return c.keyPage(http.StatusConflict, "rotate", "This form is too old, or was sent before: sending it now has changed nothing. Look at the secrets below before you send it again.", nil)
-	}
 	o, ok := overlaps[typed.Get("overlap")]
 	if !ok {
-		c.h.forms.abandon(actor, nonce)
 		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "choose how long the old secret works on"})
 	}
-	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
-	if err != nil {
-		c.h.forms.abandon(actor, nonce)
-		return c.done("rotate", err)
+	number, err := strconv.ParseUint(typed.Get("secret"), 10, 32)
+	if err != nil || number == 0 { // 0 would mean whichever it is
+		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was rotated: the form says no number of the new secret; send the one below"})
 	}
-	c.h.forms.spend(actor, nonce, k.ID)
-	return c.reveal(&k, token, "The key's new secret")
+	o.Number = uint32(number)
+	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	switch apikey.CodeOf(err) {
+	case apikey.OK:
+		return c.reveal(&k, token, "The key's new secret")
+	case apikey.Conflict:
+		return c.again(againBody{Rotated: true, KeyID: c.key.ID}, "The key was rotated before")
+	}
+	return c.done("rotate", err)
 }
 
 // overlaps are the choices of the form that rotates.

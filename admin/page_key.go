@@ -11,7 +11,6 @@ import (
 
 type keyBody struct {
 	keyRow
-	Nonce    string // of the form that rotates
 	Limits   string
 	BaseURL  string
 	Disabled when
@@ -87,10 +86,9 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 		b.BaseURL = env.BaseURL
 	}
 	if status == http.StatusOK {
-		b.Done = c.h.outcomes.take(formsOf(&c.actor), k.ID)
+		b.Done = c.h.outcomes.take(c.actor.name(), k.ID)
 	}
 	if !c.actor.ReadOnly && b.Active {
-		b.Nonce = c.h.forms.issue(formsOf(&c.actor), purposeRotate(k.ID))
 		if b.Settings = typed; typed == nil {
 			b.Settings = c.settingsOf(k)
 		}
