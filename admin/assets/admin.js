@@ -66,7 +66,6 @@ const typing = () => [...document.querySelectorAll("input:not([type]), textarea"
 // watch asks for news of the element while somebody can see it.
 const watch = (element) => {
   const address = new URL(element.dataset.from, location.href); // before the page takes another address
-  const drawn = element.dataset.state; // the state that the page's forms are for
   let failures = 0;
   const ask = async () => {
     if (document.visibilityState === "visible") {
@@ -81,8 +80,8 @@ const watch = (element) => {
           element.dataset.state = news.state;
           say(news.say);
         }
-        // The page has other forms for another state; what somebody is typing is worth more.
-        if (news.state !== drawn && element.hasAttribute("data-reload") && !typing()) location.reload();
+        // The page says more of what is over. Whoever has come somewhere on it, or is typing, is not thrown back.
+        if (news.state === "over" && !typing() && [document.body, null].includes(document.activeElement)) return location.reload();
       } catch {
         if (++failures > 30) return;
       }
@@ -122,6 +121,15 @@ if (reveal) {
 }
 
 // ---- Forms.
+
+// The answer to the second click would take the place of that to the first, which has the secret.
+each("form[method=post]", (form) => {
+  let sent = -Infinity;
+  form.addEventListener("submit", (leave) => {
+    if (leave.timeStamp - sent < 3000) leave.preventDefault();
+    else sent = leave.timeStamp;
+  });
+});
 
 const picker = find("[data-summary]");
 if (picker) {
