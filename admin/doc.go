@@ -79,6 +79,9 @@
 //   - A rotation is one sentence, amber until the old secret has gone quiet and
 //     green from then on. Ending it earlier takes the name of the key, as
 //     revoking does. What a change came to is said in milliseconds.
+//   - Every step can be taken by the keyboard; the focus is then on what came of
+//     it. With forced colours edges and shapes say what colours said; nothing
+//     moves for people who asked for that.
 //   - A key that somebody found is pasted at leak, named, and rotated or revoked
 //     with the second click. It is hashed at once, and neither shown again nor
 //     logged.

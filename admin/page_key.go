@@ -32,8 +32,8 @@ type keyBody struct {
 // TrimmedName is what a form that asks for the name takes.
 func (b *keyBody) TrimmedName() string { return strings.TrimSpace(b.Name) }
 
-// DayTotal is how many requests there were in the last 24 hours.
-func (b *keyBody) DayTotal() int { return int(min(b.Usage.Day.Total(), 1<<30)) }
+// DayAdmitted is how many requests were admitted in the last 24 hours.
+func (b *keyBody) DayAdmitted() int { return int(min(b.Usage.Day[apikey.OutcomeAllowed], 1<<30)) }
 
 type link struct {
 	Text, Address string

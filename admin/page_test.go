@@ -179,6 +179,24 @@ func TestKeyPage(t *testing.T) {
 	}
 }
 
+// TestFactsFirst: what would fail is told beside the button that would make it
+// fail, and a limit that lies above the chart is told below it.
+func TestFactsFirst(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	k, token := g.key("acme", "production")
+	for range 3 {
+		g.use(token, apikey.OutcomeAllowed)
+	}
+	g.use(token, apikey.OutcomeScope) // failed already
+	a := g.want(200, "owner", "GET", "/keys/"+k.ID+"?period=24h", "")
+	for _, want := range []string{"Last used just now from 203.0.113.0/24, curl/8.9.1 <b>. 3 requests in the last 24 hours would have failed.", "above the chart: 1,000 per day"} {
+		if !strings.Contains(html.UnescapeString(tags.ReplaceAllString(a.body, "")), want) {
+			t.Errorf("no %q on the page:\n%s", want, a.body)
+		}
+	}
+}
+
 // TestReader: somebody who may only read is offered nothing that changes
 // something, on any page.
 func TestReader(t *testing.T) {

@@ -182,6 +182,7 @@ addEventListener("keydown", (press) => {
   if (!single.checked || press.defaultPrevented || press.ctrlKey || press.metaKey || press.altKey || help.open ||
     press.target.closest("input:not([type=checkbox], [type=radio]), textarea, select")) return;
   const target = find(`[data-key="${CSS.escape(press.key)}"]`);
+  if (!target && press.key === "/") location.assign(find(".brand").href + "#search"); // where the search is
   if (!target) return;
   press.preventDefault();
   target.matches("input") ? target.focus() : target.click();

@@ -264,5 +264,7 @@ func TestKeyboard(t *testing.T) {
 	if got := eval[bool](b, `document.activeElement === document.body`); !got {
 		t.Error("keys that were switched off do nothing, on every page")
 	}
-	b.do(chromedp.Click("#open-help"), chromedp.WaitVisible("#help[open]"), chromedp.Click("#single"), chromedp.Click("#help form button"), press("c"), chromedp.WaitVisible("#name"))
+	b.do(chromedp.Click("#open-help"), chromedp.WaitVisible("#help[open]"), chromedp.Click("#single"), chromedp.Click("#help form button"))
+	b.do(press("c"), chromedp.WaitVisible("#name"), chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`), press("/"))
+	b.hasFocus("/ goes to the search from every page", "input[name=search]")
 }
