@@ -95,9 +95,6 @@ func (a *Actor) validate() error {
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
-// name tells actors apart.
-func (a *Actor) name() string { return fmt.Sprintf("%d %q %q", a.Role, a.Owner, a.ID) }
-
 // operator reports whether the actor sees the keys of all owners.
 func (a *Actor) operator() bool { return a.Role == Operator }
 

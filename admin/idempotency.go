@@ -33,7 +33,7 @@ const (
 // onceName names a creation to the service: by its actor, so that nobody meets
 // another's, and by what the name is of.
 func (a *Actor) onceName(kind, name string) string {
-	return fmt.Sprintf("admin %s %s %q", kind, a.name(), name)
+	return fmt.Sprintf("admin %s %d %q %q %q", kind, a.Role, a.Owner, a.ID, name)
 }
 
 // once returns the name of the creation that the request asks for; empty when

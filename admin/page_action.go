@@ -13,7 +13,7 @@ import (
 // not.
 func (c *call) done(action string, err error) error {
 	if err == nil {
-		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
+		return c.redirect(http.StatusSeeOther, "../"+c.key.ID+c.came(action).query())
 	}
 	f := c.failureOf(err)
 	c.logFailure(f, err)
@@ -37,10 +37,7 @@ func (c *call) pageDisable() error {
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
-		start := time.Now()
-		if _, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason); err == nil {
-			c.tell("Disabled. " + c.reach(time.Since(start)) + " Enable it again at any time.")
-		}
+		_, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason)
 	}
 	return c.done("disable", err)
 }
@@ -50,9 +47,6 @@ func (c *call) pageEnable() error {
 		return err
 	}
 	_, err := c.h.keys.Enable(c.r.Context(), c.by(), c.key.ID)
-	if err == nil {
-		c.tell("Enabled. Requests with it are admitted again.")
-	}
 	return c.done("enable", err)
 }
 
@@ -68,10 +62,7 @@ func (c *call) pageRevoke() error {
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
-		start := time.Now()
-		if _, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason); err == nil {
-			c.tell("Revoked. " + c.reach(time.Since(start)))
-		}
+		_, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason)
 	}
 	return c.done("revoke", err)
 }
@@ -81,27 +72,6 @@ func (c *call) pageRevoke() error {
 func (c *call) confirmed(typed string) bool {
 	typed = strings.TrimSpace(typed)
 	return typed == strings.TrimSpace(c.key.Name) || typed == c.key.ID
-}
-
-// tell keeps a sentence for the key's page, where a change leads.
-func (c *call) tell(text string) { c.h.outcomes.put(c.actor.name(), c.key.ID, text) }
-
-// reach says where a change that took so long holds now. Revoke and its like
-// return when no process that keeps up can admit the key any more.
-func (c *call) reach(took time.Duration) string {
-	_, alone := apikey.As[apikey.Notifier](c.h.keys.Store())
-	return reachText(took, c.h.keys.Health().Instances, alone)
-}
-
-func reachText(took time.Duration, instances int, alone bool) string {
-	in := "in " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
-	switch {
-	case instances > 1:
-		return "Dead on all " + strconv.Itoa(instances) + " instances " + in + ", requests in flight included."
-	case instances == 1 || alone:
-		return "Dead everywhere " + in + ", requests in flight included: this is the only instance."
-	}
-	return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
 }
 
 // pageRotate makes a new secret, once for each number that a form was made for,
@@ -149,10 +119,7 @@ func (c *call) pageFinish() error {
 	if force && !c.confirmed(typed.Get("confirm")) {
 		return c.done("finish", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was ended: type the key's name exactly as it stands, or its id"})
 	}
-	start := time.Now()
-	if _, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, force); err == nil {
-		c.tell("Rotation finished: the old secret has ended. " + c.reach(time.Since(start)))
-	}
+	_, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, force)
 	return c.done("finish", err)
 }
 
@@ -161,8 +128,5 @@ func (c *call) pageCancel() error {
 		return err
 	}
 	_, err := c.h.keys.CancelRotation(c.r.Context(), c.by(), c.key.ID)
-	if err == nil {
-		c.tell("Rotation cancelled: the new secret has ended, the old one works on.")
-	}
 	return c.done("cancel", err)
 }

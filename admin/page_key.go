@@ -86,7 +86,7 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 		b.BaseURL = env.BaseURL
 	}
 	if status == http.StatusOK {
-		b.Done = c.h.outcomes.take(c.actor.name(), k.ID)
+		b.Done = outcomeIn(c.r.URL.Query()).text(k, c.now)
 	}
 	if !c.actor.ReadOnly && b.Active {
 		if b.Settings = typed; typed == nil {

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -65,8 +64,7 @@ func (c *call) pageSettings() error {
 		_, err = c.h.keys.Update(c.r.Context(), c.by(), c.key.ID, u)
 	}
 	if err == nil {
-		c.h.outcomes.put(c.actor.name(), c.key.ID, "Saved. It holds from the next request on.")
-		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
+		return c.done("settings", nil)
 	}
 	f := c.failureOf(err)
 	c.logFailure(f, err)

@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 	if now := get(); now.Name != "renamed" || now.Plan != "free" || len(now.Networks) != 2 || !now.ExpiresAt.IsZero() {
 		t.Errorf("the form changes the key: %+v", now)
 	}
-	if a := g.want(200, "owner", "GET", page, ""); !strings.Contains(a.body, "Saved.") {
+	if a := g.want(200, "owner", "GET", page+"?done=settings", ""); !strings.Contains(a.body, "Saved.") {
 		t.Errorf("it says so:\n%s", a.body)
 	}
 	// Somebody else was quicker.

@@ -120,6 +120,9 @@ if (reveal) {
   find("[data-copy=secret]").focus();
 }
 
+// What a change came to is said once, and not to who keeps the address.
+if (new URLSearchParams(location.search).has("done")) history.replaceState(null, "", location.pathname + location.hash);
+
 // ---- Forms.
 
 // The answer to the second click would take the place of that to the first, which has the secret.

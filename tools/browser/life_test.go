@@ -112,6 +112,9 @@ func TestLifeOfAKey(t *testing.T) {
 	b.do(chromedp.KeyEvent("\r"))
 	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Dead everywhere in ")`)
 	b.shows("requests in flight included")
+	if got := eval[string](b, "location.search"); got != "" {
+		t.Errorf("the address that says so is not kept: %q", got)
+	}
 	b.call(401, fresh)
 	if keys := b.keys("initech"); len(keys) != 1 || keys[0].RevokedAt.IsZero() {
 		t.Errorf("one key was made, and it is revoked: %+v", keys)

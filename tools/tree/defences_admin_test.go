@@ -580,8 +580,8 @@ var adminDefences = []defence{
 	{
 		name: "admin: an Idempotency-Key is its actor's",
 		file: "admin/idempotency.go",
-		old:  `kind, a.name(), name)`,
-		new:  `kind, "", name)`,
+		old:  `kind, a.Role, a.Owner, a.ID, name)`,
+		new:  `kind, Role(0), "", "", name)`,
 		pkg:  "./admin",
 		run:  "^TestIdempotency",
 	},
