@@ -36,9 +36,9 @@ type Options struct {
 }
 
 // Handler is the settings page and the REST API of one service. Make it with
-// [New]; it is an [http.Handler] and may be shared. It keeps in memory which
-// forms it gave out, so that a reload never makes a second key: with several
-// instances behind a balancer, send a person's requests to the same one.
+// [New]; it is an [http.Handler] and may be shared. Several of them on one store
+// serve the same people: a form that one gave out may be sent to another, or
+// after a restart, and makes one key at most.
 type Handler struct {
 	keys      *apikey.Service
 	authorize Authorizer
@@ -48,8 +48,6 @@ type Handler struct {
 	origins   *http.CrossOriginProtection
 	mux       *http.ServeMux
 	routes    map[string]*route // by mux pattern
-	forms     *forms
-	outcomes  *outcomes
 	banners   bannerCache
 	lists     keptLists
 	bulkhead  *bulkhead
@@ -85,13 +83,13 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 	}
 	h := &Handler{
 		keys: keys, authorize: authorize, o: o, log: o.Logger,
-		shape:   newKeyShape(keys.Prefix(), keys.Environments()),
-		origins: http.NewCrossOriginProtection(),
-		mux:     http.NewServeMux(),
-		routes:  make(map[string]*route),
-		forms:   newForms(), outcomes: newOutcomes(), bulkhead: newBulkhead(),
-		style:  newAsset("admin.css", "text/css; charset=utf-8", o.Style),
-		script: newAsset("admin.js", "text/javascript; charset=utf-8", ""),
+		shape:    newKeyShape(keys.Prefix(), keys.Environments()),
+		origins:  http.NewCrossOriginProtection(),
+		mux:      http.NewServeMux(),
+		routes:   make(map[string]*route),
+		bulkhead: newBulkhead(),
+		style:    newAsset("admin.css", "text/css; charset=utf-8", o.Style),
+		script:   newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}
 	h.validate = newValidator(h.shape)
 	h.prefix = keys.Prefix()

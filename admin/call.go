@@ -144,6 +144,13 @@ func (c *call) checkIfMatch() error {
 	return c.preconditionFailed()
 }
 
+// matched reports whether If-Match was compared with the key, so that the
+// change is for that revision alone.
+func (c *call) matched() bool {
+	want := c.r.Header.Get("If-Match")
+	return want != "" && want != "*"
+}
+
 func (c *call) preconditionFailed() error {
 	return &failure{
 		info:   preconditionFailed,

@@ -124,7 +124,7 @@ type chart struct {
 	Top           string // what the height stands for
 	First, Last   string // what the ends stand for
 	LimitAt       int    // height of the limit's line from the top; -1: none
-	Limit         string // which limit the line is
+	Limit         string // which limit the line is, or would be above the chart
 	Sum           apikey.Counts
 }
 
@@ -158,9 +158,9 @@ func barChart(all []span, limit uint64, limitText, layout string) chart {
 		peak = max(peak, all[i].Counts.Total())
 	}
 	top := peak
-	if limit > 0 && limit <= 2*peak {
+	if c.Limit = limitText; limit > 0 && limit <= 2*peak {
 		top = max(top, limit)
-		c.LimitAt, c.Limit = chartHeight-scaled(limit, top, chartHeight), limitText
+		c.LimitAt = chartHeight - scaled(limit, top, chartHeight)
 	}
 	c.Top = grouped(top)
 	step := chartWidth / len(all)

@@ -78,12 +78,15 @@
 //   - The list shows what each key did in the last 30 days, searches, filters,
 //     and says which keys are due for rotation, expire soon or lie unused.
 //   - A new secret is shown once, masked, ready to copy in six forms, with a
-//     light that tells when it is first used. Each form that makes a secret
-//     carries a one-time name, kept in memory, so that a reload or Back never
-//     makes a second key.
+//     light that tells when it is first used. A form makes one key, and the
+//     next secret of a key is made once: a reload, Back or a double click never
+//     makes another, whichever instance it reaches, also after a restart.
 //   - A rotation is one sentence, amber until the old secret has gone quiet and
 //     green from then on. Ending it earlier takes the name of the key, as
 //     revoking does. What a change came to is said in milliseconds.
+//   - Every step can be taken by the keyboard; the focus is then on what came of
+//     it. With forced colours edges and shapes say what colours said; nothing
+//     moves for people who asked for that.
 //   - A key that somebody found is pasted at leak, named, and rotated or revoked
 //     with the second click. It is hashed at once, and neither shown again nor
 //     logged.

@@ -28,22 +28,11 @@ type RouteInfo struct {
 	API, NamesKey, Operators, Writes, Everybody, Nobody bool
 }
 
-const (
-	MaxForms  = maxForms
-	MaxActors = maxActors
-)
+// NewForm names a form that was made at an instant; FormLife is how long it may
+// be sent.
+var NewForm = newForm
 
-// Forms are a handler's forms alone.
-type Forms struct{ f *forms }
-
-func NewForms() Forms                              { return Forms{newForms()} }
-func (f Forms) Issue(actor, purpose string) string { return f.f.issue(actor, purpose) }
-func (f Forms) Known(actor, nonce, purpose string) bool {
-	state, _ := f.f.begin(actor, nonce, purpose)
-	return state != formUnknown
-}
-
-func (f Forms) Actors() int { return len(f.f.actors) }
+const FormLife = formLife
 
 // Bind reads a body as each of the request types and returns the pointers to
 // its faults; ok reports whether it is JSON at all.

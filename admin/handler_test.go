@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
@@ -46,7 +45,7 @@ func TestHeaders(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	k, token := g.key("acme", "production")
-	body := form("form", g.nonce("owner", "/new"), "name", "x")
+	body := form("form", g.form("owner", "/new"), "name", "x")
 	style := regexp.MustCompile(`href="\./(assets/[^"]+)"`).FindStringSubmatch(g.want(200, "owner", "GET", "/", "").body)
 	if style == nil {
 		t.Fatal("no style sheet")
@@ -292,7 +291,7 @@ func TestPlanSource(t *testing.T) {
 			t.Errorf("%s: no %q on the form:\n%s", user, want, a.body)
 		}
 	}
-	a := g.want(200, "stranger", "POST", "/new", form("form", g.nonce("stranger", "/new"), "name", "x", "scopes", "a:read, b:*"))
+	a := g.want(200, "stranger", "POST", "/new", form("form", g.form("stranger", "/new"), "name", "x", "scopes", "a:read, b:*"))
 	if !strings.Contains(a.body, "https://api.example.com/") || !strings.Contains(a.body, "Put your API") {
 		t.Errorf("without a base URL the snippets have a placeholder:\n%s", a.body)
 	}
@@ -319,25 +318,6 @@ func TestTrustedOrigins(t *testing.T) {
 				r.Header.Set("Origin", origin)
 			}
 		})
-	}
-}
-
-// TestFormsAreBounded: what is forgotten is refused, never taken for new.
-func TestFormsAreBounded(t *testing.T) {
-	t.Parallel()
-	f := admin.NewForms()
-	first := f.Issue("ann", "create")
-	for range admin.MaxForms {
-		f.Issue("ann", "create")
-	}
-	if f.Known("ann", first, "create") {
-		t.Error("the oldest form of an actor goes")
-	}
-	for i := range admin.MaxActors + 5 {
-		f.Issue(strings.Repeat("x", i%100)+time.Duration(i).String(), "create")
-	}
-	if n := f.Actors(); n > admin.MaxActors {
-		t.Errorf("%d actors are remembered, at most %d may be", n, admin.MaxActors)
 	}
 }
 

@@ -193,18 +193,27 @@ func (a answer) members(t *testing.T) map[string]any {
 	return m
 }
 
-var nonceField = regexp.MustCompile(`name="form" value="([^"]+)"`)
+var (
+	formField   = regexp.MustCompile(`name="form" value="([^"]+)"`)
+	secretField = regexp.MustCompile(`name="secret" value="([^"]+)"`)
+)
 
-// nonce finds the one-time name of the form on a page.
-func (g *rig) nonce(user, path string) string {
+// hidden finds the value of a field that nobody sees, on a page.
+func (g *rig) hidden(field *regexp.Regexp, user, path string) string {
 	g.t.Helper()
 	a := g.want(200, user, "GET", path, "")
-	m := nonceField.FindStringSubmatch(a.body)
+	m := field.FindStringSubmatch(a.body)
 	if m == nil {
-		g.t.Fatalf("%s has no form:\n%s", path, a.body)
+		g.t.Fatalf("%s has no %s:\n%s", path, field, a.body)
 	}
 	return m[1]
 }
+
+// form is the name of the form on a page; next is the number of the secret that
+// a form on it makes.
+func (g *rig) form(user, path string) string { g.t.Helper(); return g.hidden(formField, user, path) }
+
+func (g *rig) next(user, path string) string { g.t.Helper(); return g.hidden(secretField, user, path) }
 
 func form(pairs ...string) string {
 	v := url.Values{}

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -87,4 +89,37 @@ var errIdempotencyKeyReused = &failure{
 	info:   apikey.OnceReused.Info(),
 	detail: "this Idempotency-Key was sent before with another body: take a new one for another key, or repeat the request as it was",
 	fields: []fieldError{{Parameter: "Idempotency-Key", Detail: "stands for another request"}},
+}
+
+// The form of a new key has such a name, too, in a field that nobody sees: a
+// reload, Back or a double click makes no second key, on any instance. The name
+// needs no proof of who gave it out. To whoever sends it, it stands for a key
+// of their own, which they may make anyway; what others sent cannot be met with
+// it ([Actor.onceName]), and pages of other origins send nothing here.
+//
+// It starts with the instant at which the form was made. The dates on the form
+// count from there, so that a form that is sent again asks for the same key.
+// And it tells how old the form is: one that outlived a purge of its key would
+// make another.
+
+const (
+	formTime = "20060102T150405Z"
+	formLife = apikey.MinPurgeAge - 4*time.Hour // for clocks that differ
+)
+
+// formLetters are those of [rand.Text].
+const formLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+// newForm names a form.
+func newForm(now time.Time) string { return now.UTC().Format(formTime) + rand.Text() }
+
+// formMade returns the instant at which a form was made. A form that is too
+// old, or that never was one, is not ok.
+func formMade(name string, now time.Time) (made time.Time, ok bool) {
+	if len(name) != len(newForm(now)) || strings.Trim(name[len(formTime):], formLetters) != "" {
+		return time.Time{}, false
+	}
+	made, err := time.Parse(formTime, name[:len(formTime)])
+	age := now.Sub(made)
+	return made, err == nil && age < formLife && age > formLife-apikey.MinPurgeAge
 }

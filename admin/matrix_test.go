@@ -12,7 +12,7 @@ import (
 // exchange is a sound request to each route, by "METHOD path". A route without
 // one fails TestMatrix.
 var exchange = map[string]struct {
-	body    string // for page routes with a secret, "form=NONCE&…"
+	body    string // FORM, TOKEN, ID and OWNER are filled in
 	want    int    // for somebody who may
 	prepare func(g *rig, id string)
 }{
@@ -48,12 +48,12 @@ var exchange = map[string]struct {
 	"POST /v1/purge":                     {`{"age":"48h"}`, 200, nil},
 	"GET /{$}":                           {"", 200, nil},
 	"GET /new":                           {"", 200, nil},
-	"POST /new":                          {"form=NONCE&name=new&plan=free&environment=testOWNER", 200, nil},
+	"POST /new":                          {"form=FORM&name=new&plan=free&environment=testOWNER", 200, nil},
 	"GET /keys/{id}":                     {"", 200, nil},
 	"POST /keys/{id}/disable":            {"reason=test", 303, nil},
 	"POST /keys/{id}/enable":             {"", 303, nil},
 	"POST /keys/{id}/revoke":             {"confirm=ID&reason=test", 303, nil},
-	"POST /keys/{id}/rotate":             {"form=NONCE&overlap=day", 200, nil},
+	"POST /keys/{id}/rotate":             {"secret=2&overlap=day", 200, nil},
 	"POST /keys/{id}/finish-rotation":    {"confirm=ID", 303, rotateBefore},
 	"POST /keys/{id}/cancel-rotation":    {"", 303, rotateBefore},
 	"GET /keys/{id}/{action}":            {"", 303, nil},
@@ -105,14 +105,8 @@ func newScene(t *testing.T, method, pattern string) *scene {
 			}
 		}
 		body = strings.ReplaceAll(body, "OWNER", owner)
-		if strings.Contains(body, "NONCE") && people[user].ID != "" && !people[user].ReadOnly {
-			page := "/new"
-			if strings.Contains(pattern, "{id}") {
-				page = "/keys/" + k.ID
-			}
-			if a := g.do(user, "GET", page, ""); a.status == 200 {
-				body = strings.ReplaceAll(body, "NONCE", nonceField.FindStringSubmatch(a.body)[1])
-			}
+		if strings.Contains(body, "FORM") && people[user].ID != "" && !people[user].ReadOnly {
+			body = strings.ReplaceAll(body, "FORM", g.form(user, "/new"))
 		}
 		return body
 	}

@@ -1,40 +1,88 @@
 package admin
 
-import "sync"
+import (
+	"net/url"
+	"strconv"
+	"time"
 
-// outcomes keeps, for each actor, what their last change of a key came to,
-// until the page to which the change leads has shown it. Losing one loses a
-// sentence.
-type outcomes struct {
-	mu   sync.Mutex
-	last map[string]outcome // by actor
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// What a change came to is said by the key's page, to which it leads. The
+// address of that page carries it, as an action and two numbers, because any
+// instance may be the one that is asked for the page; and it is said for a
+// minute, to a key that looks like it, so that an old address tells nothing.
+
+const outcomeFor = time.Minute
+
+// outcome is what a change came to.
+type outcome struct {
+	action    string
+	took      time.Duration // until it held on all instances
+	instances int           // how many they were; 0 if that is not known
 }
 
-type outcome struct{ keyID, text string }
+// query is the part of an address that carries an outcome.
+func (o outcome) query() string {
+	return "?" + url.Values{
+		"done": {o.action}, "ms": {strconv.FormatInt(o.took.Milliseconds(), 10)}, "on": {strconv.Itoa(o.instances)},
+	}.Encode()
+}
 
-func newOutcomes() *outcomes { return &outcomes{last: make(map[string]outcome)} }
-
-func (o *outcomes) put(actor, keyID, text string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if _, known := o.last[actor]; !known && len(o.last) >= maxActors {
-		for other := range o.last { // any: whoever it is misses a sentence
-			delete(o.last, other)
-			break
-		}
+// outcomeIn reads an outcome from an address. The numbers are bounded, for an
+// address may say anything.
+func outcomeIn(q url.Values) outcome {
+	number := func(name string, most int) int {
+		n, _ := strconv.Atoi(q.Get(name))
+		return max(0, min(n, most))
 	}
-	o.last[actor] = outcome{keyID, text}
+	return outcome{q.Get("done"), time.Duration(number("ms", 3_600_000)) * time.Millisecond, number("on", 10_000)}
 }
 
-// take returns what the actor's last change came to, once, if it was of this
-// key.
-func (o *outcomes) take(actor, keyID string) string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	last := o.last[actor]
-	if last.keyID != keyID {
+// text says what a change came to; empty when the key has not just changed, or
+// does not look like it.
+func (o outcome) text(k *apikey.Key, now time.Time) string {
+	if o.action == "settings" { // also when they were as the form said
+		return "Saved. It holds from the next request on."
+	}
+	if now.Sub(k.UpdatedAt) > outcomeFor {
 		return ""
 	}
-	delete(o.last, actor)
-	return last.text
+	revoked, disabled, rotating := !k.RevokedAt.IsZero(), !k.DisabledAt.IsZero(), k.RotatingAt(now)
+	reach := reachText(o.took, o.instances)
+	switch {
+	case o.action == "disable" && disabled && !revoked:
+		return "Disabled. " + reach + " Enable it again at any time."
+	case o.action == "enable" && !disabled && !revoked:
+		return "Enabled. Requests with it are admitted again."
+	case o.action == "revoke" && revoked:
+		return "Revoked. " + reach
+	case o.action == "finish" && !rotating && len(k.Secrets) > 1:
+		return "Rotation finished: the old secret has ended. " + reach
+	case o.action == "cancel" && !rotating && len(k.Secrets) > 1:
+		return "Rotation cancelled: the new secret has ended, the old one works on."
+	}
+	return ""
+}
+
+// came is the outcome of an action, which holds now. Revoke and its like return
+// when no process that keeps up can admit the key any more.
+func (c *call) came(action string) outcome {
+	instances := c.h.keys.Health().Instances
+	if _, alone := apikey.As[apikey.Notifier](c.h.keys.Store()); alone && instances == 0 {
+		instances = 1
+	}
+	return outcome{action, time.Since(c.now), instances}
+}
+
+// reachText says where a change holds that took so long.
+func reachText(took time.Duration, instances int) string {
+	in := "in " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
+	switch instances {
+	case 0:
+		return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
+	case 1:
+		return "Dead everywhere " + in + ", requests in flight included: this is the only instance."
+	}
+	return "Dead on all " + strconv.Itoa(instances) + " instances " + in + ", requests in flight included."
 }

@@ -9,14 +9,11 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// purposeRotate is what the form that rotates a key is for.
-func purposeRotate(id string) string { return "rotate " + id }
-
 // done answers a form: back to the key, or the key's page with the reason why
 // not.
 func (c *call) done(action string, err error) error {
 	if err == nil {
-		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
+		return c.redirect(http.StatusSeeOther, "../"+c.key.ID+c.came(action).query())
 	}
 	f := c.failureOf(err)
 	c.logFailure(f, err)
@@ -40,10 +37,7 @@ func (c *call) pageDisable() error {
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
-		start := time.Now()
-		if _, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason); err == nil {
-			c.tell("Disabled. " + c.reach(time.Since(start)) + " Enable it again at any time.")
-		}
+		_, err = c.h.keys.Disable(c.r.Context(), c.by(), c.key.ID, reason)
 	}
 	return c.done("disable", err)
 }
@@ -53,9 +47,6 @@ func (c *call) pageEnable() error {
 		return err
 	}
 	_, err := c.h.keys.Enable(c.r.Context(), c.by(), c.key.ID)
-	if err == nil {
-		c.tell("Enabled. Requests with it are admitted again.")
-	}
 	return c.done("enable", err)
 }
 
@@ -71,10 +62,7 @@ func (c *call) pageRevoke() error {
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
-		start := time.Now()
-		if _, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason); err == nil {
-			c.tell("Revoked. " + c.reach(time.Since(start)))
-		}
+		_, err = c.h.keys.Revoke(c.r.Context(), c.by(), c.key.ID, reason)
 	}
 	return c.done("revoke", err)
 }
@@ -86,52 +74,30 @@ func (c *call) confirmed(typed string) bool {
 	return typed == strings.TrimSpace(c.key.Name) || typed == c.key.ID
 }
 
-// tell keeps a sentence for the key's page, where a change leads.
-func (c *call) tell(text string) { c.h.outcomes.put(formsOf(&c.actor), c.key.ID, text) }
-
-// reach says where a change that took so long holds now. Revoke and its like
-// return when no process that keeps up can admit the key any more.
-func (c *call) reach(took time.Duration) string {
-	_, alone := apikey.As[apikey.Notifier](c.h.keys.Store())
-	return reachText(took, c.h.keys.Health().Instances, alone)
-}
-
-func reachText(took time.Duration, instances int, alone bool) string {
-	in := "in " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
-	switch {
-	case instances > 1:
-		return "Dead on all " + strconv.Itoa(instances) + " instances " + in + ", requests in flight included."
-	case instances == 1 || alone:
-		return "Dead everywhere " + in + ", requests in flight included: this is the only instance."
-	}
-	return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
-}
-
-// pageRotate makes a new secret, once for each form, and shows it.
+// pageRotate makes a new secret, once for each number that a form was made for,
+// and shows it.
 func (c *call) pageRotate() error {
-	typed, err := c.input("form", "overlap")
+	typed, err := c.input("secret", "overlap")
 	if err != nil {
 		return err
 	}
-	actor, nonce := formsOf(&c.actor), typed.Get("form")
-	switch state, _ := c.h.forms.begin(actor, nonce, purposeRotate(c.key.ID)); state {
-	case formSpent, formBusy:
-		return c.again(c.key.ID, "This form has already rotated the key", "keys/"+c.key.ID, "Open the key")
-	case formUnknown:
-		return c.keyPage(http.StatusConflict, "rotate", "This form is too old, or was sent before: sending it now has changed nothing. Look at the secrets below before you send it again.", nil)
-	}
 	o, ok := overlaps[typed.Get("overlap")]
 	if !ok {
-		c.h.forms.abandon(actor, nonce)
 		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "choose how long the old secret works on"})
 	}
-	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
-	if err != nil {
-		c.h.forms.abandon(actor, nonce)
-		return c.done("rotate", err)
+	number, err := strconv.ParseUint(typed.Get("secret"), 10, 32)
+	if err != nil || number == 0 { // 0 would mean whichever it is
+		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was rotated: the form says no number of the new secret; send the one below"})
 	}
-	c.h.forms.spend(actor, nonce, k.ID)
-	return c.reveal(&k, token, "The key's new secret")
+	o.Number = uint32(number)
+	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	switch apikey.CodeOf(err) {
+	case apikey.OK:
+		return c.reveal(&k, token, "The key's new secret")
+	case apikey.Conflict:
+		return c.again(againBody{Rotated: true, KeyID: c.key.ID}, "The key was rotated before")
+	}
+	return c.done("rotate", err)
 }
 
 // overlaps are the choices of the form that rotates.
@@ -153,10 +119,7 @@ func (c *call) pageFinish() error {
 	if force && !c.confirmed(typed.Get("confirm")) {
 		return c.done("finish", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was ended: type the key's name exactly as it stands, or its id"})
 	}
-	start := time.Now()
-	if _, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, force); err == nil {
-		c.tell("Rotation finished: the old secret has ended. " + c.reach(time.Since(start)))
-	}
+	_, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, force)
 	return c.done("finish", err)
 }
 
@@ -165,8 +128,5 @@ func (c *call) pageCancel() error {
 		return err
 	}
 	_, err := c.h.keys.CancelRotation(c.r.Context(), c.by(), c.key.ID)
-	if err == nil {
-		c.tell("Rotation cancelled: the new secret has ended, the old one works on.")
-	}
 	return c.done("cancel", err)
 }

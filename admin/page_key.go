@@ -11,7 +11,6 @@ import (
 
 type keyBody struct {
 	keyRow
-	Nonce    string // of the form that rotates
 	Limits   string
 	BaseURL  string
 	Disabled when
@@ -34,8 +33,8 @@ type keyBody struct {
 // TrimmedName is what a form that asks for the name takes.
 func (b *keyBody) TrimmedName() string { return strings.TrimSpace(b.Name) }
 
-// DayTotal is how many requests there were in the last 24 hours.
-func (b *keyBody) DayTotal() int { return int(min(b.Usage.Day.Total(), 1<<30)) }
+// DayAdmitted is how many requests were admitted in the last 24 hours.
+func (b *keyBody) DayAdmitted() int { return int(min(b.Usage.Day[apikey.OutcomeAllowed], 1<<30)) }
 
 type link struct {
 	Text, Address string
@@ -87,10 +86,9 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 		b.BaseURL = env.BaseURL
 	}
 	if status == http.StatusOK {
-		b.Done = c.h.outcomes.take(formsOf(&c.actor), k.ID)
+		b.Done = outcomeIn(c.r.URL.Query()).text(k, c.now)
 	}
 	if !c.actor.ReadOnly && b.Active {
-		b.Nonce = c.h.forms.issue(formsOf(&c.actor), purposeRotate(k.ID))
 		if b.Settings = typed; typed == nil {
 			b.Settings = c.settingsOf(k)
 		}

@@ -23,7 +23,6 @@ type foundRow struct {
 	Works             bool
 	CanEnd, CanRotate bool
 	Last              apikey.LastUse
-	Nonce             string // of the form that rotates
 }
 
 func (c *call) pageLeak() error { return c.page(http.StatusOK, "leak", "Found a key?", leakBody{}) }
@@ -79,8 +78,5 @@ func (c *call) foundRow(found *apikey.Identity) (foundRow, error) {
 	// A secret that was rotated out ends with the rotation; only the current
 	// one is replaced by another.
 	row.CanRotate = row.CanEnd && found.Secret.Number == k.Secrets[0].Number && !k.RotatingAt(c.now) && k.StateAt(c.now) != apikey.Expired
-	if row.CanRotate && !c.actor.ReadOnly {
-		row.Nonce = c.h.forms.issue(formsOf(&c.actor), purposeRotate(k.ID))
-	}
 	return row, nil
 }

@@ -40,8 +40,8 @@ func TestLeak(t *testing.T) {
 	g.want(422, "owner", "POST", "/leak", form("text", "x", "token", token.Reveal()))
 
 	// The first click found it, the second ends it.
-	nonce := nonceField.FindStringSubmatch(a.body)
-	b := g.want(200, "owner", "POST", "/keys/"+k.ID+"/rotate", form("form", nonce[1], "overlap", "none"))
+	next := secretField.FindStringSubmatch(a.body)
+	b := g.want(200, "owner", "POST", "/keys/"+k.ID+"/rotate", form("secret", next[1], "overlap", "none"))
 	if fresh := tokenShape.FindString(b.body); fresh == "" || fresh == token.Reveal() {
 		t.Errorf("rotating shows a new secret:\n%s", b.body)
 	}

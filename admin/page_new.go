@@ -13,12 +13,9 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// purposeCreate is what the form of a new key is for.
-const purposeCreate = "create"
-
 // newBody is the form of a new key, with what was typed and what is wrong.
 type newBody struct {
-	Nonce        string
+	Form         string      // its name
 	Like         *apikey.Key // that the form was filled in from
 	Name, Owner  string
 	Environments []choice
@@ -63,8 +60,15 @@ func networkLines(networks []netip.Prefix) string {
 	return strings.Join(lines, "\n")
 }
 
-// newForm shows the form: empty, or again with what was typed.
-func (c *call) newForm(status int, typed map[string][]string, message string, faults []fieldError) error {
+// newForm shows the form: empty, or again with what was typed. A form that is
+// shown again keeps its name: should it have made its key after all, when the
+// store could not say so, sending it again tells of that key.
+func (c *call) newForm(status int, typed url.Values, message string, faults []fieldError) error {
+	name := typed.Get("form")
+	made, ok := formMade(name, c.now)
+	if !ok {
+		name, made = newForm(c.now), c.now
+	}
 	typed = c.shown(typed)
 	field := func(name, otherwise string) string {
 		if v := typed[name]; len(v) > 0 {
@@ -73,8 +77,8 @@ func (c *call) newForm(status int, typed map[string][]string, message string, fa
 		return otherwise
 	}
 	b := newBody{
-		Nonce: c.h.forms.issue(formsOf(&c.actor), purposeCreate),
-		Name:  field("name", ""), Owner: field("owner", ""), Networks: field("networks", ""),
+		Form: name,
+		Name: field("name", ""), Owner: field("owner", ""), Networks: field("networks", ""),
 		ScopesText: strings.Join(typed["scopes"], " "), Error: message, Errors: make(map[string]string),
 	}
 	if c.route.namesKey() {
@@ -91,7 +95,7 @@ func (c *call) newForm(status int, typed map[string][]string, message string, fa
 	}
 	b.Plans = c.planChoices(b.Plan)
 	b.Scopes = newScopeGrid(c.h.keys.Scopes(), typed["scopes"])
-	b.Expiries = c.expiryChoices(field("expires", "0"))
+	b.Expiries = expiryChoices(made, field("expires", "0"))
 	return c.page(status, "new", "Create a key", b)
 }
 
@@ -133,12 +137,12 @@ func (c *call) planChoices(chosen string) []choice {
 }
 
 // expiryChoices are the presets, with their dates written out.
-func (c *call) expiryChoices(chosen string) []choice {
+func expiryChoices(from time.Time, chosen string) []choice {
 	var all []choice
 	for _, days := range []int{0, 7, 30, 90, 365} {
 		e := choice{Value: strconv.Itoa(days), Text: "Never", Detail: "until it is revoked", Chosen: chosen == strconv.Itoa(days)}
 		if days > 0 {
-			e.Text, e.Detail = "In "+strconv.Itoa(days)+" days", c.now.AddDate(0, 0, days).UTC().Format("2 January 2006")
+			e.Text, e.Detail = "In "+strconv.Itoa(days)+" days", from.AddDate(0, 0, days).UTC().Format("2 January 2006")
 		}
 		all = append(all, e)
 	}
@@ -183,31 +187,32 @@ func (c *call) pageCreate() error {
 	if err != nil {
 		return err
 	}
-	actor, nonce := formsOf(&c.actor), typed.Get("form")
-	switch state, made := c.h.forms.begin(actor, nonce, purposeCreate); state {
-	case formSpent, formBusy:
-		return c.again(made, "This form has already made its key", "new", "Create another key")
-	case formUnknown:
-		return c.newForm(http.StatusConflict, typed, "This form is too old, or was sent before: sending it now has created nothing. Look whether your key is there already; if not, check what you typed and send it again.", nil)
+	made, ok := formMade(typed.Get("form"), c.now)
+	if !ok {
+		return c.newForm(http.StatusConflict, typed, "This form is too old: sending it now has created nothing. Look whether your key is there already; if not, check what you typed and send it again.", nil)
 	}
-	k, token, err := c.createFrom(typed)
-	if err != nil {
-		c.h.forms.abandon(actor, nonce)
-		f := c.failureOf(err)
-		c.logFailure(f, err)
-		p := c.problem(f)
-		message := ""
-		if len(p.Errors) == 0 {
-			message = p.Detail
-		}
-		return c.newForm(p.Status, typed, message, p.Errors)
+	k, token, err := c.createFrom(typed, made)
+	switch apikey.CodeOf(err) {
+	case apikey.OK:
+		return c.reveal(&k, token, "Your new key")
+	case apikey.AlreadyCreated:
+		return c.again(againBody{Sent: true, KeyID: k.ID, Address: "new", Link: "Create another key"}, "This form has already made its key")
+	case apikey.OnceReused:
+		typed.Del("form")
+		return c.newForm(http.StatusConflict, typed, "This form was sent before, with other fields, and made a key then. Sending it now has created nothing. If you want this key as well, send it again.", nil)
 	}
-	c.h.forms.spend(actor, nonce, k.ID)
-	return c.reveal(&k, token, "Your new key")
+	f := c.failureOf(err)
+	c.logFailure(f, err)
+	p := c.problem(f)
+	message := ""
+	if len(p.Errors) == 0 {
+		message = p.Detail
+	}
+	return c.newForm(p.Status, typed, message, p.Errors)
 }
 
-func (c *call) createFrom(typed url.Values) (apikey.Key, apikey.Token, error) {
-	q, err := c.createRequest(typed)
+func (c *call) createFrom(typed url.Values, made time.Time) (apikey.Key, apikey.Token, error) {
+	q, err := c.createRequest(typed, made)
 	if err != nil {
 		return apikey.Key{}, apikey.Token{}, err
 	}
@@ -215,12 +220,13 @@ func (c *call) createFrom(typed url.Values) (apikey.Key, apikey.Token, error) {
 	if err != nil {
 		return apikey.Key{}, apikey.Token{}, err
 	}
+	n.Once = c.actor.onceName("form", typed.Get("form"))
 	return c.h.keys.Create(c.r.Context(), c.by(), n)
 }
 
 // createRequest reads the form as the API's body, so that both are judged
 // alike.
-func (c *call) createRequest(typed url.Values) (*createRequest, error) {
+func (c *call) createRequest(typed url.Values, made time.Time) (*createRequest, error) {
 	q := &createRequest{Name: strings.TrimSpace(typed.Get("name")), Environment: strings.TrimSpace(typed.Get("environment")), Plan: strings.TrimSpace(typed.Get("plan"))}
 	if typed.Has("owner") {
 		owner := strings.TrimSpace(typed.Get("owner"))
@@ -229,7 +235,7 @@ func (c *call) createRequest(typed url.Values) (*createRequest, error) {
 	var faults []fieldError
 	q.Scopes = typedScopes(typed)
 	q.Networks, faults = typedNetworks(typed, faults)
-	q.ExpiresAt, faults = c.typedExpiry(typed.Get("expires"), faults)
+	q.ExpiresAt, faults = typedExpiry(made, typed.Get("expires"), faults)
 	return q, invalidFields(append(faults, c.h.check(q)...))
 }
 
@@ -257,8 +263,8 @@ func typedNetworks(typed url.Values, faults []fieldError) ([]network, []fieldErr
 	return all, faults
 }
 
-// typedExpiry reads a preset: days from now, 0 for never (a zero instant).
-func (c *call) typedExpiry(days string, faults []fieldError) (*instant, []fieldError) {
+// typedExpiry reads a preset: days from an instant, 0 for never (nil).
+func typedExpiry(from time.Time, days string, faults []fieldError) (*instant, []fieldError) {
 	if days = strings.TrimSpace(days); days == "" || days == "0" {
 		return nil, faults
 	}
@@ -266,7 +272,7 @@ func (c *call) typedExpiry(days string, faults []fieldError) (*instant, []fieldE
 	if err != nil || n < 1 || n > 3660 {
 		return nil, append(faults, fieldError{Pointer: "/expires", Detail: "choose one of the list"})
 	}
-	return &instant{c.now.AddDate(0, 0, n).Truncate(time.Second)}, faults
+	return &instant{from.AddDate(0, 0, n).Truncate(time.Second)}, faults
 }
 
 // words splits a list as people write them.

@@ -38,14 +38,16 @@ func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
 }
 
 type againBody struct {
-	Sent                 bool // a form, for the second time
-	KeyID, Address, Link string
+	Sent          bool // the form of a new key, for the second time
+	Rotated       bool // a form that rotates, after a rotation
+	KeyID         string
+	Address, Link string // elsewhere
 }
 
 // again answers a form that was sent twice. Nothing was done, and the secret
 // is not to be had again.
-func (c *call) again(keyID, title, address, link string) error {
-	return c.page(http.StatusConflict, "again", title, againBody{true, keyID, address, link})
+func (c *call) again(b againBody, title string) error {
+	return c.page(http.StatusConflict, "again", title, b)
 }
 
 // pageGone is the address that the page with a secret takes, so that a reload

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -39,7 +38,7 @@ func (c *call) settings(k *apikey.Key, typed url.Values) *settingsPart {
 		newBody: newBody{
 			Name: typed.Get("name"), Plan: typed.Get("plan"), Networks: typed.Get("networks"),
 			ScopesText: strings.Join(typed["scopes"], " "), Errors: make(map[string]string),
-			Scopes: newScopeGrid(c.h.keys.Scopes(), typed["scopes"]), Expiries: c.expiryChoices(typed.Get("expires")),
+			Scopes: newScopeGrid(c.h.keys.Scopes(), typed["scopes"]), Expiries: expiryChoices(c.now, typed.Get("expires")),
 		},
 		Keep: coming(k.ExpiresAt, c.now), Expires: typed.Get("expires"),
 	}
@@ -65,8 +64,7 @@ func (c *call) pageSettings() error {
 		_, err = c.h.keys.Update(c.r.Context(), c.by(), c.key.ID, u)
 	}
 	if err == nil {
-		c.h.outcomes.put(formsOf(&c.actor), c.key.ID, "Saved. It holds from the next request on.")
-		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
+		return c.done("settings", nil)
 	}
 	f := c.failureOf(err)
 	c.logFailure(f, err)
@@ -95,7 +93,7 @@ func (c *call) settingsUpdate(typed url.Values) (apikey.Update, error) {
 		q.Plan = &plan
 	}
 	if expires := typed.Get("expires"); expires != "" && expires != keepExpiry {
-		if q.ExpiresAt, faults = c.typedExpiry(expires, faults); q.ExpiresAt == nil {
+		if q.ExpiresAt, faults = typedExpiry(c.now, expires, faults); q.ExpiresAt == nil {
 			q.ExpiresAt = &instant{time.Time{}} // never
 		}
 	}

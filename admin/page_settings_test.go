@@ -60,7 +60,7 @@ func TestSettings(t *testing.T) {
 	if now := get(); now.Name != "renamed" || now.Plan != "free" || len(now.Networks) != 2 || !now.ExpiresAt.IsZero() {
 		t.Errorf("the form changes the key: %+v", now)
 	}
-	if a := g.want(200, "owner", "GET", page, ""); !strings.Contains(a.body, "Saved.") {
+	if a := g.want(200, "owner", "GET", page+"?done=settings", ""); !strings.Contains(a.body, "Saved.") {
 		t.Errorf("it says so:\n%s", a.body)
 	}
 	// Somebody else was quicker.
@@ -115,7 +115,7 @@ func TestCreateLikeThisOne(t *testing.T) {
 	if strings.Contains(a.body, token.Reveal()[20:]) {
 		t.Error("the form holds a secret")
 	}
-	g.want(200, "owner", "POST", "/new", form("form", nonceField.FindStringSubmatch(a.body)[1], "name", "production", "environment", "test", "plan", "pro", "scopes", "orders:*", "scopes", "marketplace:read"))
+	g.want(200, "owner", "POST", "/new", form("form", formField.FindStringSubmatch(a.body)[1], "name", "production", "environment", "test", "plan", "pro", "scopes", "orders:*", "scopes", "marketplace:read"))
 	g.want(404, "stranger", "GET", "/keys/"+k.ID+"/copy", "")
 	if a := g.want(200, "owner", "GET", "/keys/"+k.ID+"/secret", ""); tokenShape.MatchString(html.UnescapeString(a.body)) || !strings.Contains(a.body, "cannot be shown again") {
 		t.Errorf("the address that a secret leaves behind says that it is gone:\n%s", a.body)

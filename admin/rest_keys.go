@@ -114,8 +114,8 @@ func (c *call) updateKey() error {
 	if err != nil {
 		return err
 	}
-	if c.r.Header.Get("If-Match") != "" && c.r.Header.Get("If-Match") != "*" {
-		u.Revision = c.key.Revision // which If-Match was compared with
+	if c.matched() {
+		u.Revision = c.key.Revision
 	}
 	k, err := c.h.keys.Update(c.r.Context(), c.by(), c.key.ID, u)
 	if u.Revision != 0 && apikey.CodeOf(err) == apikey.Conflict {

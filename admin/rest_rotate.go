@@ -15,7 +15,13 @@ func (c *call) rotateKey() error {
 	if err != nil {
 		return err
 	}
+	if c.matched() { // with this key: so one rotation at most
+		o.Number = c.key.NextSecret()
+	}
 	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	if o.Number != 0 && apikey.CodeOf(err) == apikey.Conflict {
+		return c.preconditionFailed()
+	}
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,11 @@ func TestSecretOnce(t *testing.T) {
 	token := add(m)
 	path := "/v1/keys/" + m.members(t)["key"].(map[string]any)["id"].(string)
 	add(g.want(200, "owner", "POST", path+"/rotate", `{"immediately":true}`))
-	body := form("form", g.nonce("owner", "/new"), "name", "by the page")
+	body := form("form", g.form("owner", "/new"), "name", "by the page")
 	a := g.want(200, "owner", "POST", "/new", body)
 	id := strings.Split(add(a), "_")[2]
 	g.want(409, "owner", "POST", "/new", body)
-	rotate := form("form", g.nonce("owner", "/keys/"+id), "overlap", "week")
+	rotate := form("secret", g.next("owner", "/keys/"+id), "overlap", "week")
 	add(g.want(200, "owner", "POST", "/keys/"+id+"/rotate", rotate))
 	g.want(409, "owner", "POST", "/keys/"+id+"/rotate", rotate)
 

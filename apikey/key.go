@@ -103,6 +103,17 @@ func (k *Key) RotatingAt(t time.Time) bool {
 	return len(k.Secrets) == 2 && k.Secrets[1].LiveAt(t)
 }
 
+// NextSecret is the number of the secret that a rotation would make now. It
+// only ever grows: a number is never used twice, also after a rotation that was
+// cancelled.
+func (k *Key) NextSecret() uint32 {
+	var most uint32
+	for _, s := range k.Secrets {
+		most = max(most, s.Number)
+	}
+	return most + 1
+}
+
 // Clone returns a copy that shares no memory with k.
 func (k Key) Clone() Key {
 	k.Scopes = slices.Clone(k.Scopes)

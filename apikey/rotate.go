@@ -22,6 +22,12 @@ type RotateOptions struct {
 	// StartOnFirstUse starts the grace when the new secret is first used,
 	// rather than now: the old one works until the new one is deployed.
 	StartOnFirstUse bool
+	// Number, when not 0, names the rotation by the secret that it makes:
+	// [Key.NextSecret], as the caller saw the key. Numbers are never used
+	// twice, so a rotation with a number is made once, however often it is
+	// asked for and by whichever process: a key whose next secret is another
+	// one is [ErrConflict].
+	Number uint32
 }
 
 // Rotate gives the key a second secret under the same id and returns its
@@ -42,6 +48,10 @@ func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptio
 		k := &r.Key
 		if err := refuseRevoked(k); err != nil {
 			return err
+		}
+		number := k.NextSecret()
+		if o.Number != 0 && o.Number != number {
+			return &Error{Code: Conflict, Msg: fmt.Sprintf("the key's next secret is number %d, not %d: its secrets have changed since you looked", number, o.Number)}
 		}
 		if k.StateAt(e.At) == Expired {
 			return &Error{Code: InvalidState, Msg: "the key has expired: set a later expiry first, or create a new key"}
@@ -64,7 +74,7 @@ func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptio
 		}
 		t, parsed := s.format.mint(env, k.ID)
 		token = t
-		k.Secrets = []Secret{{Number: nextSecret(k.Secrets), CreatedAt: e.At}, old}
+		k.Secrets = []Secret{{Number: number, CreatedAt: e.At}, old}
 		r.Digests = []Digest{s.digest.sign(parsed), r.Digests[0]}
 		e.Details = map[string]string{"secret": fmt.Sprint(k.Secrets[0].Number), "old_secret_ends": endText(&old)}
 		return nil
@@ -180,14 +190,4 @@ func (s *Service) CancelRotation(ctx context.Context, by Actor, id string) (Key,
 		e.Details = map[string]string{"secret": fmt.Sprint(dropped.Number)}
 		return nil
 	})
-}
-
-// nextSecret is the number of a new secret: numbers are never used twice,
-// also after a rotation that was cancelled.
-func nextSecret(secrets []Secret) uint32 {
-	var most uint32
-	for _, s := range secrets {
-		most = max(most, s.Number)
-	}
-	return most + 1
 }

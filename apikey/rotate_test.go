@@ -3,6 +3,8 @@ package apikey_test
 import (
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +183,61 @@ func TestCancelRotationGoesBack(t *testing.T) {
 		_, err := s.CancelRotation(t.Context(), ops, k.ID)
 		want(t, "nothing to go back to", err, apikey.ErrInvalidState)
 	})
+}
+
+// TestRotationWithANumberIsMadeOnce: a rotation that names the secret it makes
+// is not repeated, whatever has happened to the key since.
+func TestRotationWithANumberIsMadeOnce(t *testing.T) {
+	rotation(t, apikey.RotateOptions{Immediately: true, Number: 2}, func(t *testing.T, s *apikey.Service, k apikey.Key, _, fresh string) {
+		again := func(rule string, number uint32) {
+			t.Helper()
+			_, token, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{Immediately: true, Number: number})
+			want(t, rule, err, apikey.ErrConflict)
+			if token != (apikey.Token{}) {
+				t.Errorf("%s: a token came with the refusal", rule)
+			}
+			want(t, rule+": the secret that is there", verify(t, s, fresh), nil)
+		}
+		again("asked for twice", 2)
+		again("a number that was used before", 1)
+		again("a number that has not come yet", 4)
+		next, _, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{Number: k.NextSecret()})
+		if err != nil || next.Secrets[0].Number != 3 {
+			t.Fatalf("the next rotation: %+v, %v", next.Secrets, err)
+		}
+		again("while the key is being rotated", 3)
+		back, err := s.CancelRotation(t.Context(), ops, k.ID)
+		if err != nil || back.NextSecret() != 4 {
+			t.Fatalf("after a cancelled rotation the next secret is number %d, want 4: %v", back.NextSecret(), err)
+		}
+		again("a rotation that was cancelled", 3)
+	})
+}
+
+// TestRotationsRaceForANumber: of many that ask for the same rotation at once,
+// one gets the secret.
+func TestRotationsRaceForANumber(t *testing.T) {
+	t.Parallel()
+	s := newService(t, apikey.Options{})
+	k, _ := create(t, s)
+	var wg sync.WaitGroup
+	var made, told atomic.Int32
+	for range 16 {
+		wg.Go(func() {
+			switch _, _, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{Immediately: true, Number: 2}); apikey.CodeOf(err) {
+			case apikey.OK:
+				made.Add(1)
+			case apikey.Conflict:
+				told.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if made.Load() != 1 || told.Load() != 15 {
+		t.Errorf("one rotation was asked for 16 times: made %d times, refused %d times", made.Load(), told.Load())
+	}
 }
 
 func TestRotateRefusesBadGrace(t *testing.T) {

@@ -66,7 +66,6 @@ const typing = () => [...document.querySelectorAll("input:not([type]), textarea"
 // watch asks for news of the element while somebody can see it.
 const watch = (element) => {
   const address = new URL(element.dataset.from, location.href); // before the page takes another address
-  const drawn = element.dataset.state; // the state that the page's forms are for
   let failures = 0;
   const ask = async () => {
     if (document.visibilityState === "visible") {
@@ -81,8 +80,8 @@ const watch = (element) => {
           element.dataset.state = news.state;
           say(news.say);
         }
-        // The page has other forms for another state; what somebody is typing is worth more.
-        if (news.state !== drawn && element.hasAttribute("data-reload") && !typing()) location.reload();
+        // The page says more of what is over. Whoever has come somewhere on it, or is typing, is not thrown back.
+        if (news.state === "over" && !typing() && [document.body, null].includes(document.activeElement)) return location.reload();
       } catch {
         if (++failures > 30) return;
       }
@@ -121,7 +120,19 @@ if (reveal) {
   find("[data-copy=secret]").focus();
 }
 
+// What a change came to is said once, and not to who keeps the address.
+if (new URLSearchParams(location.search).has("done")) history.replaceState(null, "", location.pathname + location.hash);
+
 // ---- Forms.
+
+// The answer to the second click would take the place of that to the first, which has the secret.
+each("form[method=post]", (form) => {
+  let sent = -Infinity;
+  form.addEventListener("submit", (leave) => {
+    if (leave.timeStamp - sent < 3000) leave.preventDefault();
+    else sent = leave.timeStamp;
+  });
+});
 
 const picker = find("[data-summary]");
 if (picker) {
@@ -174,6 +185,7 @@ addEventListener("keydown", (press) => {
   if (!single.checked || press.defaultPrevented || press.ctrlKey || press.metaKey || press.altKey || help.open ||
     press.target.closest("input:not([type=checkbox], [type=radio]), textarea, select")) return;
   const target = find(`[data-key="${CSS.escape(press.key)}"]`);
+  if (!target && press.key === "/") location.assign(find(".brand").href + "#search"); // where the search is
   if (!target) return;
   press.preventDefault();
   target.matches("input") ? target.focus() : target.click();

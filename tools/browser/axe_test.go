@@ -19,15 +19,10 @@ type state struct {
 	ready  string // selector
 }
 
-// TestAccessible: axe-core finds nothing on any state of the page, in either
-// scheme of colours, on a desk or on a phone.
-func TestAccessible(t *testing.T) {
-	t.Parallel()
-	s := start(t)
-	axe, err := browser.Axe(t.Context())
-	if err != nil {
-		t.Skip("missing component: axe-core: npm (apt-get install npm) and the npm registry, once: " + strings.ReplaceAll(err.Error(), "\n", " "))
-	}
+// states are the pages of a site as people meet them. They fill the site with
+// keys.
+func states(t *testing.T, s *browser.Site) []state {
+	t.Helper()
 	ids, err := s.Seed(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +33,7 @@ func TestAccessible(t *testing.T) {
 	}
 	type steps = []chromedp.Action[chromedp.Void]
 	key := "/customer/keys/" + ids["production-backend"]
-	states := []state{
+	return []state{
 		{"list", "/customer/", nil, ".keys"},
 		{"list of an operator", "/operator/?owner=acme&order=name", nil, ".keys"},
 		{"nothing found", "/customer/?search=nothing+of+that+kind", nil, ".empty"},
@@ -57,30 +52,79 @@ func TestAccessible(t *testing.T) {
 		{"help", "/customer/", steps{chromedp.WaitReady("html.js"), chromedp.Click("#open-help")}, "#help[open]"},
 		{"refused", "/reader/new", nil, "h1"},
 	}
+}
+
+// visit goes to a state.
+func (b *tab) visit(st state) {
+	b.Helper()
+	b.goTo(st.path)
+	b.do(st.before...)
+	b.do(chromedp.WaitVisible(st.ready))
+}
+
+// leave lets the page go: leaving a secret that was not saved asks first.
+func (b *tab) leave() {
+	b.Helper()
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#saved")?.click()`))
+}
+
+// axeSource is axe-core, or the end of the test.
+func axeSource(t *testing.T) string {
+	t.Helper()
+	axe, err := browser.Axe(t.Context())
+	if err != nil {
+		t.Skip("missing component: axe-core: npm (apt-get install npm) and the npm registry, once: " + strings.ReplaceAll(err.Error(), "\n", " "))
+	}
+	return axe
+}
+
+// TestAccessible: axe-core finds nothing on any state of the page, in either
+// scheme of colours, on a desk or on phones, of which none has to be scrolled
+// sideways.
+func TestAccessible(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	axe := axeSource(t)
+	all := states(t, s)
 	for _, scheme := range []string{"light", "dark"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			b := open(t, s)
 			b.mayFault = true // some of the states are refusals
 			b.media(map[string]string{"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"})
-			for _, st := range states {
-				b.goTo(st.path)
-				b.do(st.before...)
-				b.do(chromedp.WaitVisible(st.ready))
+			for _, st := range all {
+				b.visit(st)
 				if got := eval[string](b, `getComputedStyle(document.documentElement).getPropertyValue("--bg").trim()`); (got == "#f7f8fa") != (scheme == "light") {
 					t.Fatalf("the page is not %s: %s", scheme, got)
 				}
-				for _, width := range []int64{1280, 360} {
+				for _, width := range []int64{1280, 800, 390, 360, 320} {
 					b.do(chromedp.EmulateViewport(width, 900))
-					if over := eval[int](b, "document.documentElement.scrollWidth - document.documentElement.clientWidth"); over > 0 {
-						t.Errorf("%s: at %d px the page is %d px too wide", st.name, width, over)
+					b.fits(st.name, width)
+					if width == 1280 || width == 320 {
+						b.examine(st.name, axe)
 					}
-					b.examine(st.name, axe)
 				}
-				// Leaving a secret that was not saved asks first.
-				b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("#saved")?.click()`))
+				b.leave()
 			}
 		})
+	}
+}
+
+// fits fails when the page has to be scrolled sideways, or hides something
+// beyond its right edge.
+func (b *tab) fits(name string, width int64) {
+	b.Helper()
+	over := eval[[]string](b, `(() => {
+		const root = document.documentElement, far = [];
+		if (root.scrollWidth > root.clientWidth) far.push("the page: " + (root.scrollWidth - root.clientWidth) + " px");
+		for (const e of document.body.querySelectorAll("*")) {
+			const box = e.getBoundingClientRect();
+			if (e.checkVisibility() && box.width > 1 && box.right > root.clientWidth + .5 && !e.closest("thead, pre, .clip, .mask, .grid-scroll")) far.push(e.outerHTML.slice(0, 120));
+		}
+		return far.slice(0, 5);
+	})()`)
+	for _, what := range over {
+		b.Errorf("%s: at %d px something is beyond the edge: %s", name, width, what)
 	}
 }
 

@@ -22,8 +22,12 @@ import (
 	"github.com/wontopos/latchkey/tools/browser"
 )
 
-// patience bounds one test. Nothing waits for it when all is well.
-const patience = 90 * time.Second
+// patience bounds one test, and wait one wait in it. Nothing waits for them when
+// all is well.
+const (
+	patience = 2 * time.Minute
+	wait     = 30 * time.Second
+)
 
 var chromium struct {
 	ctx  context.Context
@@ -140,12 +144,14 @@ func eval[T any](b *tab, expression string) T {
 // until waits for an expression to become true.
 func (b *tab) until(rule, expression string) {
 	b.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, wait)
+	defer cancel()
 	for {
-		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
 		switch {
 		case ok:
 			return
-		case b.ctx.Err() != nil:
+		case ctx.Err() != nil:
 			b.Fatalf("%s: waited in vain for %s: %v", rule, expression, err)
 		}
 		time.Sleep(20 * time.Millisecond) // between two looks; errors are pages that change

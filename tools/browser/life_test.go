@@ -112,6 +112,9 @@ func TestLifeOfAKey(t *testing.T) {
 	b.do(chromedp.KeyEvent("\r"))
 	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Dead everywhere in ")`)
 	b.shows("requests in flight included")
+	if got := eval[string](b, "location.search"); got != "" {
+		t.Errorf("the address that says so is not kept: %q", got)
+	}
 	b.call(401, fresh)
 	if keys := b.keys("initech"); len(keys) != 1 || keys[0].RevokedAt.IsZero() {
 		t.Errorf("one key was made, and it is revoked: %+v", keys)
@@ -264,5 +267,7 @@ func TestKeyboard(t *testing.T) {
 	if got := eval[bool](b, `document.activeElement === document.body`); !got {
 		t.Error("keys that were switched off do nothing, on every page")
 	}
-	b.do(chromedp.Click("#open-help"), chromedp.WaitVisible("#help[open]"), chromedp.Click("#single"), chromedp.Click("#help form button"), press("c"), chromedp.WaitVisible("#name"))
+	b.do(chromedp.Click("#open-help"), chromedp.WaitVisible("#help[open]"), chromedp.Click("#single"), chromedp.Click("#help form button"))
+	b.do(press("c"), chromedp.WaitVisible("#name"), chromedp.Evaluate[chromedp.Void](`document.activeElement.blur()`), press("/"))
+	b.hasFocus("/ goes to the search from every page", "input[name=search]")
 }
