@@ -9,8 +9,8 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // crcTables are those of the "slicing by 8" method (Kounavis and Berry, 2005):
 // table k advances a byte past k more bytes.
-var crcTables = func() (t [8][256]uint32) {
-	t[0] = *crc32.IEEETable
+var crcTables = func() *[8][256]uint32 {
+	t := &[8][256]uint32{*crc32.IEEETable}
 	for i := range 256 {
 		crc := t[0][i]
 		for k := 1; k < 8; k++ {
@@ -30,14 +30,14 @@ func checksum(s string) uint32 { return ^checksumAfter(^uint32(0), s) }
 // It is not hash/crc32, which takes a byte slice through a function variable,
 // so that the slice escapes to the heap: an allocation for every request.
 func checksumAfter(crc uint32, s string) uint32 {
-	t, whole := &crcTables, len(s)&^7
-	for i := 0; i < whole; i += 8 {
-		x := binary.LittleEndian.Uint64([]byte(s[i:i+8])) ^ uint64(crc)
+	t, rest := crcTables, s
+	for ; len(rest) >= 8; rest = rest[8:] {
+		x := binary.LittleEndian.Uint64([]byte(rest[:8])) ^ uint64(crc)
 		crc = t[7][byte(x)] ^ t[6][byte(x>>8)] ^ t[5][byte(x>>16)] ^ t[4][byte(x>>24)] ^
 			t[3][byte(x>>32)] ^ t[2][byte(x>>40)] ^ t[1][byte(x>>48)] ^ t[0][x>>56]
 	}
 	// The rest at once: each byte past those behind it.
-	x, n := uint64(crc)^lastBytes(s, len(s)-whole), len(s)-whole
+	x, n := uint64(crc)^lastBytes(s, len(rest)), len(rest)
 	crc = uint32(x >> (8 * n))
 	for ; n > 0; n-- {
 		crc ^= t[n-1][byte(x)]

@@ -494,8 +494,8 @@ var middlewareDefences = []defence{
 	{
 		name: "a question is no use of a secret",
 		file: "apikey/explain.go",
-		old:  `		v, _, err := s.authenticate(ctx, q.Token)`,
-		new:  `		v, err := s.Verify(ctx, q.Token)`,
+		old:  `		return s.authenticate(ctx, q.Token)`,
+		new:  `		return s.Verify(ctx, q.Token)`,
 		pkg:  "./middleware",
 		run:  "^TestExplainIsWhatTheGuardDoes$",
 	},
