@@ -15,9 +15,8 @@ import (
 // handler may leave r, w or the context behind in a goroutine, and must never
 // find another customer's request there.
 type call struct {
-	w     hijackWriter // all state; its parts are the views below
-	limit [1]string    // the RateLimit field
-	req   http.Request // what the handler gets
+	w   hijackWriter // all state; its parts are the views below
+	req http.Request // what the handler gets
 }
 
 func (c *call) plain() *plainWriter       { return &c.w.plainWriter }
@@ -112,9 +111,9 @@ func (p *pocket) one(s string) []string {
 	return v
 }
 
-// announce sets the fields of the limits, before the handler runs. The names
-// are canonical, so the map is written directly.
-func (p *pocket) announce(h http.Header, o *Outcome, c *call) {
+// announce sets the fields of the limits. The names are canonical, so the map
+// is written directly.
+func (p *pocket) announce(h http.Header, o *Outcome) {
 	if o.Decision.N == 0 {
 		return
 	}
@@ -125,8 +124,7 @@ func (p *pocket) announce(h http.Header, o *Outcome, c *call) {
 	}
 	h[fieldPolicy] = p.one(policy)
 	p.buf = o.AppendRateLimit(p.buf[:0])
-	c.limit[0] = p.keep(p.buf)
-	h[fieldLimit] = c.limit[:]
+	h[fieldLimit] = p.one(p.keep(p.buf))
 	if o.guard.o.LegacyHeaders {
 		o.eachLegacy(func(name, value string) { h.Set(name, value) })
 	}

@@ -589,8 +589,8 @@ var middlewareDefences = []defence{
 	},
 	{
 		name: "middleware: refusals are not stored",
-		file: "middleware/challenge.go",
-		old: `	set("Cache-Control", "no-store")
+		file: "middleware/refuse.go",
+		old: `	h["Cache-Control"] = p.one(noStore)
 `,
 		new: ``,
 		pkg: "./middleware",
@@ -667,5 +667,14 @@ var middlewareDefences = []defence{
 `,
 		pkg: "./middleware",
 		run: `^TestCutDoesNotWaitForTheClient$`,
+	},
+	{
+		name: "middleware: a refusal on net/http has the fields that adapters are told",
+		file: "middleware/challenge.go",
+		old: `	set("Cache-Control", noStore)
+`,
+		new: ``,
+		pkg: "./middleware",
+		run: `^TestEveryCodeHasItsResponse$`,
 	},
 }
