@@ -13,7 +13,9 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, o *Outcome) {
 // their names are canonical, so the map is written directly.
 func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Outcome) {
 	h := w.Header()
-	p.announce(h, o)
+	if o.Decision.N > 0 {
+		p.announce(h, o, p.one(""))
+	}
 	h["Content-Type"] = p.one(problemType)
 	h["Cache-Control"] = p.one(noStore)
 	if c := o.Challenge(); c != "" {

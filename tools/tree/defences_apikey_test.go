@@ -176,7 +176,7 @@ var apikeyDefences = []defence{
 	{
 		name: "flight: leaving waits for a cut that runs",
 		file: "apikey/flight.go",
-		old:  "		f.mu.Lock() // waits for a Cut that runs\n		f.cutter = nil\n		f.mu.Unlock()",
+		old:  "	s.mu.Lock() // waits for a Cut that runs\n	s.cutter = nil\n	s.mu.Unlock()",
 		new:  "",
 		pkg:  "./apikey",
 		run:  "^TestLeaveWaitsForACutThatRuns$",
@@ -378,16 +378,16 @@ var apikeyDefences = []defence{
 	{
 		name: "flight: all are told before the first is severed",
 		file: "apikey/flight.go",
-		old: `		f.cut()
+		old: `		one.Cut(sentinels[one.cause])
 	}
 	// Those that listen to their context go first: most have left when the
 	// slower part begins.
 	runtime.Gosched()
-	for _, f := range condemned {
-		f.sever()`,
-		new: `		f.cut()
+	for _, one := range condemned {
+		one.Sever()`,
+		new: `		one.Cut(sentinels[one.cause])
 		runtime.Gosched()
-		f.sever()`,
+		one.Sever()`,
 		pkg: "./apikey",
 		run: "^TestAllRequestsAreToldBeforeOneIsSevered$",
 	},
