@@ -113,11 +113,9 @@ func (p *pocket) one(s string) []string {
 }
 
 // announce sets the fields of the limits, RateLimit in the slice that is given.
-// The names are canonical, so the map is written directly.
+// The names are canonical, so the map is written directly. Without limits leave
+// the header alone: net/http copies one that was asked for.
 func (p *pocket) announce(h http.Header, o *Outcome, limit []string) {
-	if o.Decision.N == 0 {
-		return
-	}
 	policy := o.verified.RateLimitPolicy()
 	if o.Decision.N > len(o.verified.Limits()) {
 		p.buf = o.AppendRateLimitPolicy(p.buf[:0])

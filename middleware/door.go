@@ -136,7 +136,9 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 		g.pockets.Put(p)
 		next(w, r, nil)
 	default:
-		p.announce(w.Header(), &o, c.limit[:])
+		if o.Decision.N > 0 {
+			p.announce(w.Header(), &o, c.limit[:])
+		}
 		g.pockets.Put(p)
 		c.run(next)
 		c.conclude()

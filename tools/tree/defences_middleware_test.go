@@ -677,4 +677,18 @@ var middlewareDefences = []defence{
 		pkg: "./middleware",
 		run: `^TestEveryCodeHasItsResponse$`,
 	},
+	{
+		name: "middleware: a key without limits costs net/http no header",
+		file: "middleware/door.go",
+		old: `		if o.Decision.N > 0 {
+			p.announce(w.Header(), &o, c.limit[:])
+		}
+`,
+		new: `		if h := w.Header(); o.Decision.N > 0 {
+			p.announce(h, &o, c.limit[:])
+		}
+`,
+		pkg: "./middleware",
+		run: `^TestWithoutLimitsTheHeaderIsLeftAlone$`,
+	},
 }
