@@ -107,9 +107,10 @@ func newCache(size int, stale time.Duration) *cache {
 
 func (c *cache) shard(hash uint64) *shard { return &c.shards[hash%cacheShards] }
 
+func (c *cache) hash(id string) uint64 { return maphash.String(c.seed, id) }
+
 // lookup returns the snapshot of a key; nil when it must be loaded.
-func (c *cache) lookup(id string) *snapshot {
-	hash := maphash.String(c.seed, id)
+func (c *cache) lookup(hash uint64, id string) *snapshot {
 	e := c.index.Load().find(hash, id)
 	if e == nil {
 		if e = c.entry(hash, id); e == nil {
@@ -144,8 +145,7 @@ func (c *cache) has(id keyID) bool {
 }
 
 // isAbsent reports whether it is known that there is no such key.
-func (c *cache) isAbsent(id string) bool {
-	hash := maphash.String(c.seed, id)
+func (c *cache) isAbsent(hash uint64, id string) bool {
 	a := c.absent[hash%absentSlots].Load()
 	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }

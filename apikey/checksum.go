@@ -9,8 +9,8 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 // crcTables are those of the "slicing by 8" method (Kounavis and Berry, 2005):
 // table k advances a byte past k more bytes.
-var crcTables = func() (t [8][256]uint32) {
-	t[0] = *crc32.IEEETable
+var crcTables = func() *[8][256]uint32 {
+	t := &[8][256]uint32{*crc32.IEEETable}
 	for i := range 256 {
 		crc := t[0][i]
 		for k := 1; k < 8; k++ {
@@ -30,14 +30,14 @@ func checksum(s string) uint32 { return ^checksumAfter(^uint32(0), s) }
 // It is not hash/crc32, which takes a byte slice through a function variable,
 // so that the slice escapes to the heap: an allocation for every request.
 func checksumAfter(crc uint32, s string) uint32 {
-	t, whole := &crcTables, len(s)&^7
-	for i := 0; i < whole; i += 8 {
-		x := binary.LittleEndian.Uint64([]byte(s[i:i+8])) ^ uint64(crc)
+	t, rest := crcTables, s
+	for ; len(rest) >= 8; rest = rest[8:] {
+		x := word(rest, 0) ^ uint64(crc)
 		crc = t[7][byte(x)] ^ t[6][byte(x>>8)] ^ t[5][byte(x>>16)] ^ t[4][byte(x>>24)] ^
 			t[3][byte(x>>32)] ^ t[2][byte(x>>40)] ^ t[1][byte(x>>48)] ^ t[0][x>>56]
 	}
 	// The rest at once: each byte past those behind it.
-	x, n := uint64(crc)^lastBytes(s, len(s)-whole), len(s)-whole
+	x, n := uint64(crc)^lastBytes(s, len(rest)), len(rest)
 	crc = uint32(x >> (8 * n))
 	for ; n > 0; n-- {
 		crc ^= t[n-1][byte(x)]
@@ -68,20 +68,27 @@ const (
 // "Multiple byte processing with full-word instructions", 1975).
 func atLeast(x uint64, c byte) uint64 { return x + (0x80-uint64(c))*everyByte }
 
-// isBase62 reports whether s holds base62 digits only. It has to be 8 bytes
-// long at least.
-func isBase62(s string) bool {
-	strange := uint64(0)
-	for i := 0; ; i = min(i+8, len(s)-8) {
-		x := binary.LittleEndian.Uint64([]byte(s[i : i+8]))
-		lower := x | 0x20*everyByte
-		digit := atLeast(x, '0') &^ atLeast(x, '9'+1)
-		letter := atLeast(lower, 'a') &^ atLeast(lower, 'z'+1)
-		strange |= ^(digit | letter) | x // a byte from 0x80 on is strange, and spoils but its neighbours
-		if i == len(s)-8 {
-			return strange&topBits == 0
-		}
+// word returns the eight bytes from s[i] on.
+func word(s string, i int) uint64 { return binary.LittleEndian.Uint64([]byte(s[i : i+8])) }
+
+// digits sets the top bit of each byte of x that is a base62 digit. A byte from
+// 0x80 on is none, and spoils but its neighbours.
+func digits(x uint64) uint64 {
+	lower := x | 0x20*everyByte
+	digit := atLeast(x, '0') ^ atLeast(x, '9'+1)
+	letter := atLeast(lower, 'a') ^ atLeast(lower, 'z'+1)
+	return (digit | letter) &^ x
+}
+
+// isBody reports whether s is "<id>_<secret>", in its alphabet.
+func isBody(s string) bool {
+	const end, secret = bodyLen - 8, idLen + 1 // the last eight bytes overlap those before
+	if len(s) != bodyLen || s[idLen] != '_' {
+		return false
 	}
+	all := digits(word(s, 0)) & digits(word(s, 8)) & digits(word(s, secret)) & digits(word(s, secret+8)) &
+		digits(word(s, secret+16)) & digits(word(s, secret+24)) & digits(word(s, end))
+	return all&topBits == topBits
 }
 
 // appendChecksum appends the six base62 digits of sum, zero-padded.

@@ -59,7 +59,8 @@ type CodeInfo struct {
 	Connect string
 }
 
-var codeTable = map[Code]CodeInfo{
+// codeTable is indexed by the code: a refusal looks into it several times.
+var codeTable = [...]CodeInfo{
 	OK:                  {"ok", "OK", 200, "", 0, ""},
 	MissingKey:          {"missing_key", "API key missing", 401, "", 16, "unauthenticated"},
 	MalformedRequest:    {"malformed_request", "Malformed authorization", 400, "invalid_request", 3, "invalid_argument"},
@@ -88,8 +89,8 @@ var codeTable = map[Code]CodeInfo{
 // Info returns the code's row. A number outside the closed set answers as
 // [Internal], so that a mistake never looks like success.
 func (c Code) Info() CodeInfo {
-	if info, ok := codeTable[c]; ok {
-		return info
+	if int(c) < len(codeTable) && codeTable[c].Name != "" {
+		return codeTable[c]
 	}
 	return codeTable[Internal]
 }
@@ -101,8 +102,10 @@ func (c Code) String() string { return c.Info().Name }
 // map every one of them (and for the test that it does).
 func Codes() []Code {
 	all := make([]Code, 0, len(codeTable))
-	for c := range codeTable {
-		all = append(all, c)
+	for c, info := range codeTable {
+		if info.Name != "" {
+			all = append(all, Code(c))
+		}
 	}
 	return all
 }

@@ -122,8 +122,7 @@ func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) 
 // inQuestion authenticates what a question is about.
 func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error) {
 	if q.KeyID == "" {
-		v, _, err := s.authenticate(ctx, q.Token)
-		return v, err
+		return s.authenticate(ctx, q.Token)
 	}
 	if s.closed.Load() {
 		return Verified{}, ErrClosed

@@ -12,11 +12,18 @@ import (
 // request. A Flight is used once.
 type Flight struct {
 	v          Verified
-	cutter     Cutter  // nil when the request is over or cut
+	cutter     Cutter  // a *sentence once the request is condemned; guarded by the entry
 	next, prev *Flight // guarded by the entry
+}
 
-	mu    sync.Mutex // held while cutter is called
-	cause Code       // why it is cut; guarded by the entry, and final once it is condemned
+// sentence takes the place of the Cutter of a request that must end, so that
+// all others carry nothing for it.
+type sentence struct {
+	v     Verified
+	cause Code
+
+	mu     sync.Mutex // held while cutter is called
+	cutter Cutter     // nil when the request is over or severed
 }
 
 // Cutter is told when a request in flight must end. Its methods are called at
@@ -74,51 +81,59 @@ func (f *Flight) Leave() (cause Code) {
 	}
 	e := f.v.snap.entry
 	e.mu.Lock()
-	linked := f.unlink(e)
-	cause = f.cause
+	f.unlink(e)
+	s, condemned := f.cutter.(*sentence) // cutFlights cuts no others
 	e.mu.Unlock()
-	if !linked { // cutFlights takes those it condemns out of the list, and cuts no others
-		f.mu.Lock() // waits for a Cut that runs
-		f.cutter = nil
-		f.mu.Unlock()
+	if !condemned {
+		return OK
 	}
-	return cause
+	s.mu.Lock() // waits for a Cut that runs
+	s.cutter = nil
+	s.mu.Unlock()
+	return s.cause
 }
 
-// unlink takes f out of its entry's list, and reports whether it was in it: it
-// is not after Leave and once it was condemned. The entry is locked.
-func (f *Flight) unlink(e *entry) bool {
+// unlink takes f out of its entry's list, unless it is out already: after
+// Leave, and once it was condemned. The entry is locked.
+func (f *Flight) unlink(e *entry) {
 	switch {
 	case f.prev != nil:
 		f.prev.next = f.next
 	case e.first == f:
 		e.first = f.next
 	default:
-		return false
+		return
 	}
 	if f.next != nil {
 		f.next.prev = f.prev
 	}
 	f.next, f.prev = nil, nil
-	return true
 }
 
-// cut tells the request to end, unless it is over.
-func (f *Flight) cut() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.cutter != nil {
-		f.v.Count(OutcomeCut, 0, nil)
-		f.cutter.Cut(sentinels[f.cause])
+// condemn takes f out of its entry's list, to be cut. The entry is locked.
+func (f *Flight) condemn(e *entry, cause Code) *sentence {
+	s := &sentence{v: f.v, cause: cause, cutter: f.cutter}
+	f.cutter = s
+	f.unlink(e)
+	return s
+}
+
+// Cut tells the request to end, unless it is over.
+func (s *sentence) Cut(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cutter != nil {
+		s.v.Count(OutcomeCut, 0, nil)
+		s.cutter.Cut(cause)
 	}
 }
 
-// sever ends a request that was told to end, unless it is over.
-func (f *Flight) sever() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if c := f.cutter; c != nil {
-		f.cutter = nil
+// Sever ends a request that was told to end, unless it is over.
+func (s *sentence) Sever() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.cutter; c != nil {
+		s.cutter = nil
 		c.Sever()
 	}
 }
@@ -168,26 +183,24 @@ func (s *Service) learn(e *entry, k *Key) {
 // cutFlights cuts the requests for which verdict is not OK. The cutters run
 // without the entry's lock: they reach into connections.
 func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
-	var condemned []*Flight
+	var condemned []*sentence
 	e.mu.Lock()
 	for f := e.first; f != nil; {
 		next := f.next
 		if cause := verdict(f); cause != OK {
-			f.cause = cause
-			f.unlink(e)
-			condemned = append(condemned, f)
+			condemned = append(condemned, f.condemn(e, cause))
 		}
 		f = next
 	}
 	e.mu.Unlock()
-	for _, f := range condemned {
-		f.cut()
+	for _, one := range condemned {
+		one.Cut(sentinels[one.cause])
 	}
 	// Those that listen to their context go first: most have left when the
 	// slower part begins.
 	runtime.Gosched()
-	for _, f := range condemned {
-		f.sever()
+	for _, one := range condemned {
+		one.Sever()
 	}
 }
 

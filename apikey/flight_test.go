@@ -43,15 +43,18 @@ func (f *flight) cause() error {
 // takeOff verifies a token and registers a request with it.
 func takeOff(t testing.TB, s *apikey.Service, token string) *flight {
 	t.Helper()
-	v, err := s.Verify(context.Background(), token)
-	if err != nil {
-		t.Fatal(err)
+	for range 2 { // the first use of a secret changes its key, if it is written down just now
+		v, err := s.Verify(context.Background(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := new(flight)
+		if v.Enter(&f.Flight, f) {
+			return f
+		}
 	}
-	f := new(flight)
-	if !v.Enter(&f.Flight, f) {
-		t.Fatal("Enter refused a key that did not change")
-	}
-	return f
+	t.Fatal("Enter refused a key that did not change")
+	return nil
 }
 
 func TestWhatEndsAKeyCutsItsRequestsInFlight(t *testing.T) {

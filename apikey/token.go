@@ -59,7 +59,7 @@ type tokenFormat struct {
 // stem is what a token starts with, "sk_live_".
 type stem struct {
 	text string
-	crc  uint32 // the checksum's register after it
+	crc  uint32 // the checksum's register before its last byte, so that eight bytes at once fit what follows
 }
 
 // parsedToken holds views of the text that was parsed: it must not outlive
@@ -78,7 +78,7 @@ func newTokenFormat(prefix string, envs []Environment) (*tokenFormat, error) {
 	f := new(tokenFormat)
 	for _, e := range envs {
 		text := prefix + "_" + e.Name + "_"
-		f.stems = append(f.stems, stem{text, checksumAfter(^uint32(0), text)})
+		f.stems = append(f.stems, stem{text, checksumAfter(^uint32(0), text[:len(text)-1])})
 	}
 	return f, nil
 }
@@ -87,7 +87,7 @@ func newTokenFormat(prefix string, envs []Environment) (*tokenFormat, error) {
 // from the right, so that a prefix may hold underscores, and allocates nothing.
 func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 	n := len(text) - bodyLen - crcLen
-	if n < 2 || len(text) > MaxToken || text[n+idLen] != '_' {
+	if n < 2 || len(text) > MaxToken {
 		return parsedToken{}, false
 	}
 	for env := range f.stems {
@@ -96,7 +96,7 @@ func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 			continue
 		}
 		body, sum := text[n:n+bodyLen], text[n+bodyLen:]
-		if !isBase62(body[:idLen]) || !isBase62(body[idLen+1:]) || !isChecksum(sum, ^checksumAfter(stem.crc, body)) {
+		if !isBody(body) || !isChecksum(sum, ^checksumAfter(stem.crc, text[n-1:n+bodyLen])) {
 			return parsedToken{}, false
 		}
 		return parsedToken{id: body[:idLen], body: body, env: env}, true

@@ -20,10 +20,11 @@ var upkeeper = Actor{ID: "latchkey"}
 
 // noteUse queues what the use of a current secret calls for. A full queue
 // leaves the marks: a later request queues it.
-func (s *Service) noteUse(snap *snapshot, t parsedToken) {
+func (s *Service) noteUse(snap *snapshot, token string) {
 	job := upkeepJob{keyID: snap.key.ID, secret: snap.key.Secrets[0].Number, from: snap.current.digest}
 	first, redigest := snap.firstUse.Swap(false), snap.redigest.Swap(false)
 	if redigest {
+		t, _ := s.format.parse(token) // once more: hardly ever is a secret signed anew
 		job.to = s.digest.sign(t)
 	}
 	if !first && !redigest {

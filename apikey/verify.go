@@ -26,36 +26,36 @@ type Verified struct{ *credential }
 // ([Notifier]) a Verify that starts after Revoke returned refuses the key. A key
 // in the cache costs no I/O and no memory. The token is not kept.
 func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
-	v, t, err := s.authenticate(ctx, token)
+	v, err := s.authenticate(ctx, token)
 	if err == nil && v.credential == &v.snap.current && (v.snap.firstUse.Load() || v.snap.redigest.Load()) {
-		s.noteUse(v.snap, t)
+		s.noteUse(v.snap, token)
 	}
 	return v, err
 }
 
 // authenticate is Verify without a trace: the secret is not taken for used.
-func (s *Service) authenticate(ctx context.Context, token string) (Verified, parsedToken, error) {
+func (s *Service) authenticate(ctx context.Context, token string) (Verified, error) {
 	if s.closed.Load() {
-		return Verified{}, parsedToken{}, ErrClosed
+		return Verified{}, ErrClosed
 	}
 	t, ok := s.format.parse(token)
 	if !ok {
-		return Verified{}, parsedToken{}, ErrInvalidKey
+		return Verified{}, ErrInvalidKey
 	}
 	snap, err := s.snapshot(ctx, t)
 	if err != nil {
-		return Verified{}, t, err
+		return Verified{}, err
 	}
 	c, err := s.match(snap, t)
 	if err != nil {
 		if c, err = s.matchNewer(ctx, snap, t, err); err != nil {
-			return Verified{}, t, err
+			return Verified{}, err
 		}
 	}
 	if code := c.refusal(); code != OK {
-		return Verified{c}, t, sentinels[code]
+		return Verified{c}, sentinels[code]
 	}
-	return Verified{c}, t, nil
+	return Verified{c}, nil
 }
 
 // snapshot returns what is known of a token's key, as fresh as the store allows.
@@ -65,17 +65,18 @@ func (s *Service) snapshot(ctx context.Context, t parsedToken) (*snapshot, error
 			return nil, err
 		}
 	}
-	snap := s.cache.lookup(t.id)
+	hash := s.cache.hash(t.id)
+	snap := s.cache.lookup(hash, t.id)
 	if snap == nil || !s.current(snap) {
-		return s.fetch(ctx, t, snap)
+		return s.fetch(ctx, t, hash, snap)
 	}
 	return snap, nil
 }
 
 // fetch returns the snapshot of a key that the cache does not have, or only one
 // that is not good enough, from the store.
-func (s *Service) fetch(ctx context.Context, t parsedToken, old *snapshot) (snap *snapshot, err error) {
-	if !s.cache.isAbsent(t.id) {
+func (s *Service) fetch(ctx context.Context, t parsedToken, hash uint64, old *snapshot) (snap *snapshot, err error) {
+	if !s.cache.isAbsent(hash, t.id) {
 		snap, err = s.load(ctx, keyID([]byte(t.id)), old)
 	}
 	if snap == nil && err == nil { // unknown: take the time of a known one

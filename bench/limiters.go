@@ -30,7 +30,7 @@ const day = 24 * time.Hour
 // two limits, a minute's and a day's, for the key's id.
 func limitersAlone() []peer {
 	return []peer{
-		alone("latchkey-Window", "", "limiter.Window, both exact windows in one Take", openWindow),
+		alone("latchkey-Window", "", "limiter.Window, both exact windows in one Decide, which is Take without copies", openWindow),
 		alone("go-limiter", "github.com/sethvargo/go-limiter", "two memorystore; the roomy budgets of throughput runs over 31 years instead, because it refills budgets above the root of their nanoseconds only in part", openGoLimiter),
 		alone("xtime-rate", "golang.org/x/time", "two rate.Limiter a key, in a sync.Map", openRate),
 		alone("slidingwindow", "github.com/RussellLuo/slidingwindow", "two Limiter with local windows a key, in a sync.Map", openSlidingWindow),
@@ -71,7 +71,8 @@ func openWindow(b budget, _ int) (func() allow, func(), error) {
 	limits := []limiter.Limit{apikey.PerMinute(b.minute), apikey.PerDay(b.day)}
 	ctx := context.Background()
 	return shared(func(id string) bool {
-		d, err := w.Take(ctx, limiter.Request{Demand: limiter.Demand{Subject: id, Limits: limits}})
+		var d limiter.Decision
+		err := w.Decide(ctx, &limiter.Request{Demand: limiter.Demand{Subject: id, Limits: limits}}, &d)
 		return err == nil && d.Allowed
 	}), func() { _ = w.Close(ctx) }, nil
 }

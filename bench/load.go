@@ -26,6 +26,7 @@ func loadContestants() []loadContestant {
 	}
 	return []loadContestant{
 		{barePeer(), plain(func(*keyset) http.Handler { return http.HandlerFunc(bare) })},
+		{bareFields(), plain(func(*keyset) http.Handler { return http.HandlerFunc(twoFields) })},
 		{handTypical(noLimits), plain(func(k *keyset) http.Handler {
 			return handWritten(newTypicalKeys(k).find, nil, http.HandlerFunc(served))
 		})},
@@ -52,7 +53,7 @@ func loadWith(o *options, out *report, shape loadShape) error {
 	if len(all) == 0 {
 		return nil
 	}
-	l := &loadRun{shape: shape, out: out, start: time.Now()}
+	l := &loadRun{shape: shape, profile: o.plan.profile, out: out, start: time.Now()}
 	defer l.close()
 	out.progress("load: set-up")
 	if err := l.open(all); err != nil {
@@ -102,9 +103,22 @@ func columnOf(turns []loadTurn, of func(loadTurn) float64) []float64 {
 	return c
 }
 
+// bareFields tells what of a guard's cost is net/http's, whoever sends fields.
+func bareFields() peer {
+	return peer{name: "bare+fields", how: "the handler alone, with two constants for RateLimit and RateLimit-Policy", does: admitAll}
+}
+
+func twoFields(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["Ratelimit-Policy"] = []string{`"minute";q=999999999;w=60, "day";q=999999999;w=86400`}
+	h["Ratelimit"] = []string{`"minute";r=999912345;t=60, "day";r=999912345;t=86400`}
+	bare(w, r)
+}
+
 // loadRun is one run of the suite.
 type loadRun struct {
 	shape   loadShape
+	profile string // folder for a CPU profile of the server; "" is none
 	out     *report
 	start   time.Time // the clock's zero
 	server  *loadServer
@@ -125,7 +139,7 @@ func (l *loadRun) clock() time.Duration { return time.Since(l.start) }
 // open starts the server and connects to it. The server and this process have
 // one core each.
 func (l *loadRun) open(all []loadContestant) error {
-	p := serverPlan{Keys: l.shape.keys, Core: -1}
+	p := serverPlan{Keys: l.shape.keys, Core: -1, Profile: l.profile}
 	for _, c := range all {
 		p.Names = append(p.Names, c.name)
 		l.out.setup(c.peer)

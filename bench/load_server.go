@@ -26,6 +26,8 @@ type serverPlan struct {
 	Keys  int
 	Names []string
 	Core  int // to be pinned to; -1 is none
+	// Profile is the folder for a CPU profile of the whole run; "" is none.
+	Profile string
 }
 
 // serverHello is the first line from the server.
@@ -50,14 +52,19 @@ const (
 )
 
 // serveLoad is the whole of the server process.
-func serveLoad(plan string, in io.Reader, out io.Writer) error {
+func serveLoad(text string, in io.Reader, out io.Writer) error {
 	w := json.NewEncoder(out)
 	var p serverPlan
-	k, hello, err := p.open(plan)
+	k, hello, err := p.open(text)
 	if err != nil {
 		return errors.Join(err, w.Encode(serverHello{Error: err.Error()}))
 	}
 	defer k.close()
+	stop, err := plan{profile: p.Profile}.startProfile(cell{"load", p.Keys, zipfAll, 1})
+	if err != nil {
+		return errors.Join(err, w.Encode(serverHello{Error: err.Error()}))
+	}
+	defer stop()
 	if err := w.Encode(hello); err != nil {
 		return err
 	}

@@ -159,7 +159,8 @@ func (r *ring) roll(cells []byte, now int64) {
 		r.newest = 0
 	}
 	// Mostly nothing leaves, and no other cell is touched.
-	age := int(r.age)
+	oldest := int(r.age)
+	age := oldest
 	for ; age > k-int(steps); age-- { // it counted k+1 segments
 		slot := r.slot(age)
 		r.total -= r.get(cells, slot)
@@ -173,7 +174,8 @@ func (r *ring) roll(cells []byte, now int64) {
 	if r.age = 0; r.total == 0 {
 		return
 	}
-	for age += int(steps); r.get(cells, r.slot(age)) == 0; {
+	left := age < oldest
+	for age += int(steps); left && r.get(cells, r.slot(age)) == 0; {
 		age--
 	}
 	r.age = uint8(age)

@@ -57,8 +57,8 @@ func TestAllocatedBytesOfACall(t *testing.T) {
 			h.ServeHTTP(w, r)
 		}
 	})
-	if got := res.AllocedBytesPerOp(); got > 640 {
-		t.Errorf("a request takes %d bytes, the budget is 640", got)
+	if got := res.AllocedBytesPerOp(); got > 480 {
+		t.Errorf("a request takes %d bytes, the budget is 480", got)
 	}
 }
 

@@ -108,9 +108,13 @@ func isB64Token(s string) bool {
 	if s == "" {
 		return false
 	}
-	all := uint8(b64Char)
-	for i := range len(s) {
-		all &= classes[s[i]]
+	all, t, i := uint8(b64Char), &classes, 0
+	for ; i+8 <= len(s); i += 8 {
+		x := s[i : i+8]
+		all &= t[x[0]] & t[x[1]] & t[x[2]] & t[x[3]] & t[x[4]] & t[x[5]] & t[x[6]] & t[x[7]]
+	}
+	for ; i < len(s); i++ {
+		all &= t[s[i]]
 	}
 	return all != 0
 }

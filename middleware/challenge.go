@@ -9,9 +9,8 @@ import (
 
 // challenges are the values of WWW-Authenticate, made once.
 type challenges struct {
-	missing  string            // no error attribute: RFC 6750, section 3.1
-	byError  map[string]string // by the error attribute
-	scopeFor string            // goes on with the scopes and a quote
+	byCode   [1 << 8]string // empty where there is none
+	scopeFor string         // goes on with the scopes and a quote
 }
 
 func newChallenges(realm string, extractors []Extractor) challenges {
@@ -20,14 +19,22 @@ func newChallenges(realm string, extractors []Extractor) challenges {
 		return slices.ContainsFunc(extractors, func(e Extractor) bool { return e.place == p })
 	}
 	// A 401 has to have a challenge: Bearer where the key stands elsewhere.
-	if in(inBasic) && !in(inBearer) {
-		basic := "Basic" + realm + `, charset="UTF-8"`
-		return challenges{missing: basic, byError: map[string]string{"invalid_token": basic}}
+	basic, bearer := "Basic"+realm+`, charset="UTF-8"`, "Bearer"+realm
+	basicOnly := in(inBasic) && !in(inBearer)
+	var c challenges
+	for _, code := range apikey.Codes() {
+		switch e := code.Info().BearerError; {
+		case basicOnly && (code == apikey.MissingKey || e == "invalid_token"):
+			c.byCode[code] = basic
+		case basicOnly || e == "insufficient_scope":
+		case code == apikey.MissingKey: // no error attribute: RFC 6750, section 3.1
+			c.byCode[code] = bearer
+		case e != "":
+			c.byCode[code] = bearer + `, error="` + e + `"`
+		}
 	}
-	bearer := "Bearer" + realm
-	c := challenges{missing: bearer, byError: make(map[string]string), scopeFor: bearer + `, error="insufficient_scope", scope="`}
-	for _, e := range []string{"invalid_request", "invalid_token"} {
-		c.byError[e] = bearer + `, error="` + e + `"`
+	if !basicOnly {
+		c.scopeFor = bearer + `, error="insufficient_scope", scope="`
 	}
 	return c
 }
@@ -39,18 +46,16 @@ var quoteEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 // none.
 func (o *Outcome) Challenge() string {
 	c := &o.guard.challenges
-	switch info := o.Code.Info(); {
-	case o.Code == apikey.MissingKey:
-		return c.missing
-	case o.Code == apikey.InsufficientScope:
-		if c.scopeFor == "" {
-			return ""
-		}
+	if o.Code == apikey.InsufficientScope && c.scopeFor != "" {
 		return c.scopeFor + o.need.String() + `"`
-	default:
-		return c.byError[info.BearerError]
 	}
+	return c.byCode[o.Code]
 }
+
+const (
+	problemType = "application/problem+json"
+	noStore     = "no-store"
+)
 
 // EachField calls set with every response field of the outcome: the state of
 // the limits, and for a refusal Content-Type, Cache-Control, WWW-Authenticate
@@ -60,8 +65,8 @@ func (o *Outcome) EachField(set func(name, value string)) {
 	if o.Allowed() {
 		return
 	}
-	set("Content-Type", "application/problem+json")
-	set("Cache-Control", "no-store")
+	set("Content-Type", problemType)
+	set("Cache-Control", noStore)
 	if c := o.Challenge(); c != "" {
 		set("WWW-Authenticate", c)
 	}

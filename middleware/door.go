@@ -127,23 +127,27 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	if o.entered {
 		p.used()
 	}
-	admitted := o.Code == apikey.OK && o.presented != nil
-	if admitted {
-		p.announce(w.Header(), &o, c)
+	if d.route.Optional || g.o.private {
+		g.shield(d, w.Header(), &o)
 	}
-	g.pockets.Put(p)
-
-	g.shield(d, w.Header(), &o)
 	switch {
-	case admitted && o.sample != nil:
-		c.runSampled(o.sample, next)
-	case admitted:
-		c.run(next)
-		c.conclude()
-	case o.Allowed():
+	case o.Code != apikey.OK:
+		g.answer(p, w, r, &o)
+		g.pockets.Put(p)
+	case o.presented == nil: // the route is Optional
+		g.pockets.Put(p)
 		next(w, r, nil)
 	default:
-		g.refuse(w, r, &o)
+		if o.Decision.N > 0 {
+			p.announce(w.Header(), &o, c.limit[:])
+		}
+		g.pockets.Put(p)
+		if o.sample != nil {
+			c.runSampled(o.sample, next)
+			return
+		}
+		c.run(next)
+		c.conclude()
 	}
 }
 

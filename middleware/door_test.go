@@ -244,3 +244,23 @@ func TestRefusalOfHEAD(t *testing.T) {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 }
+
+// asked is a ResponseWriter that notes when its header is asked for.
+type asked struct {
+	sink
+	times int
+}
+
+func (a *asked) Header() http.Header { a.times++; return a.sink.Header() }
+
+// TestWithoutLimitsTheHeaderIsLeftAlone: net/http copies, walks and sorts a
+// header that was asked for, and a key without limits has nothing to put there.
+func TestWithoutLimitsTheHeaderIsLeftAlone(t *testing.T) {
+	k := newKit(t, middleware.Options{}, apikey.Options{Plans: []apikey.Plan{{Name: "open", Unlimited: true}}})
+	_, token := k.key()
+	w := &asked{sink: sink{header: http.Header{}}}
+	k.guard.Require("things:read")(noContent).ServeHTTP(w, get(token))
+	if w.status != http.StatusNoContent || w.times != 0 || len(w.header) != 0 {
+		t.Errorf("status %d, the header was asked for %d times: %v", w.status, w.times, w.header)
+	}
+}

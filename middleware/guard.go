@@ -19,7 +19,7 @@ type Guard struct {
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
 	challenges challenges
-	problems   [1 << 8]string // by code: what can be said in advance, without the end
+	problems   [apikey.Unavailable + 1]problem // by code
 	owners     ownerSubjects
 	pockets    sync.Pool // of *pocket
 	complaint  complaint

@@ -15,10 +15,18 @@ const ProblemTypeBase = "https://github.com/wontopos/latchkey/blob/main/docs/err
 // AppendProblem appends the body of a refusal, an RFC 9457 problem document.
 // It holds nothing of the key and no text of an error; requestID may be empty.
 func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
-	if prepared := o.guard.problems[o.Code]; prepared != "" {
-		return appendEnd(append(dst, prepared...), requestID)
+	var p problem
+	if int(o.Code) < len(o.guard.problems) {
+		p = o.guard.problems[o.Code]
 	}
-	dst = o.appendProblem(dst)
+	switch {
+	case p.rest != "":
+		return appendEnd(append(append(dst, p.head...), p.rest...), requestID)
+	case p.head != "":
+		dst = o.appendRest(append(dst, p.head...))
+	default: // no code of a request
+		dst = o.appendRest(o.appendHead(dst))
+	}
 	switch o.Code {
 	case apikey.RateLimited:
 		dst = appendList(dst, "violated-policies", o.Violated())
@@ -36,31 +44,40 @@ func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	return appendEnd(dst, requestID)
 }
 
-// prepareProblems makes the documents of the refusals that are the same for
-// every request, up to the request's name: a flood of bad keys costs little.
+// problem is what can be said in advance of all problems of a code, so that a
+// flood of refusals costs little.
+type problem struct {
+	head string // type, title and status
+	rest string // detail and code; empty where the detail tells of the request
+}
+
 func (g *Guard) prepareProblems() {
-	for _, code := range []apikey.Code{
-		apikey.MissingKey, apikey.MalformedRequest, apikey.InvalidKey, apikey.ExpiredKey,
-		apikey.DisabledKey, apikey.RevokedKey, apikey.NetworkNotAllowed, apikey.Unavailable,
-	} {
-		o := Outcome{Code: code, guard: g}
-		g.problems[code] = string(o.appendProblem(nil))
+	for code := range g.problems {
+		o := Outcome{Code: apikey.Code(code), guard: g}
+		g.problems[code].head = string(o.appendHead(nil))
+		switch o.Code {
+		case apikey.EnvironmentMismatch, apikey.InsufficientScope, apikey.RateLimited:
+		default:
+			g.problems[code].rest = string(o.appendRest(nil))
+		}
 	}
 }
 
-// appendProblem appends the members that all problems have.
-func (o *Outcome) appendProblem(dst []byte) []byte {
+func (o *Outcome) appendHead(dst []byte) []byte {
 	info := o.Code.Info()
 	dst = append(dst, `{"type":`...)
 	dst = appendJSON(dst, ProblemTypeBase+info.Name)
 	dst = append(dst, `,"title":`...)
 	dst = appendJSON(dst, info.Title)
 	dst = append(dst, `,"status":`...)
-	dst = appendUint(dst, int64(info.Status))
+	return appendUint(dst, int64(info.Status))
+}
+
+func (o *Outcome) appendRest(dst []byte) []byte {
 	dst = append(dst, `,"detail":`...)
 	dst = appendJSON(dst, o.Detail())
 	dst = append(dst, `,"code":`...)
-	return appendJSON(dst, info.Name)
+	return appendJSON(dst, o.Code.Info().Name)
 }
 
 func appendEnd(dst []byte, requestID string) []byte {
@@ -184,24 +201,19 @@ func appendList(dst []byte, name string, items []string) []byte {
 	return append(dst, ']')
 }
 
-// isPlain reports whether a JSON string holds s as it is.
-func isPlain(s string) bool {
-	all := uint8(plainChar)
-	for i := range len(s) {
-		all &= classes[s[i]]
-	}
-	return all != 0
-}
-
 // appendJSON appends a JSON string. What is no UTF-8 becomes U+FFFD, and what
 // HTML gives a meaning is escaped, for clients that guess the type.
 func appendJSON(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	if isPlain(s) {
-		return append(append(dst, s...), '"')
-	}
-	for _, r := range s {
+	plain := 0 // what goes before i as it is begins here
+	for i := 0; i < len(s); {
+		if is(s[i], plainChar) {
+			i++
+			continue
+		}
+		dst = append(dst, s[plain:i]...)
+		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == '"' || r == '\\':
 			dst = append(dst, '\\', byte(r))
@@ -210,6 +222,8 @@ func appendJSON(dst []byte, s string) []byte {
 		default:
 			dst = utf8.AppendRune(dst, r)
 		}
+		i += size
+		plain = i
 	}
-	return append(dst, '"')
+	return append(append(dst, s[plain:]...), '"')
 }

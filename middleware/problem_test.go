@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
@@ -18,7 +20,12 @@ import (
 // TestEveryCodeHasItsResponse walks the closed table: whoever adds a code of a
 // request has to say here how it comes about.
 func TestEveryCodeHasItsResponse(t *testing.T) {
-	k := newKit(t, middleware.Options{LimiterFailure: middleware.FailClosed})
+	fields := map[string]string{} // what adapters of other transports are told to set
+	onDecision := func(_ context.Context, o middleware.Outcome) {
+		clear(fields)
+		o.EachField(func(name, value string) { fields[http.CanonicalHeaderKey(name)] = value })
+	}
+	k := newKit(t, middleware.Options{LimiterFailure: middleware.FailClosed, LegacyHeaders: true, OnDecision: onDecision})
 	_, good := k.key(limits(apikey.PerMinute(1)))
 	_, test := k.key(func(n *apikey.NewKey) { n.Environment = "test" })
 	_, bound := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
@@ -32,7 +39,7 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 	if _, _, err := k.keys.Rotate(t.Context(), ops, expiredID, apikey.RotateOptions{Immediately: true}); err != nil {
 		t.Fatal(err)
 	}
-	down := newKit(t, middleware.Options{Limiter: &recorder{take: func(limiter.Request) (limiter.Decision, error) {
+	down := newKit(t, middleware.Options{OnDecision: onDecision, Limiter: &recorder{take: func(limiter.Request) (limiter.Decision, error) {
 		return limiter.Decision{}, errors.New("down")
 	}}})
 	_, unlucky := down.key()
@@ -82,6 +89,13 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 		}
 		if got := res.Header.Get("Retry-After"); (got != "") != retry {
 			t.Errorf("%v: Retry-After %q", code, got)
+		}
+		sent := map[string]string{}
+		for name, values := range res.Header {
+			sent[name] = strings.Join(values, " and ")
+		}
+		if diff := cmp.Diff(fields, sent); diff != "" {
+			t.Errorf("%v: the fields are not those of EachField (-want +got):\n%s", code, diff)
 		}
 		text := body(t, res)
 		var p struct {

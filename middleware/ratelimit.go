@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -69,20 +70,21 @@ func appendUint(dst []byte, n int64) []byte {
 	if n >= 1e9 {
 		return strconv.AppendInt(dst, n, 10)
 	}
-	var digits [10]byte
-	i := len(digits)
-	for rest := uint32(n); ; rest /= 100 {
-		i -= 2
+	rest, size := uint32(n), 1
+	for limit := uint32(10); rest >= limit; limit *= 10 {
+		size++
+	}
+	dst = slices.Grow(dst, size)[:len(dst)+size]
+	at := dst[len(dst)-size:] // written from its end
+	for ; len(at) >= 2; at = at[:len(at)-2] {
 		pair := &pairs[rest%100]
-		digits[i], digits[i+1] = pair[0], pair[1]
-		if rest < 100 {
-			break
-		}
+		at[len(at)-2], at[len(at)-1] = pair[0], pair[1]
+		rest /= 100
 	}
-	if digits[i] == '0' && i < len(digits)-1 {
-		i++
+	if len(at) == 1 {
+		at[0] = '0' + byte(rest)
 	}
-	return append(dst, digits[i:]...)
+	return dst
 }
 
 // pairs are the decimal digits of the numbers below 100.

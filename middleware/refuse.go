@@ -4,9 +4,27 @@ import "net/http"
 
 // refuse answers a request that is not admitted.
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, o *Outcome) {
-	p, h := g.pockets.Get().(*pocket), w.Header()
-	defer g.pockets.Put(p)
-	o.EachField(func(name, value string) { h[canonical(name)] = p.one(value) })
+	p := g.pockets.Get().(*pocket)
+	g.answer(p, w, r, o)
+	g.pockets.Put(p)
+}
+
+// answer is refuse with a pocket. The fields are those of [Outcome.EachField];
+// their names are canonical, so the map is written directly.
+func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Outcome) {
+	h := w.Header()
+	if o.Decision.N > 0 {
+		p.announce(h, o, p.one(""))
+	}
+	h["Content-Type"] = p.one(problemType)
+	h["Cache-Control"] = p.one(noStore)
+	if c := o.Challenge(); c != "" {
+		h["Www-Authenticate"] = p.one(c)
+	}
+	if s := o.RetryAfter(); s > 0 {
+		p.buf = appendUint(p.buf[:0], s)
+		h["Retry-After"] = p.one(p.keep(p.buf))
+	}
 	if g.o.ErrorHandler != nil {
 		g.o.ErrorHandler(w, r, *o)
 		return
@@ -23,20 +41,4 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, o Outcome) {
 	body := o.AppendProblem(make([]byte, 0, 768), id)
 	w.WriteHeader(o.Status())
 	_, _ = w.Write(body)
-}
-
-// canonical is [http.CanonicalHeaderKey] for the fields of refusals, which
-// takes memory and long for names that it does not know.
-func canonical(name string) string {
-	switch name {
-	case "Content-Type", "Cache-Control", "Retry-After":
-		return name
-	case "WWW-Authenticate":
-		return "Www-Authenticate"
-	case "RateLimit-Policy":
-		return fieldPolicy
-	case "RateLimit":
-		return fieldLimit
-	}
-	return http.CanonicalHeaderKey(name)
 }

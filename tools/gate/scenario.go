@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -68,6 +70,11 @@ func scenarios() (all []scenario) {
 		times = often
 	}
 	times = seldom
+	// The same through all of net/http, over a connection in memory, beside a
+	// handler alone and one that sends two constants for the RateLimit fields.
+	add("server-bare", 1, func(s *setup) func(int) error { return s.ask(http.HandlerFunc(answer)) })
+	add("server-bare-fields", 1, func(s *setup) func(int) error { return s.ask(http.HandlerFunc(answerWithFields)) })
+	add("server-require", 1, func(s *setup) func(int) error { return s.ask(s.require()) })
 	for _, refusal := range []struct {
 		name   string
 		keys   int
@@ -94,6 +101,7 @@ type setup struct {
 	tokens  []string // good, with room
 	limited []string // good, over their limit
 	unknown []string // well formed, of no key
+	client  net.Conn // of ask
 }
 
 // An hour is more than any run: what a Service and a limiter do of themselves
@@ -141,6 +149,9 @@ func newSetup(keys int) (*setup, error) {
 
 func (s *setup) close() error {
 	ctx := context.Background()
+	if s.client != nil {
+		_ = s.client.Close()
+	}
 	if err := s.guard.Close(ctx); err != nil {
 		return err
 	}
@@ -171,6 +182,41 @@ func (s *setup) require() http.Handler {
 		}
 	}))
 }
+
+// ask puts a handler behind a server, and requests to it over one connection.
+func (s *setup) ask(h http.Handler) func(int) error {
+	server, client := net.Pipe()
+	s.client = client
+	go func() { _ = http.Serve(&oneListener{conn: server}, h) }()
+	request := []byte("GET /things HTTP/1.1\r\nHost: api.example.com\r\nUser-Agent: gate/1\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer " + s.tokens[0] + "\r\n\r\n")
+	start, end, buf := []byte("HTTP/1.1 200 OK\r\n"), append([]byte("\r\n\r\n"), body...), make([]byte, 4096)
+	return func(int) error {
+		if _, err := client.Write(request); err != nil {
+			return err
+		}
+		n, err := client.Read(buf) // the server writes a small response at once
+		if err != nil {
+			return err
+		}
+		return expect(bytes.HasPrefix(buf[:n], start) && bytes.HasSuffix(buf[:n], end), true)
+	}
+}
+
+// oneListener accepts one connection.
+type oneListener struct {
+	conn net.Conn
+}
+
+func (l *oneListener) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (l *oneListener) Close() error   { return nil }
+func (l *oneListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 func verify(s *setup) func(int) error {
 	ctx := context.Background()
@@ -245,6 +291,15 @@ func expect[T comparable](got, want T) error {
 }
 
 var body = []byte("ok")
+
+func answer(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }
+
+func answerWithFields(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h["Ratelimit-Policy"] = []string{`"hour";q=999999999;w=3600, "day";q=999999999;w=86400`}
+	h["Ratelimit"] = []string{`"hour";r=999989999;t=3600, "day";r=999989999;t=86400`}
+	answer(w, r)
+}
 
 // writer is a ResponseWriter that writes nowhere.
 type writer struct {

@@ -4,7 +4,7 @@ var apikeyDefences = []defence{
 	{
 		name: "token: the checksum refuses what was mistyped or invented",
 		file: "apikey/token.go",
-		old:  ` || !isChecksum(sum, ^checksumAfter(stem.crc, body))`,
+		old:  ` || !isChecksum(sum, ^checksumAfter(stem.crc, text[n-1:n+bodyLen]))`,
 		new:  ` || len(sum) != crcLen`,
 		pkg:  "./apikey",
 		run:  "^TestTokenRefusesEveryAlteredCharacter$",
@@ -12,8 +12,8 @@ var apikeyDefences = []defence{
 	{
 		name: "token: the alphabet holds under a right checksum too",
 		file: "apikey/checksum.go",
-		old:  `			return strange&topBits == 0`,
-		new:  `			return strange&topBits != 1`,
+		old:  `	return all&topBits == topBits`,
+		new:  `	return all&topBits != 1`,
 		pkg:  "./apikey",
 		run:  "^TestTokenAlphabetIsCheckedEvenUnderARightChecksum$",
 	},
@@ -176,7 +176,7 @@ var apikeyDefences = []defence{
 	{
 		name: "flight: leaving waits for a cut that runs",
 		file: "apikey/flight.go",
-		old:  "		f.mu.Lock() // waits for a Cut that runs\n		f.cutter = nil\n		f.mu.Unlock()",
+		old:  "	s.mu.Lock() // waits for a Cut that runs\n	s.cutter = nil\n	s.mu.Unlock()",
 		new:  "",
 		pkg:  "./apikey",
 		run:  "^TestLeaveWaitsForACutThatRuns$",
@@ -386,16 +386,16 @@ var apikeyDefences = []defence{
 	{
 		name: "flight: all are told before the first is severed",
 		file: "apikey/flight.go",
-		old: `		f.cut()
+		old: `		one.Cut(sentinels[one.cause])
 	}
 	// Those that listen to their context go first: most have left when the
 	// slower part begins.
 	runtime.Gosched()
-	for _, f := range condemned {
-		f.sever()`,
-		new: `		f.cut()
+	for _, one := range condemned {
+		one.Sever()`,
+		new: `		one.Cut(sentinels[one.cause])
 		runtime.Gosched()
-		f.sever()`,
+		one.Sever()`,
 		pkg: "./apikey",
 		run: "^TestAllRequestsAreToldBeforeOneIsSevered$",
 	},
@@ -595,6 +595,14 @@ var apikeyDefences = []defence{
 		new:  `if err != nil {`,
 		pkg:  "./apikey",
 		run:  "^TestSecretsOfElsewhereWorkAtOnce$",
+	},
+	{
+		name: "verify: every bit of a digest is compared",
+		file: "apikey/digest.go",
+		old:  `int32(differ|differ>>32)`,
+		new:  `int32(differ)`,
+		pkg:  "./apikey",
+		run:  "^TestEveryBitOfADigestIsCompared$",
 	},
 	{
 		name: "verify: wrong secrets do not make the store work",

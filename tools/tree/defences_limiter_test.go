@@ -91,8 +91,16 @@ var limiterDefences = []defence{
 	{
 		name: "limiter: the oldest hit is found again",
 		file: "limiter/ring.go",
-		old:  `	for age += int(steps); r.get`,
-		new:  `	for ; r.get`,
+		old:  `	for age += int(steps); left && r.get`,
+		new:  `	for ; left && r.get`,
+		pkg:  "./limiter",
+		run:  "^TestBucketDecides",
+	},
+	{
+		name: "limiter: the oldest hit is looked for when one has left",
+		file: "limiter/ring.go",
+		old:  `	left := age < oldest`,
+		new:  `	left := false`,
 		pkg:  "./limiter",
 		run:  "^TestBucketDecides",
 	},

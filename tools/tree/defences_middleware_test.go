@@ -494,8 +494,8 @@ var middlewareDefences = []defence{
 	{
 		name: "a question is no use of a secret",
 		file: "apikey/explain.go",
-		old:  `		v, _, err := s.authenticate(ctx, q.Token)`,
-		new:  `		v, err := s.Verify(ctx, q.Token)`,
+		old:  `		return s.authenticate(ctx, q.Token)`,
+		new:  `		return s.Verify(ctx, q.Token)`,
 		pkg:  "./middleware",
 		run:  "^TestExplainIsWhatTheGuardDoes$",
 	},
@@ -589,8 +589,8 @@ var middlewareDefences = []defence{
 	},
 	{
 		name: "middleware: refusals are not stored",
-		file: "middleware/challenge.go",
-		old: `	set("Cache-Control", "no-store")
+		file: "middleware/refuse.go",
+		old: `	h["Cache-Control"] = p.one(noStore)
 `,
 		new: ``,
 		pkg: "./middleware",
@@ -667,5 +667,28 @@ var middlewareDefences = []defence{
 `,
 		pkg: "./middleware",
 		run: `^TestCutDoesNotWaitForTheClient$`,
+	},
+	{
+		name: "middleware: a refusal on net/http has the fields that adapters are told",
+		file: "middleware/challenge.go",
+		old: `	set("Cache-Control", noStore)
+`,
+		new: ``,
+		pkg: "./middleware",
+		run: `^TestEveryCodeHasItsResponse$`,
+	},
+	{
+		name: "middleware: a key without limits costs net/http no header",
+		file: "middleware/door.go",
+		old: `		if o.Decision.N > 0 {
+			p.announce(w.Header(), &o, c.limit[:])
+		}
+`,
+		new: `		if h := w.Header(); o.Decision.N > 0 {
+			p.announce(h, &o, c.limit[:])
+		}
+`,
+		pkg: "./middleware",
+		run: `^TestWithoutLimitsTheHeaderIsLeftAlone$`,
 	},
 }
