@@ -511,8 +511,8 @@ var storageDefences = []defence{
 		file: "storage/badgerstore/upgrade.go",
 		old:  `w := &upgradeWriter{s: s, room: s.room()}`,
 		new:  `w := &upgradeWriter{s: s, room: s.room(), rows: []row{{key: []byte{tableFormat}, value: strconv.AppendInt(nil, format, 10)}}}`,
-		pkg: "./storage/badgerstore",
-		run: "^TestAnUpgradeThatIsBrokenOff",
+		pkg:  "./storage/badgerstore",
+		run:  "^TestAnUpgradeThatIsBrokenOff",
 	},
 	{
 		name: "badgerstore: an upgrade is synced",
