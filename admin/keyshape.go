@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -27,7 +28,14 @@ func newKeyShape(prefix string, envs []apikey.Environment) *keyShape {
 }
 
 // tokens returns the whole keys that stand in a text, at most so many.
-func (s *keyShape) tokens(text string, most int) []string { return s.whole.FindAllString(text, most) }
+func (s *keyShape) tokens(text string, most int) (all []string) {
+	for _, token := range s.whole.FindAllString(text, -1) {
+		if len(all) < most && !slices.Contains(all, token) {
+			all = append(all, token)
+		}
+	}
+	return all
+}
 
 // in reports whether text holds a key.
 func (s *keyShape) in(text string) bool { return s.pattern.MatchString(text) }

@@ -39,6 +39,29 @@ func TestLeak(t *testing.T) {
 	}
 	g.want(422, "owner", "POST", "/leak", form("text", "x", "token", token.Reveal()))
 
+	// Whoever found it stands in the trail of the key, and nobody else does.
+	trail, err := g.keys.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var finders []string
+	for _, e := range trail {
+		if e.Action == apikey.ActionFound && e.Details["secret"] == "1" {
+			finders = append(finders, e.Actor)
+		}
+	}
+	if got := strings.Join(finders, " "); got != "art olga ann" {
+		t.Errorf("found, newest first, by %q", got)
+	}
+	g.want(404, "stranger", "POST", "/v1/identify", `{"token":"`+token.Reveal()+`"}`)
+	if now, err := g.keys.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID}); err != nil || len(now) != len(trail) {
+		t.Errorf("one who may not see the key wrote into its trail: %+v", now)
+	}
+	said := g.want(200, "owner", "POST", "/v1/identify", `{"token":"`+token.Reveal()+`"}`).members(t)["key"].(map[string]any)["revision"]
+	if have, _ := g.keys.Get(t.Context(), k.ID); said != float64(have.Revision) {
+		t.Errorf("revision %v is told, the key is at %d", said, have.Revision)
+	}
+
 	// The first click found it, the second ends it.
 	next := secretField.FindStringSubmatch(a.body)
 	b := g.want(200, "owner", "POST", "/keys/"+k.ID+"/rotate", form("secret", next[1], "overlap", "none"))

@@ -94,8 +94,8 @@ func (c *call) identify() error {
 	}{found.Works, secretOf(&found.Secret, c.now), c.keyJSON(&found.Key)})
 }
 
-// identifyToken finds the key of a token; one that the actor may not see is as
-// unknown as one that never was.
+// identifyToken finds the key of a token, and says so in the key's audit trail;
+// one that the actor may not see is as unknown as one that never was.
 func (c *call) identifyToken(token string) (apikey.Identity, error) {
 	found, err := c.h.keys.Identify(c.r.Context(), token)
 	if err != nil {
@@ -104,5 +104,6 @@ func (c *call) identifyToken(token string) (apikey.Identity, error) {
 	if !c.actor.sees(found.Key.Owner) {
 		return apikey.Identity{}, apikey.ErrNotFound
 	}
-	return found, nil
+	found.Key, err = c.h.keys.RecordFound(c.r.Context(), c.by(), found.Key.ID, found.Secret.Number)
+	return found, err
 }

@@ -153,7 +153,7 @@ var operations = map[string]string{
 	"Disable": "POST /v1/keys/{id}/disable", "Enable": "POST /v1/keys/{id}/enable", "Revoke": "POST /v1/keys/{id}/revoke",
 	"Rotate": "POST /v1/keys/{id}/rotate", "Rotation": "GET /v1/keys/{id}/rotation",
 	"FinishRotation": "POST /v1/keys/{id}/finish-rotation", "CancelRotation": "POST /v1/keys/{id}/cancel-rotation",
-	"Usage": "GET /v1/keys/{id}/usage", "Audit": "GET /v1/audit", "Due": "GET /v1/due", "Identify": "POST /v1/identify",
+	"Usage": "GET /v1/keys/{id}/usage", "Audit": "GET /v1/audit", "Due": "GET /v1/due", "Identify": "POST /v1/identify", "RecordFound": "POST /v1/identify",
 	"Activity": "GET /v1/keys", "Explain": "POST /v1/explain", "PepperUse": "GET /v1/pepper-use", "Purge": "POST /v1/purge", "Health": "GET /v1/health",
 	"RefreshPlans": "POST /v1/refresh-plans", "Environments": "GET /v1/environments", "Plans": "GET /v1/plans",
 	"Scopes": "GET /v1/scopes", "DefaultPlan": "GET /v1/whoami",

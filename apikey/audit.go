@@ -32,6 +32,7 @@ const (
 	ActionRevoke         Action = "revoke"
 	ActionRedigest       Action = "redigest" // under the newest pepper, by the service itself
 	ActionPurge          Action = "purge"
+	ActionFound          Action = "found" // a secret of the key, where it does not belong; the key is as before
 )
 
 // AuditEntry is one line of the audit trail. It is written in the transaction

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 )
 
@@ -51,6 +52,21 @@ func (s *Service) Identify(ctx context.Context, token string) (Identity, error) 
 		}
 	}
 	return Identity{}, ErrNotFound
+}
+
+// RecordFound writes into the audit trail of a key that somebody has a secret of
+// it which they found: who, when, and which one. Call it with what
+// [Service.Identify] told, once the actor may know of the key. The key goes on as
+// before, but for its revision. Of a revoked key, whose trail has ended, nothing
+// is written.
+func (s *Service) RecordFound(ctx context.Context, by Actor, id string, secret uint32) (Key, error) {
+	return s.mutate(ctx, by, id, ActionFound, func(r *Record, e *AuditEntry) error {
+		if !r.Key.RevokedAt.IsZero() {
+			return errUnchanged
+		}
+		e.Details = map[string]string{"secret": strconv.FormatUint(uint64(secret), 10)}
+		return nil
+	})
 }
 
 // Due returns the active keys of an owner (of everybody, when empty) whose

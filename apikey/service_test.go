@@ -316,6 +316,33 @@ func TestPlans(t *testing.T) {
 	}
 }
 
+func TestAFoundSecretStandsInTheTrail(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	k, token := create(t, s)
+	found, err := s.RecordFound(t.Context(), apikey.Actor{ID: "ann", From: "10.0.0.1"}, k.ID, 1)
+	if err != nil || found.Revision != k.Revision+1 {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	want(t, "the key goes on", verify(t, s, token), nil)
+	trail, err := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID})
+	if err != nil || len(trail) != 2 || trail[0].Action != apikey.ActionFound || trail[0].Actor != "ann" || trail[0].From != "10.0.0.1" || trail[0].Details["secret"] != "1" {
+		t.Errorf("the trail is %+v, %v", trail, err)
+	}
+	_, err = s.RecordFound(t.Context(), apikey.Actor{}, k.ID, 1)
+	want(t, "by nobody", err, apikey.ErrInvalidArgument)
+	_, err = s.RecordFound(t.Context(), ops, "unknown", 1)
+	want(t, "of no key", err, apikey.ErrNotFound)
+	if _, err := s.Revoke(t.Context(), ops, k.ID, "leaked"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.RecordFound(t.Context(), ops, k.ID, 1); err != nil {
+		t.Errorf("of a revoked key: %v", err)
+	}
+	if trail, err := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID}); err != nil || len(trail) != 3 {
+		t.Errorf("the trail of a revoked key goes on: %+v, %v", trail, err)
+	}
+}
+
 func TestIdentifyFindsAKeyWithoutUsingIt(t *testing.T) {
 	s := newService(t, apikey.Options{})
 	k, token := create(t, s)

@@ -449,4 +449,12 @@ var pageDefences = []defence{
 		pkg:  "./apikey",
 		run:  "^TestListsShareAFlush$",
 	},
+	{
+		name: "admin: whoever finds a secret stands in the trail",
+		file: "admin/rest_rotate.go",
+		old:  `found.Key, err = c.h.keys.RecordFound(c.r.Context(), c.by(), found.Key.ID, found.Secret.Number)`,
+		new:  `err = nil`,
+		pkg:  "./admin",
+		run:  "^TestLeak$",
+	},
 }
