@@ -184,7 +184,10 @@ func TestEscrowAnswersThatOvertakeEachOther(t *testing.T) {
 				take(pair("left", "right"))
 			}
 			ways := []time.Duration{1, 2, 10, 1} // the first goes out first, and comes back last
+			var mu sync.Mutex
 			f.delay = func() time.Duration {
+				mu.Lock()
+				defer mu.Unlock()
 				next := ways[0] * time.Millisecond
 				ways = ways[1:]
 				return next
