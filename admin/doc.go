@@ -21,7 +21,8 @@
 //
 // The API beside it comes first: what reads is worked on by no more than half of
 // the processors at a time, others wait, and too many are answered with 503 and
-// Retry-After. A list is made anew once a second at most, unless a key changes.
+// Retry-After. The page's list is made anew every ten seconds at most, unless a key
+// changes.
 // Changes never wait.
 //
 // For development, [Loopback] admits the person who runs the program, by a

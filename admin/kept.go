@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// keptLists keeps pages of the list for a moment, for those who ask again and
-// again: a page is made once a second at most, unless a key changes. What is
-// kept is one viewer's, and whoever asks was admitted before.
+// keptLists keeps pages of the list for those who ask again and again: unless a
+// key changes, a page is made once in listsFor. Numbers and times of use may be
+// that old; those of other processes are always a flush behind. What is kept is
+// one viewer's, and whoever asks was admitted before.
 type keptLists struct {
 	mu   sync.Mutex
 	kept map[viewed]keptList
@@ -29,7 +30,7 @@ type keptList struct {
 }
 
 const (
-	listsFor   = time.Second
+	listsFor   = 10 * time.Second
 	maxLists   = 128
 	maxAddress = 512 // bytes of a query that is kept
 )

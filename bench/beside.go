@@ -180,7 +180,7 @@ const besideNote = `A real server of net/http on 127.0.0.1 in this process: the 
 page and, for comparison, prepared pages of the same size. Two clients in processes of their own send requests at
 constant rates, due at fixed instants; latency counts from the instant at which a request was due. %d requests
 of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
-turns. Each page is made anew once a second, when the handler has no younger one. %d rounds of %v, in which all take turns;
+turns. The handler makes each page anew every ten seconds. %d rounds of %v, in which all take turns;
 quantiles are of all rounds together, ratios of each round's p99: their median, lowest, highest.
 
 What this does not show: a machine with cores to spare. Here server, two clients and the database share %d, and so what

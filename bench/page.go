@@ -251,7 +251,7 @@ var pageAddresses = []struct{ name, address string }{
 const pageNote = `The settings page's list, asked for %d times each, one after the other, in process: handler, service and store, without a
 network. All keys belong to the customer who asks. The keys on the first %d pages of the list, and those that the search
 for three finds, have thirty days of hourly usage. The page is asked for under another address each time, since the
-handler keeps a page for a second.`
+handler keeps a page for ten seconds.`
 
 // ask measures the handler alone.
 func (s *site) ask(out *report, name string, shape pageShape) error {

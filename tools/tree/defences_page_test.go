@@ -410,7 +410,7 @@ var pageDefences = []defence{
 		run:  "^TestKeptLists$",
 	},
 	{
-		name: "admin: a page is kept for a second",
+		name: "admin: a page is kept for ten seconds",
 		file: "admin/kept.go",
 		old:  ` && now.Sub(kept.at) < listsFor`,
 		new:  ``,
