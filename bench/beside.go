@@ -181,7 +181,8 @@ page and, for comparison, prepared pages of the same size. Two clients in proces
 constant rates, due at fixed instants; latency counts from the instant at which a request was due. %d requests
 of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
 turns. The handler makes each page anew every ten seconds. %d rounds of %v, in which all take turns;
-quantiles are of all rounds together, ratios of each round's p99: their median, lowest, highest.
+quantiles and their ratios are of all rounds together, lowest and highest those of single rounds, which have few
+requests beyond their p99.
 
 What this does not show: a machine with cores to spare. Here server, two clients and the database share %d, and so what
 the prepared pages add is what any page of that size would.`
@@ -211,7 +212,7 @@ func (b *besideRun) report(out *report, name string) {
 			cells = append(cells, micros(float64(api.quantile(x))))
 		}
 		q := arm.over(b.arms[0])
-		cells = append(cells, fmt.Sprintf("%.2f", median(q)), fmt.Sprintf("%.2f", slices.Min(q)), fmt.Sprintf("%.2f", slices.Max(q)), fmt.Sprintf("%.0f %%", 100*median(cpu)))
+		cells = append(cells, fmt.Sprintf("%.2f", arm.p99()/b.arms[0].p99()), fmt.Sprintf("%.2f", slices.Min(q)), fmt.Sprintf("%.2f", slices.Max(q)), fmt.Sprintf("%.0f %%", 100*median(cpu)))
 		if arm.address == "" {
 			cells = append(cells, "-", "-", "-")
 		} else {
@@ -219,11 +220,21 @@ func (b *besideRun) report(out *report, name string) {
 		}
 		out.row(title, cells...)
 	}
+	lists := b.arms[2]
 	for _, against := range b.arms[:2] {
-		q := b.arms[2].over(against)
-		out.goal(median(q) <= mostBeside, fmt.Sprintf("p99 of the API's requests beside %d lists a second / %s", shape.listRate, against.name), title,
-			fmt.Sprintf("%.2fx [%.2f, %.2f]", median(q), slices.Min(q), slices.Max(q)), fmt.Sprintf("<= %.2fx", mostBeside))
+		all, rounds := lists.p99()/against.p99(), lists.over(against)
+		out.goal(all <= mostBeside, fmt.Sprintf("p99 of the API's requests beside %d lists a second / %s", shape.listRate, against.name), title,
+			fmt.Sprintf("%.2fx [%.2f, %.2f]", all, slices.Min(rounds), slices.Max(rounds)), fmt.Sprintf("<= %.2fx", mostBeside))
 	}
+}
+
+// p99 is that of the API's requests of all rounds.
+func (b *beside) p99() float64 {
+	all := newHistogram()
+	for _, t := range b.turns {
+		all.add(t.api.histogram())
+	}
+	return float64(all.quantile(0.99))
 }
 
 // over returns the ratios of p99 to those of another arm, round by round.
