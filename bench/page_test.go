@@ -36,7 +36,7 @@ func TestPageSuite(t *testing.T) {
 			continue
 		}
 		wantRows(t, r, []string{"page: the list of a customer with 100 keys, " + h.name}, addresses)
-		wantRows(t, r, []string{"page: 200 requests of the API's and 50 lists a second, " + h.name}, []string{"alone", "beside prepared pages", "beside lists"})
+		wantRows(t, r, []string{"page: 200 requests of the API's and 50 lists a second, " + h.name}, []string{"alone", "beside prepared pages", "beside lists", "beside lists of which none is kept"})
 	}
 	if page := r.markdown(); strings.Contains(page, "%!") || strings.Contains(page, "NaN") {
 		t.Error(page)
