@@ -190,11 +190,16 @@ func TestKeptLists(t *testing.T) {
 		made("owner", page, false)
 		time.Sleep(time.Second)
 		made("owner", page, true)
-		long := page + "&x=" + strings.Repeat("x", 600)
+		for _, same := range []string{page + "&n=1", "/?cursor=&order=name&status=&owner=evil", page + "&status=nonsense"} {
+			made("owner", same, false) // what an address says beyond the filter makes no other page
+		}
+		made("owner", "/?order=nonsense", true)
+		made("owner", "/?", false)
+		long := page + "&search=" + strings.Repeat("x", 600)
 		made("owner", long, true)
 		made("owner", long, true) // too long to be kept
 		for i := range 300 {
-			made("owner", fmt.Sprintf("/?order=name&x=%d", i), true)
+			made("owner", fmt.Sprintf("/?order=name&search=%d", i), true)
 		}
 		if n := g.h.KeptLists(); n > 128 {
 			t.Errorf("%d pages are kept", n)

@@ -20,7 +20,7 @@ type viewed struct {
 	role      Role
 	owner, id string
 	readOnly  bool
-	query     string
+	filter    listFilter
 }
 
 type keptList struct {
@@ -30,13 +30,15 @@ type keptList struct {
 }
 
 const (
-	listsFor   = 10 * time.Second
-	maxLists   = 128
-	maxAddress = 512 // bytes of a query that is kept
+	listsFor  = 10 * time.Second
+	maxLists  = 128
+	maxFilter = 512 // bytes of a filter whose page is kept
 )
 
-func (c *call) viewed() viewed {
-	return viewed{c.actor.Role, c.actor.Owner, c.actor.ID, c.actor.ReadOnly, c.r.URL.RawQuery}
+// viewed takes the filter, not the address: what an address says beyond it makes
+// no other page.
+func (c *call) viewed(f listFilter) viewed {
+	return viewed{c.actor.Role, c.actor.Owner, c.actor.ID, c.actor.ReadOnly, f}
 }
 
 func (k *keptLists) get(v viewed, changes uint64, now time.Time) ([]byte, bool) {
@@ -48,7 +50,7 @@ func (k *keptLists) get(v viewed, changes uint64, now time.Time) ([]byte, bool) 
 
 // put keeps a page, which must not change any more.
 func (k *keptLists) put(v viewed, p keptList) {
-	if len(v.query) > maxAddress {
+	if v.filter.size() > maxFilter {
 		return
 	}
 	k.mu.Lock()

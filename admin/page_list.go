@@ -42,12 +42,14 @@ type listFilter struct {
 	cursor                                          string
 }
 
-// listOrders are the orders of a list, by their names in its address; the first is
-// the default.
-var listOrders = []struct {
+type listOrder struct {
 	name, text string
 	order      apikey.Order
-}{{"", "Newest first", apikey.NewestFirst}, {"oldest", "Oldest first", apikey.OldestFirst}, {"name", "By name", apikey.ByName}}
+}
+
+// listOrders are the orders of a list, by their names in its address; the first is
+// the default.
+var listOrders = []listOrder{{"", "Newest first", apikey.NewestFirst}, {"oldest", "Oldest first", apikey.OldestFirst}, {"name", "By name", apikey.ByName}}
 
 // listFilter reads the address. What it does not know is left out: people
 // arrive by old links, too.
@@ -66,7 +68,15 @@ func (c *call) listFilter() listFilter {
 	if !c.actor.operator() {
 		f.Owner = ""
 	}
+	if !slices.ContainsFunc(listOrders, func(o listOrder) bool { return o.name == f.Order }) {
+		f.Order = ""
+	}
 	return f
+}
+
+// size is how many bytes it takes to keep.
+func (f *listFilter) size() int {
+	return len(f.Environment) + len(f.Owner) + len(f.Search) + len(f.Status) + len(f.Plan) + len(f.Order) + len(f.cursor)
 }
 
 var statuses = []apikey.State{apikey.Active, apikey.Disabled, apikey.Expired, apikey.Revoked}
@@ -160,11 +170,12 @@ func (r *keyRow) OtherCount() int { return max(0, len(r.Scopes)-1) }
 type chip struct{ Class, Text, Title string }
 
 func (c *call) pageList() error {
-	v, changes := c.viewed(), c.h.keys.Changes() // before the keys are read
+	f, changes := c.listFilter(), c.h.keys.Changes() // before the keys are read
+	v := c.viewed(f)
 	if body, ok := c.h.lists.get(v, changes, c.now); ok {
 		return c.html(http.StatusOK, body)
 	}
-	b, err := c.listBody()
+	b, err := c.listBody(f)
 	if err != nil {
 		return err
 	}
@@ -176,8 +187,8 @@ func (c *call) pageList() error {
 	return c.html(http.StatusOK, body)
 }
 
-func (c *call) listBody() (b listBody, err error) {
-	b.listFilter = c.listFilter()
+func (c *call) listBody(f listFilter) (b listBody, err error) {
+	b.listFilter = f
 	page, err := c.h.keys.List(c.r.Context(), b.request(c))
 	if err != nil {
 		return b, err

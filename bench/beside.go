@@ -36,7 +36,7 @@ type beside struct {
 	name    string
 	address string   // empty: nothing
 	pages   []string // addresses, asked for by turns
-	fresh   bool     // each time with another parameter, so that the handler has kept none
+	fresh   bool     // by somebody else each time, so that the handler has kept none
 	turns   []besideTurn
 }
 
@@ -98,6 +98,7 @@ func openBeside(s *site, tokens []string, of pageShape) (*besideRun, error) {
 		{name: "beside prepared pages", address: addresses[1], pages: lists},
 		{name: "beside lists", address: addresses[2], pages: lists},
 		{name: "beside lists of which none is kept", address: addresses[2], pages: lists, fresh: true},
+		{name: "beside lists of the REST API", address: addresses[2], pages: []string{fmt.Sprintf("/v1/keys?limit=%d", pageRows)}},
 	}
 	return b, nil
 }
@@ -119,11 +120,12 @@ func (b *beside) plan(shape besideShape, round int, length time.Duration) client
 		n = int(length / p.Every)
 	}
 	for i := range n {
-		address := b.pages[i%len(b.pages)]
+		viewer := ""
 		if b.fresh {
-			address += fmt.Sprintf("&n=%d.%d", round, i)
+			viewer = fmt.Sprintf("%d.%d", round, i)
 		}
-		p.Requests = append(p.Requests, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: keys.example.com\r\nUser-Agent: bench/1\r\nAccept: text/html\r\n\r\n", address))
+		p.Requests = append(p.Requests, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: keys.example.com\r\nUser-Agent: bench/1\r\n%s: %s\r\n\r\n",
+			b.pages[i%len(b.pages)], viewerHeader, viewer))
 		p.Order = append(p.Order, uint32(i))
 	}
 	return p
@@ -135,7 +137,7 @@ func (s *site) lists(n int) (all []string, longest []byte, err error) {
 	cursor := ""
 	for range n {
 		address := "/?cursor=" + url.QueryEscape(cursor)
-		body, err := s.get(address)
+		body, err := s.get(address, "")
 		if err != nil {
 			return nil, nil, err
 		}
@@ -197,8 +199,8 @@ const besideNote = `A real server of net/http on 127.0.0.1 in this process: the 
 page and, for comparison, prepared pages of the same size. Two clients in processes of their own send requests at
 constant rates, due at fixed instants; latency counts from the instant at which a request was due. %d requests
 of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
-turns. The handler makes each page anew every ten seconds; those of which none is kept are asked for under another address
-each time, and wait when they come faster than the handler makes them. %d rounds of %v, in which all take turns;
+turns. The handler makes each page anew every ten seconds; those of which none is kept are asked for by somebody else each
+time, and wait when they come faster than the handler makes them; lists of the REST API, of %d keys, are never kept. %d rounds of %v, in which all take turns;
 quantiles and their ratios are of all rounds together, lowest and highest those of single rounds, which have few
 requests beyond their p99.
 
@@ -210,7 +212,7 @@ func (b *besideRun) report(out *report, name string) {
 	title := fmt.Sprintf("page: %d requests of the API's and %d lists a second, %s", shape.apiRate, shape.listRate, name)
 	out.tables = append(out.tables, table{
 		title: title,
-		note: fmt.Sprintf(besideNote, shape.apiRate, len(b.api.Requests), shape.listRate, len(b.arms[2].pages), shape.rounds, shape.turn,
+		note: fmt.Sprintf(besideNote, shape.apiRate, len(b.api.Requests), shape.listRate, len(b.arms[2].pages), pageRows, shape.rounds, shape.turn,
 			runtime.NumCPU()),
 		columns: []string{
 			"the API's requests", "p50", "p99", "p99.9", "longest", "p99 × alone", "lowest", "highest", "server CPU", "pages/s", "page p50", "page p99",
