@@ -13,7 +13,7 @@ type banner struct {
 	Text string
 	Keys []link // the first few
 	More string // how many besides
-	Show string // address of the list of them, if it has more
+	Show string // address of the list of them, if there are more
 }
 
 const (
@@ -123,9 +123,10 @@ func (c *call) banners(f listFilter) []banner {
 		found = append(found, b)
 	}
 	plain := func(*apikey.Key) string { return "" }
-	add(expiring, more, "A key expires soon:", "keys expire soon:", "", func(k *apikey.Key) string { return " (" + coming(k.ExpiresAt, c.now).Text + ")" })
+	f.Status, f.Order = "expiring", "oldest"
+	add(expiring, more, "A key expires soon:", "keys expire soon:", f.address(), func(k *apikey.Key) string { return " (" + coming(k.ExpiresAt, c.now).Text + ")" })
 	age := length(c.h.keys.MaxAge())
-	f.Status, f.Order = string(apikey.Active), "oldest"
+	f.Status = "active"
 	add(due, more, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
 	f.Unused = true
 	add(idle, unused.Next != "", "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)

@@ -37,13 +37,13 @@
 //	GET    v1/whoami                         who the actor is and may do
 //	GET    v1/environments v1/plans v1/scopes
 //	GET    v1/keys                           ?owner= ?environment= ?plan= ?state= ?search= ?unused_since=
-//	                                         ?order= ?activity_since= ?cursor= ?limit=
+//	                                         ?rotating= ?expires_before= ?order= ?activity_since= ?cursor= ?limit=
 //	POST   v1/keys                           201, Location, and the token; Idempotency-Key
 //	GET    v1/keys/{id}                      ETag
 //	PATCH  v1/keys/{id}                      fields that are present; null empties
 //	DELETE v1/keys/{id}                      revokes
 //	POST   v1/keys/{id}/disable  enable  revoke
-//	POST   v1/keys/{id}/rotate               grace, immediately, start_on_first_use; the new token
+//	POST   v1/keys/{id}/rotate               grace, immediately, start_on_first_use, reason; the new token
 //	GET    v1/keys/{id}/rotation
 //	POST   v1/keys/{id}/finish-rotation  cancel-rotation
 //	GET    v1/keys/{id}/usage                ?since=

@@ -24,7 +24,7 @@ func TestListConditions(t *testing.T) {
 		for _, n := range []apikey.NewKey{
 			{Name: "Billing backend", Owner: "acme"},
 			{Name: "reports", Owner: "acme", Plan: "pro"},
-			{Name: "old", Owner: "acme", Environment: "test"},
+			{Name: "old", Owner: "acme", Environment: "test", ExpiresAt: time.Now().Add(100 * time.Hour)},
 			{Name: "Billing of others", Owner: "evil", Plan: "pro"},
 		} {
 			k, token, err := g.keys.Create(t.Context(), apikey.Actor{ID: "test"}, n)
@@ -37,13 +37,19 @@ func TestListConditions(t *testing.T) {
 		if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, ids["old"], ""); err != nil {
 			t.Fatal(err)
 		}
+		if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, ids["reports"], apikey.RotateOptions{Grace: 72 * time.Hour}); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(48 * time.Hour)
 		v, err := g.keys.Verify(t.Context(), tokens["reports"])
 		if err != nil {
 			t.Fatal(err)
 		}
 		v.Count(apikey.OutcomeAllowed, 0, &apikey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
-		yesterday := time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339)
+		later := func(hours int) string {
+			return time.Now().Add(time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339)
+		}
+		yesterday := later(-24)
 		names := func(user, query string) (all []string) {
 			t.Helper()
 			for _, k := range g.want(200, user, "GET", "/v1/keys?"+query, "").members(t)["keys"].([]any) {
@@ -59,6 +65,10 @@ func TestListConditions(t *testing.T) {
 			"plan=pro":                             {"reports"},
 			"state=disabled":                       {"old"},
 			"state=active&order=name":              {"Billing backend", "reports"},
+			"rotating=true":                        {"reports"},
+			"rotating=false&plan=pro":              {"reports"},
+			"expires_before=" + later(53):          {"old"},
+			"expires_before=" + later(51):          nil,
 			"environment=test":                     {"old"},
 			"search=bill":                          {"Billing backend"},
 			"search=BACK":                          {"Billing backend"},
@@ -111,6 +121,7 @@ func TestListConditions(t *testing.T) {
 		}
 		for query, parameter := range map[string]string{
 			"order=random": "order", "state=dead": "state", "unused_since=yesterday": "unused_since", "activity_since=1": "activity_since",
+			"rotating=yes": "rotating", "expires_before=soon": "expires_before",
 			"search=" + tokens["reports"]: "search", "search=lost%20" + tokens["reports"] + "%20here": "search",
 		} {
 			a := g.want(422, "owner", "GET", "/v1/keys?"+query, "")

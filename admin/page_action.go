@@ -77,7 +77,7 @@ func (c *call) confirmed(typed string) bool {
 // pageRotate makes a new secret, once for each number that a form was made for,
 // and shows it.
 func (c *call) pageRotate() error {
-	typed, err := c.input("secret", "overlap")
+	typed, err := c.input("secret", "overlap", "reason")
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,10 @@ func (c *call) pageRotate() error {
 		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was rotated: the form says no number of the new secret; send the one below"})
 	}
 	o.Number = uint32(number)
-	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	if o.Reason, err = c.reason(typed.Get("reason")); err != nil {
+		return c.done("rotate", err)
+	}
+	k, token, err := c.rotate(o)
 	switch apikey.CodeOf(err) {
 	case apikey.OK:
 		return c.reveal(&k, token, "The key's new secret")

@@ -62,7 +62,7 @@ func (c *call) listFilter() listFilter {
 	if !c.h.hasEnvironment(f.Environment) {
 		f.Environment = ""
 	}
-	if !slices.Contains(statuses, apikey.State(f.Status)) {
+	if !slices.ContainsFunc(statuses, func(s listStatus) bool { return s.name == f.Status }) {
 		f.Status = ""
 	}
 	if !c.actor.operator() {
@@ -79,7 +79,26 @@ func (f *listFilter) size() int {
 	return len(f.Environment) + len(f.Owner) + len(f.Search) + len(f.Status) + len(f.Plan) + len(f.Order) + len(f.cursor)
 }
 
-var statuses = []apikey.State{apikey.Active, apikey.Disabled, apikey.Expired, apikey.Revoked}
+type listStatus struct {
+	name, text string
+	sets       func(r *apikey.ListRequest, now time.Time)
+}
+
+// statuses are those that a list can be of, by their names in its address; the
+// first is the default.
+var statuses = []listStatus{
+	{"", "Any status", func(*apikey.ListRequest, time.Time) {}},
+	{"active", "active", inState(apikey.Active)},
+	{"rotating", "rotating", func(r *apikey.ListRequest, _ time.Time) { r.Rotating = true }},
+	{"expiring", "expires soon", func(r *apikey.ListRequest, now time.Time) { r.State, r.ExpiresBefore = apikey.Active, now.Add(soon) }},
+	{"disabled", "disabled", inState(apikey.Disabled)},
+	{"expired", "expired", inState(apikey.Expired)},
+	{"revoked", "revoked", inState(apikey.Revoked)},
+}
+
+func inState(s apikey.State) func(*apikey.ListRequest, time.Time) {
+	return func(r *apikey.ListRequest, _ time.Time) { r.State = s }
+}
 
 // request is the list to ask for. A customer's owner is theirs, whatever the
 // address says.
@@ -89,7 +108,12 @@ func (f *listFilter) request(c *call) apikey.ListRequest {
 		owner = f.Owner
 	}
 	r := apikey.ListRequest{
-		Owner: owner, Environment: f.Environment, Plan: f.Plan, State: apikey.State(f.Status), Search: f.Search, Cursor: f.cursor, Limit: pageRows,
+		Owner: owner, Environment: f.Environment, Plan: f.Plan, Search: f.Search, Cursor: f.cursor, Limit: pageRows,
+	}
+	for _, s := range statuses {
+		if s.name == f.Status {
+			s.sets(&r, c.now)
+		}
 	}
 	for _, o := range listOrders {
 		if o.name == f.Order {
@@ -205,9 +229,8 @@ func (c *call) listBody(f listFilter) (b listBody, err error) {
 	if len(b.Environments) == 2 {
 		b.Environments = nil // nothing to choose
 	}
-	b.Statuses = []choice{{Text: "Any status"}}
 	for _, s := range statuses {
-		b.Statuses = append(b.Statuses, choice{Value: string(s), Text: string(s), Chosen: b.Status == string(s)})
+		b.Statuses = append(b.Statuses, choice{Value: s.name, Text: s.text, Chosen: b.Status == s.name})
 	}
 	if plans := c.h.keys.Plans(); len(plans) > 1 {
 		b.Plans = []choice{{Text: "Any plan"}}

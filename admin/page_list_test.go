@@ -117,7 +117,13 @@ func TestFilters(t *testing.T) {
 	aged(t, store, apikey.Key{ID: keyID(40), Name: "website", Owner: "acme", Environment: "test", Plan: "pro"}, 95*24*time.Hour, 500)
 	aged(t, store, apikey.Key{ID: keyID(41), Name: "forgotten", Owner: "acme", Environment: "live", Plan: "pro"}, 200*24*time.Hour, 0)
 	aged(t, store, apikey.Key{ID: keyID(42), Name: "batch of somebody else", Owner: "evil", Environment: "live", Plan: "pro"}, time.Hour, 0)
+	aged(t, store, apikey.Key{ID: keyID(43), Name: "short", Owner: "acme", Environment: "live", Plan: "free", ExpiresAt: time.Now().UTC().AddDate(0, 0, 13)}, time.Hour, 0)
+	aged(t, store, apikey.Key{ID: keyID(44), Name: "long", Owner: "acme", Environment: "live", Plan: "free", ExpiresAt: time.Now().UTC().AddDate(0, 0, 15)}, time.Hour, 0)
+	aged(t, store, apikey.Key{ID: keyID(45), Name: "gone", Owner: "acme", Environment: "live", Plan: "free", ExpiresAt: time.Now().UTC().Add(-time.Hour)}, 2*time.Hour, 0)
 	if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, keyID(3), ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, keyID(40), apikey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rows := func(query string) []string {
@@ -133,6 +139,9 @@ func TestFilters(t *testing.T) {
 		"?search=web":                   "website",
 		"?search=" + keyID(40):          "website",
 		"?status=disabled":              "batch 3",
+		"?status=rotating":              "website",
+		"?status=expiring":              "short",
+		"?status=expired":               "gone",
 		"?plan=pro":                     "website,forgotten",
 		"?plan=pro&order=oldest":        "forgotten,website",
 		"?plan=pro&order=name":          "forgotten,website",
@@ -189,6 +198,13 @@ func TestBanners(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %q", want, text)
 		}
+	}
+	for i := range 4 {
+		aged(t, store, apikey.Key{ID: keyID(10 + i), Name: "short too", Owner: "acme", Environment: "live", Plan: "free", ExpiresAt: time.Now().UTC().AddDate(0, 0, 4)}, time.Hour, 0)
+	}
+	g.want(303, "owner", "POST", "/keys/"+keyID(1)+"/enable", "")
+	if a := g.want(200, "owner", "GET", "/", ""); !strings.Contains(a.body, `and 2 more. <a href="./?order=oldest&amp;status=expiring">Show them</a>`) {
+		t.Errorf("a banner leads to all of its keys: %q", banners("owner"))
 	}
 	if strings.Contains(text, "theirs") || !strings.Contains(banners("operator"), "theirs") {
 		t.Error("banners tell of the actor's keys alone")

@@ -74,6 +74,17 @@ func (p *params) number(name string) uint64 {
 	return n
 }
 
+func (p *params) flag(name string) bool {
+	switch p.text(name) {
+	case "true":
+		return true
+	case "", "false":
+	default:
+		p.fault(name, "must be true or false")
+	}
+	return false
+}
+
 func (p *params) duration(name string, otherwise time.Duration) time.Duration {
 	text := p.text(name)
 	if text == "" {

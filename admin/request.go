@@ -50,6 +50,7 @@ type rotateRequest struct {
 	Grace           *duration `json:"grace"`
 	Immediately     bool      `json:"immediately"`
 	StartOnFirstUse bool      `json:"start_on_first_use"`
+	Reason          string    `json:"reason" null:"empty" validate:"max=512,text,nokey"`
 }
 
 type finishRequest struct {
@@ -160,7 +161,7 @@ func (c *call) update(q *updateRequest) (apikey.Update, error) {
 // options is how to rotate. A grace of 0 that was said means none; apikey
 // takes 0 for its default.
 func (q *rotateRequest) options() (apikey.RotateOptions, error) {
-	o := apikey.RotateOptions{Immediately: q.Immediately, StartOnFirstUse: q.StartOnFirstUse}
+	o := apikey.RotateOptions{Immediately: q.Immediately, StartOnFirstUse: q.StartOnFirstUse, Reason: q.Reason}
 	if q.Grace != nil {
 		o.Grace = time.Duration(*q.Grace)
 		if o.Grace == 0 && o.StartOnFirstUse {

@@ -11,10 +11,11 @@ import (
 var orders = map[string]apikey.Order{"": apikey.NewestFirst, "newest": apikey.NewestFirst, "oldest": apikey.OldestFirst, "name": apikey.ByName}
 
 func (c *call) listKeys() error {
-	p := c.params("owner", "environment", "plan", "state", "search", "unused_since", "order", "activity_since", "cursor", "limit")
+	p := c.params("owner", "environment", "plan", "state", "search", "unused_since", "rotating", "expires_before", "order", "activity_since", "cursor", "limit")
 	q := apikey.ListRequest{
 		Owner: c.owner(p), Environment: p.text("environment"), Plan: p.text("plan"), State: apikey.State(p.text("state")),
-		Search: p.text("search"), UnusedSince: p.instant("unused_since", time.Time{}), Cursor: p.text("cursor"), Limit: p.limit(),
+		Search: p.text("search"), UnusedSince: p.instant("unused_since", time.Time{}), Rotating: p.flag("rotating"),
+		ExpiresBefore: p.instant("expires_before", time.Time{}), Cursor: p.text("cursor"), Limit: p.limit(),
 	}
 	var known bool
 	if q.Order, known = orders[p.text("order")]; !known {

@@ -18,7 +18,7 @@ func (c *call) rotateKey() error {
 	if c.matched() { // with this key: so one rotation at most
 		o.Number = c.key.NextSecret()
 	}
-	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	k, token, err := c.rotate(o)
 	if o.Number != 0 && apikey.CodeOf(err) == apikey.Conflict {
 		return c.preconditionFailed()
 	}
@@ -26,6 +26,17 @@ func (c *call) rotateKey() error {
 		return err
 	}
 	return c.issue(http.StatusOK, &k, token)
+}
+
+// rotate makes a new secret. Where the request ended while other instances were
+// waited for, the secret is made, and its token is not to be lost.
+func (c *call) rotate(o apikey.RotateOptions) (apikey.Key, apikey.Token, error) {
+	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
+	if err != nil && k.ID != "" {
+		c.h.log.WarnContext(c.r.Context(), "admin: a rotation is written, but other instances may not know it yet", "request_id", c.id, "key", k.ID, "error", err)
+		err = nil
+	}
+	return k, token, err
 }
 
 func (c *call) rotation() error {

@@ -27,10 +27,13 @@ const (
 
 // list hashes what makes a list another one.
 func (q Query) list() [listSize]byte {
-	b := []byte{byte(q.Order), 0}
-	if !q.UnusedSince.IsZero() {
-		b[1] = 1
+	var conditions byte
+	for i, set := range []bool{!q.UnusedSince.IsZero(), q.Rotating, !q.ExpiresBefore.IsZero()} {
+		if set {
+			conditions |= 1 << i
+		}
 	}
+	b := []byte{byte(q.Order), conditions}
 	for _, s := range []string{q.Owner, q.Environment, q.Plan, string(q.State), q.Search} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}

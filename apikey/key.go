@@ -97,7 +97,7 @@ func (s *Secret) LiveAt(t time.Time) bool { return s.EndsAt.IsZero() || t.Before
 // RotatingAt reports whether the key has two secrets that work at t (or will
 // again, once it is enabled).
 func (k *Key) RotatingAt(t time.Time) bool {
-	if state := k.StateAt(t); state == Revoked || state == Expired {
+	if !k.RevokedAt.IsZero() || !k.ExpiresAt.IsZero() && !t.Before(k.ExpiresAt) {
 		return false
 	}
 	return len(k.Secrets) == 2 && k.Secrets[1].LiveAt(t)

@@ -274,6 +274,37 @@ func TestSecretsOfElsewhereWorkAtOnce(t *testing.T) {
 	})
 }
 
+// A rotation whose caller gave up waiting for a process that is cut off is made,
+// and its token is not lost.
+func TestRotateTellsTheTokenAlsoToWhoGaveUpWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		here, _ := process(t, store, apikey.LeaseOptions{})
+		defer here.Close(t.Context())
+		there, l := process(t, store, apikey.LeaseOptions{}, withoutPush)
+		defer there.Close(t.Context())
+		k, old := create(t, here)
+		want(t, "before", verify(t, there, old), nil)
+		l.cut.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		rotated, token, err := here.Rotate(ctx, ops, k.ID, apikey.RotateOptions{Immediately: true, Reason: "leaked"})
+		want(t, "a rotation whose wait was cut short", err, context.DeadlineExceeded)
+		if rotated.Secrets[0].Number != 2 {
+			t.Errorf("the key is told as it is now: %+v", rotated.Secrets)
+		}
+		want(t, "the new secret", verify(t, here, token.Reveal()), nil)
+		want(t, "the old secret", verify(t, here, old), apikey.ErrExpired)
+		l.cut.Store(false)
+		time.Sleep(time.Second)
+		want(t, "the new secret elsewhere", verify(t, there, token.Reveal()), nil)
+		trail, err := here.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
+		if err != nil || trail[0].Reason != "leaked" {
+			t.Errorf("the trail says %+v, error %v", trail, err)
+		}
+	})
+}
+
 // A store that lost changes (a failover to a replica that lagged, a backup that
 // was restored): nothing that is cached holds, and revocations are made again.
 func TestAStoreThatLostChanges(t *testing.T) {

@@ -22,9 +22,13 @@ type ListRequest struct {
 	// UnusedSince leaves out keys that were used, or created, then or later,
 	// this process's requests of a second ago and before included. Zero: all.
 	UnusedSince time.Time
-	Order       Order
-	Cursor      string // Page.Next of the page before; empty starts anew
-	Limit       int    // 1 to 1000; 0 means 100
+	Rotating    bool // only keys of which two secrets work now
+	// ExpiresBefore leaves out keys that expire then or later, or never. Those
+	// that have expired are there, unless State says otherwise. Zero: all.
+	ExpiresBefore time.Time
+	Order         Order
+	Cursor        string // Page.Next of the page before; empty starts anew
+	Limit         int    // 1 to 1000; 0 means 100
 }
 
 // Page is one page of keys.
@@ -39,7 +43,8 @@ type Page struct {
 // List returns keys. Keys that are created meanwhile never shift or repeat what
 // a cursor goes on with. A cursor belongs to its list: with another order or
 // other filters it is [ErrInvalidArgument]. Only Limit may change, and the
-// instant of UnusedSince, which may be reckoned from the clock for each page.
+// instants of UnusedSince and ExpiresBefore, which may be reckoned from the clock
+// for each page.
 func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	if err := s.enter(); err != nil {
 		return Page{}, err
@@ -55,7 +60,8 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	}
 	q := Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,
-		Search: s.format.term(r.Search), UnusedSince: r.UnusedSince, Order: r.Order, Limit: r.Limit,
+		Search: s.format.term(r.Search), UnusedSince: r.UnusedSince, Rotating: r.Rotating, ExpiresBefore: r.ExpiresBefore,
+		Order: r.Order, Limit: r.Limit,
 	}
 	var err error
 	if q.After, err = parseCursor(r.Cursor, q); err != nil {

@@ -47,10 +47,20 @@ func TestListFiltersAndOrders(t *testing.T) {
 		if _, err := s.Disable(t.Context(), ops, off.ID, ""); err != nil {
 			t.Fatal(err)
 		}
+		if _, _, err := s.Rotate(t.Context(), ops, off.ID, apikey.RotateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		future := time.Now().Add(time.Hour)
+		if _, err := s.Update(t.Context(), ops, off.ID, apikey.Update{ExpiresAt: &future}); err != nil {
+			t.Fatal(err)
+		}
 		for _, tc := range []struct {
 			r    apikey.ListRequest
 			want string
 		}{
+			{apikey.ListRequest{Rotating: true}, "off"},
+			{apikey.ListRequest{ExpiresBefore: future}, ""},
+			{apikey.ListRequest{ExpiresBefore: future.Add(time.Second)}, "off"},
 			{apikey.ListRequest{}, "off alpha billing-backend Backend worker"},
 			{apikey.ListRequest{Order: apikey.OldestFirst}, "worker Backend billing-backend alpha off"},
 			{apikey.ListRequest{Order: apikey.ByName}, "alpha Backend billing-backend off worker"},
@@ -65,6 +75,10 @@ func TestListFiltersAndOrders(t *testing.T) {
 					t.Errorf("list %+v: got %q, want %q", tc.r, got, tc.want)
 				}
 			}
+		}
+		time.Sleep(time.Hour) // disabled and expired: no secret works again by enabling it
+		if got := listed(t, s, apikey.ListRequest{Rotating: true}); len(got) != 0 {
+			t.Errorf("%q are rotating", got)
 		}
 	})
 }
@@ -130,10 +144,10 @@ func (s *searches) List(ctx context.Context, q apikey.Query) (apikey.Listing, er
 func TestACursorBelongsToItsList(t *testing.T) {
 	s := newService(t, apikey.Options{})
 	for i := range 3 {
-		create(t, s, named(fmt.Sprint("key ", i)))
+		create(t, s, func(n *apikey.NewKey) { n.Name, n.ExpiresAt = fmt.Sprint("key ", i), time.Now().Add(24*time.Hour) })
 	}
 	hour := time.Now().Add(time.Hour)
-	base := apikey.ListRequest{Owner: "acme", Environment: "live", Plan: "free", State: apikey.Active, Search: "key", UnusedSince: hour, Limit: 1}
+	base := apikey.ListRequest{Owner: "acme", Environment: "live", Plan: "free", State: apikey.Active, Search: "key", UnusedSince: hour, ExpiresBefore: hour.Add(48 * time.Hour), Limit: 1}
 	page, err := s.List(t.Context(), base)
 	if err != nil || page.Next == "" {
 		t.Fatalf("cursor %q, error %v", page.Next, err)
@@ -146,6 +160,8 @@ func TestACursorBelongsToItsList(t *testing.T) {
 		"state":        func(r *apikey.ListRequest) { r.State = "" },
 		"search":       func(r *apikey.ListRequest) { r.Search = "ke" },
 		"unused since": func(r *apikey.ListRequest) { r.UnusedSince = time.Time{} },
+		"rotation":     func(r *apikey.ListRequest) { r.Rotating = true },
+		"expiry":       func(r *apikey.ListRequest) { r.ExpiresBefore = time.Time{} },
 		"order":        func(r *apikey.ListRequest) { r.Order = apikey.OldestFirst },
 		"by name":      func(r *apikey.ListRequest) { r.Order = apikey.ByName },
 		"fields":       func(r *apikey.ListRequest) { r.Plan, r.Environment = "livefree", "" },
@@ -161,6 +177,7 @@ func TestACursorBelongsToItsList(t *testing.T) {
 	for what, edit := range map[string]func(r *apikey.ListRequest){
 		"limit":        func(r *apikey.ListRequest) { r.Limit = 2 },
 		"unused since": func(r *apikey.ListRequest) { r.UnusedSince = hour.Add(time.Second) },
+		"expiry":       func(r *apikey.ListRequest) { r.ExpiresBefore = hour.Add(49 * time.Hour) },
 		"the same":     func(r *apikey.ListRequest) {},
 		"space":        func(r *apikey.ListRequest) { r.Search = " key " },
 	} {

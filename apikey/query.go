@@ -35,6 +35,11 @@ type Query struct {
 	// UnusedSince leaves out keys that were used, or created, then or later:
 	// what stays was not used since, if ever. Zero means all.
 	UnusedSince time.Time
+	// Rotating selects keys of which two secrets work now ([Key.RotatingAt]).
+	Rotating bool
+	// ExpiresBefore selects keys that expire before then, also those that have
+	// expired; State tells them apart. Zero means all.
+	ExpiresBefore time.Time
 
 	Order Order
 	After Position // [Listing.Next] of the page before; zero means the start
@@ -62,9 +67,9 @@ type Listing struct {
 	// Next is where the list goes on: [Query.After] of the next page, strictly
 	// after that of this one. It is zero when nothing comes after, and nothing
 	// else is a sign of the end. For a store bounds what one call looks at:
-	// where Plan, State, Search or UnusedSince leave most records out, a page
-	// may be short, or empty, long before the end. Where they do not, pages are
-	// full up to the last one.
+	// where other conditions than Owner and Environment leave most records out,
+	// a page may be short, or empty, long before the end. Where they do not,
+	// pages are full up to the last one.
 	Next Position
 }
 

@@ -28,6 +28,8 @@ type RotateOptions struct {
 	// asked for and by whichever process: a key whose next secret is another
 	// one is [ErrConflict].
 	Number uint32
+	// Reason is for the audit trail; at most 512 bytes.
+	Reason string
 }
 
 // Rotate gives the key a second secret under the same id and returns its
@@ -35,12 +37,19 @@ type RotateOptions struct {
 // secret works until its grace ends, never past the key's own expiry. A key
 // has at most two secrets that work: rotating again before the old one ended
 // is [ErrInvalidState]; finish or cancel first.
+//
+// An error with a Key and a Token means that the secret is made, and that ctx
+// ended while other processes were waited for, as with [Service.Revoke]. The
+// token cannot be had again: do not drop it.
 func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptions) (Key, Token, error) {
 	switch {
 	case o.Grace < 0 || o.Grace > MaxGrace:
 		return Key{}, Token{}, invalidf("grace", "%v is not between 0 and %v", o.Grace, MaxGrace)
 	case o.Immediately && (o.Grace != 0 || o.StartOnFirstUse):
 		return Key{}, Token{}, invalidf("grace", "a rotation that ends the old secret immediately has no grace")
+	}
+	if err := validText("reason", o.Reason, maxReason); err != nil {
+		return Key{}, Token{}, err
 	}
 	defaultTo(&o.Grace, DefaultGrace)
 	var token Token
@@ -76,13 +85,14 @@ func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptio
 		token = t
 		k.Secrets = []Secret{{Number: number, CreatedAt: e.At}, old}
 		r.Digests = []Digest{s.digest.sign(parsed), r.Digests[0]}
+		e.Reason = o.Reason
 		e.Details = map[string]string{"secret": fmt.Sprint(k.Secrets[0].Number), "old_secret_ends": endText(&old)}
 		return nil
 	})
-	if err != nil {
-		return Key{}, Token{}, err
+	if k.ID == "" { // nothing is written: a token that an edit made is of no secret
+		token = Token{}
 	}
-	return k, token, nil
+	return k, token, err
 }
 
 func endText(old *Secret) string {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // rotation runs a test body in a bubble with a key that is being rotated.
@@ -237,6 +238,18 @@ func TestRotationsRaceForANumber(t *testing.T) {
 	wg.Wait()
 	if made.Load() != 1 || told.Load() != 15 {
 		t.Errorf("one rotation was asked for 16 times: made %d times, refused %d times", made.Load(), told.Load())
+	}
+}
+
+func TestARotationThatIsNotKnownToBeMadeHasNoToken(t *testing.T) {
+	store := &uncertain{Store: memstore.New()}
+	s := serviceOn(t, store, apikey.Options{})
+	k, _ := create(t, s)
+	store.fail.Store(true)
+	got, token, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{})
+	want(t, "rotate on a store that fails", err, apikey.ErrUnavailable)
+	if got.ID != "" || token != (apikey.Token{}) {
+		t.Errorf("got %+v and a token, as if the rotation were made", got)
 	}
 }
 

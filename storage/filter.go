@@ -21,7 +21,7 @@ type Filter struct {
 // NewFilter returns the filter of a query at an instant, of which the state of
 // keys depends.
 func NewFilter(q apikey.Query, at time.Time) Filter {
-	q.UnusedSince = NormalizeTime(q.UnusedSince)
+	q.UnusedSince, q.ExpiresBefore = NormalizeTime(q.UnusedSince), NormalizeTime(q.ExpiresBefore)
 	return Filter{q: q, term: Fold(q.Search), at: at}
 }
 
@@ -34,6 +34,8 @@ func (f *Filter) Match(k *apikey.Key) bool {
 		(q.Plan == "" || k.Plan == q.Plan) &&
 		(q.State == "" || k.StateAt(f.at) == q.State) &&
 		(q.UnusedSince.IsZero() || NormalizeTime(k.CreatedAt).Before(q.UnusedSince)) &&
+		(!q.Rotating || k.RotatingAt(f.at)) &&
+		(q.ExpiresBefore.IsZero() || !k.ExpiresAt.IsZero() && NormalizeTime(k.ExpiresAt).Before(q.ExpiresBefore)) &&
 		(f.term == "" || slices.ContainsFunc(Terms(k), func(t string) bool { return strings.HasPrefix(t, f.term) }))
 }
 
@@ -50,7 +52,7 @@ func (f *Filter) Unused(last time.Time) bool {
 // environment have, so that a store has to bound how much it looks at.
 func (f *Filter) Selective() bool {
 	q := &f.q
-	return q.Plan != "" || q.State != "" || f.term != "" || !q.UnusedSince.IsZero()
+	return q.Plan != "" || q.State != "" || f.term != "" || q.Rotating || !q.UnusedSince.IsZero() || !q.ExpiresBefore.IsZero()
 }
 
 // Start returns the place to begin after: that of q.After, and past what was

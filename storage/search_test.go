@@ -116,7 +116,7 @@ func TestFilter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	k := apikey.Key{
 		ID: "4fGh", Name: "production-backend", Owner: "acme", Environment: "live", Plan: "pro",
-		CreatedAt: now.Add(-time.Hour), ExpiresAt: now,
+		CreatedAt: now.Add(-time.Hour), ExpiresAt: now, Secrets: make([]apikey.Secret, 2),
 	}
 	for _, tc := range []struct {
 		rule string
@@ -136,13 +136,24 @@ func TestFilter(t *testing.T) {
 		{"longer than the name", apikey.Query{Search: "backend2"}, false},
 		{"created at that instant is not unused since", apikey.Query{UnusedSince: now.Add(-time.Hour)}, false},
 		{"created before", apikey.Query{UnusedSince: now.Add(-time.Hour + time.Microsecond)}, true},
+		{"rotating, but expired", apikey.Query{Rotating: true}, false},
+		{"expires at that instant, not before", apikey.Query{ExpiresBefore: now}, false},
+		{"expires before", apikey.Query{ExpiresBefore: now.Add(time.Microsecond)}, true},
 	} {
 		f := storage.NewFilter(tc.q, now)
 		if got := f.Match(&k); got != tc.want {
 			t.Errorf("%s: got %v", tc.rule, got)
 		}
 	}
-	f := storage.NewFilter(apikey.Query{UnusedSince: now}, now)
+	f := storage.NewFilter(apikey.Query{Rotating: true}, now.Add(-time.Microsecond))
+	if !f.Match(&k) || !f.Selective() || f.Match(&apikey.Key{Secrets: make([]apikey.Secret, 1)}) {
+		t.Error("a key of which two secrets work is rotating")
+	}
+	f = storage.NewFilter(apikey.Query{ExpiresBefore: now}, now)
+	if f.Match(&apikey.Key{}) || !f.Selective() {
+		t.Error("a key that never expires does not expire before anything")
+	}
+	f = storage.NewFilter(apikey.Query{UnusedSince: now}, now)
 	if !f.ByUse() || !f.Unused(time.Time{}) || !f.Unused(now.Add(-time.Microsecond)) || f.Unused(now) {
 		t.Error("a key used at that instant or later is not unused, one never used is")
 	}

@@ -33,6 +33,12 @@ var brokenQueries = map[string]brokenStore{
 	"ignores the use": {
 		fails: "a query selects and orders what a model of it does, page by page", wrap: asking(func(q *apikey.Query) { q.UnusedSince = time.Time{} }),
 	},
+	"ignores the expiry": {
+		fails: "a query selects and orders what a model of it does, page by page", wrap: asking(func(q *apikey.Query) { q.ExpiresBefore = time.Time{} }),
+	},
+	"ignores the rotation": {
+		fails: "a query selects and orders what a model of it does, page by page", wrap: asking(func(q *apikey.Query) { q.Rotating = false }),
+	},
 	"knows no ties of names": {
 		fails: "a query selects and orders what a model of it does, page by page",
 		wrap: only(func(m *memstore.Store, w *wrap) {

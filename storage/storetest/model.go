@@ -29,21 +29,24 @@ func found(term string, k *apikey.Key) bool {
 // selects reports whether a query selects a key that was last used then.
 func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
 	same := func(want, is string) bool { return want == "" || want == is }
+	ended := func(t time.Time) bool { return !t.IsZero() && t.Before(time.Now()) }
 	state := apikey.Active
 	switch {
 	case !k.RevokedAt.IsZero():
 		state = apikey.Revoked
 	case !k.DisabledAt.IsZero():
 		state = apikey.Disabled
-	case !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(time.Now()):
+	case ended(k.ExpiresAt):
 		state = apikey.Expired
 	}
+	rotating := k.RevokedAt.IsZero() && !ended(k.ExpiresAt) && len(k.Secrets) == 2 && !ended(k.Secrets[1].EndsAt)
 	if k.CreatedAt.After(last) {
 		last = k.CreatedAt
 	}
 	return same(q.Owner, k.Owner) && same(q.Environment, k.Environment) && same(q.Plan, k.Plan) &&
 		same(string(q.State), string(state)) && (q.Search == "" || found(q.Search, k)) &&
-		(q.UnusedSince.IsZero() || last.Before(q.UnusedSince))
+		(q.UnusedSince.IsZero() || last.Before(q.UnusedSince)) && (!q.Rotating || rotating) &&
+		(q.ExpiresBefore.IsZero() || !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(q.ExpiresBefore))
 }
 
 // rank is negative when a comes before b.

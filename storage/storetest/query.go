@@ -37,7 +37,8 @@ func randomName(r *rand.Rand) string {
 }
 
 // vary makes a key one of many kinds. Its ID stays.
-func vary(r *rand.Rand, k *apikey.Key) {
+func vary(r *rand.Rand, record *apikey.Record) {
+	k := &record.Key
 	k.Name, k.Owner, k.Environment, k.Plan = randomName(r), oneOf(r, owners...), oneOf(r, "live", "test"), oneOf(r, plans...)
 	k.CreatedAt = at(-10_000 * r.IntN(40)) // some at one instant
 	k.DisabledAt, k.ExpiresAt = time.Time{}, time.Time{}
@@ -48,6 +49,12 @@ func vary(r *rand.Rand, k *apikey.Key) {
 		k.ExpiresAt = time.Now().Add(-time.Hour).Truncate(time.Microsecond)
 	case 2:
 		k.ExpiresAt = time.Now().Add(1000 * time.Hour).Truncate(time.Microsecond)
+	}
+	k.Secrets, record.Digests = k.Secrets[:1:1], record.Digests[:1:1]
+	if r.IntN(3) == 0 { // a rotation, under way or past
+		ends := oneOf(r, time.Time{}, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Truncate(time.Microsecond)
+		k.Secrets = append(k.Secrets, apikey.Secret{Number: 2, CreatedAt: k.CreatedAt, EndsAt: ends})
+		record.Digests = append(record.Digests, apikey.Digest{Sum: [32]byte{2}, Pepper: 1})
 	}
 }
 
@@ -90,6 +97,10 @@ func randomQuery(r *rand.Rand, m model) apikey.Query {
 	if some(4) {
 		q.UnusedSince = at(-10_000 * r.IntN(40))
 	}
+	if some(5) {
+		q.ExpiresBefore = time.Now().Add(time.Duration(oneOf(r, -1000, 0, 500, 2000)) * time.Hour)
+	}
+	q.Rotating = some(6)
 	return q
 }
 
@@ -283,6 +294,8 @@ var queryChecks = []check{
 			{Search: "name"},
 			{Search: "key-2", Plan: "pro"},
 			{UnusedSince: at(-150)},
+			{ExpiresBefore: time.Now()},
+			{Rotating: true},
 			{Search: "nobody"},
 			{Search: "key", State: apikey.Active, Plan: "pro"},
 		} {
@@ -319,7 +332,9 @@ var queryChecks = []check{
 		m := newModel()
 		r := rand.New(rand.NewPCG(5, 6))
 		for i := range 40 {
-			k, err := e.create(fmt.Sprint("key", i), func(k *apikey.Key) { vary(r, k) })
+			k := plain(fmt.Sprint("key", i))
+			vary(r, &k)
+			k, err := e.apply(k, apikey.ActionCreate)
 			if err != nil {
 				return err
 			}
@@ -370,7 +385,7 @@ func (e *env) againstModel(r *rand.Rand) error {
 		case exists && n > 6 && k.Key.RevokedAt.IsZero():
 			k.Key.RevokedAt, action = at(2), apikey.ActionRevoke
 		default:
-			vary(r, &k.Key)
+			vary(r, &k)
 		}
 		k, err := e.apply(k, action)
 		if err != nil {

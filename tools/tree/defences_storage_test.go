@@ -218,6 +218,31 @@ var storageDefences = []defence{
 		run:  "^TestFilter$",
 	},
 	{
+		name: "storage: keys that rotate are selected",
+		file: "storage/filter.go",
+		old: `		(!q.Rotating || k.RotatingAt(f.at)) &&
+`,
+		new: ``,
+		pkg: "./storage",
+		run: "^TestFilter$",
+	},
+	{
+		name: "storage: keys that expire before an instant are selected",
+		file: "storage/filter.go",
+		old:  `NormalizeTime(k.ExpiresAt).Before(q.ExpiresBefore)`,
+		new:  `!NormalizeTime(k.ExpiresAt).After(q.ExpiresBefore)`,
+		pkg:  "./storage",
+		run:  "^TestFilter$",
+	},
+	{
+		name: "storage: a key that never expires expires before nothing",
+		file: "storage/filter.go",
+		old:  `!k.ExpiresAt.IsZero() && NormalizeTime`,
+		new:  `NormalizeTime`,
+		pkg:  "./storage",
+		run:  "^TestFilter$",
+	},
+	{
 		name: "memstore: Get copies",
 		file: "storage/memstore/memstore.go",
 		old:  `	return r.Clone(), nil`,
