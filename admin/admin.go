@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -48,8 +49,9 @@ type Handler struct {
 	origins   *http.CrossOriginProtection
 	mux       *http.ServeMux
 	routes    map[string]*route // by mux pattern
-	banners   bannerCache
-	lists     keptLists
+	lists     kept[viewed, []byte]
+	rows      kept[listed, template.HTML]
+	banners   kept[bannerList, []banner]
 	bulkhead  *bulkhead
 	style     asset
 	script    asset
@@ -91,6 +93,7 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 		style:    newAsset("admin.css", "text/css; charset=utf-8", o.Style),
 		script:   newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}
+	h.lists.most, h.rows.most, h.banners.most = 128, 4096, 1024 // a page has up to 40 KB, a row 2 KB
 	h.validate = newValidator(h.shape)
 	h.prefix = keys.Prefix()
 	for i, origin := range o.TrustedOrigins {

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -22,58 +20,27 @@ const (
 	// bannerLooks bounds how many keys are looked at for the banners, oldest
 	// first: these are the ones that are due.
 	bannerLooks = 200
-	// bannersFor is how long what was found is shown again, unless a key is
-	// changed here before.
-	bannersFor = 10 * time.Second
-	// maxBanners bounds for how many lists it is kept.
-	maxBanners = 1000
 )
 
-// bannerCache keeps what was found, so that a list that is asked for often
-// looks at its own page alone.
-type bannerCache struct {
-	mu   sync.Mutex
-	kept map[bannerList]keptBanners
-}
-
+// bannerList is what banners depend on. They are forgotten when something is
+// changed here: what was asked for may be done.
 type bannerList struct{ owner, environment string }
-
-type keptBanners struct {
-	at    time.Time
-	found []banner
-}
-
-func (k *bannerCache) get(l bannerList, now time.Time) ([]banner, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	kept, ok := k.kept[l]
-	return kept.found, ok && now.Sub(kept.at) < bannersFor
-}
-
-func (k *bannerCache) put(l bannerList, now time.Time, found []banner) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.kept == nil || len(k.kept) >= maxBanners {
-		k.kept = make(map[bannerList]keptBanners)
-	}
-	k.kept[l] = keptBanners{now, found}
-}
-
-// forget is for changes: what was asked for has been done.
-func (k *bannerCache) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.kept = nil
-}
 
 // banners tells of the keys of a list that want something. What cannot be read
 // is left out.
-func (c *call) banners(f listFilter) []banner {
+func (c *call) banners(f listFilter) made[[]banner] {
 	r := f.request(c)
 	list := bannerList{r.Owner, r.Environment}
 	if found, ok := c.h.banners.get(list, c.now); ok {
 		return found
 	}
+	found := made[[]banner]{c.now, c.lookForBanners(f)}
+	c.h.banners.put(list, found)
+	return found
+}
+
+func (c *call) lookForBanners(f listFilter) (found []banner) {
+	r := f.request(c)
 	page, err := c.h.keys.List(c.r.Context(), apikey.ListRequest{
 		Owner: r.Owner, Environment: r.Environment, State: apikey.Active, Order: apikey.OldestFirst, Limit: bannerLooks,
 	})
@@ -101,7 +68,6 @@ func (c *call) banners(f listFilter) []banner {
 		idle = append(idle, &unused.Keys[i])
 	}
 	more := page.Next != ""
-	var found []banner
 	add := func(keys []*apikey.Key, more bool, one, many, show string, note func(*apikey.Key) string) {
 		if len(keys) == 0 {
 			return
@@ -130,6 +96,5 @@ func (c *call) banners(f listFilter) []banner {
 	add(due, more, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
 	f.Unused = true
 	add(idle, unused.Next != "", "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
-	c.h.banners.put(list, c.now, found)
 	return found
 }

@@ -2,11 +2,10 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,11 +17,13 @@ import (
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
-// gatedStore counts its lists, and holds those that come while it is shut.
+// gatedStore counts its lists and the keys whose activity is asked for, and holds
+// lists that come while it is shut.
 type gatedStore struct {
 	apikey.Store
-	lists atomic.Int64
-	shut  atomic.Pointer[chan struct{}]
+	lists, activities atomic.Int64
+	shut              atomic.Pointer[chan struct{}]
+	broken            atomic.Bool // activity fails
 }
 
 func (s *gatedStore) Unwrap() apikey.Store { return s.Store }
@@ -36,6 +37,14 @@ func (s *gatedStore) List(ctx context.Context, q apikey.Query) (apikey.Listing, 
 		}
 	}
 	return s.Store.List(ctx, q)
+}
+
+func (s *gatedStore) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+	s.activities.Add(int64(len(ids)))
+	if s.broken.Load() {
+		return nil, errors.New("input/output error")
+	}
+	return s.Store.Activity(ctx, ids, since)
 }
 
 // TestBulkhead: as many lists as there are places are worked on; others wait,
@@ -133,76 +142,5 @@ func TestSlowClientsHoldNoPlace(t *testing.T) {
 		}
 		close(free)
 		all.Wait()
-	})
-}
-
-// TestKeptLists: a page that is asked for again within ten seconds is not made
-// again, unless a key has changed, and is never shown to anybody else.
-func TestKeptLists(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &gatedStore{Store: memstore.New()}
-		others := map[string]admin.Actor{
-			"colleague": {ID: "amy", Role: admin.Customer, Owner: "acme"},
-			"elsewhere": {ID: "ann", Role: admin.Customer, Owner: "evil"}, // the owner, with another account
-		}
-		g := newRigWith(t, store, func(r *http.Request) (admin.Actor, error) {
-			if a, ok := others[r.Header.Get("X-Test-User")]; ok {
-				return a, nil
-			}
-			return signIn(r)
-		}, admin.Options{})
-		k, _ := g.key("acme", "production")
-		made := func(user, path string, want bool) string {
-			t.Helper()
-			before := store.lists.Load()
-			a := g.want(200, user, "GET", path, "")
-			if got := store.lists.Load() > before; got != want {
-				t.Errorf("%s for %s was made: %v, want %v", path, user, got, want)
-			}
-			return a.body
-		}
-		const page = "/?order=name"
-		first := made("owner", page, true)
-		if again := made("owner", page, false); again != first {
-			t.Error("what was kept is another page")
-		}
-		made("owner", "/?order=oldest", true)
-		if body := made("owner-reader", page, true); strings.Contains(body, "Create new key") {
-			t.Error("a reader got the page of one who may create keys")
-		}
-		for _, user := range []string{"stranger", "elsewhere"} {
-			if body := made(user, page, true); strings.Contains(body, k.ID) {
-				t.Errorf("%s got the page of another account", user)
-			}
-		}
-		if body := made("colleague", page, true); strings.Contains(body, "ann") {
-			t.Error("a page greets somebody else")
-		}
-		made("operator", page, true)
-		made("owner", page, false)
-		if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, k.ID, ""); err != nil {
-			t.Fatal(err)
-		}
-		if body := made("owner", page, true); !strings.Contains(body, ">disabled<") {
-			t.Error("a change is not seen at once")
-		}
-		time.Sleep(9 * time.Second)
-		made("owner", page, false)
-		time.Sleep(time.Second)
-		made("owner", page, true)
-		for _, same := range []string{page + "&n=1", "/?cursor=&order=name&status=&owner=evil", page + "&status=nonsense"} {
-			made("owner", same, false) // what an address says beyond the filter makes no other page
-		}
-		made("owner", "/?order=nonsense", true)
-		made("owner", "/?", false)
-		long := page + "&search=" + strings.Repeat("x", 600)
-		made("owner", long, true)
-		made("owner", long, true) // too long to be kept
-		for i := range 300 {
-			made("owner", fmt.Sprintf("/?order=name&search=%d", i), true)
-		}
-		if n := g.h.KeptLists(); n > 128 {
-			t.Errorf("%d pages are kept", n)
-		}
 	})
 }

@@ -121,5 +121,5 @@ func Inert(cell string) string { return inert(cell) }
 func (h *Handler) KeptLists() int {
 	h.lists.mu.Lock()
 	defer h.lists.mu.Unlock()
-	return len(h.lists.kept)
+	return len(h.lists.all)
 }

@@ -5,58 +5,71 @@ import (
 	"time"
 )
 
-// keptLists keeps pages of the list for those who ask again and again: unless a
-// key changes, a page is made once in listsFor. Numbers and times of use may be
-// that old; those of other processes are always a flush behind. What is kept is
-// one viewer's, and whoever asks was admitted before.
-type keptLists struct {
-	mu   sync.Mutex
-	kept map[viewed]keptList
+// keptFor is how long what was made for the list is shown again. Numbers and
+// times of use may be that old; those of other processes are always a flush
+// behind.
+const keptFor = 10 * time.Second
+
+// kept keeps what was made for those who ask again and again: at most so many
+// things, and when there are more, all are forgotten. Its key says everything
+// that the thing depends on but the time, and whoever asks was admitted before.
+type kept[K comparable, V any] struct {
+	most int
+
+	mu  sync.Mutex
+	all map[K]made[V]
 }
 
-// viewed is everything that a page of the list depends on, but for the keys and
-// the time.
+// made is a thing and how old the oldest part of it is. It must not change any
+// more.
+type made[V any] struct {
+	at    time.Time
+	thing V
+}
+
+func (k *kept[K, V]) get(key K, now time.Time) (made[V], bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	m, ok := k.all[key]
+	return m, ok && now.Sub(m.at) < keptFor
+}
+
+func (k *kept[K, V]) put(key K, m made[V]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.all == nil || len(k.all) >= k.most {
+		k.all = make(map[K]made[V])
+	}
+	k.all[key] = m
+}
+
+func (k *kept[K, V]) forget() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.all = nil
+}
+
+// viewed is what a page of the list depends on.
 type viewed struct {
 	role      Role
 	owner, id string
 	readOnly  bool
 	filter    listFilter
+	changes   uint64 // of the service, before the keys were read
 }
 
-type keptList struct {
-	at      time.Time
-	changes uint64 // of the service, before the keys were read
-	body    []byte
+// maxFilter is how many bytes of a filter are kept with its page.
+const maxFilter = 512
+
+func (c *call) viewed() viewed {
+	return viewed{c.actor.Role, c.actor.Owner, c.actor.ID, c.actor.ReadOnly, c.listFilter(), c.h.keys.Changes()}
 }
 
-const (
-	listsFor  = 10 * time.Second
-	maxLists  = 128
-	maxFilter = 512 // bytes of a filter whose page is kept
-)
-
-// viewed takes the filter, not the address: what an address says beyond it makes
-// no other page.
-func (c *call) viewed(f listFilter) viewed {
-	return viewed{c.actor.Role, c.actor.Owner, c.actor.ID, c.actor.ReadOnly, f}
-}
-
-func (k *keptLists) get(v viewed, changes uint64, now time.Time) ([]byte, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	kept, ok := k.kept[v]
-	return kept.body, ok && kept.changes == changes && now.Sub(kept.at) < listsFor
-}
-
-// put keeps a page, which must not change any more.
-func (k *keptLists) put(v viewed, p keptList) {
-	if v.filter.size() > maxFilter {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.kept == nil || len(k.kept) >= maxLists {
-		k.kept = make(map[viewed]keptList)
-	}
-	k.kept[v] = p
+// listed is what a row of the list depends on. Who may see the key is for the
+// list to decide, before a row is looked for.
+type listed struct {
+	id       string
+	created  time.Time // an id may come again after a purge
+	revision uint64
+	operator bool
 }

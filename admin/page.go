@@ -100,6 +100,13 @@ func (c *call) render(name, title string, body any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// renderPart renders a template that a page's file defines.
+func renderPart(page, part string, body any) (template.HTML, error) {
+	var out strings.Builder
+	err := pages[page].ExecuteTemplate(&out, part, body)
+	return template.HTML(out.String()), err
+}
+
 // root is the way from the request's address back to the mount point.
 func (c *call) root() string {
 	depth := strings.Count(strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), "/")

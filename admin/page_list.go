@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,7 +24,7 @@ const (
 
 type listBody struct {
 	listFilter
-	Rows         []*keyRow
+	Rows         []template.HTML
 	Environments []link
 	Statuses     []choice
 	Plans        []choice
@@ -164,6 +165,8 @@ type keyRow struct {
 	LastUsed when
 	Expires  when
 	Spark    sparkline
+
+	WithOwner bool // say whose it is
 }
 
 // Chips are what a row has room for: that a key is active goes without saying
@@ -194,31 +197,34 @@ func (r *keyRow) OtherCount() int { return max(0, len(r.Scopes)-1) }
 type chip struct{ Class, Text, Title string }
 
 func (c *call) pageList() error {
-	f, changes := c.listFilter(), c.h.keys.Changes() // before the keys are read
-	v := c.viewed(f)
-	if body, ok := c.h.lists.get(v, changes, c.now); ok {
-		return c.html(http.StatusOK, body)
+	v := c.viewed() // before the keys are read
+	page, ok := c.h.lists.get(v, c.now)
+	if !ok {
+		b, oldest, err := c.listBody(v.filter)
+		if err != nil {
+			return err
+		}
+		page.at = oldest
+		if page.thing, err = c.render("list", c.h.o.Title, b); err != nil {
+			return err
+		}
+		if v.filter.size() <= maxFilter {
+			c.h.lists.put(v, page)
+		}
 	}
-	b, err := c.listBody(f)
-	if err != nil {
-		return err
-	}
-	body, err := c.render("list", c.h.o.Title, b)
-	if err != nil {
-		return err
-	}
-	c.h.lists.put(v, keptList{c.now, changes, body})
-	return c.html(http.StatusOK, body)
+	return c.html(http.StatusOK, page.thing)
 }
 
-func (c *call) listBody(f listFilter) (b listBody, err error) {
+// listBody reads what a page of the list shows. Some of it may have been made
+// before, the oldest at the time that is returned.
+func (c *call) listBody(f listFilter) (b listBody, oldest time.Time, err error) {
 	b.listFilter = f
 	page, err := c.h.keys.List(c.r.Context(), b.request(c))
 	if err != nil {
-		return b, err
+		return b, oldest, err
 	}
-	if b.Rows, err = c.rows(page.Keys); err != nil {
-		return b, err
+	if b.Rows, oldest, err = c.rows(page.Keys); err != nil {
+		return b, oldest, err
 	}
 	b.Filtered = b.filtered()
 	b.Empty = len(page.Keys) == 0 && page.Next == "" && b.cursor == "" && !b.Filtered
@@ -248,25 +254,65 @@ func (c *call) listBody(f listFilter) (b listBody, err error) {
 		b.Next = b.at(page.Next).address()
 	}
 	if b.cursor == "" && b.Search+b.Status+b.Plan == "" && !b.Unused {
-		b.Banners = c.banners(b.listFilter)
+		found := c.banners(b.listFilter)
+		b.Banners, oldest = found.thing, earlier(oldest, found.at)
 	}
-	return b, nil
+	return b, oldest, nil
 }
 
-// rows makes a page of keys ready to be shown, with the last days of each.
-func (c *call) rows(keys []apikey.Key) ([]*keyRow, error) {
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// rows are the rows of a page of keys, of which the oldest was made at the time
+// that is returned.
+func (c *call) rows(keys []apikey.Key) (rows []template.HTML, oldest time.Time, err error) {
+	rows, oldest = make([]template.HTML, len(keys)), c.now
+	var missing []apikey.Key
+	for i, k := range keys {
+		row, ok := c.h.rows.get(c.listed(&k), c.now)
+		if !ok {
+			missing = append(missing, k)
+			continue
+		}
+		rows[i], oldest = row.thing, earlier(oldest, row.at)
+	}
+	fresh, err := c.makeRows(missing)
+	if err != nil {
+		return nil, oldest, err
+	}
+	for i := range rows {
+		if rows[i] == "" {
+			rows[i], fresh = fresh[0], fresh[1:]
+		}
+	}
+	return rows, oldest, nil
+}
+
+func (c *call) listed(k *apikey.Key) listed {
+	return listed{k.ID, k.CreatedAt, k.Revision, c.actor.operator()}
+}
+
+// makeRows makes rows anew, with the last days of each key.
+func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
 	from := spans(c.now, sparkDays, 24*time.Hour)[0].From
 	ids := make([]string, len(keys))
 	for i := range keys {
 		ids[i] = keys[i].ID
 	}
-	activity, err := c.h.keys.Activity(c.r.Context(), ids, from)
-	if err != nil {
+	activity, failed := c.h.keys.Activity(c.r.Context(), ids, from)
+	if failed != nil {
 		// The list is worth more than its sparklines.
-		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", err)
+		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", failed)
 		activity = make([]apikey.Activity, len(keys))
 	}
-	rows := make([]*keyRow, len(keys))
+	rows := make([]template.HTML, len(keys))
 	for i, k := range keys {
 		days := spans(c.now, sparkDays, 24*time.Hour)
 		for _, d := range activity[i].Days {
@@ -275,7 +321,14 @@ func (c *call) rows(keys []apikey.Key) ([]*keyRow, error) {
 			}
 		}
 		row := c.row(k, days, activity[i].Last)
-		rows[i] = &row
+		row.WithOwner = c.actor.operator()
+		html, err := renderPart("list", "row", &row)
+		if err != nil {
+			return nil, err
+		}
+		if rows[i] = html; failed == nil {
+			c.h.rows.put(c.listed(&k), made[template.HTML]{c.now, html})
+		}
 	}
 	return rows, nil
 }
