@@ -93,18 +93,15 @@ func (c *call) render(name, title string, body any) ([]byte, error) {
 	if c.actor.Role != 0 {
 		v.Actor = &c.actor
 	}
-	var out bytes.Buffer
-	if err := pages[name].ExecuteTemplate(&out, "layout.html", v); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return renderTemplate(name, "layout.html", v, 40<<10)
 }
 
-// renderPart renders a template that a page's file defines.
-func renderPart(page, part string, body any) (template.HTML, error) {
-	var out strings.Builder
-	err := pages[page].ExecuteTemplate(&out, part, body)
-	return template.HTML(out.String()), err
+// renderTemplate renders one of the templates that a page's file knows, into a
+// buffer of a size: to grow one takes more memory than the page.
+func renderTemplate(page, template string, body any, size int) ([]byte, error) {
+	out := bytes.NewBuffer(make([]byte, 0, size))
+	err := pages[page].ExecuteTemplate(out, template, body)
+	return out.Bytes(), err
 }
 
 // root is the way from the request's address back to the mount point.

@@ -322,12 +322,12 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 		}
 		row := c.row(k, days, activity[i].Last)
 		row.WithOwner = c.actor.operator()
-		html, err := renderPart("list", "row", &row)
+		html, err := renderTemplate("list", "row", &row, 2<<10)
 		if err != nil {
 			return nil, err
 		}
-		if rows[i] = html; failed == nil {
-			c.h.rows.put(c.listed(&k), made[template.HTML]{c.now, html})
+		if rows[i] = template.HTML(html); failed == nil {
+			c.h.rows.put(c.listed(&k), made[template.HTML]{c.now, rows[i]})
 		}
 	}
 	return rows, nil

@@ -36,7 +36,7 @@ type beside struct {
 	name    string
 	address string   // empty: nothing
 	pages   []string // addresses, asked for by turns
-	fresh   bool     // by somebody else each time, so that the handler has kept none
+	fresh   bool     // by somebody else each time, so that the handler has kept no page
 	turns   []besideTurn
 }
 
@@ -61,11 +61,12 @@ func openBeside(s *site, tokens []string, of pageShape) (*besideRun, error) {
 		return nil, err
 	}
 	b.stop = append(b.stop, func() { _ = g.Close(context.Background()) })
-	lists, longest, err := s.lists(of.listed)
+	n := int(time.Duration(shape.listRate) * (shape.turn + 2*lead(shape)) / time.Second)
+	walk, longest, err := s.lists(max(of.listed, n))
 	if err != nil {
 		return nil, err
 	}
-	prepared := make([]byte, len(longest))
+	lists, prepared := walk[:min(of.listed, len(walk))], make([]byte, len(longest))
 	addresses := make([]string, 3)
 	for i, h := range []http.Handler{
 		wrapRequire(g),
@@ -97,7 +98,8 @@ func openBeside(s *site, tokens []string, of pageShape) (*besideRun, error) {
 		{name: "alone"},
 		{name: "beside prepared pages", address: addresses[1], pages: lists},
 		{name: "beside lists", address: addresses[2], pages: lists},
-		{name: "beside lists of which none is kept", address: addresses[2], pages: lists, fresh: true},
+		{name: "beside lists for others", address: addresses[2], pages: lists, fresh: true},
+		{name: "beside lists of other keys", address: addresses[2], pages: walk, fresh: true},
 		{name: "beside lists of the REST API", address: addresses[2], pages: []string{fmt.Sprintf("/v1/keys?limit=%d", pageRows)}},
 	}
 	return b, nil
@@ -131,18 +133,20 @@ func (b *beside) plan(shape besideShape, round int, length time.Duration) client
 	return p
 }
 
-// lists returns the addresses of the first pages of the list, and the longest
-// page.
+// lists returns the addresses of the first n pages of the list, or of all, and
+// the longest page of the first few.
 func (s *site) lists(n int) (all []string, longest []byte, err error) {
 	cursor := ""
 	for range n {
 		address := "/?cursor=" + url.QueryEscape(cursor)
-		body, err := s.get(address, "")
-		if err != nil {
-			return nil, nil, err
-		}
-		if len(body) > len(longest) {
-			longest = body
+		if len(all) < 20 {
+			body, err := s.get(address, "")
+			if err != nil {
+				return nil, nil, err
+			}
+			if len(body) > len(longest) {
+				longest = body
+			}
 		}
 		all = append(all, address)
 		page, err := s.service.List(context.Background(), apikey.ListRequest{Owner: customer, Limit: pageRows, Cursor: cursor})
@@ -177,7 +181,7 @@ func (b *besideRun) turn(arm *beside, round int) (t besideTurn, err error) {
 	if err != nil {
 		return t, err
 	}
-	lead := min(time.Second/2, b.shape.turn) // the pages begin before the API's requests, and end after them
+	lead := lead(b.shape)
 	var group sync.WaitGroup
 	var pageErr error
 	if arm.address != "" {
@@ -195,12 +199,16 @@ func (b *besideRun) turn(arm *beside, round int) (t besideTurn, err error) {
 	return t, errors.Join(err, pageErr, cpuErr)
 }
 
+// lead is how long pages are asked for before the API's requests, and after them.
+func lead(shape besideShape) time.Duration { return min(time.Second/2, shape.turn) }
+
 const besideNote = `A real server of net/http on 127.0.0.1 in this process: the API behind a guard on one address, and on others the settings
 page and, for comparison, prepared pages of the same size. Two clients in processes of their own send requests at
 constant rates, due at fixed instants; latency counts from the instant at which a request was due. %d requests
 of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
-turns. The handler makes each page anew every ten seconds; those of which none is kept are asked for by somebody else each
-time, and wait when they come faster than the handler makes them; lists of the REST API, of %d keys, are never kept. %d rounds of %v, in which all take turns;
+turns. The handler makes each page anew every ten seconds, and each row. For others, pages are asked for by somebody else
+each time, so that no page is kept, but rows are; of other keys, each page is asked for once, so that nothing is. They
+wait when they come faster than the handler makes them. Lists of the REST API, of %d keys, are never kept. %d rounds of %v, in which all take turns;
 quantiles and their ratios are of all rounds together, lowest and highest those of single rounds, which have few
 requests beyond their p99.
 

@@ -112,7 +112,7 @@ func openSite(store apikey.Store) (*site, error) {
 }
 
 // fill creates n keys, gives those of the first pages thirty days of hourly
-// usage, and returns the tokens of some.
+// usage and the others as many of daily usage, and returns the tokens of some.
 func (s *site) fill(out *report, n, listed int) (tokens []string, err error) {
 	const writers = 256 // share the waits for the disk
 	var (
@@ -145,34 +145,52 @@ func (s *site) fill(out *report, n, listed int) (tokens []string, err error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	for _, r := range []apikey.ListRequest{
-		{Owner: customer, Limit: pageRows * listed},
-		{Owner: customer, Limit: pageRows, Search: "needle"},
-	} {
-		page, err := s.service.List(context.Background(), r)
-		if err != nil {
-			return nil, err
-		}
-		for _, k := range page.Keys {
-			if err := s.use(k.ID); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return tokens, nil
+	out.progress("page: thirty days of usage")
+	return tokens, errors.Join(
+		s.use(apikey.ListRequest{Limit: pageRows * listed}, pageRows*listed, time.Hour),
+		s.use(apikey.ListRequest{Limit: pageRows, Search: "needle"}, pageRows, time.Hour),
+		s.use(apikey.ListRequest{Limit: 1000}, n, 24*time.Hour),
+	)
 }
 
-// use gives a key thirty days of hourly usage.
-func (s *site) use(id string) error {
+// use gives thirty days of usage, one count in every so long, to the first n
+// keys of a list.
+func (s *site) use(r apikey.ListRequest, n int, every time.Duration) error {
+	const keysAtOnce = 25
+	r.Owner = customer
+	for done := 0; done < n; {
+		page, err := s.service.List(context.Background(), r)
+		if err != nil {
+			return err
+		}
+		group, errs := sync.WaitGroup{}, make([]error, len(page.Keys))
+		for i := 0; i < len(page.Keys); i += keysAtOnce {
+			group.Go(func() {
+				var used []apikey.UsageDelta
+				for _, k := range page.Keys[i:min(i+keysAtOnce, len(page.Keys))] {
+					used = append(used, month(k.ID, every)...)
+				}
+				errs[i] = s.store.AddUsage(context.Background(), used)
+			})
+		}
+		group.Wait()
+		if err := errors.Join(errs...); err != nil || page.Next == "" {
+			return err
+		}
+		done, r.Cursor = done+len(page.Keys), page.Next
+	}
+	return nil
+}
+
+func month(id string, every time.Duration) (used []apikey.UsageDelta) {
 	hour := time.Now().UTC().Truncate(time.Hour)
-	var used []apikey.UsageDelta
-	for h := range 30 * 24 {
-		d := apikey.UsageDelta{KeyID: id, Secret: 1, Hour: hour.Add(-time.Duration(h) * time.Hour)}
+	for h := range int(30 * 24 * time.Hour / every) {
+		d := apikey.UsageDelta{KeyID: id, Secret: 1, Hour: hour.Add(-time.Duration(h) * every)}
 		d.Counts[apikey.OutcomeAllowed] = uint64(7 * (h%24 + 1))
 		d.Last = apikey.LastUse{At: d.Hour, Network: "192.0.2.0/24", UserAgent: "bench/1"}
 		used = append(used, d)
 	}
-	return s.store.AddUsage(context.Background(), used)
+	return used
 }
 
 func pageName(i int) string {
@@ -241,9 +259,11 @@ func measurePage(out *report, store apikey.Store, name string, shape pageShape) 
 	return nil
 }
 
-// pageAddresses are what is asked of the handler alone.
+// pageAddresses are what is asked of the handler alone. Without an address it is
+// the next page each time.
 var pageAddresses = []struct{ name, address string }{
 	{"first page", "/?"},
+	{"page after page", ""},
 	{"search: half of the keys have it", "/?search=back"},
 	{"search: three have it", "/?search=needle"},
 	{"search: none has it", "/?search=nobody"},
@@ -254,9 +274,9 @@ var pageAddresses = []struct{ name, address string }{
 }
 
 const pageNote = `The settings page's list, asked for %d times each, one after the other, in process: handler, service and store, without a
-network. All keys belong to the customer who asks. The keys on the first %d pages of the list, and those that the search
-for three finds, have thirty days of hourly usage. Somebody else asks each time, since the handler keeps a page for
-whoever asked for it for ten seconds.`
+network. All keys belong to the customer who asks, and have thirty days of usage, those on the first %d pages of the list
+and those that the search for three finds by the hour. Somebody else asks each time, since the handler keeps a page for
+whoever asked for it for ten seconds; rows that it has kept are shown again.`
 
 // ask measures the handler alone.
 func (s *site) ask(out *report, name string, shape pageShape) error {
@@ -265,12 +285,20 @@ func (s *site) ask(out *report, name string, shape pageShape) error {
 		title: title, note: fmt.Sprintf(pageNote, shape.asks, shape.listed),
 		columns: []string{"address", "p50 ms", "p99 ms", "longest ms", "KiB"},
 	})
+	pages, _, err := s.lists(shape.asks)
+	if err != nil {
+		return err
+	}
 	for _, a := range pageAddresses {
 		var ms []float64
 		size := 0
 		for i := range shape.asks {
+			address := a.address
+			if address == "" {
+				address = pages[i%len(pages)]
+			}
 			start := time.Now()
-			body, err := s.get(a.address, strconv.Itoa(i))
+			body, err := s.get(address, strconv.Itoa(i))
 			if err != nil {
 				return err
 			}

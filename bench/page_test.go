@@ -36,7 +36,7 @@ func TestPageSuite(t *testing.T) {
 			continue
 		}
 		wantRows(t, r, []string{"page: the list of a customer with 100 keys, " + h.name}, addresses)
-		wantRows(t, r, []string{"page: 200 requests of the API's and 50 lists a second, " + h.name}, []string{"alone", "beside prepared pages", "beside lists", "beside lists of which none is kept", "beside lists of the REST API"})
+		wantRows(t, r, []string{"page: 200 requests of the API's and 50 lists a second, " + h.name}, []string{"alone", "beside prepared pages", "beside lists", "beside lists for others", "beside lists of other keys", "beside lists of the REST API"})
 	}
 	if page := r.markdown(); strings.Contains(page, "%!") || strings.Contains(page, "NaN") {
 		t.Error(page)
@@ -60,6 +60,9 @@ func TestPageFindsWhatItAsksFor(t *testing.T) {
 		t.Errorf("%d tokens of %d keys", len(tokens), keys)
 	}
 	for _, a := range pageAddresses {
+		if a.address == "" {
+			continue
+		}
 		body, err := s.get(a.address, "")
 		if err != nil {
 			t.Fatal(err)

@@ -116,6 +116,7 @@ func (l *lister) walk() (page apikey.Listing) {
 	if l.filter.Selective() {
 		left = l.bounds.records
 	}
+	page.Records = make([]apikey.Record, 0, min(l.q.PageLimit(), 100)) // to grow it takes more memory than the page
 	var place apikey.Position
 	scan(l.txn, placePrefix(table, l.q.Owner, l.q.Environment), after, backward, func(suffix []byte) bool {
 		if len(page.Records) == l.q.PageLimit() || left == 0 {

@@ -484,8 +484,8 @@ var pageDefences = []defence{
 	{
 		name: "admin: a row without its use is not kept",
 		file: "admin/page_list.go",
-		old:  `html; failed == nil {`,
-		new:  `html; true {`,
+		old:  `template.HTML(html); failed == nil {`,
+		new:  `template.HTML(html); true {`,
 		pkg:  "./admin",
 		run:  "^TestKeptRows$",
 	},
