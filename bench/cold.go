@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -111,38 +109,10 @@ func fillBadger(out *report, dir string, n int) (held []string, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, service.Close(context.Background()), store.Close()) }()
-	const writers = 512 // one sync of the disk is enough for all that wait
-	var (
-		next  atomic.Int64
-		every = max(1, n/(coldCache+coldReads))
-		mu    sync.Mutex
-		errs  = make([]error, writers)
-		group sync.WaitGroup
-	)
-	for w := range writers {
-		group.Go(func() {
-			for errs[w] == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if i%250_000 == 0 {
-					out.progress("cold: %d of %d keys", i, n)
-				}
-				_, token, err := service.Create(context.Background(), apikey.Actor{ID: "bench"}, apikey.NewKey{
-					Name: "production-backend", Owner: fmt.Sprintf("account-%d", i%10_000), Scopes: []string{need},
-				})
-				errs[w] = err
-				if i%every == 0 {
-					mu.Lock()
-					held = append(held, token.Reveal())
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	group.Wait()
-	return held, errors.Join(errs...)
+	every := max(1, n/(coldCache+coldReads))
+	return fill(out, service, n, func(i int) apikey.NewKey {
+		return apikey.NewKey{Name: "production-backend", Owner: fmt.Sprintf("account-%d", i%10_000), Scopes: []string{need}}
+	}, func(i int) bool { return i%every == 0 })
 }
 
 func openBadger(dir string) (*badgerstore.Store, *apikey.Service, error) {

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,35 +113,10 @@ func openSite(store apikey.Store) (*site, error) {
 // fill creates n keys, gives those of the first pages thirty days of hourly
 // usage and the others as many of daily usage, and returns the tokens of some.
 func (s *site) fill(out *report, n, listed int) (tokens []string, err error) {
-	const writers = 256 // share the waits for the disk
-	var (
-		next  atomic.Int64
-		errs  = make([]error, writers)
-		mu    sync.Mutex
-		group sync.WaitGroup
-	)
-	for w := range writers {
-		group.Go(func() {
-			for errs[w] == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if i%25_000 == 0 {
-					out.progress("page: %d of %d keys", i, n)
-				}
-				_, token, err := s.service.Create(context.Background(), apikey.Actor{ID: "bench"}, apikey.NewKey{Name: pageName(i), Owner: customer, Scopes: []string{need}})
-				errs[w] = err
-				if i < pageUsed {
-					mu.Lock()
-					tokens = append(tokens, token.Reveal())
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	group.Wait()
-	if err := errors.Join(errs...); err != nil {
+	tokens, err = fill(out, s.service, n, func(i int) apikey.NewKey {
+		return apikey.NewKey{Name: pageName(i), Owner: customer, Scopes: []string{need}}
+	}, func(i int) bool { return i < pageUsed })
+	if err != nil {
 		return nil, err
 	}
 	out.progress("page: thirty days of usage")
