@@ -49,7 +49,7 @@ type Handler struct {
 	origins   *http.CrossOriginProtection
 	mux       *http.ServeMux
 	routes    map[string]*route // by mux pattern
-	lists     kept[viewed, []byte]
+	lists     kept[viewed, template.HTML]
 	rows      kept[listed, template.HTML]
 	banners   kept[bannerList, []banner]
 	bulkhead  *bulkhead

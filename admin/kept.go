@@ -49,20 +49,24 @@ func (k *kept[K, V]) forget() {
 	k.all = nil
 }
 
-// viewed is what a page of the list depends on.
+// viewed is what a page of the list depends on. It says nothing of the person:
+// all with the same rights to the same keys are shown the same.
 type viewed struct {
-	role      Role
-	owner, id string
-	readOnly  bool
-	filter    listFilter
-	changes   uint64 // of the service, before the keys were read
+	listRights
+	owner   string // empty for operators
+	filter  listFilter
+	changes uint64 // of the service, before the keys were read
 }
 
 // maxFilter is how many bytes of a filter are kept with its page.
 const maxFilter = 512
 
 func (c *call) viewed() viewed {
-	return viewed{c.actor.Role, c.actor.Owner, c.actor.ID, c.actor.ReadOnly, c.listFilter(), c.h.keys.Changes()}
+	v := viewed{listRights: listRights{c.actor.operator(), !c.actor.ReadOnly}, filter: c.listFilter(), changes: c.h.keys.Changes()}
+	if !v.Operator {
+		v.owner = c.actor.Owner
+	}
+	return v
 }
 
 // listed is what a row of the list depends on. Who may see the key is for the

@@ -22,7 +22,12 @@ const (
 	unusedFor = 90 * 24 * time.Hour
 )
 
+// listRights are what a list asks of whoever it is shown to.
+type listRights struct{ Operator, CanWrite bool }
+
 type listBody struct {
+	App string
+	listRights
 	listFilter
 	Rows         []template.HTML
 	Environments []link
@@ -200,25 +205,25 @@ func (c *call) pageList() error {
 	v := c.viewed() // before the keys are read
 	page, ok := c.h.lists.get(v, c.now)
 	if !ok {
-		b, oldest, err := c.listBody(v.filter)
+		b, oldest, err := c.listBody(v)
 		if err != nil {
 			return err
 		}
-		page.at = oldest
-		if page.thing, err = c.render("list", c.h.o.Title, b); err != nil {
+		html, err := renderTemplate("list", "list", b, 40<<10)
+		if err != nil {
 			return err
 		}
-		if v.filter.size() <= maxFilter {
+		if page = (made[template.HTML]{oldest, template.HTML(html)}); v.filter.size() <= maxFilter {
 			c.h.lists.put(v, page)
 		}
 	}
-	return c.html(http.StatusOK, page.thing)
+	return c.page(http.StatusOK, "list", c.h.o.Title, page.thing)
 }
 
 // listBody reads what a page of the list shows. Some of it may have been made
 // before, the oldest at the time that is returned.
-func (c *call) listBody(f listFilter) (b listBody, oldest time.Time, err error) {
-	b.listFilter = f
+func (c *call) listBody(v viewed) (b listBody, oldest time.Time, err error) {
+	b.App, b.listRights, b.listFilter = c.h.o.Title, v.listRights, v.filter
 	page, err := c.h.keys.List(c.r.Context(), b.request(c))
 	if err != nil {
 		return b, oldest, err

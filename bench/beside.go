@@ -36,7 +36,6 @@ type beside struct {
 	name    string
 	address string   // empty: nothing
 	pages   []string // addresses, asked for by turns
-	fresh   bool     // by somebody else each time, so that the handler has kept no page
 	turns   []besideTurn
 }
 
@@ -98,8 +97,7 @@ func openBeside(s *site, tokens []string, of pageShape) (*besideRun, error) {
 		{name: "alone"},
 		{name: "beside prepared pages", address: addresses[1], pages: lists},
 		{name: "beside lists", address: addresses[2], pages: lists},
-		{name: "beside lists for others", address: addresses[2], pages: lists, fresh: true},
-		{name: "beside lists of other keys", address: addresses[2], pages: walk, fresh: true},
+		{name: "beside lists, no key in two of them", address: addresses[2], pages: walk},
 		{name: "beside lists of the REST API", address: addresses[2], pages: []string{fmt.Sprintf("/v1/keys?limit=%d", pageRows)}},
 	}
 	return b, nil
@@ -112,22 +110,13 @@ func (b *besideRun) close() {
 }
 
 // plan asks for the pages for a time, at a rate.
-func (b *beside) plan(shape besideShape, round int, length time.Duration) clientPlan {
+func (b *beside) plan(shape besideShape, length time.Duration) clientPlan {
 	p := clientPlan{
 		Address: b.address, Connections: shape.connections, Size: 64 << 10,
 		Every: time.Second / time.Duration(shape.listRate), Length: length,
 	}
-	n := len(b.pages)
-	if b.fresh {
-		n = int(length / p.Every)
-	}
-	for i := range n {
-		viewer := ""
-		if b.fresh {
-			viewer = fmt.Sprintf("%d.%d", round, i)
-		}
-		p.Requests = append(p.Requests, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: keys.example.com\r\nUser-Agent: bench/1\r\n%s: %s\r\n\r\n",
-			b.pages[i%len(b.pages)], viewerHeader, viewer))
+	for i, address := range b.pages {
+		p.Requests = append(p.Requests, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: keys.example.com\r\nUser-Agent: bench/1\r\n\r\n", address))
 		p.Order = append(p.Order, uint32(i))
 	}
 	return p
@@ -140,7 +129,7 @@ func (s *site) lists(n int) (all []string, longest []byte, err error) {
 	for range n {
 		address := "/?cursor=" + url.QueryEscape(cursor)
 		if len(all) < 20 {
-			body, err := s.get(address, "")
+			body, err := s.get(address)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -186,7 +175,7 @@ func (b *besideRun) turn(arm *beside, round int) (t besideTurn, err error) {
 	var pageErr error
 	if arm.address != "" {
 		group.Go(func() {
-			t.page, pageErr = client(arm.plan(b.shape, round, b.shape.turn+2*lead))
+			t.page, pageErr = client(arm.plan(b.shape, b.shape.turn+2*lead))
 		})
 		time.Sleep(lead)
 	}
@@ -206,9 +195,9 @@ const besideNote = `A real server of net/http on 127.0.0.1 in this process: the 
 page and, for comparison, prepared pages of the same size. Two clients in processes of their own send requests at
 constant rates, due at fixed instants; latency counts from the instant at which a request was due. %d requests
 of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
-turns. The handler makes each page anew every ten seconds, and each row. For others, pages are asked for by somebody else
-each time, so that no page is kept, but rows are; of other keys, each page is asked for once, so that nothing is. They
-wait when they come faster than the handler makes them. Lists of the REST API, of %d keys, are never kept. %d rounds of %v, in which all take turns;
+turns. The handler makes each page and row anew every ten seconds. Where no key is in two lists, every page of the customer
+is asked for once, so that none is kept; they wait when they come faster than the handler makes them. Lists of the REST
+API, of %d keys, are never kept. %d rounds of %v, in which all take turns;
 quantiles and their ratios are of all rounds together, lowest and highest those of single rounds, which have few
 requests beyond their p99.
 

@@ -36,7 +36,7 @@ func TestPageSuite(t *testing.T) {
 			continue
 		}
 		wantRows(t, r, []string{"page: the list of a customer with 100 keys, " + h.name}, addresses)
-		wantRows(t, r, []string{"page: 200 requests of the API's and 50 lists a second, " + h.name}, []string{"alone", "beside prepared pages", "beside lists", "beside lists for others", "beside lists of other keys", "beside lists of the REST API"})
+		wantRows(t, r, []string{"page: 200 requests of the API's and 50 lists a second, " + h.name}, []string{"alone", "beside prepared pages", "beside lists", "beside lists, no key in two of them", "beside lists of the REST API"})
 	}
 	if page := r.markdown(); strings.Contains(page, "%!") || strings.Contains(page, "NaN") {
 		t.Error(page)
@@ -63,7 +63,7 @@ func TestPageFindsWhatItAsksFor(t *testing.T) {
 		if a.address == "" {
 			continue
 		}
-		body, err := s.get(a.address, "")
+		body, err := s.get(a.address)
 		if err != nil {
 			t.Fatal(err)
 		}
