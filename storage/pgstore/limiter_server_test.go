@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
@@ -102,6 +104,13 @@ func TestLimiterGivesUpInTime(t *testing.T) {
 		t.Errorf("behind a lock, with a context that ends: got error %v", err)
 	}
 	eventually(t, "the server has given up, too", func() bool { return waiters(t, watch) == 0 })
+	// By itself: whoever asked may be gone with the network, and nobody cancels for them.
+	patience, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := connect(t, s).Exec(patience, `SELECT latchkey.limit_decide('a', NULL, 1, '{60000000000}', '{100}', 1, true, 100, NULL)`)
+	if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "55P03" {
+		t.Errorf("a server that waits for a lock: got error %v, want lock_not_available", err)
+	}
 	exec(t, tx, `ROLLBACK`)
 	if got := remaining(t, l, r); got != 99 {
 		t.Errorf("%d remain, want 99", got)

@@ -48,20 +48,24 @@ func TestASchemaIsMigratedOnceHoweverManyDoIt(t *testing.T) {
 
 // What was made by the program before gets what is new, and keeps what it has.
 func TestAnOlderSchemaIsBroughtUpToDate(t *testing.T) {
-	pool := pgtest.Pool(t)
-	first, err := fs.ReadFile(pgstore.Migrations(), "0001_keys.sql")
+	files, err := fs.Glob(pgstore.Migrations(), "*.sql")
 	must(t, err)
-	_, err = pool.Exec(t.Context(), `CREATE SCHEMA latchkey; `+string(first), pgx.QueryExecModeSimpleProtocol)
-	must(t, err)
-	_, err = pool.Exec(t.Context(), `UPDATE latchkey.feed_head SET head = 7`)
-	must(t, err)
-	if err := pgstore.Validate(t.Context(), pool, pgstore.Options{}); !errors.Is(err, pgstore.ErrNotMigrated) {
-		t.Errorf("a schema that is behind: got error %v, want ErrNotMigrated", err)
-	}
-	must(t, pgstore.Migrate(t.Context(), pool, pgstore.Options{}))
-	must(t, pgstore.Validate(t.Context(), pool, pgstore.Options{}))
-	if n := count(t, pool, `SELECT head + (SELECT count(*) FROM latchkey.limits) FROM latchkey.feed_head`); n != 7 {
-		t.Errorf("got %d, want the feed where it was", n)
+	script := `CREATE SCHEMA latchkey; `
+	for version, file := range files[:len(files)-1] {
+		text, err := fs.ReadFile(pgstore.Migrations(), file)
+		must(t, err)
+		script += string(text)
+		pool := pgtest.Pool(t)
+		_, err = pool.Exec(t.Context(), script+`; UPDATE latchkey.feed_head SET head = 7`, pgx.QueryExecModeSimpleProtocol)
+		must(t, err)
+		if err := pgstore.Validate(t.Context(), pool, pgstore.Options{}); !errors.Is(err, pgstore.ErrNotMigrated) {
+			t.Errorf("a schema at version %d of %d: got error %v, want ErrNotMigrated", version+1, len(files), err)
+		}
+		must(t, pgstore.Migrate(t.Context(), pool, pgstore.Options{}))
+		must(t, pgstore.Validate(t.Context(), pool, pgstore.Options{}))
+		if n := count(t, pool, `SELECT head + (SELECT count(*) FROM latchkey.limits) FROM latchkey.feed_head`); n != 7 {
+			t.Errorf("from version %d: got %d, want the feed where it was", version+1, n)
+		}
 	}
 }
 
