@@ -47,13 +47,7 @@ func (c *call) lookForBanners(f listFilter) (found []banner) {
 	if err != nil {
 		return nil
 	}
-	unused, err := c.h.keys.List(c.r.Context(), apikey.ListRequest{
-		Owner: r.Owner, Environment: r.Environment, State: apikey.Active, UnusedSince: c.now.Add(-unusedFor), Order: apikey.OldestFirst, Limit: bannerLooks,
-	})
-	if err != nil {
-		return nil
-	}
-	var due, expiring []*apikey.Key
+	var due, expiring, aged []*apikey.Key
 	for i := range page.Keys {
 		k := &page.Keys[i]
 		if c.now.Sub(k.Secrets[0].CreatedAt) >= c.h.keys.MaxAge() {
@@ -62,13 +56,13 @@ func (c *call) lookForBanners(f listFilter) (found []banner) {
 		if !k.ExpiresAt.IsZero() && k.ExpiresAt.Sub(c.now) < soon {
 			expiring = append(expiring, k)
 		}
+		if c.now.Sub(k.CreatedAt) >= unusedFor {
+			aged = append(aged, k)
+		}
 	}
-	var idle []*apikey.Key
-	for i := range unused.Keys {
-		idle = append(idle, &unused.Keys[i])
-	}
+	idle := c.unused(aged)
 	more := page.Next != ""
-	add := func(keys []*apikey.Key, more bool, one, many, show string, note func(*apikey.Key) string) {
+	add := func(keys []*apikey.Key, one, many, show string, note func(*apikey.Key) string) {
 		if len(keys) == 0 {
 			return
 		}
@@ -90,11 +84,32 @@ func (c *call) lookForBanners(f listFilter) (found []banner) {
 	}
 	plain := func(*apikey.Key) string { return "" }
 	f.Status, f.Order = "expiring", "oldest"
-	add(expiring, more, "A key expires soon:", "keys expire soon:", f.address(), func(k *apikey.Key) string { return " (" + coming(k.ExpiresAt, c.now).Text + ")" })
+	add(expiring, "A key expires soon:", "keys expire soon:", f.address(), func(k *apikey.Key) string { return " (" + coming(k.ExpiresAt, c.now).Text + ")" })
 	age := length(c.h.keys.MaxAge())
 	f.Status = "active"
-	add(due, more, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
+	add(due, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
 	f.Unused = true
-	add(idle, unused.Next != "", "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
+	add(idle, "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
 	return found
+}
+
+// unused are those keys that were not used for long.
+func (c *call) unused(keys []*apikey.Key) (idle []*apikey.Key) {
+	ids := make([]string, len(keys))
+	for i, k := range keys {
+		ids[i] = k.ID
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	activity, err := c.h.keys.Activity(c.r.Context(), ids, c.now)
+	if err != nil {
+		return nil
+	}
+	for i, k := range keys {
+		if c.now.Sub(activity[i].Last.At) >= unusedFor {
+			idle = append(idle, k)
+		}
+	}
+	return idle
 }

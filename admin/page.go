@@ -76,32 +76,24 @@ func (v *view) Operator() bool { return v.Actor != nil && v.Actor.operator() }
 
 // page answers with a rendered page.
 func (c *call) page(status int, name, title string, body any) error {
-	html, err := c.render(name, title, body)
-	if err != nil {
+	var out bytes.Buffer
+	if err := c.render(&out, name, title, body); err != nil {
 		return err
 	}
-	return c.html(status, html)
+	return c.html(status, out.Bytes())
 }
 
 func (c *call) html(status int, body []byte) error {
 	return c.write(status, "text/html; charset=utf-8", body)
 }
 
-func (c *call) render(name, title string, body any) ([]byte, error) {
+func (c *call) render(out *bytes.Buffer, name, title string, body any) error {
 	v := &view{Title: title, App: c.h.o.Title, Root: c.root(), Body: body}
 	v.Style, v.Script = v.Root+c.h.style.address(), v.Root+c.h.script.address()
 	if c.actor.Role != 0 {
 		v.Actor = &c.actor
 	}
-	return renderTemplate(name, "layout.html", v, 40<<10)
-}
-
-// renderTemplate renders one of the templates that a page's file knows, into a
-// buffer of a size: to grow one takes more memory than the page.
-func renderTemplate(page, template string, body any, size int) ([]byte, error) {
-	out := bytes.NewBuffer(make([]byte, 0, size))
-	err := pages[page].ExecuteTemplate(out, template, body)
-	return out.Bytes(), err
+	return pages[name].ExecuteTemplate(out, "layout.html", v)
 }
 
 // root is the way from the request's address back to the mount point.

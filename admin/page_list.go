@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"bytes"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -209,16 +211,43 @@ func (c *call) pageList() error {
 		if err != nil {
 			return err
 		}
-		html, err := renderTemplate("list", "list", b, 40<<10)
+		html, err := part("list", b)
 		if err != nil {
 			return err
 		}
-		if page = (made[template.HTML]{oldest, template.HTML(html)}); v.filter.size() <= maxFilter {
+		if page = (made[template.HTML]{oldest, html}); v.filter.size() <= maxFilter {
 			c.h.lists.put(v, page)
 		}
 	}
-	return c.page(http.StatusOK, "list", c.h.o.Title, page.thing)
+	return withBuffer(func(out *bytes.Buffer) error {
+		if err := c.render(out, "list", c.h.o.Title, page.thing); err != nil {
+			return err
+		}
+		return c.html(http.StatusOK, out.Bytes())
+	})
 }
+
+// part renders a part of the list.
+func part(name string, body any) (html template.HTML, err error) {
+	err = withBuffer(func(out *bytes.Buffer) error {
+		err := pages["list"].ExecuteTemplate(out, name, body)
+		html = template.HTML(out.String())
+		return err
+	})
+	return html, err
+}
+
+// withBuffer calls f with an empty buffer that is used again: where most of a list
+// was kept, memory to put it together in costs more than all the rest. It is for
+// lists alone, for what was written stays in it for a while.
+func withBuffer(f func(*bytes.Buffer) error) error {
+	out := buffers.Get().(*bytes.Buffer)
+	defer buffers.Put(out)
+	out.Reset()
+	return f(out)
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // listBody reads what a page of the list shows. Some of it may have been made
 // before, the oldest at the time that is returned.
@@ -306,7 +335,8 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	from := spans(c.now, sparkDays, 24*time.Hour)[0].From
+	days := spans(c.now, sparkDays, 24*time.Hour)
+	from := days[0].From
 	ids := make([]string, len(keys))
 	for i := range keys {
 		ids[i] = keys[i].ID
@@ -319,7 +349,9 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 	}
 	rows := make([]template.HTML, len(keys))
 	for i, k := range keys {
-		days := spans(c.now, sparkDays, 24*time.Hour)
+		for at := range days {
+			days[at].Counts = apikey.Counts{}
+		}
 		for _, d := range activity[i].Days {
 			if at := int(d.Day.Sub(from) / (24 * time.Hour)); at >= 0 && at < len(days) {
 				days[at].Counts.Add(d.Counts)
@@ -327,11 +359,11 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 		}
 		row := c.row(k, days, activity[i].Last)
 		row.WithOwner = c.actor.operator()
-		html, err := renderTemplate("list", "row", &row, 2<<10)
+		html, err := part("row", &row)
 		if err != nil {
 			return nil, err
 		}
-		if rows[i] = template.HTML(html); failed == nil {
+		if rows[i] = html; failed == nil {
 			c.h.rows.put(c.listed(&k), made[template.HTML]{c.now, rows[i]})
 		}
 	}

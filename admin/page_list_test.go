@@ -157,6 +157,9 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s shows %q, want %q", query, got, want)
 		}
 	}
+	if n := strings.Count(g.want(200, "owner", "GET", "/?plan=pro", "").body, `class="spark"`); n != 1 {
+		t.Errorf("%d of two keys have a sparkline, one was used", n)
+	}
 	a := g.want(200, "owner", "GET", "/?search=batch&order=name&status=active", "")
 	next := regexp.MustCompile(`href="\./(\?[^"]+)" rel="next"`).FindStringSubmatch(a.body)
 	if next == nil {

@@ -179,14 +179,15 @@ func pageName(i int) string {
 
 // pageShape is how large a run of the suite is.
 type pageShape struct {
-	keys, asks int // asks of each address
-	listed     int // pages whose keys have been used, which are asked for beside the API's requests
+	keys, asks int           // asks of each address
+	listed     int           // pages that are asked for again and again beside the API's requests
+	settle     time.Duration // how long to wait at most until the store has put its rows in order
 	beside     besideShape
 }
 
 func pageSuite(o *options, out *report) error {
 	return pageOf(o, out, pageShape{
-		keys: max(pageKeys, slices.Max(o.keys)), asks: 300, listed: 20,
+		keys: max(pageKeys, slices.Max(o.keys)), asks: 300, listed: 20, settle: time.Minute,
 		beside: besideShape{rounds: o.plan.rounds, turn: max(50*o.plan.time, time.Second), apiRate: 2000, listRate: 500, connections: 32},
 	})
 }
@@ -218,6 +219,9 @@ func measurePage(out *report, store apikey.Store, name string, shape pageShape) 
 	if err != nil {
 		return err
 	}
+	if err := settle(shape.settle); err != nil {
+		return err
+	}
 	if err := s.ask(out, name, shape); err != nil {
 		return err
 	}
@@ -230,6 +234,24 @@ func measurePage(out *report, store apikey.Store, name string, shape pageShape) 
 		return err
 	}
 	b.report(out, name)
+	return nil
+}
+
+// settle waits until this process has next to nothing to do: a store that was
+// filled goes on for a while.
+func settle(most time.Duration) error {
+	const look = time.Second
+	for end := time.Now().Add(most); time.Now().Before(end); {
+		before, err := processCPU()
+		if err != nil {
+			return err
+		}
+		time.Sleep(look)
+		after, err := processCPU()
+		if err != nil || after-before < look/20 {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -18,6 +18,9 @@ func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
 		return
 	}
 	start := Day(hour)
+	if a.Days == nil {
+		a.Days = make([]apikey.DayCounts, 0, 32) // most ask for a month
+	}
 	if n := len(a.Days); n == 0 || !a.Days[n-1].Day.Equal(start) {
 		a.Days = append(a.Days, apikey.DayCounts{Day: start})
 	}
