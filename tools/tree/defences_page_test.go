@@ -498,7 +498,7 @@ var pageDefences = []defence{
 		new:  `			_ = at
 		}`,
 		pkg:  "./admin",
-		run:  "^TestFilters$",
+		run:  "^TestSparklines$",
 	},
 	{
 		name: "admin: a row without its use is not kept",
