@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -37,9 +38,38 @@ func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) (
 	if len(ids) > MaxActivity {
 		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), MaxActivity)
 	}
-	if err := s.flushUnless(ctx, joinFlushes); err != nil {
-		return nil, err
+	var all []Activity
+	err := s.counted(collectEvery, func(owed map[string][]UsageDelta) (err error) {
+		if all, err = s.store.Activity(ctx, ids, since); err != nil {
+			return storeError("activity", err)
+		}
+		for i := range all {
+			for _, d := range owed[all[i].ID] {
+				all[i].add(d, since)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
+// add adds what was counted later than all that a knows.
+func (a *Activity) add(d UsageDelta, since time.Time) {
+	if d.Last.Replaces(a.Last) {
+		a.Last = d.Last
 	}
-	a, err := s.store.Activity(ctx, ids, since)
-	return a, storeError("activity", err)
+	const day = 24 * time.Hour
+	start := d.Hour.Truncate(day)
+	if d.Counts == (Counts{}) || start.Before(since.UTC().Truncate(day)) {
+		return
+	}
+	at := len(a.Days)
+	for at > 0 && a.Days[at-1].Day.After(start) { // written by a process whose clock is ahead
+		at--
+	}
+	if at == 0 || !a.Days[at-1].Day.Equal(start) {
+		a.Days = slices.Insert(a.Days, at, DayCounts{Day: start})
+		at++
+	}
+	a.Days[at-1].Counts.Add(d.Counts)
 }

@@ -30,6 +30,9 @@ var (
 	ParseCursor  = parseCursor
 	Network      = network
 	Clip         = clip
+
+	AddToUsage    = (*Usage).add
+	AddToActivity = (*Activity).add
 )
 
 func (e Environment) Prepared() (Environment, error) {
@@ -56,3 +59,7 @@ func (s *Service) Cached() int {
 
 // OnceIDs are the ids that a named creation may have.
 func OnceIDs(s *Service, name string) []string { return s.digest.onceIDs(name) }
+
+// BeginSample does the first half of what the first request after a flush does:
+// it is told of as the last use, and not listed.
+func (v *Verified) BeginSample() { v.credential.last.Store(newSample(v.credential, nil)) }

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 )
@@ -67,12 +68,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	if q.After, err = parseCursor(r.Cursor, q); err != nil {
 		return Page{}, err
 	}
-	if !q.UnusedSince.IsZero() {
-		if err := s.flushUnless(ctx, joinFlushes); err != nil {
-			return Page{}, err
-		}
-	}
-	l, err := s.store.List(ctx, q)
+	l, err := s.list(ctx, q)
 	if err != nil {
 		return Page{}, storeError("list", err)
 	}
@@ -84,6 +80,22 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 		page.Next = formatCursor(l.Next, q)
 	}
 	return page, nil
+}
+
+// list lists records. Of those that were not used since, it leaves out what was
+// used and not written yet.
+func (s *Service) list(ctx context.Context, q Query) (l Listing, err error) {
+	if q.UnusedSince.IsZero() {
+		return s.store.List(ctx, q)
+	}
+	err = s.counted(collectEvery, func(owed map[string][]UsageDelta) error {
+		l, err = s.store.List(ctx, q)
+		l.Records = slices.DeleteFunc(l.Records, func(r Record) bool {
+			return slices.ContainsFunc(owed[r.Key.ID], func(d UsageDelta) bool { return !d.Last.At.Before(q.UnusedSince) })
+		})
+		return err
+	})
+	return l, err
 }
 
 // Changes returns a number that grows with every change of a key that this

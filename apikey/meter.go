@@ -3,7 +3,6 @@ package apikey
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,15 +14,12 @@ import (
 type meter struct {
 	mu    sync.Mutex
 	dirty []*credential
-	ended []*Sample               // whose end came after their flush
-	owed  map[usageKey]UsageDelta // taken from cells, not yet in the store; guarded by Service.flushing
-	taken time.Time               // when the cells of the last flush that was written were read; guarded likewise
-}
+	ended []*Sample // whose end came after they were collected
 
-type usageKey struct {
-	keyID  string
-	secret uint32
-	hour   int64
+	// Guarded by Service.flushing.
+	owed  map[string][]UsageDelta // by key: collected, and not yet in the store
+	owing int                     // how many they are
+	taken time.Time               // when they were last collected
 }
 
 // maxOwed bounds what is kept for a store that does not take usage.
@@ -37,23 +33,31 @@ func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
 	}
 	c.allowed.Add(1)
 	c.mark(used)
-	if c.last.Load() != nil {
-		return nil // and c is listed, or about to be, by the request that is there
-	}
-	s := newSample(c, u)
-	if !c.last.CompareAndSwap(nil, s) {
-		return nil
+	var s *Sample
+	if c.last.Load() == nil {
+		s = newSample(c, u)
+		if !c.last.CompareAndSwap(nil, s) {
+			s = nil
+		}
 	}
 	m.list(c)
 	return s
 }
 
-// list has c collected by the next flush. It comes after what was counted.
+// list has c collected. It comes after what was counted: where c is listed
+// already, whoever collects it next has yet to read the count.
 func (m *meter) list(c *credential) {
-	if !c.listed.Load() && !c.listed.Swap(true) {
-		m.mu.Lock()
+	if !c.listed.Load() {
+		m.listNew(c)
+	}
+}
+
+func (m *meter) listNew(c *credential) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !c.listed.Load() {
 		m.dirty = append(m.dirty, c)
-		m.mu.Unlock()
+		c.listed.Store(true)
 	}
 }
 
@@ -113,13 +117,15 @@ func clip(s string, n int) string {
 
 // collect moves the counts of the credentials to m.owed; the caller holds
 // flushing.
-func (m *meter) collect(at time.Time) {
+func (m *meter) collect() {
+	at := now()
+	m.taken = time.Now()
 	m.mu.Lock()
 	used, ended := m.dirty, m.ended
 	m.dirty, m.ended = nil, nil
 	m.mu.Unlock()
 	if m.owed == nil {
-		m.owed = make(map[usageKey]UsageDelta)
+		m.owed = make(map[string][]UsageDelta)
 	}
 	hour := at.Truncate(time.Hour)
 	for _, s := range ended {
@@ -144,55 +150,99 @@ func (m *meter) collect(at time.Time) {
 
 // owe adds to what the store is to get; the caller holds flushing.
 func (m *meter) owe(d UsageDelta) {
-	k := usageKey{d.KeyID, d.Secret, d.Hour.Unix()}
-	if owed, ok := m.owed[k]; ok {
-		d.Counts.Add(owed.Counts)
-		if !d.Last.Replaces(owed.Last) {
-			d.Last = owed.Last
+	of := m.owed[d.KeyID]
+	for i := range of {
+		if of[i].Secret == d.Secret && of[i].Hour.Equal(d.Hour) {
+			of[i].add(d)
+			return
 		}
-		for _, scope := range owed.Scopes {
-			if !slices.Contains(d.Scopes, scope) {
-				d.Scopes = append(d.Scopes, scope)
-			}
-		}
-	} else if len(m.owed) >= maxOwed {
+	}
+	if m.owing >= maxOwed {
 		return // the store has not taken usage for long: flushLoop says so
 	}
-	m.owed[k] = d
+	m.owed[d.KeyID] = append(of, d)
+	m.owing++
 }
 
-// flush writes all usage counted so far. What the store does not take is kept
-// for the next flush.
-func (s *Service) flush(ctx context.Context) error { return s.flushUnless(ctx, 0) }
+const (
+	// flushPart is how many keys a store is given at a time: few enough that
+	// nothing waits for long, for the processor or for what is owed.
+	flushPart = 64
+	// flushRest is how many times as long as it worked a flush rests, where there
+	// is time for it.
+	flushRest = 4
+)
 
-// joinFlushes is how old usage may be in what shows many keys. Whoever asks
-// often, or many at once, share a flush: reading does not become writing.
-const joinFlushes = time.Second
+// flush writes all usage counted so far, within a time if the store is quick:
+// a part at a time, with a rest after each, so that no request waits while
+// thousands of keys are written. What the store does not take is kept for the
+// next flush.
+func (s *Service) flush(ctx context.Context, within time.Duration) error {
+	s.flushing.Lock()
+	s.meter.collect()
+	left := (len(s.meter.owed) + flushPart - 1) / flushPart
+	s.flushing.Unlock()
+	for end := time.Now().Add(within); left > 0; left-- {
+		began := time.Now()
+		if err := s.flushSome(ctx); err != nil || left == 1 {
+			return err
+		}
+		at := time.Now()
+		took := at.Sub(began)
+		rest := time.NewTimer(min(flushRest*took, end.Sub(at)/time.Duration(left-1)-took))
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
 
-// flushUnless is flush, unless what is in the store is younger than age.
-func (s *Service) flushUnless(ctx context.Context, age time.Duration) error {
+// flushSome writes a part of what is owed.
+func (s *Service) flushSome(ctx context.Context) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()
-	began := time.Now()
-	if !s.meter.taken.IsZero() && began.Sub(s.meter.taken) < age {
-		return nil
+	m := s.meter
+	var ids []string
+	var batch []UsageDelta
+	for id, of := range m.owed {
+		if ids, batch = append(ids, id), append(batch, of...); len(ids) == flushPart {
+			break
+		}
 	}
-	s.meter.collect(now())
-	if len(s.meter.owed) == 0 {
-		s.meter.taken = began
+	if len(ids) == 0 {
 		return nil
-	}
-	batch := make([]UsageDelta, 0, len(s.meter.owed))
-	for _, d := range s.meter.owed {
-		batch = append(batch, d)
 	}
 	if err := s.store.AddUsage(ctx, batch); err != nil {
 		return storeError("usage", err)
 	}
-	clear(s.meter.owed)
-	s.meter.taken = began
+	for _, id := range ids {
+		delete(m.owed, id)
+	}
+	m.owing -= len(batch)
 	return nil
 }
+
+// counted reads from the store with what is owed to it beside it: together, all
+// that was counted until age ago. Nothing is written for it: reading does not
+// become writing.
+func (s *Service) counted(age time.Duration, read func(owed map[string][]UsageDelta) error) error {
+	s.flushing.RLock()
+	fresh := time.Since(s.meter.taken) < age
+	s.flushing.RUnlock()
+	if !fresh {
+		s.flushing.Lock()
+		s.meter.collect()
+		s.flushing.Unlock()
+	}
+	s.flushing.RLock() // until then nothing moves from what is owed to the store
+	defer s.flushing.RUnlock()
+	return read(s.meter.owed)
+}
+
+// collectEvery is how old counts may be in what shows many keys: whoever asks
+// often, or many at once, collect them once.
+const collectEvery = time.Second
 
 func (s *Service) flushLoop() {
 	tick := time.NewTicker(s.o.FlushEvery)
@@ -203,7 +253,7 @@ func (s *Service) flushLoop() {
 			return
 		case <-tick.C:
 		}
-		if err := s.flush(s.stopped); err != nil && s.stopped.Err() == nil {
+		if err := s.flush(s.stopped, s.o.FlushEvery/2); err != nil && s.stopped.Err() == nil {
 			s.log.Warn("usage was not written and will be tried again", "error", err)
 		}
 	}
@@ -219,10 +269,15 @@ func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage,
 	return s.usage(ctx, id, since)
 }
 
-func (s *Service) usage(ctx context.Context, id string, since time.Time) (Usage, error) {
-	if err := s.flush(ctx); err != nil {
-		return Usage{}, err
-	}
-	u, err := s.store.Usage(ctx, id, since)
-	return u, storeError("usage", err)
+func (s *Service) usage(ctx context.Context, id string, since time.Time) (u Usage, err error) {
+	err = s.counted(0, func(owed map[string][]UsageDelta) error {
+		if u, err = s.store.Usage(ctx, id, since); err != nil {
+			return storeError("usage", err)
+		}
+		for _, d := range owed[id] {
+			u.add(d, since)
+		}
+		return nil
+	})
+	return u, err
 }

@@ -49,8 +49,9 @@ type Options struct {
 	// CacheSize is how many keys are kept ready to verify; default 100,000
 	// (about 1 KiB each). Keys with requests in flight stay beyond it.
 	CacheSize int
-	// FlushEvery is how often usage is written; default five seconds. A crash
-	// loses at most that much of the counts.
+	// FlushEvery is how often usage is written, a few keys at a time over half
+	// of it; default five seconds. A crash loses at most one and a half times
+	// that much of the counts. Whoever reads usage need not wait for it.
 	FlushEvery time.Duration
 	// StoreTimeout bounds each read of the store on behalf of a request;
 	// default two seconds.

@@ -39,7 +39,7 @@ type Service struct {
 	workers  sync.WaitGroup
 	attached atomic.Bool // somebody has the places beside the keys
 	upkeep   chan upkeepJob
-	flushing sync.Mutex // one flush of usage at a time
+	flushing sync.RWMutex // held while usage moves to the store, and for reading by who reads both
 }
 
 // New returns a service on a store. It starts the goroutines that write usage
@@ -118,7 +118,7 @@ func (s *Service) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	err := s.flush(ctx)
+	err := s.flush(ctx, 0)
 	if s.lease != nil {
 		s.lease.leave(ctx)
 	}

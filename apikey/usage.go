@@ -1,6 +1,10 @@
 package apikey
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Outcome is how a request with a known key ended. Its values are stored:
 // new ones go at the end.
@@ -115,6 +119,19 @@ type UsageDelta struct {
 	Scopes []string // granted scopes that let requests through, each once
 }
 
+// add adds another delta of the same secret and hour.
+func (d *UsageDelta) add(other UsageDelta) {
+	d.Counts.Add(other.Counts)
+	if other.Last.Replaces(d.Last) {
+		d.Last = other.Last
+	}
+	for _, scope := range other.Scopes {
+		if !slices.Contains(d.Scopes, scope) {
+			d.Scopes = append(d.Scopes, scope)
+		}
+	}
+}
+
 // Usage is what was counted for a key.
 type Usage struct {
 	// Hours holds one row an hour and secret that saw requests, oldest
@@ -152,6 +169,40 @@ type UsageSecret struct {
 	Secret uint32
 	Counts Counts
 	Last   LastUse
+}
+
+// add adds what is not in the store yet; since is what u was asked for.
+func (u *Usage) add(d UsageDelta, since time.Time) {
+	if d.Counts != (Counts{}) && !d.Hour.Before(since) {
+		at, found := slices.BinarySearchFunc(u.Hours, d, func(h UsageHour, d UsageDelta) int {
+			return cmp.Or(h.Hour.Compare(d.Hour), cmp.Compare(h.Secret, d.Secret))
+		})
+		if !found {
+			u.Hours = slices.Insert(u.Hours, at, UsageHour{Hour: d.Hour, Secret: d.Secret})
+		}
+		u.Hours[at].Counts.Add(d.Counts)
+	}
+	at, found := slices.BinarySearchFunc(u.Secrets, d.Secret, func(s UsageSecret, n uint32) int { return cmp.Compare(s.Secret, n) })
+	if !found {
+		u.Secrets = slices.Insert(u.Secrets, at, UsageSecret{Secret: d.Secret})
+	}
+	s := &u.Secrets[at]
+	s.Counts.Add(d.Counts)
+	if d.Last.Replaces(s.Last) {
+		s.Last = d.Last
+	}
+	if u.ScopesSince.IsZero() {
+		return // not counted
+	}
+	for _, scope := range d.Scopes {
+		at, found := slices.BinarySearchFunc(u.Scopes, scope, func(s ScopeUse, name string) int { return cmp.Compare(s.Scope, name) })
+		if !found {
+			u.Scopes = slices.Insert(u.Scopes, at, ScopeUse{Scope: scope})
+		}
+		if d.Hour.After(u.Scopes[at].Hour) {
+			u.Scopes[at].Hour = d.Hour
+		}
+	}
 }
 
 // Last returns the newest use of any secret.

@@ -98,11 +98,11 @@ func (s *store) AddUsage(_ context.Context, batch []apikey.UsageDelta) error {
 func (s *store) Usage(_ context.Context, id string, _ time.Time) (apikey.Usage, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.usage[id]
-	if u == nil {
-		return apikey.Usage{}, nil
+	out := apikey.Usage{ScopesSince: time.Unix(0, 0)}
+	if u := s.usage[id]; u != nil {
+		out.Secrets, out.Scopes = slices.Clone(u.Secrets), slices.Clone(u.Scopes)
 	}
-	return apikey.Usage{Secrets: slices.Clone(u.Secrets), Scopes: slices.Clone(u.Scopes)}, nil
+	return out, nil
 }
 
 func (*store) Activity(_ context.Context, ids []string, _ time.Time) ([]apikey.Activity, error) {

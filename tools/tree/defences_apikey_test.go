@@ -312,12 +312,10 @@ var apikeyDefences = []defence{
 	{
 		name: "list: unused means up to now",
 		file: "apikey/list.go",
-		old: `if !q.UnusedSince.IsZero() {
-		if err`,
-		new: `if q.UnusedSince.IsZero() {
-		if err`,
-		pkg: "./apikey",
-		run: "^TestListOfUnusedKeysKnowsOfRequests$",
+		old:  `	if q.UnusedSince.IsZero() {`,
+		new:  `	if q.Limit >= 0 {`,
+		pkg:  "./apikey",
+		run:  "^TestListOfUnusedKeysKnowsOfRequests$",
 	},
 	{
 		name: "purge: only what is long revoked goes",
@@ -331,14 +329,14 @@ var apikeyDefences = []defence{
 		name: "usage: what a store did not take is kept",
 		file: "apikey/meter.go",
 		old:  "	if err := s.store.AddUsage(ctx, batch); err != nil {",
-		new:  "	defer clear(s.meter.owed)\n	if err := s.store.AddUsage(ctx, batch); err != nil {",
+		new:  "	defer clear(m.owed)\n	if err := s.store.AddUsage(ctx, batch); err != nil {",
 		pkg:  "./apikey",
 		run:  "^TestUsageIsWrittenInBatchesAndNeverLost$",
 	},
 	{
 		name: "usage: Close writes what is still in memory",
 		file: "apikey/service.go",
-		old:  `	err := s.flush(ctx)`,
+		old:  `	err := s.flush(ctx, 0)`,
 		new:  `	var err error`,
 		pkg:  "./apikey",
 		run:  "^TestUsageIsWrittenInBatchesAndNeverLost$",

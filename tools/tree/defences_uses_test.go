@@ -72,8 +72,8 @@ var useDefences = []defence{
 	},
 	{
 		name: "uses: scopes that a store did not take are kept",
-		file: "apikey/meter.go",
-		old:  `			if !slices.Contains(d.Scopes, scope) {`,
+		file: "apikey/usage.go",
+		old:  `		if !slices.Contains(d.Scopes, scope) {`,
 		new:  `			if slices.Contains(d.Scopes, scope) {`,
 		pkg:  "./apikey",
 		run:  "^TestScopesAreUsedInTheirNewestHour$",

@@ -1,0 +1,312 @@
+package apikey_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
+)
+
+// slowUsage takes its time to write usage.
+type slowUsage struct {
+	apikey.Store
+	takes    time.Duration
+	writes   atomic.Int64
+	longest  atomic.Int64 // batch
+	finished atomic.Pointer[time.Time]
+}
+
+func (s *slowUsage) Unwrap() apikey.Store { return s.Store }
+
+func (s *slowUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	s.writes.Add(1)
+	s.longest.Store(max(s.longest.Load(), int64(len(batch))))
+	time.Sleep(s.takes)
+	at := time.Now()
+	s.finished.Store(&at)
+	return s.Store.AddUsage(ctx, batch)
+}
+
+// countOne makes one request with each token.
+func countOne(t *testing.T, s *apikey.Service, tokens ...string) {
+	t.Helper()
+	for _, token := range tokens {
+		v, err := s.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Count(apikey.OutcomeAllowed, 0, fromHome)
+	}
+}
+
+// TestReadingUsageWritesNothing: whoever reads sees what was counted, whether it
+// is written or not.
+func TestReadingUsageWritesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowUsage{Store: memstore.New()}
+		s := serviceOn(t, store, apikey.Options{FlushEvery: time.Hour})
+		k, token := create(t, s, func(n *apikey.NewKey) { n.Scopes = []string{"orders:read"} })
+		idle, _ := create(t, s)
+		counted := func() (n uint64) {
+			t.Helper()
+			all, err := s.Activity(t.Context(), []string{idle.ID, k.ID}, time.Now())
+			if err != nil || len(all[0].Days) != 0 {
+				t.Fatal(all, err)
+			}
+			for _, d := range all[1].Days {
+				n += d.Counts.Total()
+			}
+			if len(all[1].Days) > 1 || n > 0 && all[1].Last.Network != "10.1.2.0/24" {
+				t.Errorf("activity %+v", all[1])
+			}
+			return n
+		}
+		time.Sleep(24 * time.Hour)
+		for range 100 {
+			countOne(t, s, token)
+			counted()
+		}
+		time.Sleep(time.Second)
+		if n := counted(); n != 100 {
+			t.Errorf("%d of 100 requests are counted a second later", n)
+		}
+		countOne(t, s, token)
+		usage := func(want uint64, hours int) {
+			t.Helper()
+			u, err := s.Usage(t.Context(), k.ID, time.Now().Add(-time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := u.Of(1).Counts.Total(); n != want || len(u.Hours) != hours || u.Hours[hours-1].Counts.Total() == 0 || u.Last().UserAgent != "curl/8.5.0" {
+				t.Errorf("usage %+v, want %d requests in %d hours", u, want, hours)
+			}
+		}
+		usage(101, 1)
+		if got := listed(t, s, apikey.ListRequest{UnusedSince: time.Now().Add(-time.Hour)}); len(got) != 1 {
+			t.Errorf("%q are unused, one of two keys was used", got)
+		}
+		if n := store.writes.Load(); n != 0 {
+			t.Errorf("reading wrote %d times", n)
+		}
+		time.Sleep(time.Hour) // a flush
+		if n := store.writes.Load(); n != 1 {
+			t.Errorf("a flush wrote %d times", n)
+		}
+		countOne(t, s, token)
+		usage(102, 1)
+		if n := counted(); n < 101 {
+			t.Errorf("%d of 102 requests are counted, some of them written", n)
+		}
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// pausing lets others work after it has read usage.
+type pausing struct{ *memstore.Store }
+
+func (p pausing) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	defer time.Sleep(2 * time.Millisecond)
+	return p.Store.Usage(ctx, id, since)
+}
+
+// TestUsageIsNeverReadTwiceNorMissed holds every reading against what was counted
+// before it began and after it ended, while a flush follows the other.
+func TestUsageIsNeverReadTwiceNorMissed(t *testing.T) {
+	s := serviceOn(t, pausing{memstore.New()}, apikey.Options{FlushEvery: time.Millisecond})
+	const keys, each = 200, 300 // several parts a flush
+	var ids, tokens []string
+	for range keys {
+		k, token := create(t, s)
+		ids, tokens = append(ids, k.ID), append(tokens, token)
+	}
+	var begun, ended [keys]atomic.Int64
+	var counting, reading sync.WaitGroup
+	for w := range 4 {
+		counting.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(w), 1))
+			for range keys * each / 4 {
+				i := r.IntN(keys)
+				v, err := s.Verify(context.Background(), tokens[i])
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				begun[i].Add(1)
+				v.Count(apikey.OutcomeAllowed, 0, fromHome)
+				ended[i].Add(1)
+			}
+		})
+	}
+	done := make(chan struct{})
+	for w := range 2 {
+		reading.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(w), 2))
+			var seen [keys]int64 // by lists, which may be a second late
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				i := r.IntN(keys)
+				least := ended[i].Load()
+				u, err := s.Usage(context.Background(), ids[i], time.Time{})
+				most := begun[i].Load()
+				n := int64(u.Of(1).Counts.Total())
+				hours := int64(0)
+				for _, h := range u.Hours {
+					hours += int64(h.Counts.Total())
+				}
+				if err != nil || n < least || n > most || hours != n {
+					t.Errorf("%d requests were read, %d by the hour, of %d to %d: %v", n, hours, least, most, err)
+					return
+				}
+				all, err := s.Activity(context.Background(), ids[i:i+1], time.Now())
+				most, n = begun[i].Load(), 0
+				for _, d := range all[0].Days {
+					n += int64(d.Counts.Total())
+				}
+				if err != nil || n < seen[i] || n > most {
+					t.Errorf("a list has %d requests, after %d, of at most %d: %v", n, seen[i], most, err)
+					return
+				}
+				seen[i] = n
+			}
+		})
+	}
+	counting.Wait()
+	close(done)
+	reading.Wait()
+	for i, id := range ids {
+		if u, err := s.Usage(t.Context(), id, time.Time{}); err != nil || int64(u.Of(1).Counts.Total()) != begun[i].Load() {
+			t.Fatalf("%d requests of %d, %v", u.Of(1).Counts.Total(), begun[i].Load(), err)
+		}
+	}
+}
+
+// TestWhoeverIsCountedIsListed: a request does not rely on another, which may take
+// its time, to have its count collected.
+func TestWhoeverIsCountedIsListed(t *testing.T) {
+	s := newService(t, apikey.Options{})
+	k, token := create(t, s)
+	v, err := s.Verify(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.BeginSample()
+	v.Count(apikey.OutcomeAllowed, 0, nil)
+	if u, err := s.Usage(t.Context(), k.ID, time.Time{}); err != nil || u.Of(1).Counts.Total() != 1 {
+		t.Errorf("usage %+v, error %v, want one request", u, err)
+	}
+}
+
+// TestAFlushRests: thousands of keys are written a few at a time, with rests while
+// there is time for them.
+func TestAFlushRests(t *testing.T) {
+	for _, tc := range []struct {
+		takes, most time.Duration // a part; the whole flush
+		least       time.Duration
+	}{
+		{time.Millisecond, 90 * time.Millisecond, 70 * time.Millisecond}, // a fifth of the time
+		{100 * time.Millisecond, 2600 * time.Millisecond, 2400 * time.Millisecond},
+		{400 * time.Millisecond, 6500 * time.Millisecond, 6300 * time.Millisecond}, // no time to rest
+	} {
+		t.Run(fmt.Sprint(tc.takes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := &slowUsage{Store: memstore.New(), takes: tc.takes}
+				s := serviceOn(t, store, apikey.Options{})
+				var tokens []string
+				for range 16 * 64 {
+					_, token := create(t, s)
+					tokens = append(tokens, token)
+				}
+				countOne(t, s, tokens...)
+				begun := time.Now()
+				time.Sleep(27 * time.Second)
+				if n := store.writes.Load(); n != 16 || store.longest.Load() != 64 {
+					t.Errorf("%d writes of up to %d keys, want 16 of 64", n, store.longest.Load())
+				}
+				if took := store.finished.Load().Sub(begun) - 5*time.Second; took < tc.least || took > tc.most {
+					t.Errorf("the flush took %v, want %v to %v", took, tc.least, tc.most)
+				}
+
+				// Close does not rest.
+				countOne(t, s, tokens...)
+				begun = time.Now()
+				if err := s.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(begun); took != 16*tc.takes {
+					t.Errorf("Close wrote for %v, want %v", took, 16*tc.takes)
+				}
+			})
+		})
+	}
+}
+
+// TestAddIsWhatAStoreDoes holds what is owed, added to what a store tells, against
+// a store that was given it.
+func TestAddIsWhatAStoreDoes(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	now := time.Date(2026, 7, 1, 0, 30, 0, 0, time.UTC)
+	for range 300 {
+		written, all := memstore.New(), memstore.New()
+		for _, store := range []*memstore.Store{written, all} {
+			if _, err := store.Apply(t.Context(), apikey.Change{
+				Record: apikey.Record{Key: apikey.Key{ID: "key", Owner: "acme", Secrets: make([]apikey.Secret, 1)}, Digests: make([]apikey.Digest, 1)},
+				Entry:  apikey.AuditEntry{At: now, Actor: "test", KeyID: "key"},
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var deltas []apikey.UsageDelta
+		for range r.IntN(12) {
+			d := apikey.UsageDelta{KeyID: "key", Secret: 1 + r.Uint32N(3), Hour: now.Add(-time.Duration(r.IntN(60)) * time.Hour).Truncate(time.Hour)}
+			for range 1 + r.IntN(3) {
+				d.Counts[r.IntN(int(apikey.NumOutcomes))] += 1 + r.Uint64N(5)
+			}
+			if r.IntN(2) == 0 {
+				d.Last = apikey.LastUse{At: d.Hour.Add(time.Duration(r.IntN(3))*time.Minute + time.Duration(d.Secret)*time.Second), Route: fmt.Sprint(r.IntN(2)), Status: 200 * r.IntN(2)}
+			}
+			for _, scope := range []string{"a", "b", "c"} {
+				if r.IntN(3) == 0 {
+					d.Scopes = append(d.Scopes, scope)
+				}
+			}
+			deltas = append(deltas, d)
+		}
+		half := 0
+		if len(deltas) > 0 {
+			half = r.IntN(len(deltas))
+		}
+		if err := written.AddUsage(t.Context(), deltas[:half]); err != nil {
+			t.Fatal(err)
+		}
+		if err := all.AddUsage(t.Context(), deltas); err != nil {
+			t.Fatal(err)
+		}
+		since := now.Add(-time.Duration(r.IntN(60)) * time.Hour)
+		got, _ := written.Usage(t.Context(), "key", since)
+		want, _ := all.Usage(t.Context(), "key", since)
+		gotDays, _ := written.Activity(t.Context(), []string{"key"}, since)
+		wantDays, _ := all.Activity(t.Context(), []string{"key"}, since)
+		for _, d := range deltas[half:] {
+			apikey.AddToUsage(&got, d, since)
+			apikey.AddToActivity(&gotDays[0], d, since)
+		}
+		got.ScopesSince, want.ScopesSince = time.Time{}, time.Time{}
+		if fmt.Sprint(got) != fmt.Sprint(want) || !slices.Equal(gotDays[0].Days, wantDays[0].Days) || gotDays[0].Last != wantDays[0].Last {
+			t.Fatalf("of %+v\nusage    %+v\nwant     %+v\nactivity %+v\nwant     %+v", deltas, got, want, gotDays, wantDays)
+		}
+	}
+}
