@@ -167,7 +167,7 @@ func (m *meter) owe(d UsageDelta) {
 const (
 	// flushPart is how many keys a store is given at a time: few enough that
 	// nothing waits for long, for the processor or for what is owed.
-	flushPart = 64
+	flushPart = 16
 	// flushRest is how many times as long as it worked a flush rests, where there
 	// is time for it.
 	flushRest = 4

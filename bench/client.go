@@ -24,6 +24,7 @@ type clientPlan struct {
 	Size        int // of the longest answer
 	Every       time.Duration
 	Length      time.Duration
+	Drop        bool // requests that have not been sent by then
 }
 
 // clientReport is what it writes on its standard output.
@@ -87,7 +88,7 @@ func (p *clientPlan) run() (v volley, err error) {
 		return v, err
 	}
 	start := time.Now()
-	return generate(wires, p.Order, p.Offset, pace{every: p.Every, length: p.Length, rest: rest}, func() time.Duration { return time.Since(start) })
+	return generate(wires, p.Order, p.Offset, pace{every: p.Every, length: p.Length, drop: p.Drop, rest: rest}, func() time.Duration { return time.Since(start) })
 }
 
 // client runs a client to its end.

@@ -23,7 +23,8 @@ type wire interface {
 // then or as soon as a connection is free.
 type pace struct {
 	every, length time.Duration
-	most          int // requests; 0 is no bound but length
+	most          int  // requests; 0 is no bound but length
+	drop          bool // when length is over, what is due and could not be sent never is
 	// rest leaves the core to others until there may be something to do: an
 	// answer, or a request that is due after the given time. nil: look all the
 	// time.
@@ -35,7 +36,7 @@ func (p pace) next(i int, now time.Duration) (due time.Duration, ok bool) {
 	if due = now; p.every > 0 {
 		due = time.Duration(i) * p.every
 	}
-	return due, due < p.length && (p.most == 0 || i < p.most)
+	return due, due < p.length && (p.most == 0 || i < p.most) && !(p.drop && now >= p.length)
 }
 
 // volley is what became of the requests of one turn.

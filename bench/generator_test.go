@@ -102,6 +102,16 @@ func TestOpenLoopOmitsNothing(t *testing.T) {
 	}
 }
 
+// TestDrop: what a slow server has kept waiting until the time is over is not
+// sent any more, where the pace says so.
+func TestDrop(t *testing.T) {
+	s := &fakeServer{each: 20 * time.Microsecond, stallAt: 500 * time.Millisecond, resume: 1100 * time.Millisecond, status: http.StatusOK}
+	v, err := generate(s.wires(4), []uint32{0}, 0, pace{every: time.Millisecond, length: time.Second, drop: true}, s.clock)
+	if err != nil || v.n != s.sent || v.n < 500 || v.n > 510 {
+		t.Errorf("%d requests were sent and %d answered, want those of half the time: %v", s.sent, v.n, err)
+	}
+}
+
 // TestClosedLoopOmits shows why p99 is not taken there: the same stall touches
 // as many requests as there are connections.
 func TestClosedLoopOmits(t *testing.T) {
