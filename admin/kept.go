@@ -1,13 +1,15 @@
 package admin
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 )
 
-// keptFor is how long what was made for the list is shown again. Numbers and
-// times of use may be that old; those of other processes are always a flush
-// behind.
+// keptFor is how long what was made for the list is shown again, at most: half of
+// it at least, and else by chance, so that what was made together is not all made
+// anew together. Numbers and times of use may be that old; those of other
+// processes are always a flush behind.
 const keptFor = 10 * time.Second
 
 // kept keeps what was made for those who ask again and again: at most so many
@@ -17,10 +19,15 @@ type kept[K comparable, V any] struct {
 	most int
 
 	mu  sync.Mutex
-	all map[K]made[V]
+	all map[K]keptThing[V]
 }
 
-// made is a thing and how old the oldest part of it is. It must not change any
+type keptThing[V any] struct {
+	made[V]
+	until time.Time
+}
+
+// made is a thing and when the oldest part of it was made. It must not change any
 // more.
 type made[V any] struct {
 	at    time.Time
@@ -31,16 +38,16 @@ func (k *kept[K, V]) get(key K, now time.Time) (made[V], bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	m, ok := k.all[key]
-	return m, ok && now.Sub(m.at) < keptFor
+	return m.made, ok && now.Before(m.until)
 }
 
 func (k *kept[K, V]) put(key K, m made[V]) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.all == nil || len(k.all) >= k.most {
-		k.all = make(map[K]made[V])
+		k.all = make(map[K]keptThing[V])
 	}
-	k.all[key] = m
+	k.all[key] = keptThing[V]{m, m.at.Add(keptFor/2 + rand.N(keptFor/2))}
 }
 
 func (k *kept[K, V]) forget() {

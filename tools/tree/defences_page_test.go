@@ -445,7 +445,7 @@ var pageDefences = []defence{
 	{
 		name: "admin: a page is kept for ten seconds",
 		file: "admin/kept.go",
-		old:  ` && now.Sub(m.at) < keptFor`,
+		old:  ` && now.Before(m.until)`,
 		new:  ``,
 		pkg:  "./admin",
 		run:  "^TestKept(Lists|Rows)$",
