@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/badgerstore"
@@ -34,7 +36,8 @@ const (
 // pageHome is where the keys of the suite lie.
 type pageHome struct {
 	name string
-	with func(o *options, use func(store apikey.Store) error) error
+	// with opens a store for use, which calls order once the store is filled.
+	with func(o *options, use func(store apikey.Store, order func() error) error) error
 }
 
 // errLeftOut is for what this machine does not have.
@@ -44,7 +47,7 @@ func pageHomes() []pageHome {
 	return []pageHome{{"badgerstore", withBadger}, {"pgstore", withPostgres}}
 }
 
-func withBadger(_ *options, use func(apikey.Store) error) (err error) {
+func withBadger(_ *options, use func(apikey.Store, func() error) error) (err error) {
 	dir, err := os.MkdirTemp("", "latchkey-bench-")
 	if err != nil {
 		return err
@@ -55,10 +58,10 @@ func withBadger(_ *options, use func(apikey.Store) error) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	return use(store)
+	return use(store, func() error { return settle(time.Minute) })
 }
 
-func withPostgres(o *options, use func(apikey.Store) error) error {
+func withPostgres(o *options, use func(apikey.Store, func() error) error) error {
 	err := errLeftOut
 	o.t.Run("postgres", func(t *testing.T) {
 		dsn := ""
@@ -73,7 +76,7 @@ func withPostgres(o *options, use func(apikey.Store) error) error {
 				return err
 			}
 			defer func() { err = errors.Join(err, store.Close()) }()
-			return use(store)
+			return use(store, func() error { return vacuum(t.Context(), dsn) })
 		}()
 	})
 	return err
@@ -179,15 +182,14 @@ func pageName(i int) string {
 
 // pageShape is how large a run of the suite is.
 type pageShape struct {
-	keys, asks int           // asks of each address
-	listed     int           // pages that are asked for again and again beside the API's requests
-	settle     time.Duration // how long to wait at most until the store has put its rows in order
+	keys, asks int // asks of each address
+	listed     int // pages that are asked for again and again beside the API's requests
 	beside     besideShape
 }
 
 func pageSuite(o *options, out *report) error {
 	return pageOf(o, out, pageShape{
-		keys: max(pageKeys, slices.Max(o.keys)), asks: 300, listed: 20, settle: time.Minute,
+		keys: max(pageKeys, slices.Max(o.keys)), asks: 300, listed: 20,
 		beside: besideShape{rounds: o.plan.rounds, turn: max(50*o.plan.time, time.Second), apiRate: 2000, listRate: 500, connections: 32},
 	})
 }
@@ -197,7 +199,9 @@ func pageOf(o *options, out *report, shape pageShape) error {
 		if !o.only.MatchString(h.name) {
 			continue
 		}
-		err := h.with(o, func(store apikey.Store) error { return measurePage(out, store, h.name, shape) })
+		err := h.with(o, func(store apikey.Store, order func() error) error {
+			return measurePage(out, store, order, h.name, shape)
+		})
 		if errors.Is(err, errLeftOut) {
 			out.progress("page: %s %v", h.name, err)
 			continue
@@ -209,7 +213,7 @@ func pageOf(o *options, out *report, shape pageShape) error {
 	return nil
 }
 
-func measurePage(out *report, store apikey.Store, name string, shape pageShape) (err error) {
+func measurePage(out *report, store apikey.Store, order func() error, name string, shape pageShape) (err error) {
 	s, err := openSite(store)
 	if err != nil {
 		return err
@@ -219,7 +223,8 @@ func measurePage(out *report, store apikey.Store, name string, shape pageShape) 
 	if err != nil {
 		return err
 	}
-	if err := settle(shape.settle); err != nil {
+	out.progress("page: the store puts its rows in order")
+	if err := order(); err != nil {
 		return err
 	}
 	if err := s.ask(out, name, shape); err != nil {
@@ -234,6 +239,22 @@ func measurePage(out *report, store apikey.Store, name string, shape pageShape) 
 		return err
 	}
 	b.report(out, name)
+	return nil
+}
+
+// vacuum does at once what PostgreSQL would do in the background, minutes after
+// millions of rows were written, and in the midst of what is measured.
+func vacuum(ctx context.Context, dsn string) (err error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	for _, sql := range []string{"VACUUM ANALYZE", "CHECKPOINT"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
