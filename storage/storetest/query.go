@@ -40,6 +40,9 @@ func randomName(r *rand.Rand) string {
 func vary(r *rand.Rand, record *apikey.Record) {
 	k := &record.Key
 	k.Name, k.Owner, k.Environment, k.Plan = randomName(r), oneOf(r, owners...), oneOf(r, "live", "test"), oneOf(r, plans...)
+	if r.IntN(6) == 0 {
+		k.Name = "twin" // a page ends amid several of one name
+	}
 	k.CreatedAt = at(-10_000 * r.IntN(40)) // some at one instant
 	k.DisabledAt, k.ExpiresAt = time.Time{}, time.Time{}
 	switch r.IntN(5) {
@@ -97,10 +100,10 @@ func randomQuery(r *rand.Rand, m model) apikey.Query {
 	if some(4) {
 		q.UnusedSince = at(-10_000 * r.IntN(40))
 	}
-	if some(5) {
+	if some(12) {
 		q.ExpiresBefore = time.Now().Add(time.Duration(oneOf(r, -1000, 0, 500, 2000)) * time.Hour)
 	}
-	q.Rotating = some(6)
+	q.Rotating = some(12)
 	return q
 }
 
@@ -400,6 +403,11 @@ func (e *env) againstModel(r *rand.Rand) error {
 	}
 	for range 200 {
 		if err := e.agrees(m, randomQuery(r, m)); err != nil {
+			return err
+		}
+	}
+	for _, limit := range []int{1, 2, 3} {
+		if err := e.agrees(m, apikey.Query{Order: apikey.ByName, Limit: limit}); err != nil {
 			return err
 		}
 	}
