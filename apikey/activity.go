@@ -9,6 +9,10 @@ import (
 // MaxActivity is how many keys [Service.Activity] tells of at once.
 const MaxActivity = 1000
 
+// collectEvery is how old counts may be in what shows many keys: whoever asks
+// often, or many at once, collect them once.
+const collectEvery = time.Second
+
 // Activity is what a row of a list shows of a key's use.
 type Activity struct {
 	ID string
@@ -38,13 +42,16 @@ func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) (
 	if len(ids) > MaxActivity {
 		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), MaxActivity)
 	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
 	var all []Activity
-	err := s.counted(collectEvery, func(owed map[string][]UsageDelta) (err error) {
+	err := s.outbox.read(ids, collectEvery, func(owed func(string) []UsageDelta) (err error) {
 		if all, err = s.store.Activity(ctx, ids, since); err != nil {
 			return storeError("activity", err)
 		}
 		for i := range all {
-			for _, d := range owed[all[i].ID] {
+			for _, d := range owed(all[i].ID) {
 				all[i].add(d, since)
 			}
 		}

@@ -2,6 +2,7 @@ package apikey_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -111,8 +112,55 @@ func TestReadingUsageWritesNothing(t *testing.T) {
 	})
 }
 
-// pausing lets others work after it has read usage.
+// TestWhoReadsWaitsForItsOwnKeysOnly: what is written takes its time, and keeps
+// nobody waiting who asks for something else.
+func TestWhoReadsWaitsForItsOwnKeysOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowUsage{Store: memstore.New(), takes: time.Second}
+		s := serviceOn(t, store, apikey.Options{FlushEvery: time.Minute})
+		used, token := create(t, s)
+		other, _ := create(t, s)
+		countOne(t, s, token)
+		time.Sleep(time.Minute + 100*time.Millisecond) // a flush began a while ago
+		for _, tc := range []struct {
+			what string
+			read func() error
+			wait time.Duration
+		}{
+			{"activity of another key", func() error { _, err := s.Activity(t.Context(), []string{other.ID}, time.Now()); return err }, 0},
+			{"usage of another key", func() error { _, err := s.Usage(t.Context(), other.ID, time.Now()); return err }, 0},
+			{"usage of none", func() error { _, err := s.Activity(t.Context(), nil, time.Now()); return err }, 0},
+			{"usage of the key that is written", func() error { _, err := s.Usage(t.Context(), used.ID, time.Now()); return err }, 900 * time.Millisecond},
+			{"usage of the key that was written", func() error { _, err := s.Usage(t.Context(), used.ID, time.Now()); return err }, 0},
+		} {
+			begun := time.Now()
+			if err := tc.read(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(begun); took != tc.wait {
+				t.Errorf("%s took %v, want %v", tc.what, took, tc.wait)
+			}
+		}
+		countOne(t, s, token)
+		time.Sleep(time.Minute - 900*time.Millisecond)
+		begun := time.Now()
+		if _, err := s.List(t.Context(), apikey.ListRequest{UnusedSince: time.Now()}); err != nil || time.Since(begun) == 0 {
+			t.Errorf("a list by use did not wait for what is written: %v, %v", time.Since(begun), err)
+		}
+	})
+}
+
+// pausing lets others work after it has read usage, and takes usage when it
+// likes to.
 type pausing struct{ *memstore.Store }
+
+func (p pausing) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	time.Sleep(time.Millisecond)
+	if rand.IntN(3) == 0 {
+		return errors.New("not now")
+	}
+	return p.Store.AddUsage(ctx, batch)
+}
 
 func (p pausing) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
 	defer time.Sleep(2 * time.Millisecond)
@@ -134,7 +182,10 @@ func TestUsageIsNeverReadTwiceNorMissed(t *testing.T) {
 	for w := range 4 {
 		counting.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(w), 1))
-			for range keys * each / 4 {
+			for n := range keys * each / 4 {
+				if n%100 == 0 {
+					time.Sleep(time.Millisecond)
+				}
 				i := r.IntN(keys)
 				v, err := s.Verify(context.Background(), tokens[i])
 				if err != nil {
@@ -152,10 +203,12 @@ func TestUsageIsNeverReadTwiceNorMissed(t *testing.T) {
 		reading.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(w), 2))
 			var seen [keys]int64 // by lists, which may be a second late
-			for {
+			for n := 0; ; n++ {
 				select {
 				case <-done:
-					return
+					if n >= 100 {
+						return
+					}
 				default:
 				}
 				i := r.IntN(keys)

@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"context"
 	"net/netip"
 	"strings"
 	"sync"
@@ -15,15 +14,7 @@ type meter struct {
 	mu    sync.Mutex
 	dirty []*credential
 	ended []*Sample // whose end came after they were collected
-
-	// Guarded by Service.flushing.
-	owed  map[string][]UsageDelta // by key: collected, and not yet in the store
-	owing int                     // how many they are
-	taken time.Time               // when they were last collected
 }
-
-// maxOwed bounds what is kept for a store that does not take usage.
-const maxOwed = 1 << 20
 
 func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
 	if o != OutcomeAllowed {
@@ -115,21 +106,17 @@ func clip(s string, n int) string {
 	}, s))
 }
 
-// collect moves the counts of the credentials to m.owed; the caller holds
-// flushing.
-func (m *meter) collect() {
+// collect calls owe with what was counted since it was last called. One at a
+// time: what it has begun to read is nowhere else.
+func (m *meter) collect(owe func(UsageDelta)) {
 	at := now()
-	m.taken = time.Now()
 	m.mu.Lock()
 	used, ended := m.dirty, m.ended
 	m.dirty, m.ended = nil, nil
 	m.mu.Unlock()
-	if m.owed == nil {
-		m.owed = make(map[string][]UsageDelta)
-	}
 	hour := at.Truncate(time.Hour)
 	for _, s := range ended {
-		m.owe(UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.secret, Hour: s.hour, Last: s.lastUse()})
+		owe(UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.secret, Hour: s.hour, Last: s.lastUse()})
 	}
 	for _, c := range used {
 		// Before the counts: what comes now lists it again.
@@ -144,140 +131,6 @@ func (m *meter) collect() {
 			last.hour = hour
 			d.Last = last.lastUse()
 		}
-		m.owe(d)
+		owe(d)
 	}
-}
-
-// owe adds to what the store is to get; the caller holds flushing.
-func (m *meter) owe(d UsageDelta) {
-	of := m.owed[d.KeyID]
-	for i := range of {
-		if of[i].Secret == d.Secret && of[i].Hour.Equal(d.Hour) {
-			of[i].add(d)
-			return
-		}
-	}
-	if m.owing >= maxOwed {
-		return // the store has not taken usage for long: flushLoop says so
-	}
-	m.owed[d.KeyID] = append(of, d)
-	m.owing++
-}
-
-const (
-	// flushPart is how many keys a store is given at a time: few enough that
-	// nothing waits for long, for the processor or for what is owed.
-	flushPart = 16
-	// flushRest is how many times as long as it worked a flush rests, where there
-	// is time for it.
-	flushRest = 4
-)
-
-// flush writes all usage counted so far, within a time if the store is quick:
-// a part at a time, with a rest after each, so that no request waits while
-// thousands of keys are written. What the store does not take is kept for the
-// next flush.
-func (s *Service) flush(ctx context.Context, within time.Duration) error {
-	s.flushing.Lock()
-	s.meter.collect()
-	left := (len(s.meter.owed) + flushPart - 1) / flushPart
-	s.flushing.Unlock()
-	for end := time.Now().Add(within); left > 0; left-- {
-		began := time.Now()
-		if err := s.flushSome(ctx); err != nil || left == 1 {
-			return err
-		}
-		at := time.Now()
-		took := at.Sub(began)
-		rest := time.NewTimer(min(flushRest*took, end.Sub(at)/time.Duration(left-1)-took))
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-		}
-	}
-	return nil
-}
-
-// flushSome writes a part of what is owed.
-func (s *Service) flushSome(ctx context.Context) error {
-	s.flushing.Lock()
-	defer s.flushing.Unlock()
-	m := s.meter
-	var ids []string
-	var batch []UsageDelta
-	for id, of := range m.owed {
-		if ids, batch = append(ids, id), append(batch, of...); len(ids) == flushPart {
-			break
-		}
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	if err := s.store.AddUsage(ctx, batch); err != nil {
-		return storeError("usage", err)
-	}
-	for _, id := range ids {
-		delete(m.owed, id)
-	}
-	m.owing -= len(batch)
-	return nil
-}
-
-// counted reads from the store with what is owed to it beside it: together, all
-// that was counted until age ago. Nothing is written for it: reading does not
-// become writing.
-func (s *Service) counted(age time.Duration, read func(owed map[string][]UsageDelta) error) error {
-	s.flushing.RLock()
-	fresh := time.Since(s.meter.taken) < age
-	s.flushing.RUnlock()
-	if !fresh {
-		s.flushing.Lock()
-		s.meter.collect()
-		s.flushing.Unlock()
-	}
-	s.flushing.RLock() // until then nothing moves from what is owed to the store
-	defer s.flushing.RUnlock()
-	return read(s.meter.owed)
-}
-
-// collectEvery is how old counts may be in what shows many keys: whoever asks
-// often, or many at once, collect them once.
-const collectEvery = time.Second
-
-func (s *Service) flushLoop() {
-	tick := time.NewTicker(s.o.FlushEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.stopped.Done():
-			return
-		case <-tick.C:
-		}
-		if err := s.flush(s.stopped, s.o.FlushEvery/2); err != nil && s.stopped.Err() == nil {
-			s.log.Warn("usage was not written and will be tried again", "error", err)
-		}
-	}
-}
-
-// Usage returns what was counted for a key at and after since, this process's
-// counts up to now included.
-func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
-	if err := s.enter(); err != nil {
-		return Usage{}, err
-	}
-	defer s.leave()
-	return s.usage(ctx, id, since)
-}
-
-func (s *Service) usage(ctx context.Context, id string, since time.Time) (u Usage, err error) {
-	err = s.counted(0, func(owed map[string][]UsageDelta) error {
-		if u, err = s.store.Usage(ctx, id, since); err != nil {
-			return storeError("usage", err)
-		}
-		for _, d := range owed[id] {
-			u.add(d, since)
-		}
-		return nil
-	})
-	return u, err
 }

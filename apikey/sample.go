@@ -22,7 +22,7 @@ type Use struct {
 type Sample struct {
 	credential *credential
 	use        LastUse   // as far as it was known at first
-	hour       time.Time // that it was written down in; guarded by Service.flushing
+	hour       time.Time // that it was written down in; guarded by outbox.mu
 	end        atomic.Pointer[sampleEnd]
 }
 

@@ -25,6 +25,7 @@ type Service struct {
 	lease  *lease // nil on a store that one process has for itself
 	terms  termsTable
 	meter  *meter
+	outbox *outbox
 	envs   []Environment
 
 	synchronous    bool          // the store announces every change
@@ -39,7 +40,6 @@ type Service struct {
 	workers  sync.WaitGroup
 	attached atomic.Bool // somebody has the places beside the keys
 	upkeep   chan upkeepJob
-	flushing sync.RWMutex // held while usage moves to the store, and for reading by who reads both
 }
 
 // New returns a service on a store. It starts the goroutines that write usage
@@ -72,6 +72,7 @@ func New(store Store, o Options) (*Service, error) {
 	if !synchronous && !shared && o.MaxStale <= 0 {
 		return nil, invalidf("Options.MaxStale", "this store does not report changes: say how long a key may be trusted without asking again")
 	}
+	s.outbox = newOutbox(s.meter)
 	s.synchronous = synchronous
 	var stale time.Duration
 	if !synchronous && !shared {

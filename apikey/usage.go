@@ -2,6 +2,7 @@ package apikey
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 )
@@ -228,3 +229,26 @@ func (u Usage) Of(secret uint32) UsageSecret {
 
 // UsageRetention is how long stores keep hourly rows, at least.
 const UsageRetention = 35 * 24 * time.Hour
+
+// Usage returns what was counted for a key at and after since, this process's
+// counts up to now included.
+func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
+	if err := s.enter(); err != nil {
+		return Usage{}, err
+	}
+	defer s.leave()
+	return s.usage(ctx, id, since)
+}
+
+func (s *Service) usage(ctx context.Context, id string, since time.Time) (u Usage, err error) {
+	err = s.outbox.read([]string{id}, 0, func(owed func(string) []UsageDelta) error {
+		if u, err = s.store.Usage(ctx, id, since); err != nil {
+			return storeError("usage", err)
+		}
+		for _, d := range owed(id) {
+			u.add(d, since)
+		}
+		return nil
+	})
+	return u, err
+}

@@ -327,9 +327,9 @@ var apikeyDefences = []defence{
 	},
 	{
 		name: "usage: what a store did not take is kept",
-		file: "apikey/meter.go",
-		old:  "	if err := s.store.AddUsage(ctx, batch); err != nil {",
-		new:  "	defer clear(m.owed)\n	if err := s.store.AddUsage(ctx, batch); err != nil {",
+		file: "apikey/outbox.go",
+		old:  "		if taken {",
+		new:  "		if taken = true; taken {",
 		pkg:  "./apikey",
 		run:  "^TestUsageIsWrittenInBatchesAndNeverLost$",
 	},
