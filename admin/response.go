@@ -106,9 +106,9 @@ func limitsJSON(limits []apikey.Limit) []limit {
 }
 
 func (c *call) keysJSON(keys []apikey.Key) []keyJSON {
-	v := []keyJSON{}
+	v := make([]keyJSON, len(keys))
 	for i := range keys {
-		v = append(v, c.keyJSON(&keys[i]))
+		v[i] = c.keyJSON(&keys[i])
 	}
 	return v
 }

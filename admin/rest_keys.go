@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"net/http"
 	"time"
 
@@ -41,10 +42,12 @@ func (c *call) listKeys() error {
 			return err
 		}
 	}
-	return c.json(http.StatusOK, struct {
-		Keys []keyJSON `json:"keys"`
-		Next string    `json:"next,omitempty"`
-	}{keys, page.Next})
+	return withBuffer(func(out *bytes.Buffer) error {
+		return c.jsonIn(out, http.StatusOK, struct {
+			Keys []keyJSON `json:"keys"`
+			Next string    `json:"next,omitempty"`
+		}{keys, page.Next})
+	})
 }
 
 // addActivity tells of each key what it was used for.

@@ -86,9 +86,10 @@ func (l *lister) search() (page apikey.Listing, few bool) {
 		return page, false
 	}
 	var found []apikey.Record
+	var r apikey.Record
 	for id := range ids {
-		if r, ok := l.load(id); ok && storage.After(l.q.Order, storage.PositionOf(&r.Key), l.q.After) {
-			found = append(found, *r)
+		if l.load(id, &r) && storage.After(l.q.Order, storage.PositionOf(&r.Key), l.q.After) {
+			found = append(found, r)
 		}
 		if l.err != nil || l.ctx.Err() != nil {
 			return page, true
@@ -125,28 +126,31 @@ func (l *lister) walk() (page apikey.Listing) {
 		}
 		left--
 		place = splitPlace(table, suffix)
-		r, ok := l.load(place.ID)
-		if ok && bytes.Equal(suffix, placeSuffix(table, storage.PositionOf(&r.Key))) { // else the row is a stale one
-			page.Records = append(page.Records, *r)
+		page.Records = append(page.Records, apikey.Record{})
+		n := len(page.Records) - 1
+		r := &page.Records[n]
+		if !l.load(place.ID, r) || !bytes.Equal(suffix, placeSuffix(table, storage.PositionOf(&r.Key))) { // a stale row
+			page.Records = page.Records[:n]
 		}
 		return l.err == nil && l.ctx.Err() == nil
 	})
 	return page
 }
 
-// load reads a record that the query selects. A row of an index that outlived
-// its record's owner, or name, must not show the key: the record decides.
-func (l *lister) load(id string) (*apikey.Record, bool) {
-	r, err := load(l.txn, id)
+// load reads a record and reports whether the query selects it. A row of an index
+// that outlived its record's owner, or name, must not show the key: the record
+// decides.
+func (l *lister) load(id string, r *apikey.Record) bool {
+	err := load(l.txn, id, r)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound):
-		return nil, false
+		return false
 	case err != nil:
 		l.log.ErrorContext(l.ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)
-		return nil, false
+		return false
 	}
 	if !l.filter.Match(&r.Key) {
-		return nil, false
+		return false
 	}
 	if l.filter.ByUse() {
 		if l.totals == nil {
@@ -156,7 +160,7 @@ func (l *lister) load(id string) (*apikey.Record, bool) {
 		if err != nil {
 			l.err = err
 		}
-		return r, err == nil && l.filter.Unused(last.At)
+		return err == nil && l.filter.Unused(last.At)
 	}
-	return r, true
+	return true
 }

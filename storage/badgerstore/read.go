@@ -13,29 +13,30 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// load reads one record. A key that was deleted has an empty row.
-func load(txn *badger.Txn, id string) (*apikey.Record, error) {
+// load reads one record into r. A key that was deleted has an empty row. After an
+// error r is zero.
+func load(txn *badger.Txn, id string, r *apikey.Record) error {
+	*r = apikey.Record{}
 	if id == "" || len(id) > maxString {
-		return nil, apikey.ErrNotFound
+		return apikey.ErrNotFound
 	}
-	var r apikey.Record
 	err := read(txn, recordKey(id), func(v []byte) (err error) {
 		if len(v) == 0 {
 			return apikey.ErrNotFound
 		}
-		r, err = storage.DecodeRecord(v)
+		*r, err = storage.DecodeRecord(v)
 		return err
 	})
 	if err == nil && r.Key.ID != id {
-		err = fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
+		*r, err = apikey.Record{}, fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
 	}
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, apikey.ErrNotFound):
-		return nil, apikey.ErrNotFound
+		return apikey.ErrNotFound
 	case err != nil:
-		return nil, fmt.Errorf("key %q: %w", id, err)
+		return fmt.Errorf("key %q: %w", id, err)
 	}
-	return &r, nil
+	return nil
 }
 
 // read calls f with the value of a row; f must not keep it.
@@ -55,14 +56,12 @@ func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
 	defer s.life.leave()
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	r, err := load(txn, id)
-	switch {
-	case errors.Is(err, apikey.ErrNotFound):
-		return apikey.Record{}, err
-	case err != nil:
-		return apikey.Record{}, fmt.Errorf("badgerstore: get: %w", err)
+	var r apikey.Record
+	err := load(txn, id, &r)
+	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+		err = fmt.Errorf("badgerstore: get: %w", err)
 	}
-	return *r, nil
+	return r, err
 }
 
 // Audit implements [apikey.Store]. Entries that are damaged are left out and

@@ -71,8 +71,11 @@ func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
 		return nil, err
 	}
 	id := c.Record.Key.ID
-	current, err := load(txn, id)
-	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+	current := new(apikey.Record)
+	switch err := load(txn, id, current); {
+	case errors.Is(err, apikey.ErrNotFound):
+		current = nil
+	case err != nil:
 		return nil, fmt.Errorf("badgerstore: apply: %w", err)
 	}
 	if err := storage.CheckChange(current, c); err != nil {

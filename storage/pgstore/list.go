@@ -56,6 +56,7 @@ func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, 
 	}
 	filter := storage.NewFilter(q, time.Now())
 	left := s.bounds.records
+	page.Records = make([]apikey.Record, 0, min(q.PageLimit(), 100)) // to grow it takes more memory than the page
 	for {
 		// One row more than the page needs tells whether there is more.
 		chunk := q.PageLimit() - len(page.Records) + 1
@@ -112,10 +113,10 @@ func (l *listed) last() time.Time {
 }
 
 func (s *Store) listRows(ctx context.Context, q apikey.Query, ids []string, limit int) ([]listed, error) {
-	var all []listed
+	all := make([]listed, 0, min(limit, 100))
 	sql, args := s.listQuery(q, ids, limit)
 	err := s.inOrder(ctx, sql, args, func(rows pgx.Rows) (err error) {
-		all, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (l listed, err error) {
+		all, err = pgx.AppendRows(all, rows, func(r pgx.CollectableRow) (l listed, err error) {
 			err = r.Scan(&l.id, &l.revision, &l.revokedAt, &l.record, &l.createdAt, &l.nameKey, &l.lastUse)
 			return l, err
 		})
