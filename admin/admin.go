@@ -52,6 +52,7 @@ type Handler struct {
 	lists     kept[viewed, template.HTML]
 	rows      kept[listed, template.HTML]
 	banners   kept[bannerList, []banner]
+	answers   kept[answered, []byte]
 	bulkhead  *bulkhead
 	style     asset
 	script    asset
@@ -94,6 +95,7 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 		script:   newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}
 	h.lists.most, h.rows.most, h.banners.most = 128, 4096, 1024 // a page has up to 40 KB, a row 2 KB
+	h.answers.most = 128
 	h.validate = newValidator(h.shape)
 	h.prefix = keys.Prefix()
 	for i, origin := range o.TrustedOrigins {

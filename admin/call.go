@@ -79,12 +79,8 @@ func (c *call) by() apikey.Actor { return c.actor.by(c.r) }
 
 // json answers with a value.
 func (c *call) json(status int, v any) error {
-	return c.jsonIn(new(bytes.Buffer), status, v)
-}
-
-// jsonIn answers with a value, which it writes into a buffer first.
-func (c *call) jsonIn(body *bytes.Buffer, status int, v any) error {
-	if err := json.NewEncoder(body).Encode(v); err != nil {
+	var body bytes.Buffer
+	if err := json.NewEncoder(&body).Encode(v); err != nil {
 		return err
 	}
 	return c.write(status, "application/json", body.Bytes())

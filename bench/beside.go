@@ -197,9 +197,10 @@ constant rates, due at fixed instants; latency counts from the instant at which 
 of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a second, the first %d of the list by
 turns. The handler makes each page and row anew after five to ten seconds. Where no key is in two lists, every page of the
 customer is asked for once, so that none is kept; they wait when they come faster than the handler makes them, and those
-that cannot be sent in time never are. Lists of the REST API, of %d keys, are never kept. %d rounds of %v, in which all take turns;
-quantiles and their ratios are of all rounds together, lowest and highest those of single rounds, which have few
-requests beyond their p99.
+that cannot be sent in time never are. The list of the REST API, of %d keys, is kept until a key changes where this process
+has the store for itself, and read anew each time where it has not. %d rounds of %v, in which all take turns; quantiles
+and their ratios are of all rounds together, lowest and highest those of single rounds, which have few requests beyond
+their p99.
 
 What this does not show: a machine with cores to spare. Here server, two clients and the database share %d, and so what
 the prepared pages add is what any page of that size would.`

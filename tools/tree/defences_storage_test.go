@@ -469,19 +469,19 @@ var storageDefences = []defence{
 	{
 		name: "badgerstore: a damaged record is not replaced",
 		file: "storage/badgerstore/stage.go",
-		old:  `if err != nil && !errors.Is(err, apikey.ErrNotFound) {`,
-		new:  `if err != nil && !errors.Is(err, apikey.ErrNotFound) && current != nil {`,
+		old:  `case errors.Is(err, apikey.ErrNotFound):`,
+		new:  `case err != nil || errors.Is(err, apikey.ErrNotFound):`,
 		pkg:  "./storage/badgerstore",
 		run:  "^TestADamagedRecordIsErrCorrupt",
 	},
 	{
 		name: "badgerstore: one damaged record hides no other",
 		file: "storage/badgerstore/list.go",
-		old: `		return nil, false
+		old: `		return false
 	}
 	if !l.filter.Match`,
 		new: `		l.err = err
-		return nil, false
+		return false
 	}
 	if !l.filter.Match`,
 		pkg: "./storage/badgerstore",
@@ -498,8 +498,8 @@ var storageDefences = []defence{
 	{
 		name: "badgerstore: a stale row shows no key twice",
 		file: "storage/badgerstore/list.go",
-		old:  `if ok && bytes.Equal(suffix, placeSuffix(table, storage.PositionOf(&r.Key))) {`,
-		new:  `if ok && len(suffix) > 0 && bytes.Equal(nil, nil) {`,
+		old:  `|| !bytes.Equal(suffix, placeSuffix(table, storage.PositionOf(&r.Key))) {`,
+		new:  `|| !bytes.Equal(suffix, suffix) {`,
 		pkg:  "./storage/badgerstore",
 		run:  "^TestARowOfAnIndexThatIsStale",
 	},
