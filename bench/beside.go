@@ -198,9 +198,10 @@ of the API's a second with %d keys as in Zipf with s = 1.1, all good; %d pages a
 turns. The handler makes each page and row anew after five to ten seconds. Where no key is in two lists, every page of the
 customer is asked for once, so that none is kept; they wait when they come faster than the handler makes them, and those
 that cannot be sent in time never are. The list of the REST API, of %d keys, is kept until a key changes where this process
-has the store for itself, and read anew each time where it has not. %d rounds of %v, in which all take turns; quantiles
-and their ratios are of all rounds together, lowest and highest those of single rounds, which have few requests beyond
-their p99.
+has the store for itself, and read anew each time where it has not. %d rounds of %v, in which all take turns. Quantiles are
+of all rounds together, and so is the ratio "of all"; "median", on which the goals rest, "lowest" and "highest" are those of
+the ratios within each round, which has few requests beyond its p99. Badger puts its tables in order every few minutes, on
+all cores for a tenth of a second or two: a round that has it has a p99 twenty times as long, whichever it is.
 
 What this does not show: a machine with cores to spare. Here server, two clients and the database share %d, and so what
 the prepared pages add is what any page of that size would.`
@@ -213,7 +214,7 @@ func (b *besideRun) report(out *report, name string) {
 		note: fmt.Sprintf(besideNote, shape.apiRate, len(b.api.Requests), shape.listRate, len(b.arms[2].pages), pageRows, shape.rounds, shape.turn,
 			runtime.NumCPU()),
 		columns: []string{
-			"the API's requests", "p50", "p99", "p99.9", "longest", "p99 × alone", "lowest", "highest", "server CPU", "pages/s", "page p50", "page p99",
+			"the API's requests", "p50", "p99", "p99.9", "longest", "p99 × alone, of all", "median", "lowest", "highest", "server CPU", "pages/s", "page p50", "page p99",
 		},
 	})
 	for _, arm := range b.arms {
@@ -230,7 +231,7 @@ func (b *besideRun) report(out *report, name string) {
 			cells = append(cells, micros(float64(api.quantile(x))))
 		}
 		q := arm.over(b.arms[0])
-		cells = append(cells, fmt.Sprintf("%.2f", arm.p99()/b.arms[0].p99()), fmt.Sprintf("%.2f", slices.Min(q)), fmt.Sprintf("%.2f", slices.Max(q)), fmt.Sprintf("%.0f %%", 100*median(cpu)))
+		cells = append(cells, fmt.Sprintf("%.2f", arm.p99()/b.arms[0].p99()), fmt.Sprintf("%.2f", median(q)), fmt.Sprintf("%.2f", slices.Min(q)), fmt.Sprintf("%.2f", slices.Max(q)), fmt.Sprintf("%.0f %%", 100*median(cpu)))
 		if arm.address == "" {
 			cells = append(cells, "-", "-", "-")
 		} else {
@@ -240,9 +241,9 @@ func (b *besideRun) report(out *report, name string) {
 	}
 	for _, lists := range b.arms[2:] {
 		for _, against := range b.arms[:2] {
-			all, rounds := lists.p99()/against.p99(), lists.over(against)
-			out.goal(all <= mostBeside, fmt.Sprintf("p99 of the API's requests %s, %d a second / %s", lists.name, shape.listRate, against.name), title,
-				fmt.Sprintf("%.2fx [%.2f, %.2f]", all, slices.Min(rounds), slices.Max(rounds)), fmt.Sprintf("<= %.2fx", mostBeside))
+			rounds := lists.over(against)
+			out.goal(median(rounds) <= mostBeside, fmt.Sprintf("p99 of the API's requests %s, %d a second / %s", lists.name, shape.listRate, against.name), title,
+				fmt.Sprintf("%.2fx [%.2f, %.2f]", median(rounds), slices.Min(rounds), slices.Max(rounds)), fmt.Sprintf("<= %.2fx", mostBeside))
 		}
 	}
 }
