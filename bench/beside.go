@@ -199,9 +199,10 @@ turns. The handler makes each page and row anew after five to ten seconds. Where
 customer is asked for once, so that none is kept; they wait when they come faster than the handler makes them, and those
 that cannot be sent in time never are. The list of the REST API, of %d keys, is kept until a key changes where this process
 has the store for itself, and read anew each time where it has not. %d rounds of %v, in which all take turns. Quantiles are
-of all rounds together, and so is the ratio "of all"; "median", on which the goals rest, "lowest" and "highest" are those of
-the ratios within each round, which has few requests beyond its p99. Badger puts its tables in order every few minutes, on
-all cores for a tenth of a second or two: a round that has it has a p99 twenty times as long, whichever it is.
+of all rounds together, and so is the ratio "of all"; "median", "lowest" and "highest" are those of the ratios within each
+round, which has few requests beyond its p99. A goal is reached when both "of all" and "median" reach it. Badger puts its
+tables in order every few minutes, on all cores for a tenth of a second or two: a round that has it has a p99 twenty times as
+long, whichever it is.
 
 What this does not show: a machine with cores to spare. Here server, two clients and the database share %d, and so what
 the prepared pages add is what any page of that size would.`
@@ -241,9 +242,9 @@ func (b *besideRun) report(out *report, name string) {
 	}
 	for _, lists := range b.arms[2:] {
 		for _, against := range b.arms[:2] {
-			rounds := lists.over(against)
-			out.goal(median(rounds) <= mostBeside, fmt.Sprintf("p99 of the API's requests %s, %d a second / %s", lists.name, shape.listRate, against.name), title,
-				fmt.Sprintf("%.2fx [%.2f, %.2f]", median(rounds), slices.Min(rounds), slices.Max(rounds)), fmt.Sprintf("<= %.2fx", mostBeside))
+			all, rounds := lists.p99()/against.p99(), lists.over(against)
+			out.goal(max(all, median(rounds)) <= mostBeside, fmt.Sprintf("p99 of the API's requests %s, %d a second / %s", lists.name, shape.listRate, against.name), title,
+				fmt.Sprintf("%.2fx [%.2f, %.2f], of all %.2fx", median(rounds), slices.Min(rounds), slices.Max(rounds), all), fmt.Sprintf("<= %.2fx", mostBeside))
 		}
 	}
 }
