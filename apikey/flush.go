@@ -37,17 +37,16 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 }
 
 // flushSome writes a part of what is owed.
-func (s *Service) flushSome(ctx context.Context) (err error) {
+func (s *Service) flushSome(ctx context.Context) error {
 	batch := s.outbox.begin(flushPart)
 	if batch == nil {
 		return nil
 	}
-	taken := false
-	defer func() { s.outbox.end(taken) }()
-	if err := s.store.AddUsage(ctx, batch); err != nil {
+	err := s.store.AddUsage(ctx, batch)
+	s.outbox.end(err == nil)
+	if err != nil {
 		return storeError("usage", err)
 	}
-	taken = true
 	return nil
 }
 
