@@ -33,6 +33,7 @@ type cache struct {
 	absent [absentSlots]atomic.Pointer[absent] // by hash; an entry is stored under its shard's lock
 
 	changes atomic.Uint64 // see Service.Changes
+	era     atomic.Uint32 // moved on by flush
 }
 
 // Both are powers of two, so that a slot belongs to one shard.
@@ -70,11 +71,15 @@ type entry struct {
 
 	attached atomic.Value // see Verified.Attachment
 
-	key   *Key        // the newest known state, by which requests in flight are judged
+	// The newest known state, by which requests in flight are judged, and the
+	// era that it was read in. There is one from the first snapshot on, for as
+	// long as the entry lives: timers read it.
+	key   *Key
+	era   uint32
 	timer *time.Timer // cuts what outlives its secret; nil when not needed
 
 	reread atomic.Int64 // when a wrong secret last made it be read again, since processStart
-	_      [40]byte     // what comes behind it in a home begins with a cache line
+	_      [32]byte     // what comes behind it in a home begins with a cache line
 }
 
 // absent remembers that there is no key of an id, so that a client that goes
@@ -88,6 +93,7 @@ type absent struct {
 type load struct {
 	done      chan struct{}
 	began     time.Duration // since the start of the process
+	era       uint32        // of the cache, before the read
 	overtaken bool          // guarded by the shard
 	snap      *snapshot     // nil with a nil err: no such key
 	err       error
@@ -167,7 +173,7 @@ func (c *cache) begin(id keyID, old *snapshot) (snap *snapshot, l *load, leader 
 	if l = sh.loads[id]; l != nil {
 		return nil, l, false
 	}
-	l = &load{done: make(chan struct{}), began: time.Since(processStart)}
+	l = &load{done: make(chan struct{}), began: time.Since(processStart), era: c.era.Load()}
 	sh.loads[id] = l
 	return nil, l, true
 }
@@ -200,10 +206,10 @@ func (c *cache) finish(id keyID, l *load, snap *snapshot, err error) {
 			c.index.CompareAndSwap(x, newIndex(2*len(x.groups)))
 		}
 	}
-	snap.entry = e
+	snap.entry, snap.era = e, l.era
 	e.mu.Lock()
 	e.snap.Store(snap)
-	e.key = &snap.key
+	e.key, e.era = &snap.key, snap.era
 	e.mu.Unlock()
 	c.index.Load().put(hash, e)
 }
@@ -283,9 +289,13 @@ func (c *cache) invalidate(n Notice) *entry {
 // forget makes the next request with a key read it again.
 func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) }
 
-// flush forgets everything, and returns the ids of the keys that have requests
-// in flight.
+// flush forgets all snapshots and begins a new era: the store has another
+// history than the one that they were read from, and revisions of the two say
+// nothing about each other. It returns the ids of the keys that have requests in
+// flight. What is known of those keys stays, for their timers, until it is read
+// again.
 func (c *cache) flush() (ids []string) {
+	c.era.Add(1)
 	c.changes.Add(1)
 	for i := range c.shards {
 		sh := &c.shards[i]
@@ -297,7 +307,6 @@ func (c *cache) flush() (ids []string) {
 		for _, e := range sh.entries {
 			e.mu.Lock()
 			e.snap.Store(nil)
-			e.key = nil
 			if e.first != nil {
 				ids = append(ids, e.id.String())
 			}
@@ -418,7 +427,7 @@ func (s *Service) read(ctx context.Context, id keyID, l *load) {
 	switch {
 	case l.overtaken || err != nil:
 	case snap != nil:
-		s.learn(snap.entry, &snap.key) // a change that was not announced
+		s.learn(snap.entry, &snap.key, snap.era) // a change that was not announced
 	case !s.synchronous && s.cache.has(id):
 		s.notice(Notice{ID: id.String(), Deleted: true})
 	}

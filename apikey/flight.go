@@ -157,23 +157,29 @@ func (s *Service) notice(n Notice) {
 		}
 		return
 	}
-	s.learn(e, &n.Record.Key)
+	s.learn(e, &n.Record.Key, s.cache.era.Load())
+}
+
+// older reports whether one state of a key comes before another: the history
+// that it was read from does, or its revision in the same one.
+func older(era uint32, revision uint64, thanEra uint32, thanRevision uint64) bool {
+	return era < thanEra || era == thanEra && revision < thanRevision
 }
 
 // learn judges the requests in flight by a newer state of their key, and from
 // now on by the ends that it sets. It keeps k, which must not change.
-func (s *Service) learn(e *entry, k *Key) {
+func (s *Service) learn(e *entry, k *Key, era uint32) {
 	at := time.Now()
 	s.cutFlights(e, func(f *Flight) Code {
-		if f.v.snap.key.Revision >= k.Revision {
+		if !older(f.v.snap.era, f.v.snap.key.Revision, era, k.Revision) {
 			return OK // admitted by this state or a later one
 		}
 		return judge(k, f.v.Principal().secret, at)
 	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.key == nil || e.key.Revision < k.Revision {
-		e.key = k
+	if e.key == nil || older(e.era, e.key.Revision, era, k.Revision) {
+		e.key, e.era = k, era
 	}
 	if e.first != nil {
 		s.armTimer(e)

@@ -178,7 +178,7 @@ func (s *Service) changed(n Notice) (behind bool) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.first != nil && (e.key == nil || e.key.Revision < n.Revision)
+	return e.first != nil && older(e.era, e.key.Revision, s.cache.era.Load(), n.Revision)
 }
 
 // reread loads a key for the sake of its requests in flight; false when it
@@ -194,7 +194,7 @@ func (s *Service) reread(ctx context.Context, id string) bool {
 	case snap == nil: // it is gone
 		s.notice(Notice{ID: id, Deleted: true})
 	default:
-		s.learn(snap.entry, &snap.key)
+		s.learn(snap.entry, &snap.key, snap.era)
 	}
 	return true
 }

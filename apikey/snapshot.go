@@ -31,6 +31,7 @@ type snapshot struct {
 	bound      bool        // to networks
 	firstUse   atomic.Bool // the new secret's first use is still to be written down
 	redigest   atomic.Bool // the current secret's digest is not under the newest pepper
+	era        uint32      // of the cache, when its read began; final when the snapshot is published
 
 	current  credential
 	previous *credential // nil when the key has one secret
