@@ -21,7 +21,11 @@ import (
 // [apikey.ErrUnavailable] with 503. The Msg of an [apikey.Error] with one of
 // the first two codes is shown, every other text goes into the log only. An
 // error that is an [http.Handler] answers the request itself: a redirect to a
-// sign-in page, a challenge.
+// sign-in page, a challenge. A redirect of a request that the page itself sent
+// (a form, as a rule, whose session has ended) becomes a page with status 401 and
+// the link, with the redirect's other header fields: browsers would drop the
+// redirect of a form to another origin. Middleware outside the handler that
+// redirects forms has no such help.
 type Authorizer func(r *http.Request) (Actor, error)
 
 // Errors for an [Authorizer] to return; errors.Is finds them under any

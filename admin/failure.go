@@ -17,6 +17,7 @@ type failure struct {
 	fields []fieldError
 	header http.Header
 	keyID  string // that the refusal is about, where the request did not name it
+	signIn string // the address of the application's sign-in, where it is known
 	err    error
 }
 
@@ -50,7 +51,7 @@ var (
 var (
 	errNoRoute       = &failure{info: noRoute, detail: "there is nothing at this address"}
 	errAPIKey        = &failure{info: apikey.Forbidden.Info(), detail: "an API key never opens the administration of API keys: take it out of the Authorization header and sign in as a person"}
-	errCrossOrigin   = &failure{info: apikey.Forbidden.Info(), detail: "this change was sent by a page of another origin: make it from this application's own page, or list the origin in admin.Options.TrustedOrigins"}
+	errCrossOrigin   = &failure{info: apikey.Forbidden.Info(), detail: "this change was sent by a page of another origin: make it from this application's own page. If this was that page, a proxy in front does not pass on the Host of the request; or list the origin in admin.Options.TrustedOrigins"}
 	errReadOnly      = &failure{info: apikey.Forbidden.Info(), detail: "your access is read-only: ask for the right to change keys"}
 	errOperatorsOnly = &failure{info: apikey.Forbidden.Info(), detail: "only operators may do this"}
 )

@@ -105,8 +105,14 @@ func (c *call) root() string {
 	return strings.Repeat("../", depth)
 }
 
-func (c *call) failPage(p problem) {
-	if err := c.page(p.Status, "failure", p.Title, p); err != nil {
+// failureBody is a refusal, and where to sign in if that would help.
+type failureBody struct {
+	problem
+	SignIn string
+}
+
+func (c *call) failPage(p problem, signIn string) {
+	if err := c.page(p.Status, "failure", p.Title, failureBody{p, signIn}); err != nil {
 		http.Error(c.w, p.Title, p.Status)
 	}
 }

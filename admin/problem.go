@@ -26,11 +26,16 @@ type problem struct {
 // fail answers with an error: as a problem to programs, as a page to people.
 func (c *call) fail(err error) {
 	if answer, ok := errors.AsType[selfAnswering](err); ok {
-		answer.ServeHTTP(c.w, c.r)
+		c.answerItself(answer)
 		return
 	}
 	f := c.failureOf(err)
 	c.logFailure(f, err)
+	c.refuse(f)
+}
+
+// refuse answers with a failure.
+func (c *call) refuse(f *failure) {
 	for name, values := range f.header {
 		c.w.Header()[name] = values
 	}
@@ -41,7 +46,7 @@ func (c *call) fail(err error) {
 		c.w.Header().Set("WWW-Authenticate", `Session realm="API key administration"`)
 	}
 	if !c.api() {
-		c.failPage(p)
+		c.failPage(p, f.signIn)
 		return
 	}
 	var body bytes.Buffer

@@ -71,6 +71,7 @@ const watch = (element) => {
     if (document.visibilityState === "visible") {
       try {
         const answer = await fetch(address, { headers: { Accept: "application/json" } });
+        if (answer.status === 401) find("[data-news]", element).textContent = "You are signed out: there is no more news here.";
         if (answer.status >= 400 && answer.status < 500) return; // signed out, or gone: no use asking on
         if (!answer.ok) throw answer.status;
         const news = await answer.json();
