@@ -79,7 +79,7 @@ func (s *Service) fetch(ctx context.Context, t parsedToken, hash uint64, old *sn
 	if !s.cache.isAbsent(hash, t.id) {
 		snap, err = s.load(ctx, keyID([]byte(t.id)), old)
 	}
-	if snap == nil && err == nil { // unknown: take the time of a known one
+	if snap == nil && err == nil { // unknown: take the time of a wrong secret
 		s.digest.decoy(t)
 		err = ErrInvalidKey
 	}
