@@ -92,7 +92,7 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	defer s.cache.changes.Add(1)
 	for range maxTries { // an id of 95 random bits: once is enough
 		token, parsed := s.format.mint(env, id)
-		k.ID = parsed.id
+		k.ID = strings.Clone(parsed.id) // a view would keep the token wherever the id is kept
 		var err error
 		k.Revision, err = s.store.Apply(ctx, Change{
 			Record: Record{Key: k, Digests: []Digest{s.digest.sign(parsed)}, Request: request},

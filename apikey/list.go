@@ -119,7 +119,7 @@ func (f *tokenFormat) term(text string) string {
 			n++
 		}
 		if n > 0 {
-			return id[:n]
+			return strings.Clone(id[:n]) // whoever keeps what was searched for must not keep the secret
 		}
 	}
 	return strings.TrimSpace(text)

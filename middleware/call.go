@@ -13,11 +13,12 @@ import (
 //
 // Its invariant: **a call serves one request and is never used again.** A
 // handler may leave r, w or the context behind in a goroutine, and must never
-// find another customer's request there.
+// find another customer's request there. No two calls share their memory either:
+// an open stream would keep its neighbours, with their tokens, for as long.
 type call struct {
-	w     hijackWriter // all state; its parts are the views below
-	limit [1]string    // the RateLimit field
-	req   http.Request // what the handler gets
+	w      hijackWriter // all state; its parts are the views below
+	fields [2]string    // RateLimit-Policy and RateLimit
+	req    http.Request // what the handler gets
 }
 
 func (c *call) plain() *plainWriter       { return &c.w.plainWriter }
@@ -60,35 +61,44 @@ func handBack(original, served *http.Request) {
 }
 
 // pocket is what one processor needs to begin calls. What it hands out is left
-// to the garbage collector.
+// to the garbage collector. It holds nothing that a client sent once its request
+// is over: the text and the values, which requests share, are the guard's own
+// words and numbers.
 type pocket struct {
-	calls  []call
+	spare  *call
 	text   strings.Builder // what String returned stays as it is while there is room to append
 	values []string
 	buf    []byte
 }
 
 const (
-	// callsAtOnce: a long request keeps the memory of its neighbours, so few.
-	// Five and the allocator's header fill a size class to the last byte, 410
-	// bytes a call. In BenchmarkRequire 1, 3 and 9 take the same time: this
-	// saves entries into the allocator, not nanoseconds.
-	callsAtOnce  = 5
 	textAtOnce   = 4 << 10
-	valuesAtOnce = 127 // and the header: 2 KiB
+	valuesAtOnce = 127     // and the header: 2 KiB
+	mostBuf      = 4 << 10 // of what a pocket keeps
 )
 
 // call returns the call of the next request. It is the same again until used is
 // called: refusing a request takes no memory.
 func (p *pocket) call() *call {
-	if len(p.calls) == 0 {
-		p.calls = make([]call, callsAtOnce)
+	if p.spare == nil {
+		p.spare = new(call)
 	}
-	return &p.calls[0]
+	return p.spare
 }
 
 // used takes the call away, for good.
-func (p *pocket) used() { p.calls = p.calls[1:] }
+func (p *pocket) used() { p.spare = nil }
+
+// unused gives the call back, of a request that nobody serves with it.
+func (p *pocket) unused(c *call) { c.w.under, c.w.original = nil, nil }
+
+// wipe forgets what was written into buf last.
+func (p *pocket) wipe() {
+	if cap(p.buf) > mostBuf {
+		p.buf = nil
+	}
+	clear(p.buf)
+}
 
 // keep returns b as a string.
 func (p *pocket) keep(b []byte) string {
@@ -112,19 +122,20 @@ func (p *pocket) one(s string) []string {
 	return v
 }
 
-// announce sets the fields of the limits, RateLimit in the slice that is given.
+// announce sets the fields of the limits, in two slices of one string.
 // The names are canonical, so the map is written directly. Without limits leave
 // the header alone: net/http copies one that was asked for.
-func (p *pocket) announce(h http.Header, o *Outcome, limit []string) {
+func (p *pocket) announce(h http.Header, o *Outcome, policies, limits []string) {
 	policy := o.verified.RateLimitPolicy()
 	if o.Decision.N > len(o.verified.Limits()) {
 		p.buf = o.AppendRateLimitPolicy(p.buf[:0])
 		policy = p.keep(p.buf)
 	}
-	h[fieldPolicy] = p.one(policy)
+	policies[0] = policy
+	h[fieldPolicy] = policies
 	p.buf = o.AppendRateLimit(p.buf[:0])
-	limit[0] = p.keep(p.buf)
-	h[fieldLimit] = limit
+	limits[0] = p.keep(p.buf)
+	h[fieldLimit] = limits
 	if o.guard.o.LegacyHeaders {
 		o.eachLegacy(func(name, value string) { h.Set(name, value) })
 	}

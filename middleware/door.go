@@ -132,14 +132,16 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	}
 	switch {
 	case o.Code != apikey.OK:
+		p.unused(c)
 		g.answer(p, w, r, &o)
 		g.pockets.Put(p)
 	case o.presented == nil: // the route is Optional
+		p.unused(c)
 		g.pockets.Put(p)
 		next(w, r, nil)
 	default:
 		if o.Decision.N > 0 {
-			p.announce(w.Header(), &o, c.limit[:])
+			p.announce(w.Header(), &o, c.fields[:1:1], c.fields[1:])
 		}
 		g.pockets.Put(p)
 		if o.sample != nil {

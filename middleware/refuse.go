@@ -14,7 +14,7 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, o *Outcome) {
 func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Outcome) {
 	h := w.Header()
 	if o.Decision.N > 0 {
-		p.announce(h, o, p.one(""))
+		p.announce(h, o, p.one(""), p.one(""))
 	}
 	h["Content-Type"] = p.one(problemType)
 	h["Cache-Control"] = p.one(noStore)
@@ -32,6 +32,7 @@ func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Out
 	p.buf = o.AppendProblem(p.buf[:0], g.o.RequestID(r.Context(), headerFields(r.Header)))
 	w.WriteHeader(o.Status())
 	_, _ = w.Write(p.buf)
+	p.wipe() // the request's name is the client's
 }
 
 // WriteProblem writes status and body of a refusal, as a Guard without
