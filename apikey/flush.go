@@ -59,6 +59,7 @@ func (s *Service) flushLoop() {
 			return
 		case <-tick.C:
 		}
+		s.cache.shrink()
 		if err := s.flush(s.stopped, s.o.FlushEvery/2); err != nil && s.stopped.Err() == nil {
 			s.log.Warn("usage was not written and will be tried again", "error", err)
 		}

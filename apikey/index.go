@@ -39,6 +39,9 @@ func newIndex(groups int) *index { return &index{make([]indexGroup, groups)} }
 // group, one entry in thirty does not find a place.
 func (x *index) crowded(n int) bool { return n > 4*len(x.groups) }
 
+// sparse reports whether half of the groups are enough for n entries by far.
+func (x *index) sparse(n int) bool { return len(x.groups) > cacheShards && 2*n < len(x.groups) }
+
 func (x *index) group(hash uint64) *indexGroup { return &x.groups[hash&uint64(len(x.groups)-1)] }
 
 func tagOf(hash uint64) uint64 { return hash>>57 | 0x80 }
@@ -74,4 +77,16 @@ func (x *index) put(hash uint64, e *entry) {
 	g.ways[way].Store(e)
 	tags = tags&^(0xff<<(8*way)) | tagOf(hash)<<(8*way)
 	g.tags.Store(tags&^(0xff<<56) | uint64((way+1)%indexWays)<<56)
+}
+
+// remove takes the entry out, if it is here. The entry's shard is locked.
+func (x *index) remove(hash uint64, e *entry) {
+	g := x.group(hash)
+	for i := range indexWays {
+		if g.ways[i].Load() == e {
+			g.tags.And(^(uint64(0xff) << (8 * i)))
+			g.ways[i].Store(nil)
+			return
+		}
+	}
 }
