@@ -43,6 +43,9 @@ type Cutter interface {
 // since Verify: verify again. The check and the registration are one step under
 // the key's lock, and so is a change of the key: no request slips between.
 func (v Verified) Enter(f *Flight, c Cutter) bool {
+	if v.credential == nil {
+		return false
+	}
 	snap := v.snap
 	e := snap.entry
 	e.mu.Lock()

@@ -42,9 +42,9 @@ func newSample(c *credential, u *Use) *Sample {
 // Ended tells how the request ended: what was asked, if more is known of that
 // than before, or "", and the final status of the response, 0 when it is not
 // known. A request that takes longer than a flush gives both later, if its use is
-// still the last one. Only the first call counts. A nil Sample takes no notice.
+// still the last one. Only the first call counts. A nil or zero Sample takes no notice.
 func (s *Sample) Ended(route string, status int) {
-	if s == nil {
+	if s == nil || s.credential == nil {
 		return
 	}
 	if route = clip(route, 128); route == "" {

@@ -216,13 +216,26 @@ var sentinels = map[Code]*Error{
 }
 
 // Principal is who a request acts for: the key that it was sent with, as far
-// as handlers should see it. It is immutable and shared between requests.
+// as handlers should see it. It is immutable and shared between requests. The
+// zero Principal, and a nil one, are nobody: without a name and without scopes.
 type Principal struct {
 	credential *credential
 	secret     uint32
 }
 
-func (p *Principal) key() *Key { return &p.credential.snap.key }
+func (p *Principal) key() *Key {
+	if p == nil || p.credential == nil {
+		return &nobody.snap.key
+	}
+	return &p.credential.snap.key
+}
+
+// nobody stands for the credential of a zero Verified or Principal.
+var nobody = func() *credential {
+	s := &snapshot{entry: new(entry), terms: &terms{env: new(Environment)}, bound: true}
+	s.current.snap = s
+	return &s.current
+}()
 
 // KeyID returns the key's public id.
 func (p *Principal) KeyID() string { return p.key().ID }
@@ -258,13 +271,18 @@ func (p *Principal) Scopes() []string { return slices.Clone(p.key().Scopes) }
 func (p *Principal) Metadata(name string) string { return p.key().Metadata[name] }
 
 // Secret returns the number of the secret that the request was sent with.
-func (p *Principal) Secret() uint32 { return p.secret }
+func (p *Principal) Secret() uint32 {
+	if p == nil {
+		return 0
+	}
+	return p.secret
+}
 
 // PresentedSecret returns what is known of the secret that the request was sent
 // with, and whether it is the newest of the key.
 func (p *Principal) PresentedSecret() (s Secret, newest bool) {
 	for i, s := range p.key().Secrets {
-		if s.Number == p.secret {
+		if s.Number == p.Secret() {
 			return s, i == 0
 		}
 	}

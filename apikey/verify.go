@@ -9,8 +9,17 @@ import (
 )
 
 // Verified is a token whose secret was found right. It is a small value that
-// refers to shared state: use it for one request and keep it no longer.
+// refers to shared state: use it for one request and keep it no longer. The zero
+// Verified is of no key: it permits nothing, enters nothing and counts nothing.
 type Verified struct{ *credential }
+
+// of is the credential of the zero Verified, too.
+func (v Verified) of() *credential {
+	if v.credential == nil {
+		return nobody
+	}
+	return v.credential
+}
 
 // Verify authenticates a token. It returns
 //
@@ -144,38 +153,49 @@ func (c *credential) next() *credential {
 }
 
 // Principal returns who the request acts for.
-func (v Verified) Principal() *Principal { return &v.credential.principal }
+func (v Verified) Principal() *Principal { return &v.of().principal }
 
 // KeyID returns the key's public id.
-func (v Verified) KeyID() string { return v.snap.id }
+func (v Verified) KeyID() string { return v.of().snap.id }
 
 // Limits returns the limits that apply to the key; none means unlimited. The
 // slice is shared: read only.
-func (v Verified) Limits() []Limit { return v.snap.terms.limits }
+func (v Verified) Limits() []Limit { return v.of().snap.terms.limits }
 
 // RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
-func (v Verified) RateLimitPolicy() string { return v.snap.terms.policy }
+func (v Verified) RateLimitPolicy() string { return v.of().snap.terms.policy }
 
 // RateLimitItem returns what item i of the RateLimit field begins with, up to
 // the number that is left.
-func (v Verified) RateLimitItem(i int) string { return v.snap.terms.items[i] }
+func (v Verified) RateLimitItem(i int) string {
+	if items := v.of().snap.terms.items; uint(i) < uint(len(items)) {
+		return items[i]
+	}
+	return ""
+}
 
 // Environment returns the key's environment. It is shared: read only.
-func (v Verified) Environment() *Environment { return v.snap.terms.env }
+func (v Verified) Environment() *Environment { return v.of().snap.terms.env }
 
 // Networks reports whether the key is bound to networks: only then does
 // [Verified.Permits] look at the client's address.
-func (v Verified) Networks() bool { return v.snap.bound }
+func (v Verified) Networks() bool { return v.of().snap.bound }
 
 // Serves reports whether the key works on a request's Host.
-func (v Verified) Serves(host string) bool { return v.snap.terms.env.serves(host) }
+func (v Verified) Serves(host string) bool {
+	return v.credential != nil && v.snap.terms.env.serves(host)
+}
 
 // AllowsNetwork reports whether the key may be used from addr. A key that is
 // bound to networks allows no invalid address.
-func (v Verified) AllowsNetwork(addr netip.Addr) bool { return v.snap.allowsNetwork(addr) }
+func (v Verified) AllowsNetwork(addr netip.Addr) bool {
+	return v.credential != nil && v.snap.allowsNetwork(addr)
+}
 
 // Meets reports whether the key has the scopes that a route requires.
-func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.terms.scopes) }
+func (v Verified) Meets(q Requirement) bool {
+	return v.credential != nil && q.MetBy(v.snap.terms.scopes)
+}
 
 // Permits makes the checks that cost nothing, in their order: the environment
 // against the request's Host, the client's address against the key's networks,
@@ -183,9 +203,11 @@ func (v Verified) Meets(q Requirement) bool { return q.MetBy(v.snap.terms.scopes
 // fails; OK comes with the scopes that the route takes, for [Verified.Count].
 func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (ScopeSet, Code) {
 	switch {
-	case !v.Serves(host):
+	case v.credential == nil:
+		return 0, InvalidKey
+	case !v.snap.terms.env.serves(host):
 		return 0, EnvironmentMismatch
-	case v.snap.bound && !v.AllowsNetwork(client):
+	case v.snap.bound && !v.snap.allowsNetwork(client):
 		return 0, NetworkNotAllowed
 	}
 	used, met := need.usedOf(v.snap.terms.scopes)
@@ -196,17 +218,17 @@ func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (Sc
 }
 
 // Missing returns the required scopes that the key lacks.
-func (v Verified) Missing(q Requirement) []string { return q.Missing(v.snap.terms.scopes) }
+func (v Verified) Missing(q Requirement) []string { return q.Missing(v.of().snap.terms.scopes) }
 
 // Attachment returns the place beside the key for whoever took it with
 // [Service.Attach], such as the limiter's slot: one look-up then finds both. It
 // is lost when the key leaves the cache, and begins empty.
-func (v Verified) Attachment() *atomic.Value { return &v.snap.entry.attached }
+func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
 
 // Sampled reports whether the next [OutcomeAllowed] given to Count would look
 // at its Use. When it is false nil will do, and what it takes to find it is
 // saved.
-func (v Verified) Sampled() bool { return v.last.Load() == nil }
+func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
 
 // Count records how a request ended. It costs a few atomic operations: the
 // counts are written in batches. For an admitted request it takes the scopes
@@ -214,9 +236,16 @@ func (v Verified) Sampled() bool { return v.last.Load() == nil }
 // then Count returns the Sample that wants to know the request's end, and nil
 // otherwise. u may be nil, and is not kept.
 func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
+	if v.credential == nil {
+		return nil
+	}
 	return v.snap.terms.service.meter.count(v.credential, o, used, u)
 }
 
 // Used records that scopes let something through within a request that is
 // counted already. [Verified.Permits] tells which.
-func (v Verified) Used(s ScopeSet) { v.mark(s) }
+func (v Verified) Used(s ScopeSet) {
+	if v.credential != nil {
+		v.mark(s)
+	}
+}

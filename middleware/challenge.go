@@ -45,7 +45,7 @@ var quoteEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 // Challenge returns the value of WWW-Authenticate, empty when the refusal has
 // none.
 func (o *Outcome) Challenge() string {
-	c := &o.guard.challenges
+	c := &o.of().challenges
 	if o.Code == apikey.InsufficientScope && c.scopeFor != "" {
 		return c.scopeFor + o.need.String() + `"`
 	}

@@ -3,14 +3,15 @@ package middleware
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Outcome is what [Guard.Check] decided. The zero Outcome is none: do not take
-// it for an admission. It is a value that refers to the key's shared state: use
+// Outcome is what [Guard.Check] decided. The zero Outcome is none: it is not
+// Allowed, and has no principal. It is a value that refers to the key's shared state: use
 // it for one request.
 type Outcome struct {
 	// Code is OK for an admitted request. Its row in [apikey.Code.Info] is
@@ -26,6 +27,26 @@ type Outcome struct {
 	entered   bool            // the flight
 	used      apikey.ScopeSet // that Need took of the key's
 	sample    *apikey.Sample  // nil for all but one request in a flush
+}
+
+// of returns the guard that decided. What nobody decided speaks as a guard with
+// the options that are the defaults.
+func (o *Outcome) of() *Guard {
+	if o.guard != nil {
+		return o.guard
+	}
+	noGuard.once.Do(func() {
+		g := &noGuard.guard
+		_ = g.o.prepare()
+		g.challenges = newChallenges(g.o.Realm, g.o.Extractors)
+		g.prepareProblems()
+	})
+	return &noGuard.guard
+}
+
+var noGuard struct {
+	once  sync.Once
+	guard Guard
 }
 
 // Allowed reports whether the request may be served.
@@ -57,7 +78,7 @@ func (o *Outcome) Status() int { return o.Code.Info().Status }
 // RequestID names the request, as [Options.RequestID] says. The text is the
 // caller's.
 func (o *Outcome) RequestID(ctx context.Context, f Fields) string {
-	return strings.Clone(o.guard.o.RequestID(ctx, f))
+	return strings.Clone(o.of().o.RequestID(ctx, f))
 }
 
 // Violated returns the names of the limits that refused the request, as
@@ -82,7 +103,10 @@ func (o *Outcome) limit(i int) (limit apikey.Limit, prefix string) {
 	if i < len(own) {
 		return own[i], ""
 	}
-	return o.guard.o.OwnerLimits[i-len(own)], ownerPrefix
+	if i -= len(own); i < len(o.of().o.OwnerLimits) {
+		return o.of().o.OwnerLimits[i], ownerPrefix
+	}
+	return apikey.Limit{}, ownerPrefix // a Decision that somebody made up
 }
 
 // unavailableRetry is what clients are told to wait when the store or the

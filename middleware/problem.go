@@ -16,8 +16,8 @@ const ProblemTypeBase = "https://github.com/wontopos/latchkey/blob/main/docs/err
 // It holds nothing of the key and no text of an error; requestID may be empty.
 func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	var p problem
-	if int(o.Code) < len(o.guard.problems) {
-		p = o.guard.problems[o.Code]
+	if int(o.Code) < len(o.of().problems) {
+		p = o.of().problems[o.Code]
 	}
 	switch {
 	case p.rest != "":
@@ -92,9 +92,9 @@ func appendEnd(dst []byte, requestID string) []byte {
 func (o *Outcome) Detail() string {
 	switch o.Code {
 	case apikey.MissingKey:
-		return "This request needs an API key. Send it as " + o.guard.howToSend() + "."
+		return "This request needs an API key. Send it as " + o.of().howToSend() + "."
 	case apikey.MalformedRequest:
-		return "The credentials of this request are malformed or stand twice. Send exactly one API key, as " + o.guard.howToSend() + "."
+		return "The credentials of this request are malformed or stand twice. Send exactly one API key, as " + o.of().howToSend() + "."
 	case apikey.InvalidKey:
 		return "This API key is not valid. Check that it was copied whole; if it was, create a new one."
 	case apikey.ExpiredKey:

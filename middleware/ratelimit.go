@@ -43,7 +43,8 @@ func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 		if i < len(own) {
 			dst = append(dst, o.verified.RateLimitItem(i)...)
 		} else {
-			dst = appendItem(dst, i, ownerPrefix, o.guard.o.OwnerLimits[i-len(own)].Name)
+			owner, prefix := o.limit(i)
+			dst = appendItem(dst, i, prefix, owner.Name)
 			dst = append(dst, ";r="...)
 		}
 		dst = appendUint(dst, w.Remaining)
@@ -124,7 +125,7 @@ func (o *Outcome) eachRateLimit(set func(name, value string)) {
 	}
 	set("RateLimit-Policy", policy)
 	set("RateLimit", string(o.AppendRateLimit(make([]byte, 0, 128))))
-	if o.guard.o.LegacyHeaders {
+	if o.of().o.LegacyHeaders {
 		o.eachLegacy(set)
 	}
 }
