@@ -33,12 +33,14 @@ func (c *call) health() error {
 	}{h.Ready, duration(max(h.LeaseLeft, 0)), h.Position, h.Acked, h.Instances, h.Push, h.Error != ""})
 }
 
-// refreshPlans makes this process look the plans up again.
+// refreshPlans makes every process look the plans up again.
 func (c *call) refreshPlans() error {
 	if err := c.body(&emptyRequest{}); err != nil {
 		return err
 	}
-	c.h.keys.RefreshPlans()
+	if err := c.h.keys.RefreshPlans(c.r.Context()); err != nil {
+		return err
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

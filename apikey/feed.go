@@ -11,7 +11,8 @@ import (
 // true: a process trusts what it has cached only for a lease after it sent a
 // poll of the feed, and it has applied all that the poll told.
 //
-// Every Apply adds one change to the feed, in the transaction of its record.
+// Every Apply adds one change to the feed, in the transaction of its record, and
+// so does every Announce.
 // Positions count from 1 without gaps and in the order in which the changes
 // become visible: whoever reads the head and everything up to it misses nothing
 // that was committed before.
@@ -32,6 +33,21 @@ type Feed interface {
 	// ctx's error when it ends first.
 	Await(ctx context.Context) error
 }
+
+// Announcer is implemented by a store that can tell every [Service] on it of
+// something that is no change of a key, such as new plans. A [Feed] has to be one
+// for [Service.RefreshPlans]; a [Notifier] may be.
+type Announcer interface {
+	// Announce adds a Notice to the feed, or publishes one, whose ID is the
+	// topic and that has nothing else. When it returns nil, the announcement is
+	// where a change of a key would be when Apply returns. It changes no key and
+	// leaves nothing in the audit trail. A topic is a lower-case word that is
+	// too short to be the id of a key.
+	Announce(ctx context.Context, topic string) error
+}
+
+// topicPlans says that plans have changed: see [Service.RefreshPlans].
+const topicPlans = "plans"
 
 // ErrNoPush is returned by [Feed.Await] of a store that has no way to wake its
 // readers, for example behind a pooler that lends connections out for one
@@ -80,7 +96,8 @@ type FeedPage struct {
 	Alive int
 }
 
-// FeedChange is one change in a feed. Its Notice never has a Record.
+// FeedChange is one change in a feed, or one announcement. Its Notice never has a
+// Record.
 type FeedChange struct {
 	Position uint64
 	Notice

@@ -145,7 +145,7 @@ func (s *sentence) Sever() {
 // so that no request is admitted by what it knew, then the requests in flight
 // that the change forbids are cut.
 func (s *Service) notice(n Notice) {
-	e := s.cache.invalidate(n)
+	e := s.invalidate(n)
 	if e == nil {
 		return
 	}
@@ -167,6 +167,15 @@ func (s *Service) notice(n Notice) {
 // that it was read from does, or its revision in the same one.
 func older(era uint32, revision uint64, thanEra uint32, thanRevision uint64) bool {
 	return era < thanEra || era == thanEra && revision < thanRevision
+}
+
+// invalidate makes the service forget what a notice says has changed. It returns
+// the entry of a key, nil when that has none.
+func (s *Service) invalidate(n Notice) *entry {
+	if n.ID == topicPlans {
+		s.planGeneration.Add(1)
+	}
+	return s.cache.invalidate(n)
 }
 
 // learn judges the requests in flight by a newer state of their key, and from

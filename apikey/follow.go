@@ -168,7 +168,7 @@ func (l *lease) recheck(ctx context.Context) {
 // changed takes in a change of which only the revision is known, and reports
 // whether requests are in flight that have to be judged by it.
 func (s *Service) changed(n Notice) (behind bool) {
-	e := s.cache.invalidate(n)
+	e := s.invalidate(n)
 	if e == nil {
 		return false
 	}

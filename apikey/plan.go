@@ -61,7 +61,8 @@ func StandardPlans() []Plan {
 
 // PlanSource names the limits of a plan, for services whose plans live
 // elsewhere (a billing table). It is asked when a key is first used, and again
-// after [Service.RefreshPlans]; never once per request.
+// after [Service.RefreshPlans], which one process calls for all; never once per
+// request.
 //
 // A source answers [ErrUnknownPlan] for a name that it does not have. Any
 // other error means that it could not be asked: the key is answered with

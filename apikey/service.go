@@ -28,6 +28,7 @@ type Service struct {
 	outbox *outbox
 	envs   []Environment
 
+	announcer      Announcer     // nil on a store that tells nobody
 	synchronous    bool          // the store announces every change
 	planGeneration atomic.Uint64 // moved on by RefreshPlans; snapshots of an older one are loaded again
 
@@ -74,6 +75,7 @@ func New(store Store, o Options) (*Service, error) {
 	}
 	s.outbox = newOutbox(s.meter)
 	s.synchronous = synchronous
+	s.announcer, _ = As[Announcer](store)
 	var stale time.Duration
 	if !synchronous && !shared {
 		stale = o.MaxStale
@@ -166,9 +168,35 @@ func (s *Service) MaxAge() time.Duration { return s.o.MaxAge }
 // caller alone. It reports false when somebody has them already.
 func (s *Service) Attach() bool { return !s.attached.Swap(true) }
 
-// RefreshPlans makes a change in the [PlanSource] take effect at once: every
-// key's limits are looked up again at its next request.
-func (s *Service) RefreshPlans() { s.planGeneration.Add(1) }
+// RefreshPlans makes a change in the [PlanSource] take effect: the limits of every
+// key are looked up again at its next request. When it returns nil, no request
+// that starts is decided by the limits of before, in any process that shares the
+// store; it waits for them as [Service.Revoke] does, with the same bound. On a
+// store that reports no changes ([Options.MaxStale]) it is about this process
+// alone, and the others follow within MaxStale.
+//
+// After an error the new limits are in force in this process; whether the others
+// have them is not known: call it again.
+func (s *Service) RefreshPlans(ctx context.Context) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	s.planGeneration.Add(1)
+	if s.announcer == nil {
+		if s.lease != nil {
+			return unavailable("refresh plans", errors.New("this store cannot tell other processes: it is a Feed and no Announcer"))
+		}
+		return nil
+	}
+	if err := s.announcer.Announce(ctx, topicPlans); err != nil {
+		return storeError("refresh plans", err)
+	}
+	if s.lease == nil || s.lease.o.Async {
+		return nil
+	}
+	return s.lease.settle(ctx)
+}
 
 // complain logs what goes wrong request after request, once a second.
 func (s *Service) complain(msg string, args ...any) {

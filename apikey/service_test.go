@@ -277,6 +277,13 @@ func TestListPagesThroughEverythingOnce(t *testing.T) {
 	want(t, "bad cursor", err, apikey.ErrInvalidArgument)
 }
 
+func refreshPlans(t testing.TB, s *apikey.Service) {
+	t.Helper()
+	if err := s.RefreshPlans(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPlans(t *testing.T) {
 	source := plans{"small": {Name: "small", Limits: []apikey.Limit{apikey.PerMinute(1)}}, "down": {}}
 	s := newService(t, apikey.Options{PlanSource: source, DefaultPlan: "small"})
@@ -292,12 +299,12 @@ func TestPlans(t *testing.T) {
 		t.Errorf("limits %v are not the plan's", got)
 	}
 	source["small"] = apikey.Plan{Name: "small", Limits: []apikey.Limit{apikey.PerMinute(7)}}
-	s.RefreshPlans()
+	refreshPlans(t, s)
 	if got := limits(); got[0].N != 7 {
 		t.Errorf("limits %v: a changed plan is not in force after RefreshPlans", got)
 	}
 	delete(source, "small")
-	s.RefreshPlans()
+	refreshPlans(t, s)
 	want(t, "a key of a plan that is gone (never unlimited)", verify(t, s, token), apikey.ErrUnavailable)
 	source["small"] = apikey.Plan{Name: "small"} // limits forgotten
 	want(t, "a plan without limits that does not say Unlimited", verify(t, s, token), apikey.ErrUnavailable)
@@ -306,7 +313,7 @@ func TestPlans(t *testing.T) {
 		t.Errorf("limits %v of an unlimited plan", got)
 	}
 	source["small"] = apikey.Plan{Name: "small"}
-	s.RefreshPlans()
+	refreshPlans(t, s)
 	want(t, "a plan that was unlimited and does not say so any more", verify(t, s, token), apikey.ErrUnavailable)
 	if _, err := s.Update(t.Context(), ops, k.ID, apikey.Update{Limits: &[]apikey.Limit{apikey.PerDay(3)}}); err != nil {
 		t.Fatal(err)

@@ -89,14 +89,27 @@ func (l *link) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
 		defer s.mu.Unlock()
 		revision, err := s.mem.Apply(ctx, c)
 		if err == nil {
-			s.changes = append(s.changes, apikey.FeedChange{
-				Position: uint64(len(s.changes) + 1), Notice: apikey.Notice{ID: c.Record.Key.ID, Revision: revision, Deleted: c.Delete},
-			})
-			close(s.woken)
-			s.woken = make(chan struct{})
+			s.add(apikey.Notice{ID: c.Record.Key.ID, Revision: revision, Deleted: c.Delete})
 		}
 		return revision, err
 	})
+}
+
+// add adds to the feed; the store is locked.
+func (s *sharedStore) add(n apikey.Notice) {
+	s.changes = append(s.changes, apikey.FeedChange{Position: uint64(len(s.changes) + 1), Notice: n})
+	close(s.woken)
+	s.woken = make(chan struct{})
+}
+
+func (l *link) Announce(ctx context.Context, topic string) error {
+	_, err := call(ctx, l, func() (struct{}, error) {
+		l.store.mu.Lock()
+		defer l.store.mu.Unlock()
+		l.store.add(apikey.Notice{ID: topic})
+		return struct{}{}, nil
+	})
+	return err
 }
 
 func (l *link) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {

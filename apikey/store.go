@@ -81,7 +81,7 @@ type Change struct {
 // Notice tells a [Service] that a key has changed: its cache forgets the key,
 // and requests in flight that the change forbids are cut.
 type Notice struct {
-	ID       string
+	ID       string // or the topic of an [Announcer]
 	Revision uint64
 	// Record is the state after the change, shared by all subscribers: read
 	// only. Nil means that it is not known or was deleted; the subscriber

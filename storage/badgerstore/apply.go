@@ -91,6 +91,16 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 	return j.notice.Revision, nil
 }
 
+// Announce implements [apikey.Announcer].
+func (s *Store) Announce(ctx context.Context, topic string) error {
+	if err := s.life.enter(ctx); err != nil {
+		return err
+	}
+	defer s.life.leave()
+	s.hub.Publish(apikey.Notice{ID: topic})
+	return nil
+}
+
 // Subscribe implements [apikey.Notifier].
 func (s *Store) Subscribe(f func(apikey.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
 

@@ -51,6 +51,21 @@ func (s *Store) Close() error {
 // Subscribe implements [apikey.Notifier].
 func (s *Store) Subscribe(f func(apikey.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
 
+// Announce implements [apikey.Announcer].
+func (s *Store) Announce(ctx context.Context, topic string) error {
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	s.hub.Publish(apikey.Notice{ID: topic})
+	return nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.usable(ctx)
+}
+
 // usable is the first step of every method. The caller holds the lock.
 func (s *Store) usable(ctx context.Context) error {
 	if s.closed {

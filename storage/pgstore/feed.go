@@ -105,6 +105,26 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 	return page, nil
 }
 
+// Announce implements [apikey.Feed].
+func (s *Store) Announce(ctx context.Context, topic string) error {
+	if err := s.life.enter(ctx); err != nil {
+		return err
+	}
+	defer s.life.leave()
+	if len(topic) > maxString || !storable(topic) {
+		return invalid("topic", "must be UTF-8 text without NUL of at most %d bytes", maxString)
+	}
+	err := s.writer(nil).run(ctx, s.sql.announce, []any{topic, s.schema}, func(row pgx.Row) error {
+		var position int64
+		var void *string
+		return row.Scan(&position, &void)
+	})
+	if err != nil {
+		return failed(ctx, "announce", err)
+	}
+	return nil
+}
+
 const epochMark = "/"
 
 func scanPage(row pgx.Row, p *apikey.FeedPage) error {

@@ -27,7 +27,7 @@ type statements struct {
 	scopes, began               string
 	days, lastUses              string
 	behind, catchUp             string
-	register, poll              string
+	register, poll, announce    string
 	pruneFeed, pruneHours       string
 	pruneDays, pruneLimits      string
 }
@@ -50,6 +50,7 @@ func render(schema string) statements {
 		catchUp:     catchUpSQL,
 		register:    registerSQL,
 		poll:        pollSQL,
+		announce:    announceSQL,
 		pruneFeed:   pruneFeedSQL,
 		pruneHours:  pruneHoursSQL,
 		pruneDays:   pruneDaysSQL,
@@ -66,7 +67,7 @@ func render(schema string) statements {
 	}
 	for _, p := range []*string{
 		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.scopes, &s.began, &s.days, &s.lastUses, &s.behind, &s.catchUp,
-		&s.register, &s.poll, &s.pruneFeed, &s.pruneHours, &s.pruneDays, &s.pruneLimits,
+		&s.register, &s.poll, &s.announce, &s.pruneFeed, &s.pruneHours, &s.pruneDays, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)
 	}
@@ -112,6 +113,18 @@ told AS (
 	SELECT head, $1::text, $2::bigint + 1, $3::boolean, clock_timestamp() FROM head
 )
 SELECT head, pg_notify('latchkey_feed', $11::text)::text FROM head`
+
+// announceSQL puts a topic, $1, where a change of a key stands in the feed; $2 is
+// the schema.
+const announceSQL = `
+WITH head AS (
+	UPDATE "latchkey".feed_head AS h SET head = h.head + 1 RETURNING h.head
+),
+told AS (
+	INSERT INTO "latchkey".feed (position, key_id, revision, deleted, at)
+	SELECT head, $1::text, 0, false, clock_timestamp() FROM head
+)
+SELECT head, pg_notify('latchkey_feed', $2::text)::text FROM head`
 
 // $1 id, $2 the revision expected, $3 whether it is deleted, $4 to $10 the
 // audit entry, $11 the schema, but for a deletion the columns of the row, and

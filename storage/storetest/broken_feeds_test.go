@@ -30,6 +30,7 @@ func TestAnUnbrokenFeedPasses(t *testing.T) {
 const (
 	ruleOne       = "each change adds one to the feed: its key, its revision, and whether it was deleted"
 	ruleRefused   = "a refused change adds nothing to the feed, and leaves no gap"
+	ruleAnnounce  = "an announcement takes the next position of the feed, and is no change of a key"
 	ruleReader    = "a reader that polls while others write misses nothing, and reads each key as new as the feed says"
 	ruleReturns   = "a change is in the feed when Apply returns"
 	rulePages     = "the feed is read from any position, in pages: 100 by default, 1000 at most"
@@ -72,6 +73,15 @@ var brokenFeeds = map[string]brokenStore{
 			defer f.data.mu.Unlock()
 			f.data.add(apikey.Notice{ID: b[0].KeyID})
 			return f.data.mem.AddUsage(ctx, b)
+		}
+	}),
+	"announces nothing": feeding(ruleAnnounce, func(f *feeder) {
+		f.announce = func(context.Context, string) error { return nil }
+	}),
+	"announces by making a key": feeding(ruleAnnounce, func(f *feeder) {
+		f.announce = func(ctx context.Context, topic string) error {
+			_, err := f.data.apply(ctx, change(plain(topic), apikey.ActionCreate))
+			return err
 		}
 	}),
 	"feeds refused changes": feeding(ruleRefused, func(f *feeder) {

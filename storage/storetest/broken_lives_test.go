@@ -87,6 +87,13 @@ var brokenLives = map[string]brokenStore{
 			return notifier{w, hub.Subscribe}
 		},
 	},
+	"announces where nobody listens": {
+		fails: "an announcement is told once, before Announce returns",
+		wrap: func(m *memstore.Store) apikey.Store {
+			var hub storage.Hub
+			return notifier{&wrap{Store: m}, hub.Subscribe}
+		},
+	},
 	"tells those who cancelled": {
 		fails: "after cancel nothing is told, and cancel may be called again",
 		wrap: func(m *memstore.Store) apikey.Store {

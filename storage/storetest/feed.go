@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -88,6 +89,43 @@ var feedChecks = []check{
 		return equal("the next change takes the next position", p.Changes, []apikey.FeedChange{
 			{Position: 4, Notice: apikey.Notice{ID: "active", Revision: active.Key.Revision}},
 		})
+	}},
+	{name: "an announcement takes the next position of the feed, and is no change of a key", needs: needsFeed, run: func(e *env) error {
+		a, err := ability[apikey.Announcer](e)
+		if err != nil {
+			return err
+		}
+		r, err := e.create("key", nil)
+		if err != nil {
+			return err
+		}
+		if err := a.Announce(e.ctx, "plans"); err != nil {
+			return broken("announce: %w", err)
+		}
+		cancelled, cancel := context.WithCancel(e.ctx)
+		cancel()
+		if err := a.Announce(cancelled, "plans"); err == nil {
+			return broken("an announcement whose context has ended is an error")
+		}
+		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+			return err
+		}
+		err = e.feedIs([]apikey.FeedChange{
+			{Position: 1, Notice: apikey.Notice{ID: "key", Revision: 1}},
+			{Position: 2, Notice: apikey.Notice{ID: "plans"}},
+			{Position: 3, Notice: apikey.Notice{ID: "key", Revision: r.Key.Revision}},
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := e.s.Get(e.ctx, "plans"); !errors.Is(err, apikey.ErrNotFound) {
+			return broken("an announcement makes no key: %w", err)
+		}
+		trail, err := e.s.Audit(e.ctx, apikey.AuditQuery{})
+		if err != nil || len(trail) != 2 {
+			return broken("the audit trail has %d entries after two changes and an announcement, %w; want 2", len(trail), err)
+		}
+		return nil
 	}},
 	{name: "a reader that polls while others write misses nothing, and reads each key as new as the feed says", needs: needsFeed, run: func(e *env) error {
 		const writers, changes = 8, 12

@@ -32,8 +32,9 @@ type feeder struct {
 	data   *feedData
 	closed chan struct{}
 
-	poll  func(context.Context, apikey.FeedQuery) (apikey.FeedPage, error)
-	await func(context.Context) error
+	poll     func(context.Context, apikey.FeedQuery) (apikey.FeedPage, error)
+	await    func(context.Context) error
+	announce func(context.Context, string) error
 }
 
 func newFeeder(data *feedData) *feeder {
@@ -61,6 +62,22 @@ func (d *feedData) add(n apikey.Notice) {
 	d.changes = append(d.changes, apikey.FeedChange{Position: uint64(len(d.changes)) + 1, Notice: n})
 	close(d.changed)
 	d.changed = make(chan struct{})
+}
+
+func (f *feeder) Announce(ctx context.Context, topic string) error {
+	if f.announce != nil {
+		return f.announce(ctx, topic)
+	}
+	if f.isClosed() {
+		return apikey.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f.data.mu.Lock()
+	defer f.data.mu.Unlock()
+	f.data.add(apikey.Notice{ID: topic})
+	return nil
 }
 
 func (d *feedData) epoch() string { return "epoch" }

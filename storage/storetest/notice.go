@@ -77,6 +77,25 @@ func (l *ear) silence(when string) error {
 }
 
 var noticeChecks = []check{
+	{name: "an announcement is told once, before Announce returns", needs: needsNotices, run: func(e *env) error {
+		a, ok := apikey.As[apikey.Announcer](e.s)
+		if !ok {
+			return nil
+		}
+		n, err := ability[apikey.Notifier](e)
+		if err != nil {
+			return err
+		}
+		var heard []apikey.Notice
+		defer n.Subscribe(func(n apikey.Notice) { heard = append(heard, n) })()
+		if err := a.Announce(e.ctx, "plans"); err != nil {
+			return broken("announce: %w", err)
+		}
+		if len(heard) != 1 || heard[0] != (apikey.Notice{ID: "plans"}) {
+			return broken("when Announce returns, each subscriber has heard the topic once; heard %+v", heard)
+		}
+		return nil
+	}},
 	{name: "each change is told once, when it can be read and before Apply returns", needs: needsNotices, run: func(e *env) error {
 		n, err := ability[apikey.Notifier](e)
 		if err != nil {

@@ -184,7 +184,7 @@ func (c *client) act(ctx context.Context) bool {
 	case c.rng.IntN(100) < 20: // push something out of the cache
 		_, _ = keys.Verify(ctx, c.h.w.others[c.rng.IntN(others)])
 	case c.rng.IntN(100) < 5: // make all that is cached be read again
-		keys.RefreshPlans()
+		_ = keys.RefreshPlans(ctx)
 	}
 	l := c.pick()
 	known := l.known()

@@ -82,7 +82,8 @@ func (l local) Subscribe(f func(apikey.Notice)) (cancel func()) {
 // shared is a slow store that other processes share.
 type shared struct {
 	slow
-	feed apikey.Feed
+	feed      apikey.Feed
+	announcer apikey.Announcer
 }
 
 func (s shared) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
@@ -96,7 +97,13 @@ func (s shared) Await(ctx context.Context) error {
 	return s.feed.Await(ctx)
 }
 
-// slowed puts a store behind bad weather. It keeps the one ability that the
+func (s shared) Announce(ctx context.Context, topic string) error {
+	s.weather.pass()
+	defer s.weather.pass()
+	return s.announcer.Announce(ctx, topic)
+}
+
+// slowed puts a store behind bad weather. It keeps the abilities that the
 // service looks for.
 func slowed(s apikey.Store, seed uint64) apikey.Store {
 	behind := slow{s, &weather{seed: seed}}
@@ -104,5 +111,6 @@ func slowed(s apikey.Store, seed uint64) apikey.Store {
 		return local{behind, n}
 	}
 	feed, _ := apikey.As[apikey.Feed](s)
-	return shared{behind, feed}
+	announcer, _ := apikey.As[apikey.Announcer](s)
+	return shared{behind, feed, announcer}
 }
