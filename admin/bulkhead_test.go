@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,11 +31,8 @@ func (s *gatedStore) Unwrap() apikey.Store { return s.Store }
 func (s *gatedStore) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	s.lists.Add(1)
 	if shut := s.shut.Load(); shut != nil {
-		select {
-		case <-*shut:
-		case <-ctx.Done():
-			return apikey.Listing{}, ctx.Err()
-		}
+		<-*shut // whatever ctx says: the service gives up sooner than requests do that wait for a place
+		ctx = context.WithoutCancel(ctx)
 	}
 	return s.Store.List(ctx, q)
 }
@@ -142,5 +140,77 @@ func TestSlowClientsHoldNoPlace(t *testing.T) {
 		}
 		close(free)
 		all.Wait()
+	})
+}
+
+// stuckUsage does not answer when it is given usage, as when a network drops its
+// packets.
+type stuckUsage struct {
+	apikey.Store
+	answers atomic.Bool
+}
+
+func (s *stuckUsage) Unwrap() apikey.Store { return s.Store }
+
+func (s *stuckUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+	if !s.answers.Load() {
+		<-ctx.Done()
+	}
+	return s.Store.AddUsage(ctx, batch)
+}
+
+// TestAStuckWriteOfUsageHoldsNoPlace: while the usage of a key is being written and
+// the store does not answer, that key's usage cannot be told. Whoever watches it
+// takes nothing else away.
+func TestAStuckWriteOfUsageHoldsNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &stuckUsage{Store: memstore.New()}
+		g := newRigWith(t, store, signIn, admin.Options{})
+		busy, token := g.key("acme", "busy")
+		other, _ := g.key("acme", "other")
+		v, err := g.keys.Verify(t.Context(), token.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Count(apikey.OutcomeAllowed, 0, nil)
+		time.Sleep(5*time.Second + time.Millisecond) // a flush has begun
+		var (
+			all    sync.WaitGroup
+			untold atomic.Int64
+			end    = time.Now().Add(20 * time.Second)
+		)
+		for _, path := range []string{"/v1/keys/" + busy.ID + "/usage", "/keys/" + busy.ID, "/keys/" + busy.ID + "/first-use"} {
+			for range 4 {
+				all.Go(func() {
+					for time.Now().Before(end) {
+						if a := g.do("owner", "GET", path, ""); a.status == 503 {
+							untold.Add(1)
+						}
+						time.Sleep(50 * time.Millisecond)
+					}
+				})
+			}
+		}
+		for i, path := range []string{"/", "/v1/keys", "/v1/keys/" + other.ID + "/usage", "/keys/" + other.ID, "/v1/keys/" + busy.ID, "/v1/audit"} {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 50 * time.Millisecond)
+				for time.Now().Before(end) {
+					begun := time.Now()
+					if a := g.do("owner", "GET", path, ""); a.status != 200 || time.Since(begun) > 2*time.Second {
+						t.Errorf("GET %s: status %d after %v", path, a.status, time.Since(begun))
+					}
+					time.Sleep(300 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		if untold.Load() == 0 {
+			t.Error("the usage of a key was told while nobody knew whether it was written")
+		}
+		store.answers.Store(true)
+		time.Sleep(10 * time.Second)
+		if a := g.do("owner", "GET", "/v1/keys/"+busy.ID+"/usage", ""); a.status != 200 || !strings.Contains(a.body, `"allowed":1`) {
+			t.Errorf("status %d when the store answers again: %s", a.status, a.body)
+		}
 	})
 }

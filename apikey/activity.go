@@ -46,7 +46,7 @@ func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) (
 		return nil, nil
 	}
 	var all []Activity
-	err := s.outbox.read(ids, collectEvery, func(owed func(string) []UsageDelta) (err error) {
+	err := s.outbox.read(ctx, ids, collectEvery, func(owed func(string) []UsageDelta) (err error) {
 		if all, err = s.store.Activity(ctx, ids, since); err != nil {
 			return storeError("activity", err)
 		}

@@ -435,6 +435,12 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot) (*snapshot,
 		return nil, err
 	}
 	defer s.leave()
+	return s.loadInside(ctx, id, old)
+}
+
+// loadInside is load for an operation that has entered, and for a goroutine that
+// Close waits for: a Close that has begun does not keep it out.
+func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot) (*snapshot, error) {
 	for range maxLoads {
 		snap, l, leader := s.cache.begin(id, old)
 		if snap != nil {

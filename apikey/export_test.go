@@ -63,3 +63,6 @@ func OnceIDs(s *Service, name string) []string { return s.digest.onceIDs(name) }
 // BeginSample does the first half of what the first request after a flush does:
 // it is told of as the last use, and not listed.
 func (v *Verified) BeginSample() { v.credential.last.Store(newSample(v.credential, nil)) }
+
+// OweAtMost bounds how many counts are kept for a store that does not take them.
+func (s *Service) OweAtMost(deltas int) { s.outbox.most = deltas }

@@ -2,52 +2,181 @@ package apikey
 
 import (
 	"context"
+	"errors"
+	"math"
+	"sync"
 	"time"
 )
 
 const (
-	// flushPart is how many keys a store is given at a time: few enough that
-	// nothing waits for long, for the processor or for what is owed.
-	flushPart = 16
+	// flushAim is how long a write of usage should take: long enough to be worth
+	// a transaction, short enough that nothing waits for it, for the processor or
+	// for what is owed. The number of keys in one follows.
+	flushAim   = 40 * time.Millisecond
+	fewestKeys = 16
+	mostKeys   = 1000
 	// flushRest is how many times as long as it worked a flush rests, where there
 	// is time for it.
 	flushRest = 4
+	// flushTries is how many writes in a row may fail before a flush gives up.
+	flushTries = 3
+	flushPause = 10 * time.Millisecond // after one that failed
 )
 
-// flush writes all usage counted so far, within a time if the store is quick:
-// a part at a time, with a rest after each, so that no request waits while
-// thousands of keys are written. What the store does not take is kept for the
-// next flush.
-func (s *Service) flush(ctx context.Context, within time.Duration) error {
-	left := (s.outbox.keys() + flushPart - 1) / flushPart
-	for end := time.Now().Add(within); left > 0; left-- {
-		began := time.Now()
-		if err := s.flushSome(ctx); err != nil || left == 1 {
-			return err
-		}
-		at := time.Now()
-		took := at.Sub(began)
-		rest := time.NewTimer(min(flushRest*took, end.Sub(at)/time.Duration(left-1)-took))
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-		}
-	}
-	return nil
+var errStuck = errors.New("the store was given usage to write and has not answered for too long")
+
+// pace is what the writes so far told of the store.
+type pace struct {
+	mu   sync.Mutex
+	size int           // keys in the next write
+	each time.Duration // for a key, in the last
 }
 
-// flushSome writes a part of what is owed.
-func (s *Service) flushSome(ctx context.Context) error {
-	batch := s.outbox.begin(flushPart)
-	if batch == nil {
+// next returns how many keys to write next.
+func (p *pace) next() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.size, fewestKeys)
+}
+
+// of returns how long it takes to write some keys, one part after the other.
+func (p *pace) of(keys int) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Duration(keys) * p.each
+}
+
+// learn follows a write that succeeded.
+func (p *pace) learn(keys int, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.each = took / time.Duration(keys)
+	switch {
+	case took > flushAim:
+		p.size = max(fewestKeys, int(int64(keys)*int64(flushAim)/int64(took)))
+	case keys >= p.size && took < flushAim/2: // a smaller one says little of those to come
+		p.size = min(mostKeys, 2*max(p.size, fewestKeys))
+	}
+}
+
+// flushing is one flush.
+type flushing struct {
+	s   *Service
+	end time.Time // by which to be done, if the store is quick; zero: at once
+
+	mu     sync.Mutex
+	left   int // keys to begin with
+	failed int // writes in a row
+	err    error
+}
+
+// flush writes all usage that was counted before, within a time if the store is
+// quick: with rests, so that no request waits while thousands of keys are
+// written; or, within 0, as fast as it can. What the store does not take is kept
+// for the next flush.
+//
+// It returns when ctx ends. A write that has begun is not broken off then, or
+// nobody could say whether it happened: it ends by its own deadline.
+func (s *Service) flush(ctx context.Context, within time.Duration) error {
+	f := &flushing{s: s, left: s.outbox.keys()}
+	if f.left == 0 {
 		return nil
 	}
-	err := s.store.AddUsage(ctx, batch)
-	s.outbox.end(err == nil)
-	if err != nil {
-		return storeError("usage", err)
+	workers := writers
+	if within == 0 {
+		f.left = math.MaxInt
+	} else if f.end = time.Now().Add(within); s.pace.of(f.left) < within {
+		workers = 1
 	}
-	return nil
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() { f.run(ctx) })
+	}
+	group.Wait() // not for long: they look at ctx
+	if f.err != nil {
+		return f.err
+	}
+	return s.outbox.settle(ctx, s.stuckAfter())
+}
+
+// stuckAfter is how long a write may take when the store does not even heed its
+// deadline, before nobody waits for it any more.
+func (s *Service) stuckAfter() time.Duration { return 2 * s.o.StoreTimeout }
+
+// run writes a part after the other.
+func (f *flushing) run(ctx context.Context) {
+	for {
+		f.mu.Lock()
+		enough := f.left <= 0 || f.err != nil
+		f.mu.Unlock()
+		if enough {
+			return
+		}
+		began := time.Now()
+		keys, err := f.s.flushSome(ctx)
+		rest := f.next(keys, time.Since(began), err)
+		if keys == 0 && err == nil {
+			return
+		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			f.next(0, 0, ctx.Err())
+			return
+		}
+	}
+}
+
+// next takes in what became of a part, and returns how long to rest before the
+// next one.
+func (f *flushing) next(keys int, took time.Duration, err error) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.failed++
+		if f.failed >= flushTries || errors.Is(err, errStuck) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			f.err = err
+		}
+		return flushPause
+	}
+	f.failed = 0
+	f.left -= keys
+	if f.end.IsZero() || f.left <= 0 {
+		return 0
+	}
+	parts := (f.left + f.s.pace.next() - 1) / f.s.pace.next()
+	return max(0, min(flushRest*took, time.Until(f.end)/time.Duration(parts)-took))
+}
+
+// flushSome writes a part of what is owed, and returns how many keys it had.
+func (s *Service) flushSome(ctx context.Context) (keys int, err error) {
+	l, batch, err := s.outbox.begin(ctx, s.pace.next(), s.stuckAfter())
+	if l == nil {
+		return 0, err
+	}
+	keys = len(l.keys)
+	began, ended := time.Now(), make(chan error, 1)
+	go func() {
+		err := s.store.AddUsage(context.WithoutCancel(ctx), batch)
+		s.outbox.end(l, err == nil)
+		ended <- err
+	}()
+	stuck := time.NewTimer(s.stuckAfter())
+	defer stuck.Stop()
+	select {
+	case err = <-ended:
+	case <-stuck.C:
+		err = errStuck
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if err != nil {
+		return 0, storeError("usage", err)
+	}
+	s.pace.learn(keys, time.Since(began))
+	return keys, nil
 }
 
 func (s *Service) flushLoop() {
@@ -62,6 +191,9 @@ func (s *Service) flushLoop() {
 		s.cache.shrink()
 		if err := s.flush(s.stopped, s.o.FlushEvery/2); err != nil && s.stopped.Err() == nil {
 			s.log.Warn("usage was not written and will be tried again", "error", err)
+		}
+		if lost := s.outbox.takeLost(); lost > 0 {
+			s.log.Error("usage is lost: the store has not taken any for so long that there is no more room to keep it", "requests", lost)
 		}
 	}
 }

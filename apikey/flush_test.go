@@ -19,9 +19,10 @@ import (
 // slowUsage takes its time to write usage.
 type slowUsage struct {
 	apikey.Store
-	takes    time.Duration
+	takes    time.Duration // a write
+	each     time.Duration // and each key in it
 	writes   atomic.Int64
-	longest  atomic.Int64 // batch
+	longest  atomic.Int64 // of the writes, in nanoseconds
 	finished atomic.Pointer[time.Time]
 }
 
@@ -29,9 +30,10 @@ func (s *slowUsage) Unwrap() apikey.Store { return s.Store }
 
 func (s *slowUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	s.writes.Add(1)
-	s.longest.Store(max(s.longest.Load(), int64(len(batch))))
-	time.Sleep(s.takes)
+	begun := time.Now()
+	time.Sleep(s.takes + time.Duration(len(batch))*s.each)
 	at := time.Now()
+	s.longest.Store(max(s.longest.Load(), int64(at.Sub(begun))))
 	s.finished.Store(&at)
 	return s.Store.AddUsage(ctx, batch)
 }
@@ -263,44 +265,54 @@ func TestWhoeverIsCountedIsListed(t *testing.T) {
 	}
 }
 
-// TestAFlushRests: thousands of keys are written a few at a time, with rests while
-// there is time for them.
+// TestAFlushRests: thousands of keys are written in parts that a store takes a few
+// hundredths of a second for, with rests while there is time for them.
 func TestAFlushRests(t *testing.T) {
+	const keys = 1024
 	for _, tc := range []struct {
-		takes, most time.Duration // a part; the whole flush
-		least       time.Duration
+		each        time.Duration // of a key
+		least, most time.Duration // the first flush
+		next        time.Duration // and at most a later one
 	}{
-		{time.Millisecond, 330 * time.Millisecond, 300 * time.Millisecond}, // a fifth of the time
-		{25 * time.Millisecond, 2600 * time.Millisecond, 2400 * time.Millisecond},
-		{100 * time.Millisecond, 6500 * time.Millisecond, 6300 * time.Millisecond}, // no time to rest
+		{100 * time.Microsecond, 300 * time.Millisecond, 520 * time.Millisecond, 520 * time.Millisecond}, // a fifth of the time
+		{time.Millisecond, 2400 * time.Millisecond, 2600 * time.Millisecond, 2600 * time.Millisecond},    // all the time there is
+		{4 * time.Millisecond, 4 * time.Second, 4200 * time.Millisecond, 2400 * time.Millisecond},        // no time to rest: two at a time
 	} {
-		t.Run(fmt.Sprint(tc.takes), func(t *testing.T) {
+		t.Run(fmt.Sprint(tc.each), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := &slowUsage{Store: memstore.New(), takes: tc.takes}
+				store := &slowUsage{Store: memstore.New(), each: tc.each}
 				s := serviceOn(t, store, apikey.Options{})
 				var tokens []string
-				for range 64 * 16 {
+				for range keys {
 					_, token := create(t, s)
 					tokens = append(tokens, token)
 				}
-				countOne(t, s, tokens...)
-				begun := time.Now()
-				time.Sleep(27 * time.Second)
-				if n := store.writes.Load(); n != 64 || store.longest.Load() != 16 {
-					t.Errorf("%d writes of up to %d keys, want 64 of 16", n, store.longest.Load())
+				flush := func(least, most time.Duration) {
+					t.Helper()
+					countOne(t, s, tokens...)
+					begun := time.Now().Truncate(5 * time.Second)
+					time.Sleep(time.Until(begun.Add(9900 * time.Millisecond)))
+					if took := store.finished.Load().Sub(begun) - 5*time.Second; took < least || took > most {
+						t.Errorf("the flush took %v, want %v to %v", took, least, most)
+					}
 				}
-				if took := store.finished.Load().Sub(begun) - 5*time.Second; took < tc.least || took > tc.most {
-					t.Errorf("the flush took %v, want %v to %v", took, tc.least, tc.most)
+				time.Sleep(time.Until(time.Now().Truncate(5 * time.Second).Add(5 * time.Second)))
+				flush(tc.least, tc.most)
+				for range 3 {
+					flush(tc.least/2, tc.next)
+				}
+				if d := time.Duration(store.longest.Load()); d > 80*time.Millisecond {
+					t.Errorf("one write took %v", d)
 				}
 
-				// Close does not rest.
+				// Close does not rest, and writes two parts at a time.
 				countOne(t, s, tokens...)
-				begun = time.Now()
+				begun := time.Now()
 				if err := s.Close(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if took := time.Since(begun); took != 64*tc.takes {
-					t.Errorf("Close wrote for %v, want %v", took, 64*tc.takes)
+				if took, work := time.Since(begun), keys*tc.each; took > work/2+100*time.Millisecond {
+					t.Errorf("Close wrote for %v, %v would do", took, work/2)
 				}
 			})
 		})

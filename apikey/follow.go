@@ -2,7 +2,9 @@ package apikey
 
 import (
 	"context"
+	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -94,10 +96,9 @@ func (l *lease) startOver(page *FeedPage) {
 		l.s.log.Error("the store has lost changes: everything cached is read again, and revocations of this process are made again",
 			"epoch", page.Epoch, "epoch_before", l.epoch, "head", page.Head, "position", l.position)
 		l.mu.Lock()
-		for id := range l.revoked {
-			l.s.workers.Go(func() { l.reassert(id) })
-		}
+		ids := slices.Collect(maps.Keys(l.revoked))
 		l.mu.Unlock()
+		l.s.workers.Go(func() { l.reassert(ids) })
 	}
 	for _, id := range l.s.cache.flush() {
 		l.behind[id] = true
@@ -124,10 +125,33 @@ func (l *lease) remember(id string) {
 	}
 }
 
-// reassert revokes a key again that the store has forgotten to be revoked.
-func (l *lease) reassert(id string) {
-	if _, err := l.s.Revoke(l.s.stopped, upkeeper, id, "revoked before the store lost the change"); err != nil && l.s.stopped.Err() == nil {
-		l.s.log.Error("a key whose revocation the store has lost could not be revoked again", "key", id, "error", err)
+// reassert revokes keys again that the store has forgotten to be revoked, a few
+// at a time. It goes on until the store has taken them.
+func (l *lease) reassert(ids []string) {
+	const writers = 8
+	var group sync.WaitGroup
+	for i := range writers {
+		group.Go(func() {
+			for at := i; at < len(ids); at += writers {
+				l.revokeAgain(ids[at])
+			}
+		})
+	}
+	group.Wait()
+}
+
+func (l *lease) revokeAgain(id string) {
+	for {
+		_, err := l.s.Revoke(l.s.stopped, upkeeper, id, "revoked before the store lost the change")
+		if err == nil || errors.Is(err, ErrNotFound) || l.s.stopped.Err() != nil {
+			return // not found: the store has lost the key as well
+		}
+		l.s.complain("a key whose revocation the store has lost could not be revoked again; this goes on until it is", "key", id, "error", err)
+		select {
+		case <-time.After(l.o.Every):
+		case <-l.s.stopped.Done():
+			return
+		}
 	}
 }
 
@@ -187,7 +211,7 @@ func (s *Service) reread(ctx context.Context, id string) bool {
 	if len(id) != idLen {
 		return true
 	}
-	snap, err := s.load(ctx, keyID([]byte(id)), nil)
+	snap, err := s.loadInside(ctx, keyID([]byte(id)), nil)
 	switch {
 	case err != nil:
 		return false

@@ -88,7 +88,7 @@ func (s *Service) list(ctx context.Context, q Query) (l Listing, err error) {
 	if q.UnusedSince.IsZero() {
 		return s.store.List(ctx, q)
 	}
-	err = s.outbox.read(nil, collectEvery, func(owed func(string) []UsageDelta) error {
+	err = s.outbox.read(ctx, nil, collectEvery, func(owed func(string) []UsageDelta) error {
 		l, err = s.store.List(ctx, q)
 		l.Records = slices.DeleteFunc(l.Records, func(r Record) bool {
 			return slices.ContainsFunc(owed(r.Key.ID), func(d UsageDelta) bool { return !d.Last.At.Before(q.UnusedSince) })

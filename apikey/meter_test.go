@@ -1,8 +1,10 @@
 package apikey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
@@ -135,6 +137,36 @@ func TestUsageIsWrittenInBatchesAndNeverLost(t *testing.T) {
 		}
 		if got := total(); got != 1021 {
 			t.Errorf("%d requests are stored after an outage and a clean stop, want 1021", got)
+		}
+	})
+}
+
+// TestLostUsageIsSaidToBeLost: there is no room for ever for a store that takes no
+// usage, and what is dropped is not said to be tried again.
+func TestLostUsageIsSaidToBeLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		store := &flaky{Store: memstore.New()}
+		s := serviceOn(t, store, apikey.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		s.OweAtMost(2)
+		var ids, tokens []string
+		for range 3 {
+			k, token := create(t, s)
+			ids, tokens = append(ids, k.ID), append(tokens, token)
+		}
+		store.down.Store(true)
+		countOne(t, s, tokens...)
+		time.Sleep(6 * time.Second)
+		if err := s.Close(t.Context()); err == nil {
+			t.Error("Close says that all is written")
+		}
+		if text := log.String(); strings.Count(text, `"usage is lost:`) != 1 || strings.Count(text, "requests=1\n") != 1 {
+			t.Errorf("one request was dropped, and the log says:\n%s", text)
+		}
+		store.down.Store(false)
+		want(t, "Close when the store takes usage again", s.Close(t.Context()), nil)
+		if n := stored(t, store, ids...); n != 2 {
+			t.Errorf("%d requests are stored, 3 were counted and 1 dropped", n)
 		}
 	})
 }

@@ -39,7 +39,8 @@ type Options struct {
 	MaxAge time.Duration
 	// OnDue is called once a secret, in a goroutine of the Service, when a
 	// key is due within DueAhead (default 7 days). It may be called again
-	// after a restart.
+	// after a restart. Its context ends after a minute, and with Close, which
+	// waits for it.
 	OnDue    func(ctx context.Context, k Key)
 	DueAhead time.Duration
 	// Quiet is how long a rotated-out secret must have gone unused before
@@ -53,8 +54,9 @@ type Options struct {
 	// of it; default five seconds. A crash loses at most one and a half times
 	// that much of the counts. Whoever reads usage need not wait for it.
 	FlushEvery time.Duration
-	// StoreTimeout bounds each read of the store on behalf of a request;
-	// default two seconds.
+	// StoreTimeout bounds each call of the store and of the PlanSource, whatever
+	// its caller's context allows; default two seconds. A change has five times as
+	// long: what became of one that is given up is not known.
 	StoreTimeout time.Duration
 	// MaxStale is how long a key may be trusted without asking again, for a
 	// store that does not report changes ([Notifier]). It is then the bound
@@ -141,6 +143,7 @@ func (o *Options) preparePlans() error {
 		if o.DefaultPlan == "" {
 			return invalidf("Options.DefaultPlan", "a PlanSource needs a DefaultPlan: the plan of a key created without one")
 		}
+		o.PlanSource = patientPlans{o.PlanSource, o.StoreTimeout}
 		return nil
 	}
 	if len(o.Plans) == 0 {

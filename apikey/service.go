@@ -16,7 +16,7 @@ import (
 // Operations return errors of type [*Error]; a failure of the store is
 // [ErrUnavailable] with the cause inside, for logs.
 type Service struct {
-	store  Store
+	store  patientStore
 	o      Options
 	log    *slog.Logger
 	format *tokenFormat
@@ -26,16 +26,21 @@ type Service struct {
 	terms  termsTable
 	meter  *meter
 	outbox *outbox
+	pace   pace // of flushes
 	envs   []Environment
 
 	announcer      Announcer     // nil on a store that tells nobody
 	synchronous    bool          // the store announces every change
 	planGeneration atomic.Uint64 // moved on by RefreshPlans; snapshots of an older one are loaded again
 
-	closing  sync.RWMutex // held for reading by every operation; Close waits for it
+	gate     *gate // every operation passes it; Close waits until it is empty
 	closed   atomic.Bool
-	moaned   atomic.Int64 // when complain last spoke, in seconds
-	cancel   func()       // ends the subscription to the store
+	idling   sync.Once
+	idle     chan struct{} // closed when the operations and the goroutines have ended
+	ending   chan struct{} // holds a token while a Close does what is left
+	left     bool          // leaveOnce was called; guarded by ending
+	moaned   atomic.Int64  // when complain last spoke, in seconds
+	cancel   func()        // ends the subscription to the store
 	stop     context.CancelFunc
 	stopped  context.Context
 	workers  sync.WaitGroup
@@ -63,9 +68,10 @@ func New(store Store, o Options) (*Service, error) {
 	}
 	o.Peppers = nil // derived keys are kept, the originals are not
 	s := &Service{
-		store: store, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
+		store: patientStore{store, o.StoreTimeout}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
 		meter:  new(meter),
 		upkeep: make(chan upkeepJob, 256),
+		gate:   newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
 	}
 	notifier, synchronous := As[Notifier](store)
 	feed, shared := As[Feed](store)
@@ -98,52 +104,8 @@ func New(store Store, o Options) (*Service, error) {
 	return s, nil
 }
 
-// Close refuses new operations, waits for those that run, writes the usage
-// that is still in memory and ends the service's goroutines. From then on
-// every key is answered with [ErrClosed]: shut the HTTP server down first.
-// When ctx ends before, Close returns its error and usage may be lost. A second
-// Close does nothing.
-func (s *Service) Close(ctx context.Context) error {
-	if s.closed.Swap(true) {
-		return nil
-	}
-	s.stop()
-	done := make(chan struct{})
-	go func() {
-		s.closing.Lock()
-		//lint:ignore SA2001 the operations that ran have ended; those that come find closed set
-		s.closing.Unlock()
-		s.workers.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	err := s.flush(ctx, 0)
-	if s.lease != nil {
-		s.lease.leave(ctx)
-	}
-	s.cancel()
-	s.cache.stopTimers()
-	return err
-}
-
-// enter keeps Close waiting until leave.
-func (s *Service) enter() error {
-	s.closing.RLock()
-	if s.closed.Load() {
-		s.closing.RUnlock()
-		return ErrClosed
-	}
-	return nil
-}
-
-func (s *Service) leave() { s.closing.RUnlock() }
-
 // Store returns the store, for packages that look for its other abilities.
-func (s *Service) Store() Store { return s.store }
+func (s *Service) Store() Store { return s.store.Store }
 
 // Prefix returns what every key starts with, "sk" by default.
 func (s *Service) Prefix() string { return s.o.Prefix }

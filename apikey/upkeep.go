@@ -84,8 +84,16 @@ func (s *Service) do(ctx context.Context, job upkeepJob) error {
 	return err
 }
 
-// dueEvery is how often OnDue's keys are looked for.
-const dueEvery = time.Hour
+const (
+	dueEvery    = time.Hour   // how often OnDue's keys are looked for
+	duePatience = time.Minute // how long one call of OnDue may take
+)
+
+func (s *Service) callDue(k Key) {
+	ctx, cancel := context.WithTimeout(s.stopped, duePatience)
+	defer cancel()
+	s.o.OnDue(ctx, k)
+}
 
 // dueLoop calls OnDue once for each secret that gets due.
 func (s *Service) dueLoop() {
@@ -100,7 +108,7 @@ func (s *Service) dueLoop() {
 		for _, k := range keys {
 			if secret := k.Secrets[0].Number; told[k.ID] != secret {
 				told[k.ID] = secret
-				s.o.OnDue(s.stopped, k)
+				s.callDue(k)
 			}
 		}
 		select {

@@ -241,7 +241,7 @@ func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage,
 }
 
 func (s *Service) usage(ctx context.Context, id string, since time.Time) (u Usage, err error) {
-	err = s.outbox.read([]string{id}, 0, func(owed func(string) []UsageDelta) error {
+	err = s.outbox.read(ctx, []string{id}, 0, func(owed func(string) []UsageDelta) error {
 		if u, err = s.store.Usage(ctx, id, since); err != nil {
 			return storeError("usage", err)
 		}

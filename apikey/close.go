@@ -1,0 +1,67 @@
+package apikey
+
+import (
+	"context"
+	"time"
+)
+
+// Close refuses new operations, waits for those that run, writes the usage that
+// is still in memory and ends the service's goroutines. From then on every key
+// is answered with [ErrClosed]: shut the HTTP server down first.
+//
+// Close returns when ctx ends, whatever the store does. Its error then says that
+// something is left, and what was counted is still in memory: call Close again
+// to go on. Only when it returned nil has all of it been written. After that
+// another Close does nothing. Several at once are fine.
+func (s *Service) Close(ctx context.Context) error {
+	s.closed.Store(true)
+	s.gate.close()
+	s.stop()
+	s.idling.Do(func() {
+		go func() {
+			<-s.gate.empty
+			s.workers.Wait()
+			close(s.idle)
+		}()
+	})
+	if err := await(ctx, s.idle); err != nil {
+		return err
+	}
+	select { // one at a time from here on
+	case s.ending <- struct{}{}:
+		defer func() { <-s.ending }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.leaveOnce(ctx)
+	return s.flush(ctx, 0)
+}
+
+// leavePatience is how long Close tries to tell the other processes.
+const leavePatience = time.Second
+
+// leaveOnce ends what others do for this service. The caller is the only one.
+func (s *Service) leaveOnce(ctx context.Context) {
+	if s.left {
+		return
+	}
+	s.left = true
+	s.cancel()
+	s.cache.stopTimers()
+	if s.lease != nil {
+		ctx, cancel := context.WithTimeout(ctx, leavePatience)
+		defer cancel()
+		s.lease.leave(ctx)
+	}
+}
+
+// enter keeps Close waiting until leave. It never waits itself, and operations
+// may nest.
+func (s *Service) enter() error {
+	if !s.gate.enter() {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (s *Service) leave() { s.gate.leave() }

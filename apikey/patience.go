@@ -1,0 +1,71 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// changePatience is how many times as long a change may take as a read: what
+// became of one that is given up is not known.
+const changePatience = 5
+
+// patientStore gives every call of a store a deadline, so that nothing waits for
+// ever for a store that does not answer, whatever context it came with.
+type patientStore struct {
+	Store
+	patience time.Duration
+}
+
+// within calls f with a context that ends after d at the latest. When that is
+// what ended the call, the error is not ctx's own, which callers would take for
+// the end of theirs.
+func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+	bounded, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	v, err := f(bounded)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("no answer within %v: %v", d, err)
+	}
+	return v, err
+}
+
+func (s patientStore) Get(ctx context.Context, id string) (Record, error) {
+	return within(ctx, s.patience, func(ctx context.Context) (Record, error) { return s.Store.Get(ctx, id) })
+}
+
+func (s patientStore) Apply(ctx context.Context, c Change) (uint64, error) {
+	return within(ctx, changePatience*s.patience, func(ctx context.Context) (uint64, error) { return s.Store.Apply(ctx, c) })
+}
+
+func (s patientStore) List(ctx context.Context, q Query) (Listing, error) {
+	return within(ctx, s.patience, func(ctx context.Context) (Listing, error) { return s.Store.List(ctx, q) })
+}
+
+func (s patientStore) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	return within(ctx, s.patience, func(ctx context.Context) ([]AuditEntry, error) { return s.Store.Audit(ctx, q) })
+}
+
+func (s patientStore) AddUsage(ctx context.Context, batch []UsageDelta) error {
+	_, err := within(ctx, s.patience, func(ctx context.Context) (none struct{}, err error) { return none, s.Store.AddUsage(ctx, batch) })
+	return err
+}
+
+func (s patientStore) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
+	return within(ctx, s.patience, func(ctx context.Context) (Usage, error) { return s.Store.Usage(ctx, id, since) })
+}
+
+func (s patientStore) Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error) {
+	return within(ctx, s.patience, func(ctx context.Context) ([]Activity, error) { return s.Store.Activity(ctx, ids, since) })
+}
+
+// patientPlans does the same for a source of plans.
+type patientPlans struct {
+	PlanSource
+	patience time.Duration
+}
+
+func (p patientPlans) Plan(ctx context.Context, name string) (Plan, error) {
+	return within(ctx, p.patience, func(ctx context.Context) (Plan, error) { return p.PlanSource.Plan(ctx, name) })
+}
