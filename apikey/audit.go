@@ -32,6 +32,7 @@ const (
 	ActionRevoke         Action = "revoke"
 	ActionRedigest       Action = "redigest" // under the newest pepper, by the service itself
 	ActionPurge          Action = "purge"
+	ActionDue            Action = "due"   // for rotation; told by the service itself to Options.OnDue
 	ActionFound          Action = "found" // a secret of the key, where it does not belong; the key is as before
 )
 

@@ -37,10 +37,12 @@ type Options struct {
 	// MaxAge is how old a key's current secret may get before [Service.Due]
 	// reports it; default 90 days.
 	MaxAge time.Duration
-	// OnDue is called once a secret, in a goroutine of the Service, when a
-	// key is due within DueAhead (default 7 days). It may be called again
-	// after a restart. Its context ends after a minute, and with Close, which
-	// waits for it.
+	// OnDue is called when the current secret of a key is due within DueAhead
+	// (default 7 days): at most once a secret, by one of the processes that
+	// share the store, in a goroutine of its Service that looks every hour. That
+	// it is told is written into the key's audit trail first, so a crash at that
+	// moment loses the call, and no restart repeats it. Its context ends after a
+	// minute, and with Close, which waits for it.
 	OnDue    func(ctx context.Context, k Key)
 	DueAhead time.Duration
 	// Quiet is how long a rotated-out secret must have gone unused before

@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"iter"
 	"strconv"
 	"time"
 )
@@ -77,21 +78,30 @@ func (s *Service) Due(ctx context.Context, owner string, ahead time.Duration) ([
 		return nil, err
 	}
 	defer s.leave()
-	return s.due(ctx, owner, ahead)
-}
-
-func (s *Service) due(ctx context.Context, owner string, ahead time.Duration) ([]Key, error) {
-	at := now()
 	var due []Key
-	for r, err := range s.all(ctx, owner) {
+	for k, err := range s.allDue(ctx, owner, ahead) {
 		if err != nil {
 			return nil, err
 		}
-		if r.Key.StateAt(at) == Active && at.Add(ahead).Sub(r.Key.Secrets[0].CreatedAt) >= s.o.MaxAge {
-			due = append(due, r.Key)
-		}
+		due = append(due, k)
 	}
 	return due, nil
+}
+
+// allDue is Due, one key at a time; after an error comes nothing.
+func (s *Service) allDue(ctx context.Context, owner string, ahead time.Duration) iter.Seq2[Key, error] {
+	return func(yield func(Key, error) bool) {
+		at := now()
+		for r, err := range s.all(ctx, owner) {
+			if err != nil {
+				yield(Key{}, err)
+				return
+			}
+			if r.Key.StateAt(at) == Active && at.Add(ahead).Sub(r.Key.Secrets[0].CreatedAt) >= s.o.MaxAge && !yield(r.Key, nil) {
+				return
+			}
+		}
+	}
 }
 
 // PepperUse counts the working secrets under each pepper: one that is not in

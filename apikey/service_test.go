@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -441,6 +442,60 @@ func TestDueKeysAreReportedAheadOfTime(t *testing.T) {
 		}
 		if got, _ := s.Due(t.Context(), "", 0); len(got) != 0 {
 			t.Error("a rotated key is still due")
+		}
+	})
+}
+
+// A key that is due is told of once, however many processes share the store and
+// however often they start anew; its next secret is told of when it is due.
+func TestOnDueIsCalledOnceASecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		var mu sync.Mutex
+		told := map[string]int{}
+		start := func() *apikey.Service {
+			return serviceOn(t, &link{store: store, delay: time.Millisecond}, apikey.Options{
+				MaxAge: 10 * time.Hour, DueAhead: 2 * time.Hour, FlushEvery: time.Hour, Lease: apikey.LeaseOptions{Length: time.Hour},
+				OnDue: func(_ context.Context, k apikey.Key) {
+					mu.Lock()
+					defer mu.Unlock()
+					told[fmt.Sprint(k.ID, k.Secrets[0].Number)]++
+				},
+			})
+		}
+		all := []*apikey.Service{start(), start(), start()}
+		var ids []string
+		for range 20 {
+			k, _ := create(t, all[0])
+			ids = append(ids, k.ID)
+		}
+		once := func(secret int) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			for _, id := range ids {
+				if n := told[fmt.Sprint(id, secret)]; n != 1 {
+					t.Errorf("OnDue was called %d times for secret %d of a key, want once", n, secret)
+				}
+			}
+		}
+		time.Sleep(9*time.Hour + 30*time.Minute)
+		once(1)
+		for i, s := range all {
+			_ = s.Close(t.Context())
+			all[i] = start()
+		}
+		time.Sleep(90 * time.Minute)
+		once(1)
+		for _, id := range ids {
+			if _, _, err := all[1].Rotate(t.Context(), ops, id, apikey.RotateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(9*time.Hour + 30*time.Minute)
+		once(2)
+		for _, s := range all {
+			_ = s.Close(t.Context())
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -95,26 +96,89 @@ func (s *Service) callDue(k Key) {
 	s.o.OnDue(ctx, k)
 }
 
-// dueLoop calls OnDue once for each secret that gets due.
+// dueLoop calls OnDue for the secrets that get due.
 func (s *Service) dueLoop() {
-	told := make(map[string]uint32)
+	var told map[string]uint32 // the keys that are due now, with the secret that was told
 	tick := time.NewTicker(dueEvery)
 	defer tick.Stop()
 	for {
-		keys, err := s.due(s.stopped, "", s.o.DueAhead)
-		if err != nil && s.stopped.Err() == nil {
-			s.log.Warn("keys due for rotation could not be listed", "error", err)
-		}
-		for _, k := range keys {
-			if secret := k.Secrets[0].Number; told[k.ID] != secret {
-				told[k.ID] = secret
-				s.callDue(k)
-			}
-		}
+		told = s.tellDue(told)
 		select {
 		case <-s.stopped.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// tellDue calls OnDue for every secret that is due and that no process has told
+// of. What it returns is for the next call: those need not be looked at again.
+func (s *Service) tellDue(told map[string]uint32) map[string]uint32 {
+	still := make(map[string]uint32)
+	for k, err := range s.allDue(s.stopped, "", s.o.DueAhead) {
+		if err != nil {
+			if s.stopped.Err() == nil {
+				s.log.Warn("keys due for rotation could not be listed; the next try is in an hour", "error", err)
+			}
+			return told
+		}
+		if secret := k.Secrets[0].Number; told[k.ID] != secret {
+			first, err := s.claimDue(s.stopped, &k)
+			if err != nil {
+				if s.stopped.Err() == nil {
+					s.log.Warn("a key due for rotation could not be told of; the next try is in an hour", "key", k.ID, "error", err)
+				}
+				continue
+			}
+			if first {
+				s.callDue(k)
+			}
+		}
+		still[k.ID] = k.Secrets[0].Number
+	}
+	return still
+}
+
+// claimDue writes into the audit trail that it is told that the current secret of
+// a key is due, and reports whether nobody had written it before. The revision of
+// the key makes sure that one process writes it.
+func (s *Service) claimDue(ctx context.Context, k *Key) (first bool, err error) {
+	due := k.Secrets[0]
+	_, err = s.mutate(ctx, upkeeper, k.ID, ActionDue, func(r *Record, e *AuditEntry) error {
+		first = false
+		if r.Key.StateAt(e.At) != Active || r.Key.Secrets[0].Number != due.Number {
+			return errUnchanged // it was changed since
+		}
+		e.Details = map[string]string{"secret": fmt.Sprint(due.Number)}
+		if told, err := s.toldDue(ctx, k.ID, due.CreatedAt, e.Details["secret"]); err != nil || told {
+			return cmp.Or(err, errUnchanged)
+		}
+		first = true
+		return nil
+	})
+	return first, err
+}
+
+// toldDue looks for the entry of claimDue, from the newest back to when the
+// secret was made.
+func (s *Service) toldDue(ctx context.Context, id string, made time.Time, secret string) (bool, error) {
+	q := AuditQuery{KeyID: id}
+	for {
+		entries, err := s.store.Audit(ctx, q)
+		if err != nil {
+			return false, storeError("audit", err)
+		}
+		for i := range entries {
+			switch e := &entries[i]; {
+			case e.Action == ActionDue && e.Details["secret"] == secret:
+				return true, nil
+			case e.At.Before(made):
+				return false, nil
+			}
+			q.Before = entries[i].Seq
+		}
+		if len(entries) < q.PageLimit() {
+			return false, nil
 		}
 	}
 }
