@@ -151,13 +151,20 @@ func (s *Service) RefreshPlans(ctx context.Context) error {
 		}
 		return nil
 	}
-	if err := s.announcer.Announce(ctx, topicPlans); err != nil {
+	if err := s.announce(ctx, topicPlans); err != nil {
 		return storeError("refresh plans", err)
 	}
 	if s.lease == nil || s.lease.o.Async {
 		return nil
 	}
 	return s.lease.settle(ctx)
+}
+
+func (s *Service) announce(ctx context.Context, topic string) error {
+	_, err := within(ctx, changePatience*s.o.StoreTimeout, func(ctx context.Context) (none struct{}, err error) {
+		return none, s.announcer.Announce(ctx, topic)
+	})
+	return err
 }
 
 // complain logs what goes wrong request after request, once a second.
