@@ -42,6 +42,9 @@ func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) (
 	if len(ids) > MaxActivity {
 		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), MaxActivity)
 	}
+	if err := validTime("since", since); err != nil {
+		return nil, err
+	}
 	if len(ids) == 0 {
 		return nil, nil
 	}

@@ -8,8 +8,8 @@ import (
 // Actor is who makes a change. It is an argument of every mutation, never a
 // default: an audit trail that does not know who is worth nothing.
 type Actor struct {
-	ID   string // account, e-mail, service name: at most 256 bytes; required
-	From string // address that the request came from; may be empty
+	ID   string // account, e-mail, service name: at most 256 characters; required
+	From string // address that the request came from; at most 256 characters, may be empty
 	// Customer says that the actor is the owner of the key, rather than
 	// somebody who runs the service, and so may not take back what those did:
 	// see [Key.Locked].

@@ -11,19 +11,21 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // NewKey says what key to create.
 type NewKey struct {
-	Name        string            // for people; required, at most 128 bytes
-	Owner       string            // the account; required, at most 256 bytes
+	Name        string            // for people; required, one line of at most 128 characters
+	Owner       string            // the account; required, one line of at most 256 characters and 768 bytes
 	Environment string            // default the first environment
 	Scopes      []string          // what it may do; empty means only routes for any key
 	Plan        string            // default [Options.DefaultPlan]
 	Limits      []Limit           // instead of the plan's limits; at most [MaxLimits]
 	Networks    []netip.Prefix    // where it may be used from; empty means anywhere
-	Metadata    map[string]string // the application's own; at most 64 KiB
-	ExpiresAt   time.Time         // zero means never
+	Metadata    map[string]string // the application's own; at most 1,024 entries and 64 KiB
+	ExpiresAt   time.Time         // zero means never; at most the end of 9999, UTC
 
 	// Once names this creation, so that it is made once: another Create with
 	// the same name makes no key, in whichever process and however long after.
@@ -40,12 +42,17 @@ type NewKey struct {
 	Once string
 }
 
-// Bounds of a key's fields, in bytes.
+// Bounds of a key's fields. Those of texts are in characters, as people and JSON
+// Schema count them.
 const (
-	maxOwner    = 256
-	maxReason   = 512
-	maxMetadata = 64 << 10
-	maxNetworks = 64
+	maxName       = MaxName
+	maxOwner      = 256
+	maxOwnerBytes = 768 // what fits the indexes of every store
+	maxReason     = 512
+	maxActor      = 256
+	maxMetadata   = 64 << 10 // bytes, of all names and values
+	maxEntries    = 1024     // of metadata
+	maxNetworks   = 64
 )
 
 // Create makes a key and returns its token: the only time that the secret can
@@ -55,7 +62,8 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 		return Key{}, Token{}, err
 	}
 	defer s.leave()
-	if err := by.validate(); err != nil {
+	by, err := s.actor(by)
+	if err != nil {
 		return Key{}, Token{}, err
 	}
 	id, ids, request := "", []string(nil), [sha256.Size]byte{}
@@ -81,7 +89,7 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	}
 	env, ok := s.environment(k.Environment)
 	if !ok {
-		return Key{}, Token{}, invalidf("environment", "%q is none of this service's environments", k.Environment)
+		return Key{}, Token{}, invalidf("environment", "%s is none of this service's environments", quoted(k.Environment))
 	}
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(at) {
 		return Key{}, Token{}, invalidf("expires_at", "%v has passed already", k.ExpiresAt.Format(time.RFC3339))
@@ -118,20 +126,28 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	return Key{}, Token{}, ErrConflict
 }
 
-// validate checks and normalises what people may set. What stays as it was may
-// name a plan or a scope that the service does not have any more.
+// validate checks and normalises what people may set. What stays as it was is
+// let be: it may name a plan or a scope that the service does not have any more,
+// or be of a time with other bounds.
 func (s *Service) validate(ctx context.Context, before, k *Key) error {
-	if strings.TrimSpace(k.Name) == "" {
-		return invalidf("name", "give the key a name, like \"production-backend\"")
-	}
-	if err := validText("name", k.Name, MaxName); err != nil {
-		return err
+	if before.Name != k.Name {
+		if strings.TrimSpace(k.Name) == "" {
+			return invalidf("name", "give the key a name, like \"production-backend\"")
+		}
+		if err := s.validWords("name", k.Name, maxName); err != nil {
+			return err
+		}
 	}
 	if k.Owner == "" {
 		return invalidf("owner", "name the account that the key acts for")
 	}
-	if err := validText("owner", k.Owner, maxOwner); err != nil {
-		return err
+	if before.Owner != k.Owner {
+		if err := s.validWords("owner", k.Owner, maxOwner); err != nil {
+			return err
+		}
+		if len(k.Owner) > maxOwnerBytes {
+			return invalidf("owner", "%d bytes, at most %d are allowed", len(k.Owner), maxOwnerBytes)
+		}
 	}
 	if !slices.Equal(before.Scopes, k.Scopes) {
 		if err := s.validateScopes(k); err != nil {
@@ -141,30 +157,59 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 	if before.Plan != k.Plan {
 		_, err := s.o.PlanSource.Plan(ctx, k.Plan)
 		if errors.Is(err, ErrUnknownPlan) {
-			return invalidf("plan", "%q is none of this service's plans", k.Plan)
+			return invalidf("plan", "%s is none of this service's plans", quoted(k.Plan))
 		} else if err != nil {
 			return storeError("plan", err)
 		}
+		if err := validText("plan", k.Plan, maxOwner); err != nil { // of a PlanSource
+			return err
+		}
 	}
-	if err := validLimits("limits", k.Limits); err != nil {
-		return err
+	if !slices.Equal(before.Limits, k.Limits) {
+		if err := validLimits("limits", k.Limits); err != nil {
+			return err
+		}
 	}
-	if len(k.Networks) > maxNetworks {
-		return invalidf("networks", "%d networks, at most %d are allowed", len(k.Networks), maxNetworks)
+	if !slices.Equal(before.Networks, k.Networks) {
+		if err := validateNetworks(k.Networks); err != nil {
+			return err
+		}
 	}
-	for i, p := range k.Networks {
-		if !p.IsValid() {
+	if !maps.Equal(before.Metadata, k.Metadata) {
+		if err := s.validateMetadata(k.Metadata); err != nil {
+			return err
+		}
+	}
+	return validTime("expires_at", k.ExpiresAt)
+}
+
+func validateNetworks(networks []netip.Prefix) error {
+	if len(networks) > maxNetworks {
+		return invalidf("networks", "%d networks, at most %d are allowed", len(networks), maxNetworks)
+	}
+	for i, p := range networks {
+		n, ok := bounds.Network(p)
+		if !ok {
 			return invalidf(fmt.Sprintf("networks[%d]", i), "must be a network like 10.0.0.0/8 or 2001:db8::/32")
 		}
-		if p.Addr().Is4In6() && p.Bits() >= 96 { // ::ffff:10.0.0.0/104 is 10.0.0.0/8
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		k.Networks[i] = p.Masked()
+		networks[i] = n
+	}
+	return nil
+}
+
+// validateMetadata lets values be any text that can be stored, of several lines
+// too: the service shows none of them.
+func (s *Service) validateMetadata(metadata map[string]string) error {
+	if len(metadata) > maxEntries {
+		return invalidf("metadata", "%d entries, at most %d are allowed", len(metadata), maxEntries)
 	}
 	size := 0
-	for name, value := range k.Metadata {
-		if name == "" || !utf8.ValidString(name+value) || strings.IndexByte(name+value, 0) >= 0 {
+	for name, value := range metadata {
+		if name == "" || !bounds.Storable(name) || !bounds.Storable(value) {
 			return invalidf("metadata", "names must not be empty, and all must be UTF-8 without NUL")
+		}
+		if s.Redact(name) != name || s.Redact(value) != value {
+			return invalidf("metadata", "%s", holdsSecret)
 		}
 		size += len(name) + len(value)
 	}
@@ -184,7 +229,7 @@ func (s *Service) validateScopes(k *Key) error {
 			return err
 		}
 		if len(s.o.Scopes) > 0 && !slices.ContainsFunc(s.o.Scopes, func(known Scope) bool { return grants(scope, known.Name) }) {
-			return invalidf(field, "%q is none of this service's scopes", scope)
+			return invalidf(field, "%s is none of this service's scopes", quoted(scope))
 		}
 	}
 	slices.Sort(k.Scopes)
@@ -192,13 +237,34 @@ func (s *Service) validateScopes(k *Key) error {
 	return nil
 }
 
-// validText accepts UTF-8 without control characters.
-func validText(field, s string, most int) error {
-	if len(s) > most {
-		return invalidf(field, "%d bytes, at most %d are allowed", len(s), most)
+const holdsSecret = "looks like an API key: never write one here; if it is real, rotate it now"
+
+// validWords is validText for what is stored and shown: it holds no secret.
+func (s *Service) validWords(field, text string, most int) error {
+	if err := validText(field, text, most); err != nil {
+		return err
 	}
-	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return invalidf(field, "must be UTF-8 text without control characters")
+	if s.Redact(text) != text {
+		return invalidf(field, "%s", holdsSecret)
+	}
+	return nil
+}
+
+// validText accepts a line of text: see [bounds.Text].
+func validText(field, s string, most int) error {
+	if n := utf8.RuneCountInString(s); n > most {
+		return invalidf(field, "%d characters, at most %d are allowed", n, most)
+	}
+	if !bounds.Text(s) {
+		return invalidf(field, "must be one line of UTF-8 text, without control characters and without those that turn its direction")
+	}
+	return nil
+}
+
+// validTime accepts no time at all, and each that can be told: see [bounds.Time].
+func validTime(field string, t time.Time) error {
+	if !t.IsZero() && !bounds.Time(t) {
+		return invalidf(field, "must be in the years 1 to 9999, in UTC")
 	}
 	return nil
 }

@@ -54,10 +54,15 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	if r.Order > ByName {
 		return Page{}, invalidf("order", "%d is none of the orders", r.Order)
 	}
+	for field, t := range map[string]time.Time{"unused_since": r.UnusedSince, "expires_before": r.ExpiresBefore} {
+		if err := validTime(field, t); err != nil {
+			return Page{}, err
+		}
+	}
 	switch r.State {
 	case "", Active, Disabled, Expired, Revoked:
 	default:
-		return Page{}, invalidf("state", "%q is none of active, disabled, expired and revoked", string(r.State))
+		return Page{}, invalidf("state", "%s is none of active, disabled, expired and revoked", quoted(string(r.State)))
 	}
 	q := Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,
@@ -108,6 +113,9 @@ func (s *Service) Changes() (n uint64, all bool) { return s.cache.changes.Load()
 // term returns what to search for: of a token, whole or cut, wherever it stands
 // in what was pasted, as much of the id as is there.
 func (f *tokenFormat) term(text string) string {
+	if found := findTokens(text, nil, 1); len(found) > 0 {
+		return found[0].id
+	}
 	lower := asciiLower(text)
 	for i := range f.stems {
 		_, rest, ok := strings.Cut(lower, f.stems[i].text)

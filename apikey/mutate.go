@@ -23,7 +23,8 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		return Key{}, err
 	}
 	defer s.leave()
-	if err := by.validate(); err != nil {
+	by, err := s.actor(by)
+	if err != nil {
 		return Key{}, err
 	}
 	for try := range maxTries {
@@ -82,14 +83,16 @@ func (s *Service) takeIn(r *Record) {
 	s.notice(Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
 }
 
-func (a Actor) validate() error {
+// actor checks who makes a change, for records and the audit trail.
+func (s *Service) actor(a Actor) (Actor, error) {
 	if a.ID == "" {
-		return invalidf("actor", "say who makes the change: the audit trail records it")
+		return a, invalidf("actor", "say who makes the change: the audit trail records it")
 	}
-	if err := validText("actor", a.ID, 256); err != nil {
-		return err
+	if err := validText("actor", a.ID, maxActor); err != nil {
+		return a, err
 	}
-	return validText("actor.from", a.From, 256)
+	a.ID, a.From = s.Redact(a.ID), s.Redact(a.From)
+	return a, validText("actor.from", a.From, maxActor)
 }
 
 // refuseRevoked is the first step of every edit but Revoke: revoked is final.
@@ -119,7 +122,7 @@ func (s *Service) Disable(ctx context.Context, by Actor, id, reason string) (Key
 		if k.DisabledAt.IsZero() {
 			k.DisabledAt = e.At
 		}
-		k.DisabledBy, k.Locked, e.Reason = by.ID, !by.Customer, reason
+		k.DisabledBy, k.Locked, e.Reason = e.Actor, !by.Customer, reason
 		return nil
 	})
 }
@@ -159,7 +162,8 @@ func (s *Service) Revoke(ctx context.Context, by Actor, id, reason string) (Key,
 		if !r.Key.RevokedAt.IsZero() {
 			return errUnchanged
 		}
-		r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason, e.Reason = e.At, by.ID, reason, reason
+		reason := s.Redact(reason) // who revokes a leaked key is not to be told to write less
+		r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason, e.Reason = e.At, e.Actor, reason, reason
 		return nil
 	})
 }

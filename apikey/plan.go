@@ -113,7 +113,7 @@ func validLimits(field string, limits []Limit) error {
 			return invalidf(at+".Window", "%v is not a whole number of seconds between 1s and %v", l.Window, MaxLimitWindow)
 		}
 		if slices.ContainsFunc(limits[:i], func(o Limit) bool { return o.Name == l.Name || o.Window == l.Window }) {
-			return invalidf(at, "name %q or window %v stands twice", l.Name, l.Window)
+			return invalidf(at, "name %s or window %v stands twice", quoted(l.Name), l.Window)
 		}
 	}
 	return nil
@@ -123,12 +123,12 @@ func validLimits(field string, limits []Limit) error {
 // environments carry into headers and tokens.
 func validName(field, s string, most int) error {
 	if s == "" || len(s) > most {
-		return invalidf(field, "%q must have 1 to %d characters", s, most)
+		return invalidf(field, "%s must have 1 to %d characters", quoted(s), most)
 	}
 	for i := range len(s) {
 		c := s[i]
 		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return invalidf(field, "%q may hold a-z, 0-9, '-' and '_' only", s)
+			return invalidf(field, "%s may hold a-z, 0-9, '-' and '_' only", quoted(s))
 		}
 	}
 	return nil

@@ -46,8 +46,8 @@ type Query struct {
 	Limit int      // at most so many records, 1 to 1000; 0 means 100
 }
 
-// MaxName is how long a key's name may be, in bytes. A store may be given
-// longer ones: then so much counts for [Query.Search] and [ByName].
+// MaxName is how much of a name counts for [Query.Search] and [ByName], in bytes.
+// Names may be longer: the service takes as many characters.
 const MaxName = 128
 
 // Position is a place in an [Order], between records: that of a record is its

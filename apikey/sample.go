@@ -8,7 +8,7 @@ import (
 
 // Use is what is known of an admitted request when it is counted. Nothing of it
 // is kept but the network of the source (/24 or /48), and copies of at most 128
-// bytes of the texts, without control characters.
+// bytes of the texts, without control characters and secrets ([Service.Redact]).
 type Use struct {
 	Source    netip.Addr
 	UserAgent string
@@ -34,7 +34,7 @@ type sampleEnd struct {
 func newSample(c *credential, u *Use) *Sample {
 	s := &Sample{credential: c, use: LastUse{At: now()}}
 	if u != nil {
-		s.use.Network, s.use.UserAgent, s.use.Route = network(u.Source), clip(u.UserAgent, 128), clip(u.Route, 128)
+		s.use.Network, s.use.UserAgent, s.use.Route = network(u.Source), s.text(u.UserAgent), s.text(u.Route)
 	}
 	return s
 }
@@ -47,7 +47,7 @@ func (s *Sample) Ended(route string, status int) {
 	if s == nil || s.credential == nil {
 		return
 	}
-	if route = clip(route, 128); route == "" {
+	if route = s.text(route); route == "" {
 		route = s.use.Route
 	}
 	if status < 100 || status > 999 {
@@ -64,6 +64,13 @@ func (s *Sample) Ended(route string, status int) {
 		m.ended = append(m.ended, s)
 		m.mu.Unlock()
 	}
+}
+
+// text makes a client's word one that may be written down: at most 128 bytes, without secrets. What is longer is cut
+// twice, so that the start of a secret does not stay where the rest of it was cut off.
+func (s *Sample) text(word string) string {
+	const most = 128
+	return clip(s.credential.snap.terms.service.Redact(word[:min(len(word), 4*most)]), most)
 }
 
 // lastUse returns all that is known now.

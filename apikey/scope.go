@@ -33,16 +33,16 @@ func validScope(field, s string, wildcard bool) error {
 	}
 	segments := strings.Split(rest, ":")
 	if len(segments) < 2 && rest == s {
-		return invalidf(field, "%q has no action: write \"resource:action\"", s)
+		return invalidf(field, "%s has no action: write \"resource:action\"", quoted(s))
 	}
 	for _, segment := range segments {
 		if segment == "" {
-			return invalidf(field, "%q has an empty part", s)
+			return invalidf(field, "%s has an empty part", quoted(s))
 		}
 		for i := range len(segment) {
 			c := segment[i]
 			if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
-				return invalidf(field, "%q may hold a-z, 0-9, '.', '_' and '-' between its colons, and '*' only as the last part of a granted scope", s)
+				return invalidf(field, "%s may hold a-z, 0-9, '.', '_' and '-' between its colons, and '*' only as the last part of a granted scope", quoted(s))
 			}
 		}
 	}

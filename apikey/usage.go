@@ -237,6 +237,9 @@ func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage,
 		return Usage{}, err
 	}
 	defer s.leave()
+	if err := validTime("since", since); err != nil {
+		return Usage{}, err
+	}
 	return s.usage(ctx, id, since)
 }
 

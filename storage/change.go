@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"time"
+
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // CheckChange decides whether change c may be made to a key whose record is
@@ -11,7 +14,9 @@ import (
 // The rules, in the order in which they are checked:
 //
 //  1. The key has an ID, the entry is about this key, and the record has one or
-//     two secrets with one digest each (a deletion needs the ID only); else
+//     two secrets with one digest each (a deletion needs the ID only). Each time is
+//     zero or in the years 1 to 9999, UTC, each text is UTF-8 without NUL, and each
+//     network is valid, so that what is written can be told. Else
 //     [apikey.ErrInvalidArgument].
 //  2. A key that does not exist can only be created; else [apikey.ErrNotFound].
 //  3. A revoked key stays revoked, since the same instant, by the same actor and
@@ -61,7 +66,53 @@ func checkShape(c apikey.Change) error {
 	case len(c.Record.Digests) != len(k.Secrets):
 		return invalid("Change.Record.Digests", "every secret has one digest")
 	}
+	return checkTold(c)
+}
+
+// checkTold refuses what cannot be written and read back as it was: one such
+// record would break every answer that it is a part of.
+func checkTold(c apikey.Change) error {
+	k, e := &c.Record.Key, &c.Entry
+	times := []*time.Time{&e.At}
+	for _, t := range recordTimes(k) {
+		times = append(times, t)
+	}
+	for i := range k.Secrets {
+		s := &k.Secrets[i]
+		times = append(times, &s.CreatedAt, &s.EndsAt, &s.FirstUsedAt)
+	}
+	for _, t := range times {
+		if !t.IsZero() && !bounds.Time(*t) {
+			return untold("a time is not in the years 1 to 9999, in UTC")
+		}
+	}
+	texts := append([]string{e.Actor, e.From, string(e.Action), e.Owner, e.Reason}, k.Scopes...)
+	for _, s := range recordStrings(k) {
+		texts = append(texts, *s)
+	}
+	for _, l := range k.Limits {
+		texts = append(texts, l.Name)
+	}
+	for _, m := range []map[string]string{k.Metadata, e.Details} {
+		for name, value := range m {
+			texts = append(texts, name, value)
+		}
+	}
+	for _, s := range texts {
+		if !bounds.Storable(s) {
+			return untold("a text is not UTF-8 without NUL")
+		}
+	}
+	for _, p := range k.Networks {
+		if !p.IsValid() {
+			return untold("a network is not valid")
+		}
+	}
 	return nil
+}
+
+func untold(msg string) error {
+	return &apikey.Error{Code: apikey.InvalidArgument, Field: "Change", Msg: "cannot be told when it is read back: " + msg}
 }
 
 func sameRevocation(old, now *apikey.Key) bool {

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"maps"
+	"math"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -28,6 +29,20 @@ func NormalizeEntry(e apikey.AuditEntry) apikey.AuditEntry {
 	return e
 }
 
+// firstMicro and lastMicro are the ends of what an int64 of microseconds can say,
+// in the calendar's 300 thousandth year. [CheckChange] takes none so far away; a
+// query may ask for one, and must not mean another.
+var firstMicro, lastMicro = time.UnixMicro(math.MinInt64), time.UnixMicro(math.MaxInt64)
+
 // NormalizeTime returns t in UTC, cut to the microsecond, without a monotonic
-// reading. The zero time stays the zero time.
-func NormalizeTime(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
+// reading. The zero time stays the zero time. What microseconds cannot say becomes
+// the nearest that they can.
+func NormalizeTime(t time.Time) time.Time {
+	switch {
+	case t.Before(firstMicro):
+		t = firstMicro
+	case t.After(lastMicro):
+		t = lastMicro
+	}
+	return time.UnixMicro(t.UnixMicro()).UTC()
+}

@@ -99,7 +99,7 @@ const placeTimeSize = 8
 
 // micros appends t so that byte order is the order of time.
 func micros(dst []byte, t time.Time) []byte {
-	return binary.BigEndian.AppendUint64(dst, uint64(t.UnixMicro())^(1<<63))
+	return binary.BigEndian.AppendUint64(dst, uint64(storage.NormalizeTime(t).UnixMicro())^(1<<63))
 }
 
 // indexKeys returns the rows of a record in the listings. A key without owner

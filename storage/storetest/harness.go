@@ -58,7 +58,7 @@ type check struct {
 // checks is the suite.
 func checks() []check {
 	all := [][]check{
-		abilityChecks, recordChecks, changeChecks, revocationChecks, listChecks, queryChecks, activityChecks,
+		abilityChecks, recordChecks, toldChecks, changeChecks, revocationChecks, listChecks, queryChecks, activityChecks,
 		auditChecks, usageChecks, useChecks, noticeChecks, feedChecks, instanceChecks, awaitChecks, lifeChecks,
 	}
 	var flat []check

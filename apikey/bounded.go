@@ -1,0 +1,135 @@
+package apikey
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
+)
+
+// boundedStore stands between a service and its store, so that whatever comes out of the store can be told. An older
+// program, or somebody with SQL, may have written what no answer can hold: such a time becomes the nearest that can be
+// told, and the record is mended when it is next changed. Texts that go into the audit trail, or come out of it, lose
+// the secrets that they hold.
+type boundedStore struct {
+	patientStore
+	redact func(string) string
+}
+
+// Unwrap lets [As] look further.
+func (s boundedStore) Unwrap() Store { return s.Store }
+
+func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
+	r, err := s.patientStore.Get(ctx, id)
+	r.clamp()
+	return r, err
+}
+
+func (s boundedStore) List(ctx context.Context, q Query) (Listing, error) {
+	q.UnusedSince, q.ExpiresBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore)
+	l, err := s.patientStore.List(ctx, q)
+	for i := range l.Records {
+		l.Records[i].clamp()
+	}
+	return l, err
+}
+
+func (s boundedStore) Apply(ctx context.Context, c Change) (revision uint64, err error) {
+	c.Entry.Details = maps.Clone(c.Entry.Details)
+	s.tell(&c.Entry)
+	return s.patientStore.Apply(ctx, c)
+}
+
+func (s boundedStore) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	entries, err := s.patientStore.Audit(ctx, q)
+	for i := range entries {
+		s.tell(&entries[i])
+	}
+	return entries, err
+}
+
+// tell redacts an entry in place.
+func (s boundedStore) tell(e *AuditEntry) {
+	e.At = bounds.Clamp(e.At)
+	for _, text := range []*string{&e.Actor, &e.From, &e.Reason} {
+		*text = s.redact(*text)
+	}
+	for name, text := range e.Details {
+		e.Details[name] = s.redact(text)
+	}
+}
+
+func (s boundedStore) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
+	u, err := s.patientStore.Usage(ctx, id, bounds.Clamp(since))
+	u.ScopesSince = bounds.Clamp(u.ScopesSince)
+	for i := range u.Hours {
+		u.Hours[i].Hour = bounds.Clamp(u.Hours[i].Hour)
+	}
+	for i := range u.Secrets {
+		s.tellUse(&u.Secrets[i].Last)
+	}
+	for i := range u.Scopes {
+		u.Scopes[i].Hour = bounds.Clamp(u.Scopes[i].Hour)
+	}
+	return u, err
+}
+
+func (s boundedStore) Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error) {
+	all, err := s.patientStore.Activity(ctx, ids, bounds.Clamp(since))
+	for i := range all {
+		s.tellUse(&all[i].Last)
+		for j := range all[i].Days {
+			all[i].Days[j].Day = bounds.Clamp(all[i].Days[j].Day)
+		}
+	}
+	return all, err
+}
+
+func (s boundedStore) tellUse(l *LastUse) {
+	l.At, l.UserAgent, l.Route = bounds.Clamp(l.At), s.redact(l.UserAgent), s.redact(l.Route)
+}
+
+// clamp makes every time and text of r one that can be told and written. The id
+// stays: without it the key is not found again.
+func (r *Record) clamp() {
+	k := &r.Key
+	for _, t := range []*time.Time{&k.CreatedAt, &k.UpdatedAt, &k.ExpiresAt, &k.DisabledAt, &k.RevokedAt} {
+		*t = bounds.Clamp(*t)
+	}
+	for i := range k.Secrets {
+		s := &k.Secrets[i]
+		s.CreatedAt, s.EndsAt, s.FirstUsedAt = bounds.Clamp(s.CreatedAt), bounds.Clamp(s.EndsAt), bounds.Clamp(s.FirstUsedAt)
+	}
+	for _, text := range []*string{&k.Name, &k.Owner, &k.Environment, &k.Plan, &k.CreatedBy, &k.DisabledBy, &k.RevokedBy, &k.RevokeReason} {
+		*text = storable(*text)
+	}
+	for i := range k.Scopes {
+		k.Scopes[i] = storable(k.Scopes[i])
+	}
+	for i, p := range k.Networks {
+		if !p.IsValid() {
+			k.Networks[i] = nowhere
+		}
+	}
+	for name, value := range k.Metadata {
+		if !bounds.Storable(name) || !bounds.Storable(value) {
+			delete(k.Metadata, name)
+			k.Metadata[storable(name)] = storable(value)
+		}
+	}
+}
+
+// nowhere stands for a network that cannot be told: a key that was bound stays so.
+var nowhere = netip.PrefixFrom(netip.IPv6Unspecified(), 128)
+
+// storable puts U+FFFD where a text cannot be stored: so it does not become
+// somebody else's name.
+func storable(s string) string {
+	if bounds.Storable(s) {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
