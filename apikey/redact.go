@@ -8,8 +8,9 @@ import (
 // redacted stands where a secret was.
 const redacted = "[redacted]"
 
-// looseSecret is how much of a secret is taken for one where no environment stands before its id.
-const looseSecret = 20
+// looseSecret is how much of a secret is taken for one where no environment stands before its id: more than the 32
+// digits that names of others often end in.
+const looseSecret = 33
 
 // Redact returns text without the secrets of tokens in it, for texts of strangers that are written down or shown: a
 // token, or what is left of one, becomes its public part and "[redacted]", as in [Token.String]. It knows tokens

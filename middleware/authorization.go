@@ -12,27 +12,42 @@ import (
 //
 // Anything that could be understood in two ways is refused, because a proxy
 // in front may have understood the other: a second line, and a second
-// credential joined on with a comma.
+// credential joined on with a comma. Credentials that are all of other schemes
+// are other people's, and none is here.
 func bearer(lines []string) (token string, code apikey.Code) {
 	if len(lines) == 1 && isPlainBearer(lines[0]) {
 		return lines[0][len("Bearer "):], apikey.OK
 	}
-	value, code := oneLine(lines)
+	value, code := authorization(lines, "bearer")
 	if code != apikey.OK {
 		return "", code
 	}
-	scheme, rest := cutScheme(value)
-	if !equalFold(scheme, "bearer") {
-		if scheme == "" || joinsBearer(rest) {
-			return "", apikey.MalformedRequest
-		}
-		return "", apikey.MissingKey
-	}
+	_, rest := cutScheme(value)
 	token = strings.TrimLeft(rest, " ")
 	if len(token) == len(rest) || token == "" {
 		return "", apikey.MalformedRequest
 	}
 	return token, apikey.OK
+}
+
+// authorization returns the one credential of the lines of an Authorization
+// field when it is of a scheme, given in small letters.
+func authorization(lines []string, scheme string) (value string, code apikey.Code) {
+	ours := false
+	for _, line := range lines {
+		s, rest := cutScheme(strings.Trim(line, " \t"))
+		ours = ours || equalFold(s, scheme) || joins(rest, scheme)
+	}
+	if !ours {
+		return "", apikey.MissingKey
+	}
+	if value, code = oneLine(lines); code != apikey.OK {
+		return "", code
+	}
+	if s, _ := cutScheme(value); !equalFold(s, scheme) { // it is joined on
+		return "", apikey.MalformedRequest
+	}
+	return value, apikey.OK
 }
 
 // isPlainBearer reports whether a line is "Bearer <token>" in the spelling that
@@ -87,19 +102,25 @@ func equalFold(s, lower string) bool {
 	return true
 }
 
-// joinsBearer reports whether after some comma of another scheme's credential
-// a Bearer credential begins: two lines that something has joined.
-func joinsBearer(rest string) bool {
-	for {
-		_, after, found := strings.Cut(rest, ",")
-		if !found {
-			return false
-		}
-		rest = strings.TrimLeft(after, " \t")
-		if scheme, more := cutScheme(rest); equalFold(scheme, "bearer") && more != "" && (more[0] == ' ' || more[0] == '\t') {
-			return true
+// joins reports whether after some comma of another scheme's credential one of
+// the given scheme begins: two lines that something has joined. What stands in
+// quotes is a parameter of the other one.
+func joins(rest, scheme string) bool {
+	quoted := false
+	for i := 0; i < len(rest); i++ {
+		switch c := rest[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			s, more := cutScheme(strings.TrimLeft(rest[i+1:], " \t"))
+			if equalFold(s, scheme) && more != "" && (more[0] == ' ' || more[0] == '\t') {
+				return true
+			}
 		}
 	}
+	return false
 }
 
 // isB64Token checks 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=".

@@ -36,7 +36,11 @@ func TestBearer(t *testing.T) {
 		{"all of b64token", []string{"Bearer aZ09-._~+/=="}, "aZ09-._~+/==", apikey.OK},
 		{"space around", []string{" Bearer abc\t"}, "abc", apikey.OK},
 		{"two lines", []string{"Bearer abc", "Bearer abc"}, "", apikey.MalformedRequest},
-		{"two lines of other schemes", []string{"Basic abc", "Digest abc"}, "", apikey.MalformedRequest},
+		{"two lines, one of another scheme", []string{"Basic abc", "Bearer abc"}, "", apikey.MalformedRequest},
+		{"two lines of other schemes", []string{"Basic abc", "Digest abc"}, "", apikey.MissingKey},
+		{"other schemes joined by a comma", []string{"Basic abc, Digest abc"}, "", apikey.MissingKey},
+		{"Bearer in a parameter of another scheme", []string{`Digest username="a, Bearer b", realm="\", Bearer c"`}, "", apikey.MissingKey},
+		{"Bearer behind a parameter of another scheme", []string{`Digest username="a", Bearer b`}, "", apikey.MalformedRequest},
 		{"joined by a comma", []string{"Bearer abc, Bearer def"}, "", apikey.MalformedRequest},
 		{"joined by a comma, Bearer second", []string{"Basic abc,bearer def"}, "", apikey.MalformedRequest},
 		{"a comma alone", []string{"Bearer abc,"}, "", apikey.MalformedRequest},
@@ -46,7 +50,8 @@ func TestBearer(t *testing.T) {
 		{"quotes", []string{`Bearer "abc"`}, "", apikey.MalformedRequest},
 		{"= within", []string{"Bearer a=b"}, "", apikey.MalformedRequest},
 		{"= alone", []string{"Bearer =="}, "", apikey.MalformedRequest},
-		{"no scheme at all", []string{"\"abc\""}, "", apikey.MalformedRequest},
+		{"no scheme at all", []string{"\"abc\""}, "", apikey.MissingKey},
+		{"no scheme, Bearer second", []string{", Bearer abc"}, "", apikey.MalformedRequest},
 		{"control characters", []string{"Bearer abc\x00"}, "", apikey.MalformedRequest},
 		{"not ASCII", []string{"Bearer abç"}, "", apikey.MalformedRequest},
 	} {
@@ -59,29 +64,22 @@ func TestBearer(t *testing.T) {
 // The oracle says the same in regular expressions.
 var (
 	tchar        = "[-!#$%&'*+.^_`|~0-9A-Za-z]"
-	isBlank      = regexp.MustCompile(`^[ \t]*$`)
+	quotes       = regexp.MustCompile(`(?s)"(?:\\.|\\$|[^"\\])*(?:"|$)`)
 	isBearer     = regexp.MustCompile(`^[ \t]*(?i:bearer) +([-A-Za-z0-9._~+/]+=*)[ \t]*$`)
 	saysBearer   = regexp.MustCompile(`^[ \t]*(?i:bearer)(?:$|[^-!#$%&'*+.^_` + "`" + `|~0-9A-Za-z])`)
-	hasScheme    = regexp.MustCompile(`^[ \t]*` + tchar)
-	bearerJoined = regexp.MustCompile(`(?s)^[ \t]*` + tchar + `+.*,[ \t]*(?i:bearer)[ \t]+[^ \t]`)
+	bearerJoined = regexp.MustCompile(`(?s),[ \t]*(?i:bearer)[ \t]+[^ \t]`)
 )
 
 func oracle(lines []string) (string, apikey.Code) {
-	switch {
-	case len(lines) == 0:
-		return "", apikey.MissingKey
-	case len(lines) > 1:
-		return "", apikey.MalformedRequest
+	if len(lines) == 1 {
+		if m := isBearer.FindStringSubmatch(lines[0]); m != nil {
+			return m[1], apikey.OK
+		}
 	}
-	v := lines[0]
-	if isBlank.MatchString(v) {
-		return "", apikey.MissingKey
-	}
-	if m := isBearer.FindStringSubmatch(v); m != nil {
-		return m[1], apikey.OK
-	}
-	if saysBearer.MatchString(v) || !hasScheme.MatchString(v) || bearerJoined.MatchString(v) {
-		return "", apikey.MalformedRequest
+	for _, v := range lines {
+		if saysBearer.MatchString(v) || bearerJoined.MatchString(quotes.ReplaceAllString(v, `"`)) {
+			return "", apikey.MalformedRequest
+		}
 	}
 	return "", apikey.MissingKey
 }

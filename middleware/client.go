@@ -1,21 +1,39 @@
 package middleware
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
+
+// ClientAddr returns the address that the Guard takes for the client's, by
+// [Options.TrustedProxies]: the one that keys' networks are held against. It is
+// not valid when it cannot be told. Handlers and logs that use it say the same as
+// the guard does.
+func (g *Guard) ClientAddr(r *http.Request) netip.Addr {
+	return g.client(&Request{Fields: headerFields(r.Header), Peer: r.RemoteAddr})
+}
 
 // client finds the address of the client; invalid when it cannot be told.
 func (g *Guard) client(r *Request) netip.Addr {
-	addr := r.PeerAddr
+	addr := r.PeerAddr.Unmap()
 	if !addr.IsValid() {
-		addr = parseAddr(r.Peer)
+		addr = bounds.Address(r.Peer)
 	}
-	addr = addr.Unmap()
-	if len(g.o.TrustedProxies) == 0 || !g.trusted(addr) {
+	if !g.trustsPeer(addr, r.Peer) {
 		return addr
 	}
 	return g.forwarded(addr, r.Fields.Values("X-Forwarded-For"))
+}
+
+// trustsPeer reports whether the other end of the connection is a proxy of ours.
+func (g *Guard) trustsPeer(addr netip.Addr, peer string) bool {
+	if addr.IsValid() {
+		return g.trusted(addr)
+	}
+	return (g.o.TrustUnixSocket || g.o.trustsAll) && bounds.Socket(peer)
 }
 
 // forwarded walks X-Forwarded-For from the right, where our own proxies wrote.
@@ -30,7 +48,7 @@ func (g *Guard) forwarded(addr netip.Addr, lines []string) netip.Addr {
 			} else {
 				more = false
 			}
-			addr = parseAddr(strings.Trim(last, " \t")).Unmap()
+			addr = bounds.Address(strings.Trim(last, " \t"))
 			if !addr.IsValid() || !g.trusted(addr) {
 				return addr
 			}
@@ -47,19 +65,4 @@ func (g *Guard) trusted(addr netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// parseAddr reads an address with or without a port; invalid when it is none.
-func parseAddr(s string) netip.Addr {
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr()
-	}
-	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
-		s = s[1 : len(s)-1]
-	}
-	addr, err := netip.ParseAddr(s)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr
 }

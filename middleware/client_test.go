@@ -58,6 +58,38 @@ func TestClientAddress(t *testing.T) {
 			t.Errorf("%s: %s %q: got %d", c.rule, c.peer, c.forwarded, res.StatusCode)
 		}
 	}
+	for _, c := range []struct {
+		rule    string
+		o       middleware.Options
+		peer    string
+		forward string
+		want    bool
+	}{
+		{"a mapped network of proxies", middleware.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}}, "10.0.0.1:1234", "192.0.2.1", true},
+		{"a peer without a port", middleware.Options{TrustedProxies: proxies}, "10.0.0.1", "192.0.2.1", true},
+		{"a peer with a zone", middleware.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("fe80::/10")}}, "[fe80::1%eth0]:80", "192.0.2.1", true},
+		{"a socket that is trusted in words", middleware.Options{TrustUnixSocket: true}, "@", "192.0.2.1", true},
+		{"one with a path", middleware.Options{TrustUnixSocket: true}, "/run/proxy.sock", "192.0.2.1", true},
+		{"a socket where every address is trusted", middleware.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}, "@", "192.0.2.1", true},
+		{"a socket where only IPv4 is trusted", middleware.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, "@", "192.0.2.1", false},
+		{"a socket that is trusted, and a client elsewhere", middleware.Options{TrustUnixSocket: true}, "@", "203.0.113.9", false},
+		{"a socket's trust is not an address's", middleware.Options{TrustUnixSocket: true}, "10.0.0.1:1234", "192.0.2.1", false},
+		{"what is neither a socket nor an address", middleware.Options{TrustUnixSocket: true}, "proxy.local:80", "192.0.2.1", false},
+		{"a proxy behind a socket and a proxy", middleware.Options{TrustUnixSocket: true, TrustedProxies: proxies}, "@", "192.0.2.1, 10.1.1.1", true},
+	} {
+		k := newKit(t, c.o)
+		_, token := k.key(wide, func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+		r := get(token)
+		r.RemoteAddr = c.peer
+		r.Header.Set("X-Forwarded-For", c.forward)
+		res := serve(k.guard.AnyKey()(noContent), r)
+		if got := res.StatusCode == http.StatusNoContent; got != c.want {
+			t.Errorf("%s: got %d", c.rule, res.StatusCode)
+		}
+		if got := k.guard.ClientAddr(r) == netip.MustParseAddr("192.0.2.1"); got != c.want {
+			t.Errorf("%s: the guard says that the client is %v", c.rule, k.guard.ClientAddr(r))
+		}
+	}
 	o := k.guard.Check(t.Context(), middleware.Request{
 		Fields: get(token).Header, Host: "api.example.com", PeerAddr: netip.MustParseAddr("192.0.2.1"), Peer: "@", Need: apikey.AnyKey(),
 	})

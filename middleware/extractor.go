@@ -66,14 +66,7 @@ func Cookie(name string) Extractor {
 // leak.
 func InsecureQuery(name string) Extractor {
 	return Extractor{inQuery, name, func(_ Fields, rawQuery, name string) (string, apikey.Code) {
-		if rawQuery == "" {
-			return "", apikey.MissingKey
-		}
-		query, err := url.ParseQuery(rawQuery)
-		if err != nil {
-			return "", apikey.MalformedRequest
-		}
-		return oneLine(query[name])
+		return parameter(rawQuery, name)
 	}}
 }
 
@@ -117,34 +110,38 @@ func (e Extractor) check(field string) error {
 	return nil
 }
 
-// credential looks in all places: a key in two of them is ambiguous.
+// credential looks in all places: a key in two of them is ambiguous. The field
+// Authorization is everybody's: what stands there and does not begin as a key of
+// this service counts only when no other place has one.
 func (g *Guard) credential(r *Request) (string, apikey.Code) {
 	if e := &g.o.Extractors[0]; len(g.o.Extractors) == 1 {
 		return e.find(r.Fields, r.RawQuery, e.name)
 	}
-	token, code := "", apikey.MissingKey
+	token, code, others := "", apikey.MissingKey, ""
 	for i := range g.o.Extractors {
 		e := &g.o.Extractors[i]
 		switch t, c := e.find(r.Fields, r.RawQuery, e.name); {
 		case c == apikey.MissingKey:
+		case c == apikey.OK && e.field() == "Authorization" && !strings.HasPrefix(t, g.prefix):
+			others = t
 		case c != apikey.OK || code == apikey.OK:
 			return "", apikey.MalformedRequest
 		default:
 			token, code = t, c
 		}
 	}
+	if code == apikey.MissingKey && others != "" {
+		return others, apikey.OK
+	}
 	return token, code
 }
 
 func basicUser(lines []string) (string, apikey.Code) {
-	value, code := oneLine(lines)
+	value, code := authorization(lines, "basic")
 	if code != apikey.OK {
 		return "", code
 	}
-	scheme, rest := cutScheme(value)
-	if !equalFold(scheme, "basic") {
-		return "", apikey.MissingKey
-	}
+	_, rest := cutScheme(value)
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimLeft(rest, " "))
 	if err != nil || len(rest) == 0 || rest[0] != ' ' {
 		return "", apikey.MalformedRequest
@@ -157,6 +154,24 @@ func basicUser(lines []string) (string, apikey.Code) {
 		return "", apikey.MissingKey
 	}
 	return user, apikey.OK
+}
+
+// parameter reads one parameter of a query string. Whether the others can be
+// decoded is the handler's concern.
+func parameter(rawQuery, name string) (string, apikey.Code) {
+	var values []string
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		n, value, _ := strings.Cut(pair, "=")
+		if n, err := url.QueryUnescape(n); err != nil || n != name {
+			continue
+		}
+		value, err := url.QueryUnescape(value)
+		if err != nil {
+			return "", apikey.MalformedRequest
+		}
+		values = append(values, value)
+	}
+	return oneLine(values)
 }
 
 func cookie(lines []string, name string) (string, apikey.Code) {

@@ -57,15 +57,22 @@ func TestExtractors(t *testing.T) {
 		{"basic without a colon", []middleware.Extractor{b}, add("Authorization", func(s string) string { return basic(s) }), 400},
 		{"basic without a user", []middleware.Extractor{b}, add("Authorization", func(string) string { return basic(":x") }), 401},
 		{"basic not base64", []middleware.Extractor{b}, add("Authorization", func(string) string { return "Basic ???" }), 400},
+		{"basic: two lines of other schemes", []middleware.Extractor{b}, all(add("Authorization", func(string) string { return "Digest x" }), add("Authorization", func(string) string { return "Negotiate x" })), 401},
 		{"basic: not Bearer", []middleware.Extractor{b}, bearer, 401},
 
 		{"query, asked for", []middleware.Extractor{q}, query, 204},
 		{"query twice", []middleware.Extractor{q}, func(r *http.Request, s string) { r.URL.RawQuery = "key=" + s + "&key=" + s }, 400},
-		{"query not readable", []middleware.Extractor{q}, func(r *http.Request, s string) { r.URL.RawQuery = "key=" + s + "&b=%zz" }, 400},
+		{"query not readable", []middleware.Extractor{q}, func(r *http.Request, _ string) { r.URL.RawQuery = "key=%zz" }, 400},
+		{"query, others' parameters not readable", []middleware.Extractor{q}, func(r *http.Request, s string) { r.URL.RawQuery = "a;b=c&%zz=1&key=" + s + "&b=%zz" }, 204},
+		{"query, others' alone", []middleware.Extractor{q}, func(r *http.Request, _ string) { r.URL.RawQuery = "b=%zz;x" }, 401},
+		{"query, percent-encoded", []middleware.Extractor{q}, func(r *http.Request, s string) { r.URL.RawQuery = "%6Bey=%73" + s[1:] }, 204},
 
 		{"two places, one used", []middleware.Extractor{middleware.Bearer(), h}, header, 204},
 		{"two places, the other used", []middleware.Extractor{middleware.Bearer(), h}, bearer, 204},
 		{"two places, both used", []middleware.Extractor{middleware.Bearer(), h}, all(bearer, header), 400},
+		{"two places, in the other a token of somebody else", []middleware.Extractor{middleware.Bearer(), h}, all(header, add("Authorization", func(string) string { return "Bearer eyJh.eyJz.c2ln" })), 204},
+		{"two places, in the other somebody else's password", []middleware.Extractor{h, b}, all(header, add("Authorization", func(string) string { return basic("ann:secret") })), 204},
+		{"two places, somebody else's token alone", []middleware.Extractor{middleware.Bearer(), h}, add("Authorization", func(string) string { return "Bearer eyJh.eyJz.c2ln" }), 401},
 		{"two places, neither", []middleware.Extractor{middleware.Bearer(), h}, all(), 401},
 		{"two places, one malformed", []middleware.Extractor{middleware.Bearer(), h}, all(bearer, add("X-API-Key", func(string) string { return "a b" })), 400},
 	} {
@@ -99,6 +106,7 @@ func TestOptions(t *testing.T) {
 		"Options.Extractors[0]":     {Extractors: []middleware.Extractor{{}}},
 		"Options.Extractors[1]":     {Extractors: []middleware.Extractor{middleware.Bearer(), middleware.Bearer()}},
 		"Options.TrustedProxies[0]": {TrustedProxies: make([]netip.Prefix, 1)},
+		"Options.TrustedProxies[1]": {TrustedProxies: []netip.Prefix{netip.MustParsePrefix("::/0"), netip.MustParsePrefix("::ffff:10.0.0.0/90")}},
 	} {
 		_, err := middleware.New(k.keys, o)
 		if e, ok := err.(*apikey.Error); !ok || e.Field != field {

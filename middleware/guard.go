@@ -18,6 +18,7 @@ type Guard struct {
 	window  *limiter.Window // limiter, if it is one: it answers without copies
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
+	prefix     string // that every key of the service begins with
 	challenges challenges
 	problems   [apikey.Unavailable + 1]problem // by code
 	owners     ownerSubjects
@@ -36,7 +37,7 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
-	g := &Guard{keys: keys, o: o, limiter: o.Limiter, challenges: newChallenges(o.Realm, o.Extractors)}
+	g := &Guard{keys: keys, o: o, limiter: o.Limiter, prefix: keys.Prefix() + "_", challenges: newChallenges(o.Realm, o.Extractors)}
 	g.prepareProblems()
 	g.pockets.New = func() any { return new(pocket) }
 	if g.limiter == nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -39,8 +40,13 @@ type Options struct {
 	// The client's address is the peer's, unless the peer is one of these:
 	// then it is the rightmost address of X-Forwarded-For that is not. An
 	// unreadable X-Forwarded-For leaves no address, and keys that are bound
-	// to networks are refused.
+	// to networks are refused. 0.0.0.0/0 and ::/0 together trust every peer,
+	// one on a Unix socket too: only for a server that nobody else can reach.
 	TrustedProxies []netip.Prefix
+	// TrustUnixSocket trusts a proxy that connects through a Unix socket, which
+	// has no address, like one of TrustedProxies: who may open the socket is a
+	// matter of its file's permissions.
+	TrustUnixSocket bool
 
 	// PreflightCORS lets CORS preflights (OPTIONS with Origin and
 	// Access-Control-Request-Method) through to the handler without a key and
@@ -66,7 +72,8 @@ type Options struct {
 	// Logger gets what an operator should know; default [slog.Default].
 	Logger *slog.Logger
 
-	private bool // some Extractor reads what shared caches do not know of
+	private   bool // some Extractor reads what shared caches do not know of
+	trustsAll bool // TrustedProxies hold every address
 }
 
 // FailureMode says what happens to a request whose limits cannot be decided.
@@ -116,12 +123,18 @@ func (o *Options) prepare() error {
 		}
 	}
 	o.TrustedProxies = slices.Clone(o.TrustedProxies)
+	all := 0
 	for i, p := range o.TrustedProxies {
-		if !p.IsValid() {
-			return invalidf(fmt.Sprintf("Options.TrustedProxies[%d]", i), "must be a network like 10.0.0.0/8")
+		n, ok := bounds.Network(p)
+		if !ok {
+			return invalidf(fmt.Sprintf("Options.TrustedProxies[%d]", i), "%v must be a network like 10.0.0.0/8 or 2001:db8::/32, of IPv4 in IPv4's own form", p)
 		}
-		o.TrustedProxies[i] = p.Masked()
+		o.TrustedProxies[i] = n
+		if n.Bits() == 0 {
+			all |= n.Addr().BitLen() // 32 or 128
+		}
 	}
+	o.trustsAll = all == 32|128
 	if o.RequestID == nil {
 		o.RequestID = defaultRequestID
 	}
