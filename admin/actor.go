@@ -3,13 +3,12 @@ package admin
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // Authorizer says who makes a request to the handler: it reads the session of
@@ -63,7 +62,7 @@ func (r Role) String() string {
 // nobody and is refused, so that a forgotten field opens nothing.
 type Actor struct {
 	// ID goes into the audit trail: an account, an e-mail address. Required,
-	// at most 256 bytes.
+	// at most 256 characters.
 	ID string
 	// Role says whose keys the actor manages. Required.
 	Role Role
@@ -76,8 +75,9 @@ type Actor struct {
 	// default. Empty means the service's default plan alone: a customer does
 	// not choose their way out of a limit. An Operator may give any.
 	Plans []string
-	// From is the address for the audit trail; default the host of
-	// RemoteAddr. Set it behind a proxy that you trust.
+	// From is the address for the audit trail; default the client's, as
+	// Options.Guard tells it, and without a guard the peer's. At most 256
+	// characters.
 	From string
 }
 
@@ -85,8 +85,8 @@ type Actor struct {
 // without an owner would otherwise see every owner's keys.
 func (a *Actor) validate() error {
 	switch {
-	case a.ID == "" || len(a.ID) > 256 || !utf8.ValidString(a.ID) || strings.ContainsFunc(a.ID, isControl):
-		return errors.New("Actor.ID must be 1 to 256 bytes of text")
+	case a.ID == "" || utf8.RuneCountInString(a.ID) > 256 || !bounds.Text(a.ID):
+		return errors.New("Actor.ID must be 1 to 256 characters of text")
 	case a.Role == Customer && a.Owner == "":
 		return errors.New("Actor.Owner is empty: a Customer needs the owner of their keys")
 	case a.Role == Operator && a.Owner != "":
@@ -96,8 +96,6 @@ func (a *Actor) validate() error {
 	}
 	return nil
 }
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // operator reports whether the actor sees the keys of all owners.
 func (a *Actor) operator() bool { return a.Role == Operator }
@@ -118,15 +116,4 @@ func (a *Actor) plans(keys *apikey.Service) []string {
 		return slices.Clone(a.Plans)
 	}
 	return []string{keys.DefaultPlan()}
-}
-
-// by is the actor for the audit trail.
-func (a *Actor) by(r *http.Request) apikey.Actor {
-	from := a.From
-	if from == "" {
-		if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
-			from = host
-		}
-	}
-	return apikey.Actor{ID: a.ID, From: from, Customer: a.Role == Customer}
 }

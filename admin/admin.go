@@ -86,7 +86,7 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 	}
 	h := &Handler{
 		keys: keys, authorize: authorize, o: o, log: o.Logger,
-		shape:    newKeyShape(keys.Prefix(), keys.Environments()),
+		shape:    newKeyShape(keys),
 		origins:  http.NewCrossOriginProtection(),
 		mux:      http.NewServeMux(),
 		routes:   make(map[string]*route),

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // Account is somebody who signs in with a name and a password; see
@@ -67,7 +68,7 @@ func newBasicAuth(accounts []Account) (*basicAuth, error) {
 	_, _ = rand.Read(b.key[:]) // never fails: it ends the program instead
 	for i, a := range accounts {
 		field := fmt.Sprintf("accounts[%d]", i)
-		if a.Name == "" || len(a.Name) > 256 || strings.ContainsFunc(a.Name, func(r rune) bool { return r == ':' || isControl(r) }) {
+		if a.Name == "" || len(a.Name) > 256 || strings.Contains(a.Name, ":") || !bounds.Text(a.Name) {
 			return nil, invalid(field+".Name", "must be 1 to 256 bytes without a colon")
 		}
 		if b.accounts[a.Name] != nil {

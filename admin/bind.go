@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -73,7 +74,37 @@ func wellFormed(raw []byte) error {
 	if err != nil {
 		return &failure{info: malformedBody, detail: "the body is not one JSON value"}
 	}
+	if at := halfPair(raw); at >= 0 {
+		return &failure{info: malformedBody, detail: fmt.Sprintf("the body holds half of a surrogate pair, which is no character: look at byte %d", at)}
+	}
 	return nil
+}
+
+// halfPair returns where in well-formed JSON half of a surrogate pair stands, -1
+// when none does: it would be read as another character than the one sent, and two
+// names as one.
+func halfPair(raw []byte) int {
+	unit := func(i int) rune { // of the escape that is there, else 0
+		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
+			return 0
+		}
+		n, _ := strconv.ParseUint(string(raw[i+2:i+6]), 16, 16)
+		return rune(n)
+	}
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		switch u := unit(i); {
+		case utf16.IsSurrogate(u) && utf16.DecodeRune(u, unit(i+6)) != utf8.RuneError:
+			i += 11
+		case utf16.IsSurrogate(u):
+			return i
+		default:
+			i++ // what is escaped
+		}
+	}
+	return -1
 }
 
 // binder copies JSON into a struct and collects what does not fit, each with
@@ -113,8 +144,8 @@ func (b *binder) value(raw []byte, v reflect.Value, at string) {
 	case kind == reflect.String && first == '"', kind == reflect.Bool && (first == 't' || first == 'f'):
 		_ = json.Unmarshal(raw, v.Addr().Interface()) // well-formed, and of the right type
 	case kind == reflect.Int64 && (first == '-' || first >= '0' && first <= '9'):
-		n, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
+		n, ok := wholeNumber(string(raw))
+		if !ok {
 			b.fault(at, "must be a whole number")
 		}
 		v.SetInt(n)
@@ -204,8 +235,13 @@ func (b *binder) members(raw []byte, at string) func(yield func(string, json.Raw
 // escapePointer writes a member's name as a segment of a JSON pointer
 // (RFC 6901), cut where it would make the answer long.
 func escapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(clipName(name))
+}
+
+// clipName cuts a name of the client's where it would make the answer long.
+func clipName(name string) string {
 	if len(name) > 128 {
-		name = strings.ToValidUTF8(name[:128], "") + "…"
+		return strings.ToValidUTF8(name[:128], "") + "…"
 	}
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return name
 }

@@ -5,11 +5,13 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // call is one request on its way through a route.
@@ -75,7 +77,32 @@ func (c *call) api() bool {
 	return isAPI(c.r.URL.Path) || !strings.Contains(c.r.Header.Get("Accept"), "text/html")
 }
 
-func (c *call) by() apikey.Actor { return c.actor.by(c.r) }
+func (c *call) by() apikey.Actor {
+	from := c.actor.From
+	if from == "" {
+		from = c.h.from(c.r)
+	}
+	return apikey.Actor{ID: c.actor.ID, From: from, Customer: c.actor.Role == Customer}
+}
+
+// from is where a request came from, for the audit trail: by the guard's notion of
+// the client where there is a guard.
+func (h *Handler) from(r *http.Request) string {
+	var addr netip.Addr
+	if h.o.Guard != nil {
+		addr = h.o.Guard.ClientAddr(r)
+	}
+	if !addr.IsValid() {
+		addr = bounds.Address(r.RemoteAddr)
+	}
+	switch {
+	case addr.IsValid():
+		return addr.WithZone("").String()
+	case bounds.Socket(r.RemoteAddr):
+		return "unix socket"
+	}
+	return ""
+}
 
 // json answers with a value.
 func (c *call) json(status int, v any) error {
@@ -114,7 +141,7 @@ func (c *call) toMountPoint() error {
 	if segment == "" {
 		return errNoRoute
 	}
-	return c.redirect(http.StatusPermanentRedirect, "./"+segment+"/"+query(c.r))
+	return c.redirect(http.StatusPermanentRedirect, "./"+c.h.shape.redact(segment+"/"+query(c.r)))
 }
 
 func lastSegment(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
@@ -154,6 +181,6 @@ func (c *call) matched() bool {
 func (c *call) preconditionFailed() error {
 	return &failure{
 		info:   preconditionFailed,
-		detail: "the key was changed since you read it (it is at revision " + etag(&c.key) + " now): read it again, and repeat the change on what you find",
+		detail: "If-Match names none of the key's revisions, or an earlier one: it is at " + etag(&c.key) + " now. Read it again, and repeat the change on what you find",
 	}
 }

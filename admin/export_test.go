@@ -3,6 +3,9 @@ package admin
 import (
 	"encoding/base64"
 	"reflect"
+	"sync"
+
+	"github.com/wontopos/latchkey/storage/memstore"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -34,13 +37,21 @@ var NewForm = newForm
 
 const FormLife = formLife
 
+var bindShape = sync.OnceValue(func() *keyShape {
+	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	if err != nil {
+		panic(err)
+	}
+	return newKeyShape(keys)
+})
+
 // Bind reads a body as each of the request types and returns the pointers to
 // its faults; ok reports whether it is JSON at all.
 func Bind(raw []byte) (pointers []string, ok bool) {
 	if wellFormed(raw) != nil {
 		return nil, false
 	}
-	h := &Handler{validate: newValidator(newKeyShape("sk", []apikey.Environment{{Name: "live"}}))}
+	h := &Handler{validate: newValidator(bindShape())}
 	for _, dst := range []any{new(createRequest), new(updateRequest), new(rotateRequest), new(identifyRequest), new(explainRequest)} {
 		b := new(binder)
 		b.value(raw, reflect.ValueOf(dst).Elem(), "")

@@ -42,7 +42,7 @@ func (f *failure) Unwrap() error { return f.err }
 var (
 	noRoute            = apikey.CodeInfo{Name: "no_such_route", Title: "No such address", Status: http.StatusNotFound}
 	methodNotAllowed   = apikey.CodeInfo{Name: "method_not_allowed", Title: "Method not allowed", Status: http.StatusMethodNotAllowed}
-	preconditionFailed = apikey.CodeInfo{Name: "precondition_failed", Title: "Changed meanwhile", Status: http.StatusPreconditionFailed}
+	preconditionFailed = apikey.CodeInfo{Name: "precondition_failed", Title: "If-Match does not match", Status: http.StatusPreconditionFailed}
 	bodyTooLarge       = apikey.CodeInfo{Name: "body_too_large", Title: "Body too large", Status: http.StatusRequestEntityTooLarge}
 	wrongMediaType     = apikey.CodeInfo{Name: "unsupported_media_type", Title: "Unsupported media type", Status: http.StatusUnsupportedMediaType}
 	malformedBody      = apikey.CodeInfo{Name: "malformed_body", Title: "Malformed body", Status: http.StatusBadRequest}

@@ -33,7 +33,7 @@ func (h *Handler) route(c *call) error {
 	case p == "":
 		return c.toMountPoint()
 	case p != "/" && strings.HasSuffix(p, "/") && path.Clean(p)+"/" == p:
-		return c.redirect(http.StatusPermanentRedirect, "../"+lastSegment(strings.TrimSuffix(r.URL.EscapedPath(), "/"))+query(r))
+		return c.redirect(http.StatusPermanentRedirect, "../"+h.shape.redact(lastSegment(strings.TrimSuffix(r.URL.EscapedPath(), "/"))+query(r)))
 	case path.Clean(p) != p: // the mux would redirect out of the mount point
 		return errNoRoute
 	}

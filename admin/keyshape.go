@@ -10,21 +10,21 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// keyShape finds text that looks like a key of the service, whole or with its
-// end cut off. It is wider than the service's own parser on purpose: it
-// refuses and redacts, it never admits.
-type keyShape struct{ pattern, whole *regexp.Regexp }
+// keyShape finds text that looks like a key of the service, whole or cut. It is
+// wider than the service's own parser on purpose: it refuses and redacts, it never
+// admits.
+type keyShape struct {
+	redact func(text string) string // takes the secrets out of a text that is stored, shown or logged
+	whole  *regexp.Regexp
+}
 
-func newKeyShape(prefix string, envs []apikey.Environment) *keyShape {
-	names := make([]string, len(envs))
-	for i, e := range envs {
-		names[i] = regexp.QuoteMeta(e.Name)
+func newKeyShape(keys *apikey.Service) *keyShape {
+	var names []string
+	for _, e := range keys.Environments() {
+		names = append(names, regexp.QuoteMeta(e.Name))
 	}
-	tail := `_(?:` + strings.Join(names, "|") + `)_[0-9A-Za-z]{16}_[0-9A-Za-z]`
-	return &keyShape{
-		pattern: regexp.MustCompile(`[A-Za-z0-9_]+` + tail + `{8,}`),
-		whole:   regexp.MustCompile(regexp.QuoteMeta(prefix) + tail + `{44}`),
-	}
+	whole := regexp.QuoteMeta(keys.Prefix()) + `_(?:` + strings.Join(names, "|") + `)_[0-9A-Za-z]{16}_[0-9A-Za-z]{44}`
+	return &keyShape{keys.Redact, regexp.MustCompile(whole)}
 }
 
 // tokens returns the whole keys that stand in a text, at most so many.
@@ -38,11 +38,19 @@ func (s *keyShape) tokens(text string, most int) (all []string) {
 }
 
 // in reports whether text holds a key.
-func (s *keyShape) in(text string) bool { return s.pattern.MatchString(text) }
+func (s *keyShape) in(text string) bool { return s.redact(text) != text }
 
-// redact takes keys out of a text that goes to the client or the log.
-func (s *keyShape) redact(text string) string {
-	return s.pattern.ReplaceAllLiteralString(text, "[redacted]")
+// redactedID is the id of a key whose secret was taken out of a text.
+var redactedID = regexp.MustCompile(`([0-9A-Za-z]{16})_\[redacted\]`)
+
+// search is what somebody looks for: of a key the id alone.
+func (s *keyShape) search(text string) string {
+	text = strings.TrimSpace(text)
+	clean := s.redact(text)
+	if id := redactedID.FindStringSubmatch(clean); clean != text && id != nil {
+		return id[1]
+	}
+	return clean
 }
 
 // inAuthorization reports whether a request is signed with an API key, as a

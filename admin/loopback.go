@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // loopbackCookie carries the session. Cookies know no ports: another program
@@ -77,8 +78,7 @@ func (l *LoopbackSession) Authorize(r *http.Request) (Actor, error) {
 // notLoopback says why a request did not start on this machine, as far as that
 // can be told; empty when it did.
 func notLoopback(r *http.Request) string {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !from.Addr().Unmap().IsLoopback() {
+	if !bounds.Address(r.RemoteAddr).IsLoopback() {
 		return "the request does not come from a loopback address"
 	}
 	host := r.Host

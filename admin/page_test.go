@@ -267,7 +267,7 @@ func TestHostileNames(t *testing.T) {
 	t.Parallel()
 	names := []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `{{.Token}}{{template "main"}}`,
-		`javascript:alert(1)`, `</title><svg/onload=alert(1)>`, `=HYPERLINK("http://evil")`, "a\u202Eb\u2066", `&lt;b&gt;`, `%3Cscript%3E`,
+		`javascript:alert(1)`, `</title><svg/onload=alert(1)>`, `=HYPERLINK("http://evil")`, `&lt;b&gt;`, `%3Cscript%3E`,
 	}
 	raw := regexp.MustCompile(`(?i)<script>|<img|<svg/|<b>|onerror=alert\(1\)>|onmouseover='`)
 	for _, name := range names {

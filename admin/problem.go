@@ -76,8 +76,8 @@ func (c *call) logFailure(f *failure, err error) {
 	if f.info.Status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	if errors.Is(err, c.r.Context().Err()) && c.r.Context().Err() != nil {
-		level = slog.LevelDebug // the client went away
+	if c.r.Context().Err() != nil {
+		level = slog.LevelDebug // the client went away, or its time was up
 	}
 	pattern := ""
 	if c.route != nil {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // params reads the query string of an API request. Faults are collected; err
@@ -15,6 +17,10 @@ type params struct {
 	values url.Values
 	faults []fieldError
 }
+
+// maxParameter bounds a parameter, in bytes: no field of a key that is looked for
+// is longer.
+const maxParameter = 1024
 
 // params takes the parameters that the route knows. Others are refused: a
 // mistyped filter would silently list everything.
@@ -27,9 +33,11 @@ func (c *call) params(known ...string) *params {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
 		case !slices.Contains(known, name):
-			p.fault(name, "is not known here")
+			p.fault(clipName(name), "is not known here")
 		case len(values[name]) > 1:
 			p.fault(name, "stands twice")
+		case len(values.Get(name)) > maxParameter || !bounds.Storable(values.Get(name)):
+			p.fault(name, fmt.Sprintf("must be UTF-8 text without NUL of at most %d bytes", maxParameter))
 		}
 	}
 	return p

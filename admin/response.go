@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // keyJSON is a key as the API shows it.
@@ -82,7 +83,7 @@ func (c *call) keyJSON(k *apikey.Key) keyJSON {
 		}
 	}
 	if v.State == apikey.Active {
-		v.RotateBy = k.Secrets[0].CreatedAt.Add(c.h.keys.MaxAge())
+		v.RotateBy = bounds.Clamp(k.Secrets[0].CreatedAt.Add(c.h.keys.MaxAge()))
 	}
 	for _, s := range k.Secrets {
 		v.Secrets = append(v.Secrets, secretOf(&s, c.now))

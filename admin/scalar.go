@@ -3,13 +3,17 @@ package admin
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// duration is whole seconds in JSON; requests may also write "24h".
+// duration is whole seconds in JSON; requests may also write "24h", never what
+// seconds cannot tell.
 type duration time.Duration
 
 func (d duration) MarshalJSON() ([]byte, error) {
@@ -27,12 +31,12 @@ func (d *duration) setJSON(raw []byte) error {
 // setText takes seconds or a duration in Go's notation.
 func (d *duration) setText(text string) error {
 	const most = 1 << 33 // seconds; a time.Duration holds a little more
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > -most && n < most {
+	if n, ok := wholeNumber(text); ok && n > -most && n < most {
 		*d = duration(n) * duration(time.Second)
 		return nil
 	}
 	v, err := time.ParseDuration(text)
-	if err != nil {
+	if err != nil || v%time.Second != 0 {
 		return errors.New(`must be a whole number of seconds, or a text like "90s", "30m" or "24h"`)
 	}
 	*d = duration(v)
@@ -54,10 +58,30 @@ func (t *instant) setText(text string) (err error) {
 	if t.Time, err = time.Parse(time.RFC3339, text); err != nil {
 		return errInstant
 	}
+	if !bounds.Time(t.Time) { // the zero time, too: "never" is said by null
+		t.Time = time.Time{}
+		return errFarInstant
+	}
 	return nil
 }
 
-var errInstant = errors.New(`must be a time with its zone, like "2027-01-31T12:00:00Z"`)
+var (
+	errInstant    = errors.New(`must be a time with its zone, like "2027-01-31T12:00:00Z"`)
+	errFarInstant = errors.New("must be in the years 1 to 9999, in UTC")
+)
+
+// wholeNumber reads a number as JSON writes it. 1e3 and 60.0 are whole, too.
+func wholeNumber(text string) (n int64, ok bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, true
+	}
+	const exact = 1 << 53 // from here on not every whole number is a float64
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= exact || strings.ContainsAny(text, "xX_iInN") {
+		return 0, false
+	}
+	return int64(f), true
+}
 
 // network is a prefix; requests may also write a single address.
 type network struct{ netip.Prefix }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/go-playground/validator/v10"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // newValidator reads the validate tags of the request types. It finds several
@@ -16,7 +18,7 @@ func newValidator(shape *keyShape) *validator.Validate {
 	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("json") })
 	// A key pasted into a field that is stored and shown would leak there.
 	must(v.RegisterValidation("nokey", func(fl validator.FieldLevel) bool { return !shape.in(fl.Field().String()) }))
-	must(v.RegisterValidation("text", func(fl validator.FieldLevel) bool { return !strings.ContainsFunc(fl.Field().String(), isControl) }))
+	must(v.RegisterValidation("text", func(fl validator.FieldLevel) bool { return bounds.Text(fl.Field().String()) }))
 	must(v.RegisterValidation("filled", func(fl validator.FieldLevel) bool { return strings.TrimSpace(fl.Field().String()) != "" }))
 	return v
 }
@@ -65,7 +67,7 @@ func sentence(e validator.FieldError) string {
 	case "nokey":
 		return "looks like an API key: never write one here; if it is real, rotate it now"
 	case "text":
-		return "must not hold control characters"
+		return "must be one line of text, without control characters and without those that turn its direction"
 	}
 	return "is not valid"
 }

@@ -2,8 +2,11 @@ package apikey
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +20,7 @@ import (
 type boundedStore struct {
 	patientStore
 	redact func(string) string
+	log    *slog.Logger
 }
 
 // Unwrap lets [As] look further.
@@ -24,13 +28,35 @@ func (s boundedStore) Unwrap() Store { return s.Store }
 
 func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 	r, err := s.patientStore.Get(ctx, id)
+	if err == nil {
+		err = r.checkShape()
+	}
+	if err != nil {
+		return Record{}, err
+	}
 	r.clamp()
-	return r, err
+	return r, nil
+}
+
+// checkShape refuses what no store of ours writes. Everything else of a record can
+// be told somehow; its secrets are what the rest relies on.
+func (r *Record) checkShape() error {
+	if n := len(r.Key.Secrets); n < 1 || n > 2 || n != len(r.Digests) {
+		return fmt.Errorf("record of key %q has %d secrets and %d digests", r.Key.ID, n, len(r.Digests))
+	}
+	return nil
 }
 
 func (s boundedStore) List(ctx context.Context, q Query) (Listing, error) {
 	q.UnusedSince, q.ExpiresBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore)
 	l, err := s.patientStore.List(ctx, q)
+	l.Records = slices.DeleteFunc(l.Records, func(r Record) bool {
+		bad := r.checkShape()
+		if bad != nil {
+			s.log.ErrorContext(ctx, "a list leaves out a record that cannot be told", "error", bad)
+		}
+		return bad != nil
+	})
 	for i := range l.Records {
 		l.Records[i].clamp()
 	}

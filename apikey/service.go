@@ -68,7 +68,7 @@ func New(store Store, o Options) (*Service, error) {
 	}
 	o.Peppers = nil // derived keys are kept, the originals are not
 	s := &Service{
-		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact(text, o.Environments, looseSecret) }}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
+		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact(text, o.Environments, looseSecret) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
 		meter:  new(meter),
 		upkeep: make(chan upkeepJob, 256),
 		gate:   newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
