@@ -23,9 +23,6 @@ type boundedStore struct {
 	log    *slog.Logger
 }
 
-// Unwrap lets [As] look further.
-func (s boundedStore) Unwrap() Store { return s.Store }
-
 func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 	r, err := s.patientStore.Get(ctx, id)
 	if err == nil {
