@@ -34,6 +34,9 @@ func (c *call) http2Writer() *http2Writer { return (*http2Writer)(&c.w) }
 // is closed.
 func (c *call) run(next Handler) {
 	c.req = *c.w.original.WithContext(c.context())
+	if g := c.w.guard; g.o.StripCredential {
+		g.strip(&c.req)
+	}
 	defer c.release()
 	if !c.w.state.run() {
 		return // cut between the decision and here

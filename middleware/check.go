@@ -111,6 +111,9 @@ func (g *Guard) permits(r *Request, o *Outcome) (code apikey.Code) {
 		client = g.client(r)
 	}
 	o.used, code = o.verified.Permits(r.Host, client, &r.Need)
+	if code == apikey.EnvironmentMismatch {
+		g.mismatched(r, o)
+	}
 	return code
 }
 

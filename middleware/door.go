@@ -160,6 +160,7 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 	g := d.guard
 	q := Request{Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: d.route.Need}
 	o := Outcome{guard: g, need: d.route.Need}
+	g.unstrip(&q, outer)
 	token, code := g.credential(&q)
 	if code != apikey.OK || outer.state.Load()&(cut|over) != 0 || g.verify(r.Context(), token, &o) != apikey.OK {
 		return false

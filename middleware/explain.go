@@ -47,6 +47,7 @@ func (g *Guard) Explain(ctx context.Context, q apikey.Question) (apikey.Explanat
 	}
 	e.Checks = append(e.Checks, apikey.Check{Step: apikey.StepLimits, Code: code})
 	o.Code = e.Code()
+	o.unknownHost = o.Code == apikey.EnvironmentMismatch && !g.servesHost(q.Host)
 	return e, o, nil
 }
 

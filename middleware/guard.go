@@ -24,6 +24,7 @@ type Guard struct {
 	owners     ownerSubjects
 	pockets    sync.Pool // of *pocket
 	complaint  complaint
+	unknown    unknownHost
 	slots      bool // the places beside the service's keys are window's
 }
 

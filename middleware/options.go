@@ -48,6 +48,14 @@ type Options struct {
 	// matter of its file's permissions.
 	TrustUnixSocket bool
 
+	// StripCredential takes the key out of the request that a net/http handler
+	// gets: the header field, cookie or query parameter that it was found in.
+	// A handler that passes requests on, such as httputil.ReverseProxy, then
+	// passes on no secret. Middleware outside still sees it, and so does a door
+	// of this Guard inside; one of another Guard finds no key. It costs a copy
+	// of the header's map.
+	StripCredential bool
+
 	// PreflightCORS lets CORS preflights (OPTIONS with Origin and
 	// Access-Control-Request-Method) through to the handler without a key and
 	// without a principal: browsers send none with them.

@@ -24,9 +24,11 @@ type Outcome struct {
 	verified  apikey.Verified
 	presented *apikey.Principal // whose secret was right, if any was
 	need      apikey.Requirement
-	entered   bool            // the flight
-	used      apikey.ScopeSet // that Need took of the key's
-	sample    *apikey.Sample  // nil for all but one request in a flush
+	entered   bool // the flight
+	// unknownHost says that the request's Host belongs to no environment.
+	unknownHost bool
+	used        apikey.ScopeSet // that Need took of the key's
+	sample      *apikey.Sample  // nil for all but one request in a flush
 }
 
 // of returns the guard that decided. What nobody decided speaks as a guard with
@@ -78,7 +80,7 @@ func (o *Outcome) Status() int { return o.Code.Info().Status }
 // RequestID names the request, as [Options.RequestID] says. The text is the
 // caller's.
 func (o *Outcome) RequestID(ctx context.Context, f Fields) string {
-	return strings.Clone(o.of().o.RequestID(ctx, f))
+	return strings.Clone(o.of().requestID(ctx, f))
 }
 
 // Violated returns the names of the limits that refused the request, as

@@ -132,14 +132,6 @@ func (g *Guard) howToSend() string {
 	return "\"Authorization: Bearer YOUR_KEY\""
 }
 
-func (o *Outcome) mismatchDetail() string {
-	env := o.verified.Environment()
-	if env.BaseURL == "" {
-		return fmt.Sprintf("This is a key of the environment %q, which is not served on this host. Use a key of this host's environment.", env.Name)
-	}
-	return fmt.Sprintf("This is a key of the environment %q. Send its requests to %s, or use a key of this host's environment.", env.Name, env.BaseURL)
-}
-
 // missing returns the required scopes that the key lacks.
 func (o *Outcome) missing() []string { return o.need.Missing(o.presented.Scopes()) }
 

@@ -1,6 +1,9 @@
 package middleware
 
-import "net/http"
+import (
+	"context"
+	"net/http"
+)
 
 // refuse answers a request that is not admitted.
 func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, o *Outcome) {
@@ -29,10 +32,20 @@ func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Out
 		g.o.ErrorHandler(w, r, *o)
 		return
 	}
-	p.buf = o.AppendProblem(p.buf[:0], g.o.RequestID(r.Context(), headerFields(r.Header)))
+	p.buf = o.AppendProblem(p.buf[:0], g.requestID(r.Context(), headerFields(r.Header)))
 	w.WriteHeader(o.Status())
 	_, _ = w.Write(p.buf)
 	p.wipe() // the request's name is the client's
+}
+
+// requestID names a request, without a secret: a client may send its key under any
+// name.
+func (g *Guard) requestID(ctx context.Context, f Fields) string {
+	id := g.o.RequestID(ctx, f)
+	if g.keys == nil { // nobody decided
+		return id
+	}
+	return g.keys.Redact(id)
 }
 
 // WriteProblem writes status and body of a refusal, as a Guard without

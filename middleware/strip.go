@@ -1,0 +1,83 @@
+package middleware
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// strip takes the key out of a request, a copy whose header, address and form are
+// still those of the original: whoever stands around the guard sees them as they
+// came.
+func (g *Guard) strip(r *http.Request) {
+	header := maps.Clone(r.Header)
+	for i := range g.o.Extractors {
+		e := &g.o.Extractors[i]
+		token, code := e.find(headerFields(header), r.URL.RawQuery, e.name)
+		if code != apikey.OK || !strings.HasPrefix(token, g.prefix) {
+			continue // somebody else's
+		}
+		switch e.place {
+		case inCookie:
+			stripCookie(header, e.name)
+		case inQuery:
+			stripParameter(r, e.name)
+		default:
+			delete(header, e.field())
+		}
+	}
+	r.Header = header
+}
+
+func stripCookie(h http.Header, name string) {
+	var lines []string
+	for _, line := range h["Cookie"] {
+		var pairs []string
+		for pair := range strings.SplitSeq(line, ";") {
+			if n, _, _ := strings.Cut(strings.Trim(pair, " \t"), "="); n != name {
+				pairs = append(pairs, strings.Trim(pair, " \t"))
+			}
+		}
+		if len(pairs) > 0 {
+			lines = append(lines, strings.Join(pairs, "; "))
+		}
+	}
+	if h["Cookie"] = lines; len(lines) == 0 {
+		delete(h, "Cookie")
+	}
+}
+
+func stripParameter(r *http.Request, name string) {
+	var pairs []string
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		n, _, _ := strings.Cut(pair, "=")
+		if n, err := url.QueryUnescape(n); err != nil || n != name {
+			pairs = append(pairs, pair)
+		}
+	}
+	u := *r.URL
+	u.RawQuery = strings.Join(pairs, "&")
+	r.URL = &u
+	if r.RequestURI != "" {
+		r.RequestURI = u.RequestURI()
+	}
+	if r.Form != nil {
+		r.Form = maps.Clone(r.Form)
+		delete(r.Form, name)
+	}
+}
+
+// unstrip shows a door inside what the outermost one took out of the request, so
+// that both decide about the same.
+func (g *Guard) unstrip(q *Request, outer *plainWriter) {
+	if !g.o.StripCredential {
+		return
+	}
+	token, code := g.credential(q)
+	if code == apikey.MissingKey || code == apikey.OK && !strings.HasPrefix(token, g.prefix) {
+		q.Fields, q.RawQuery = headerFields(outer.original.Header), outer.original.URL.RawQuery
+	}
+}
