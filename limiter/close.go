@@ -11,14 +11,33 @@ import (
 // Close ends the limiter: later calls return [ErrClosed]. With a Journal it
 // writes the exact counts of every subject in place of its reservation, so that
 // the next process starts with what this one counted, nothing less and nothing
-// more. A Close that fails may be called again; it goes on where it stopped.
+// more. It returns when ctx ends, whatever the journal does. A Close that fails
+// may be called again, and goes on where it stopped; several at once are fine.
 func (w *Window) Close(ctx context.Context) error {
-	w.closing.Lock()
-	defer w.closing.Unlock()
 	w.closed.Store(true)
 	if w.journal == nil {
 		return nil
 	}
+	select { // one at a time
+	case w.closing <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("%w: close: %w", ErrUnavailable, ctx.Err())
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-w.closing }()
+		done <- w.flushAll(ctx)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: close: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+// flushAll writes the exact counts of all subjects.
+func (w *Window) flushAll(ctx context.Context) error {
 	// Several writers, so that the journal can commit them in groups.
 	const writers = 16
 	errs := make([]error, writers)
@@ -66,7 +85,7 @@ func (w *Window) flushBucket(ctx context.Context, b *bucket) error {
 	}
 	length, segment := b.longest()
 	state := b.encode(0)
-	err := w.outside(ctx, p, []*bucket{b}, func() error {
+	err := w.outside(ctx, p, []*bucket{b}, func(ctx context.Context) error {
 		return w.journal.SaveWindows(ctx, b.subject(), state, length+segment+time.Minute)
 	})
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 )
 
 // Journal is where a [Window] keeps its counts across restarts. One process at
-// a time uses a journal. The state is opaque; the limiter passes subjects of 1
+// a time uses a journal. Every call has a deadline, half a minute when the
+// request has none that is sooner. The state is opaque; the limiter passes subjects of 1
 // to [MaxSubject] arbitrary bytes, and calls for different subjects run at the
 // same time.
 type Journal interface {
@@ -53,7 +54,7 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 		held = append(held, b)
 		l.record, l.over = true, true // even if the write fails: it may have happened
 	}
-	err := w.outside(ctx, p, held, func() error {
+	err := w.outside(ctx, p, held, func(ctx context.Context) error {
 		for i, b := range held {
 			if err := w.journal.SaveWindows(ctx, b.subject(), saves[i].state, saves[i].ttl); err != nil {
 				return err
@@ -74,7 +75,7 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 func (w *Window) load(ctx context.Context, p []party, i int) error {
 	b := p[i].bucket
 	var state []byte
-	err := w.outside(ctx, p, []*bucket{b}, func() (err error) {
+	err := w.outside(ctx, p, []*bucket{b}, func(ctx context.Context) (err error) {
 		state, err = w.journal.LoadWindows(ctx, b.subject())
 		return err
 	})
@@ -123,7 +124,9 @@ func (w *Window) forget(ctx context.Context, s *shard, idle []*bucket, done chan
 		close(done)
 	}()
 	// The caller's request is decided: its end must not spoil the clean-up.
-	if err := w.journal.DeleteWindows(context.WithoutCancel(ctx), subjects); err != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalPatience)
+	defer cancel()
+	if err := w.journal.DeleteWindows(ctx, subjects); err != nil {
 		w.log.LogAttrs(ctx, slog.LevelWarn, "limiter: delete idle records", slog.Any("error", err))
 	}
 }

@@ -231,3 +231,95 @@ func TestPanickingJournalLeavesNoLock(t *testing.T) {
 		}
 	}
 }
+
+// TestACloseThatFailedMayBeCalledAgain: it ends within its context, whatever the
+// journal does, and the next one writes what is left.
+func TestACloseThatFailedMayBeCalledAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		w := newWindow(t, limiter.Options{Journal: j})
+		limit := limiter.Limit{Name: "hour", N: 160, Window: time.Hour} // reserves more than one
+		for i := range 100 {
+			for range 3 {
+				mustTake(t, w, ask(strconv.Itoa(i), limit))
+			}
+		}
+		free := make(chan struct{})
+		j.enter = func(op, subject string) {
+			if op == "save" && subject == "7" {
+				<-free // deaf to its context
+			}
+		}
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				begun := time.Now()
+				if err := w.Close(ctx); !errors.Is(err, limiter.ErrUnavailable) || time.Since(begun) > time.Second {
+					t.Errorf("Close with a context of a second: %v after %v", err, time.Since(begun))
+				}
+			})
+		}
+		all.Wait()
+		close(free)
+		synctest.Wait()
+		j.enter = nil
+		if err := w.Close(t.Context()); err != nil {
+			t.Errorf("Close when the journal answers again: %v", err)
+		}
+		next := newWindow(t, limiter.Options{Journal: j})
+		for i := range 100 {
+			if d := mustTake(t, next, ask(strconv.Itoa(i), limit)); d.Windows[0].Remaining != 156 {
+				t.Fatalf("%d are left of subject %d, want 156: what Close wrote is exact", d.Windows[0].Remaining, i)
+			}
+		}
+	})
+}
+
+// TestAJournalHasADeadline: a request without one does not wait for ever for a
+// journal that does not answer, and neither do those behind it.
+func TestAJournalHasADeadline(t *testing.T) {
+	for name, deaf := range map[string]bool{"heeds its context": false, "does not": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				free := make(chan struct{})
+				w := newWindow(t, limiter.Options{Journal: stuckJournal{newJournal(), deaf, free}})
+				var all sync.WaitGroup
+				for i := range 3 {
+					all.Go(func() {
+						if i == 0 && deaf {
+							w.Take(context.Background(), ask("k", minute))
+							return
+						}
+						if _, err := w.Take(context.Background(), ask("k", minute)); !errors.Is(err, limiter.ErrUnavailable) {
+							t.Errorf("Take returned %v", err)
+						}
+					})
+					synctest.Wait()
+				}
+				time.Sleep(3 * time.Minute)
+				close(free)
+				all.Wait()
+			})
+		})
+	}
+}
+
+// stuckJournal does not answer.
+type stuckJournal struct {
+	*journal
+	deaf bool
+	free chan struct{}
+}
+
+func (j stuckJournal) LoadWindows(ctx context.Context, _ string) ([]byte, error) {
+	if j.deaf {
+		ctx = context.Background()
+	}
+	select {
+	case <-ctx.Done():
+	case <-j.free:
+	}
+	return nil, ctx.Err()
+}

@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // lease is what the journal covers of one bucket. A record in the journal holds
@@ -56,9 +57,13 @@ func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, e
 	return true, nil
 }
 
+// journalPatience is how long one piece of work of the journal may take, and how
+// long others wait for it.
+const journalPatience = 30 * time.Second
+
 // outside lets the mutexes go, calls f, and takes them again. Meanwhile the
 // held buckets are busy: others wait for them and no sweep takes them away.
-func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func() error) error {
+func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -68,6 +73,8 @@ func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func(
 	}
 	unlock(p)
 	returned := false
+	ctx, cancel := context.WithTimeout(ctx, journalPatience)
+	defer cancel()
 	defer func() {
 		lock(p)
 		for _, b := range held {
@@ -78,18 +85,23 @@ func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func(
 			unlock(p)
 		}
 	}()
-	err := f()
+	err := f(ctx)
 	returned = true
 	return err
 }
 
-// wait lets the mutexes go until the journal's work on a bucket has ended.
+// wait lets the mutexes go until the journal's work on a bucket has ended, which
+// it does within its deadline if the journal heeds that.
 func (w *Window) wait(ctx context.Context, p []party, io <-chan struct{}) error {
 	unlock(p)
 	defer lock(p)
+	late := time.NewTimer(2 * journalPatience)
+	defer late.Stop()
 	select {
 	case <-io:
 		return nil
+	case <-late.C:
+		return fmt.Errorf("%w: the journal has not answered for %v", ErrUnavailable, 2*journalPatience)
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}

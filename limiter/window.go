@@ -4,7 +4,6 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -41,7 +40,7 @@ type Window struct {
 
 	seed    maphash.Seed
 	closed  atomic.Bool
-	closing sync.Mutex
+	closing chan struct{} // holds a token while a Close writes
 
 	journal Journal
 	reserve int64
@@ -74,6 +73,7 @@ func New(o Options) (*Window, error) {
 		journal: o.Journal,
 		reserve: int64(o.Reserve),
 		log:     o.Logger,
+		closing: make(chan struct{}, 1),
 	}, nil
 }
 

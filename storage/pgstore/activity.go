@@ -12,10 +12,11 @@ import (
 
 // Activity implements [apikey.Store], in one round trip.
 func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer s.life.leave()
+	defer leave()
 	if err := storage.CheckActivity(ids); err != nil {
 		return nil, err
 	}

@@ -33,10 +33,11 @@ const (
 // then the error is not the context's. See [WithTx] for a creation as a part of
 // the caller's transaction.
 func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return 0, err
 	}
-	defer s.life.leave()
+	defer leave()
 	if err := checkSizes(c); err != nil {
 		return 0, err
 	}

@@ -14,10 +14,11 @@ import (
 // Audit implements [apikey.Store]. An entry's Seq is the position of its change
 // in the feed.
 func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return nil, err
 	}
-	defer s.life.leave()
+	defer leave()
 	if !storable(q.KeyID) || !storable(q.Owner) {
 		return nil, nil
 	}

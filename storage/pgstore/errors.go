@@ -17,8 +17,11 @@ import (
 // error; a time limit of the driver's must not look like one, because callers
 // take a context's error for their own doing.
 func failed(ctx context.Context, op string, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		return ended
+	if ctx.Err() != nil {
+		if errors.Is(context.Cause(ctx), apikey.ErrClosed) {
+			return apikey.ErrClosed
+		}
+		return ctx.Err()
 	}
 	if isContext(err) {
 		return fmt.Errorf("pgstore: %s: %v", op, err)

@@ -95,3 +95,6 @@ func (l *Limiter) SetClock(now func() int64) {
 // PauseBeforeListening sets how long a listener that lost its connection waits
 // before it tries again. Call it before the first Await.
 func (s *Store) PauseBeforeListening(d time.Duration) { s.listener.pause = d }
+
+// WaitInClose says how long Close waits for calls that are running.
+func (s *Store) WaitInClose(d time.Duration) { s.patience = d }

@@ -70,10 +70,11 @@ const maxLease = 1000 * time.Hour
 // where that is known: a server that was restored to a point in time, or
 // promoted from a replica that may have missed commits, has another.
 func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return apikey.FeedPage{}, err
 	}
-	defer s.life.leave()
+	defer leave()
 	for field, text := range map[string]string{"FeedQuery.Instance": q.Instance, "FeedQuery.Epoch": q.Epoch} {
 		if len(text) > maxString || !storable(text) {
 			return apikey.FeedPage{}, invalid(field, "must be UTF-8 text without NUL of at most %d bytes", maxString)
@@ -95,7 +96,7 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 	b.Queue(s.sql.poll, q.Instance, after, int64(q.PageLimit()), epochMark, s.timeline).QueryRow(func(row pgx.Row) error {
 		return scanPage(row, &page)
 	})
-	err := s.pool.SendBatch(ctx, b).Close()
+	err = s.pool.SendBatch(ctx, b).Close()
 	if s.listener != nil {
 		s.listener.answered(err == nil)
 	}
@@ -107,14 +108,15 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 
 // Announce implements [apikey.Feed].
 func (s *Store) Announce(ctx context.Context, topic string) error {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer leave()
 	if len(topic) > maxString || !storable(topic) {
 		return invalid("topic", "must be UTF-8 text without NUL of at most %d bytes", maxString)
 	}
-	err := s.writer(nil).run(ctx, s.sql.announce, []any{topic, s.schema}, func(row pgx.Row) error {
+	err = s.writer(nil).run(ctx, s.sql.announce, []any{topic, s.schema}, func(row pgx.Row) error {
 		var position int64
 		var void *string
 		return row.Scan(&position, &void)

@@ -16,31 +16,44 @@ type life struct {
 	closed  bool
 	closing chan struct{} // closed when it begins to end
 	running sync.WaitGroup
+	late    context.Context // ends when Close does not wait any longer
+	end     context.CancelFunc
 }
 
-func (l *life) init() { l.closing = make(chan struct{}) }
+func (l *life) init() {
+	l.closing = make(chan struct{})
+	l.late, l.end = context.WithCancel(context.Background())
+}
 
-func (l *life) enter(ctx context.Context) error {
+// enter lets a call in, which uses the context that is returned and calls leave
+// when it is over.
+func (l *life) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
-		return apikey.ErrClosed
+		return ctx, nil, apikey.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return ctx, nil, err
 	}
 	l.running.Add(1)
-	return nil
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(l.late, func() { cancel(apikey.ErrClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		l.running.Done()
+	}, nil
 }
 
-func (l *life) leave() { l.running.Done() }
-
-// end keeps new calls out and waits for the others.
-func (l *life) end() {
+// shut keeps new calls out and waits for the others. Those that run on after
+// patience are broken off.
+func (l *life) shut(patience time.Duration) {
 	l.mu.Lock()
 	l.closed = true
 	close(l.closing)
 	l.mu.Unlock()
+	defer time.AfterFunc(patience, l.end).Stop()
 	l.running.Wait()
 }
 

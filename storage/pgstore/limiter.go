@@ -130,12 +130,13 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, charge bool) (
 	if err != nil {
 		return d, 0, err
 	}
-	if err := l.s.life.enter(ctx); errors.Is(err, apikey.ErrClosed) {
+	ctx, leave, err := l.s.life.enter(ctx)
+	if errors.Is(err, apikey.ErrClosed) {
 		return d, 0, limiter.ErrClosed
 	} else if err != nil {
 		return d, 0, err
 	}
-	defer l.s.life.leave()
+	defer leave()
 	q := questionOf(r)
 	if len(q.lengths) == 0 {
 		d.Allowed = true

@@ -27,10 +27,11 @@ var usualBounds = bounds{words: 3000, matches: 1000, records: 2000}
 // the order is walked, and what the query does not select is passed over, up to
 // 2,000 records in one call. Then the page is short.
 func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return apikey.Listing{}, err
 	}
-	defer s.life.leave()
+	defer leave()
 	if !storable(q.Owner) || !storable(q.Environment) || !storable(q.After.ID) {
 		return apikey.Listing{}, nil
 	}

@@ -33,10 +33,11 @@ const (
 // been missed. A change that came since the last [Store.Poll] of this store
 // began makes it return at once.
 func (s *Store) Await(ctx context.Context) error {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer leave()
 	if s.listener == nil {
 		return apikey.ErrNoPush
 	}

@@ -168,3 +168,23 @@ func goroutines() string {
 	buf := make([]byte, 1<<20)
 	return string(buf[:runtime.Stack(buf, true)])
 }
+
+// TestCloseWaitsForNoCallForEver: a call whose context does not end, and that the
+// server does not answer, is broken off.
+func TestCloseWaitsForNoCallForEver(t *testing.T) {
+	s := newStore(t)
+	apply(t, s, changeOf("key", 0, nil))
+	c := connect(t, s)
+	exec(t, c, "BEGIN")
+	exec(t, c, s.SQL(`SELECT FROM "latchkey".keys FOR UPDATE`))
+	s.WaitInClose(50 * time.Millisecond)
+	done := make(chan error, 1)
+	go func() {
+		done <- s.AddUsage(context.Background(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now()}})
+	}()
+	eventually(t, "the call waits for the lock", func() bool { return waiters(t, connect(t, s)) > 0 })
+	must(t, s.Close())
+	if err := <-done; !errors.Is(err, apikey.ErrClosed) {
+		t.Errorf("a call that Close broke off: got error %v, want ErrClosed", err)
+	}
+}

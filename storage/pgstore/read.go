@@ -60,10 +60,11 @@ func (s *Store) find(ctx context.Context, q querier, id string) (apikey.Record, 
 
 // Get implements [apikey.Store]. A damaged record is [storage.ErrCorrupt].
 func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return apikey.Record{}, err
 	}
-	defer s.life.leave()
+	defer leave()
 	r, err := s.find(ctx, s.pool, id)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound):

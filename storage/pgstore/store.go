@@ -33,6 +33,7 @@ type Store struct {
 
 	listener *listener // nil when it does not listen
 	closing  sync.Once
+	patience time.Duration // of Close
 }
 
 var (
@@ -113,7 +114,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	if err := Validate(ctx, pool, o); err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention, bounds: usualBounds}
+	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention, bounds: usualBounds, patience: closePatience}
 	if err := s.findTimeline(ctx); err != nil {
 		return nil, fmt.Errorf("pgstore: new: %w", err)
 	}
@@ -148,11 +149,17 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close ends the store's goroutine and waits for the calls that are running;
-// those that wait in [Store.Await] return at once. It closes the pool if [Open]
-// made it. Calls after it return [apikey.ErrClosed]; closing again does nothing.
+// closePatience is how long Close waits for calls that are running.
+const closePatience = 10 * time.Second
+
+// Close ends the store's goroutine and waits for the calls that are running, ten
+// seconds at most: then they are broken off, with [apikey.ErrClosed]. Those that
+// wait in [Store.Await] return at once. It closes the pool if [Open] made it, for
+// which pgx may take another fifteen seconds where connections do not answer.
+// Calls after it return [apikey.ErrClosed]; closing again does nothing.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.life.shut(s.patience)
 		s.life.end()
 		if s.listener != nil {
 			s.listener.stop()

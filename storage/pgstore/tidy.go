@@ -89,10 +89,11 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 // Stores do that by themselves in small steps, as they are used. To give the
 // room back is autovacuum's work.
 func (s *Store) Maintain(ctx context.Context) error {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer leave()
 	for {
 		more, err := s.prune(ctx)
 		if err != nil {

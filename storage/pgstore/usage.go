@@ -20,10 +20,11 @@ const maxBatch = 1000
 // an error may leave the later ones out. Nothing is tried again here: after an
 // error only the caller knows whether counting twice or not at all is worse.
 func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer leave()
 	rows := mergeUsage(batch)
 	for part := range slices.Chunk(rows, maxBatch) {
 		if err := s.addUsage(ctx, part); err != nil {
@@ -177,10 +178,11 @@ func scopeColumns(rows []usageRow) []any {
 // Usage implements [apikey.Store]. Hourly rows are kept for at least
 // [apikey.UsageRetention].
 func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
-	if err := s.life.enter(ctx); err != nil {
+	ctx, leave, err := s.life.enter(ctx)
+	if err != nil {
 		return apikey.Usage{}, err
 	}
-	defer s.life.leave()
+	defer leave()
 	var u apikey.Usage
 	if !storable(id) {
 		return u, nil
