@@ -28,7 +28,7 @@ const (
 // list hashes what makes a list another one.
 func (q Query) list() [listSize]byte {
 	var conditions byte
-	for i, set := range []bool{!q.UnusedSince.IsZero(), q.Rotating, !q.ExpiresBefore.IsZero()} {
+	for i, set := range []bool{!q.UnusedSince.IsZero(), q.Rotating, !q.ExpiresBefore.IsZero(), q.OmitRevoked, !q.SecretBefore.IsZero()} {
 		if set {
 			conditions |= 1 << i
 		}

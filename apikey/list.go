@@ -27,9 +27,13 @@ type ListRequest struct {
 	// ExpiresBefore leaves out keys that expire then or later, or never. Those
 	// that have expired are there, unless State says otherwise. Zero: all.
 	ExpiresBefore time.Time
-	Order         Order
-	Cursor        string // Page.Next of the page before; empty starts anew
-	Limit         int    // 1 to 1000; 0 means 100
+	OmitRevoked   bool // leaves out keys that were revoked
+	// SecretBefore leaves out keys whose newest secret was made then or later.
+	// Zero: all.
+	SecretBefore time.Time
+	Order        Order
+	Cursor       string // Page.Next of the page before; empty starts anew
+	Limit        int    // 1 to 1000; 0 means 100
 }
 
 // Page is one page of keys.
@@ -44,8 +48,8 @@ type Page struct {
 // List returns keys. Keys that are created meanwhile never shift or repeat what
 // a cursor goes on with. A cursor belongs to its list: with another order or
 // other filters it is [ErrInvalidArgument]. Only Limit may change, and the
-// instants of UnusedSince and ExpiresBefore, which may be reckoned from the clock
-// for each page.
+// instants of UnusedSince, ExpiresBefore and SecretBefore, which may be reckoned
+// from the clock for each page.
 func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	if err := s.enter(); err != nil {
 		return Page{}, err
@@ -67,6 +71,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	q := Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,
 		Search: s.format.term(r.Search), UnusedSince: r.UnusedSince, Rotating: r.Rotating, ExpiresBefore: r.ExpiresBefore,
+		OmitRevoked: r.OmitRevoked, SecretBefore: r.SecretBefore,
 		Order: r.Order, Limit: r.Limit,
 	}
 	var err error

@@ -162,6 +162,8 @@ func TestACursorBelongsToItsList(t *testing.T) {
 		"unused since": func(r *apikey.ListRequest) { r.UnusedSince = time.Time{} },
 		"rotation":     func(r *apikey.ListRequest) { r.Rotating = true },
 		"expiry":       func(r *apikey.ListRequest) { r.ExpiresBefore = time.Time{} },
+		"revoked keys": func(r *apikey.ListRequest) { r.OmitRevoked = true },
+		"secrets":      func(r *apikey.ListRequest) { r.SecretBefore = hour },
 		"order":        func(r *apikey.ListRequest) { r.Order = apikey.OldestFirst },
 		"by name":      func(r *apikey.ListRequest) { r.Order = apikey.ByName },
 		"fields":       func(r *apikey.ListRequest) { r.Plan, r.Environment = "livefree", "" },

@@ -40,6 +40,11 @@ type Query struct {
 	// ExpiresBefore selects keys that expire before then, also those that have
 	// expired; State tells them apart. Zero means all.
 	ExpiresBefore time.Time
+	// OmitRevoked leaves out keys that were revoked.
+	OmitRevoked bool
+	// SecretBefore selects keys whose newest secret was made before then. Zero
+	// means all.
+	SecretBefore time.Time
 
 	Order Order
 	After Position // [Listing.Next] of the page before; zero means the start

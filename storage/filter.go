@@ -18,10 +18,11 @@ type Filter struct {
 	at   time.Time
 }
 
-// NewFilter returns the filter of a query at an instant, of which the state of
-// keys depends.
+// NewFilter returns the filter of a query at an instant that decides the state of
+// keys.
 func NewFilter(q apikey.Query, at time.Time) Filter {
 	q.UnusedSince, q.ExpiresBefore = NormalizeTime(q.UnusedSince), NormalizeTime(q.ExpiresBefore)
+	q.SecretBefore = NormalizeTime(q.SecretBefore)
 	return Filter{q: q, term: Fold(q.Search), at: at}
 }
 
@@ -36,6 +37,8 @@ func (f *Filter) Match(k *apikey.Key) bool {
 		(q.UnusedSince.IsZero() || NormalizeTime(k.CreatedAt).Before(q.UnusedSince)) &&
 		(!q.Rotating || k.RotatingAt(f.at)) &&
 		(q.ExpiresBefore.IsZero() || !k.ExpiresAt.IsZero() && NormalizeTime(k.ExpiresAt).Before(q.ExpiresBefore)) &&
+		(!q.OmitRevoked || k.RevokedAt.IsZero()) &&
+		(q.SecretBefore.IsZero() || len(k.Secrets) > 0 && NormalizeTime(k.Secrets[0].CreatedAt).Before(q.SecretBefore)) &&
 		(f.term == "" || slices.ContainsFunc(Terms(k), func(t string) bool { return strings.HasPrefix(t, f.term) }))
 }
 
@@ -52,7 +55,8 @@ func (f *Filter) Unused(last time.Time) bool {
 // environment have, so that a store has to bound how much it looks at.
 func (f *Filter) Selective() bool {
 	q := &f.q
-	return q.Plan != "" || q.State != "" || f.term != "" || q.Rotating || !q.UnusedSince.IsZero() || !q.ExpiresBefore.IsZero()
+	return q.Plan != "" || q.State != "" || f.term != "" || q.Rotating || !q.UnusedSince.IsZero() || !q.ExpiresBefore.IsZero() ||
+		q.OmitRevoked || !q.SecretBefore.IsZero()
 }
 
 // Start returns the place to begin after: that of q.After, and past what was

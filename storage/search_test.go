@@ -116,7 +116,7 @@ func TestFilter(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	k := apikey.Key{
 		ID: "4fGh", Name: "production-backend", Owner: "acme", Environment: "live", Plan: "pro",
-		CreatedAt: now.Add(-time.Hour), ExpiresAt: now, Secrets: make([]apikey.Secret, 2),
+		CreatedAt: now.Add(-time.Hour), ExpiresAt: now, Secrets: []apikey.Secret{{CreatedAt: now.Add(-2 * time.Hour)}, {}},
 	}
 	for _, tc := range []struct {
 		rule string
@@ -139,6 +139,9 @@ func TestFilter(t *testing.T) {
 		{"rotating, but expired", apikey.Query{Rotating: true}, false},
 		{"expires at that instant, not before", apikey.Query{ExpiresBefore: now}, false},
 		{"expires before", apikey.Query{ExpiresBefore: now.Add(time.Microsecond)}, true},
+		{"not revoked", apikey.Query{OmitRevoked: true}, true},
+		{"a secret of that instant", apikey.Query{SecretBefore: now.Add(-2 * time.Hour)}, false},
+		{"a secret of before", apikey.Query{SecretBefore: now.Add(-2*time.Hour + time.Microsecond)}, true},
 	} {
 		f := storage.NewFilter(tc.q, now)
 		if got := f.Match(&k); got != tc.want {
@@ -152,6 +155,14 @@ func TestFilter(t *testing.T) {
 	f = storage.NewFilter(apikey.Query{ExpiresBefore: now}, now)
 	if f.Match(&apikey.Key{}) || !f.Selective() {
 		t.Error("a key that never expires does not expire before anything")
+	}
+	f = storage.NewFilter(apikey.Query{OmitRevoked: true}, now)
+	if f.Match(&apikey.Key{RevokedAt: now}) || !f.Selective() {
+		t.Error("a key that was revoked is left out")
+	}
+	f = storage.NewFilter(apikey.Query{SecretBefore: now}, now)
+	if f.Match(&apikey.Key{}) || !f.Selective() {
+		t.Error("a key without secrets has none of before")
 	}
 	f = storage.NewFilter(apikey.Query{UnusedSince: now}, now)
 	if !f.ByUse() || !f.Unused(time.Time{}) || !f.Unused(now.Add(-time.Microsecond)) || f.Unused(now) {

@@ -39,6 +39,12 @@ var brokenQueries = map[string]brokenStore{
 	"ignores the rotation": {
 		fails: "a query selects and orders what a model of it does, page by page", wrap: asking(func(q *apikey.Query) { q.Rotating = false }),
 	},
+	"shows what was revoked": {
+		fails: "a query selects and orders what a model of it does, page by page", wrap: asking(func(q *apikey.Query) { q.OmitRevoked = false }),
+	},
+	"ignores the age of secrets": {
+		fails: "a query selects and orders what a model of it does, page by page", wrap: asking(func(q *apikey.Query) { q.SecretBefore = time.Time{} }),
+	},
 	"knows no ties of names": {
 		fails: "a query selects and orders what a model of it does, page by page",
 		wrap: only(func(m *memstore.Store, w *wrap) {

@@ -46,7 +46,8 @@ func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
 	return same(q.Owner, k.Owner) && same(q.Environment, k.Environment) && same(q.Plan, k.Plan) &&
 		same(string(q.State), string(state)) && (q.Search == "" || found(q.Search, k)) &&
 		(q.UnusedSince.IsZero() || last.Before(q.UnusedSince)) && (!q.Rotating || rotating) &&
-		(q.ExpiresBefore.IsZero() || !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(q.ExpiresBefore))
+		(q.ExpiresBefore.IsZero() || !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(q.ExpiresBefore)) &&
+		(!q.OmitRevoked || state != apikey.Revoked) && (q.SecretBefore.IsZero() || k.Secrets[0].CreatedAt.Before(q.SecretBefore))
 }
 
 // rank is negative when a comes before b.

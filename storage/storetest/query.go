@@ -54,6 +54,7 @@ func vary(r *rand.Rand, record *apikey.Record) {
 		k.ExpiresAt = time.Now().Add(1000 * time.Hour).Truncate(time.Microsecond)
 	}
 	k.Secrets, record.Digests = k.Secrets[:1:1], record.Digests[:1:1]
+	k.Secrets[0].CreatedAt = at(-10_000 * r.IntN(40))
 	if r.IntN(3) == 0 { // a rotation, under way or past
 		ends := oneOf(r, time.Time{}, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Truncate(time.Microsecond)
 		k.Secrets = append(k.Secrets, apikey.Secret{Number: 2, CreatedAt: k.CreatedAt, EndsAt: ends})
@@ -103,7 +104,10 @@ func randomQuery(r *rand.Rand, m model) apikey.Query {
 	if some(12) {
 		q.ExpiresBefore = time.Now().Add(time.Duration(oneOf(r, -1000, 0, 500, 2000)) * time.Hour)
 	}
-	q.Rotating = some(12)
+	q.Rotating, q.OmitRevoked = some(12), some(6)
+	if some(8) {
+		q.SecretBefore = at(-10_000 * r.IntN(40))
+	}
 	return q
 }
 
@@ -299,6 +303,8 @@ var queryChecks = []check{
 			{UnusedSince: at(-150)},
 			{ExpiresBefore: time.Now()},
 			{Rotating: true},
+			{OmitRevoked: true},
+			{SecretBefore: at(-150)},
 			{Search: "nobody"},
 			{Search: "key", State: apikey.Active, Plan: "pro"},
 		} {
