@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +79,7 @@ func TestAuditCSV(t *testing.T) {
 	}
 	g.want(404, "stranger", "GET", "/v1/keys/"+k.ID+"/audit.csv", "")
 	g.want(422, "owner", "GET", "/v1/audit.csv?owner=evil", "")
-	g.want(422, "owner", "GET", "/v1/audit.csv?limit=100001", "")
+	g.want(422, "owner", "GET", "/v1/audit.csv?limit=0", "")
 	// It goes on where it was cut.
 	first := rows(t, g.want(200, "owner", "GET", "/v1/audit.csv?limit=4", ""))
 	rest := rows(t, g.want(200, "owner", "GET", "/v1/audit.csv?before="+first[3][0], ""))
@@ -96,7 +98,7 @@ func TestAuditCSVFormulas(t *testing.T) {
 	g := newRig(t)
 	hostile := []string{
 		"=1+1", "+1", "-1", "@SUM(A1)", "  =HYPERLINK(\"https://evil.example\";\"ok\")", "＝1+1", "＋1", "－1", "＠x",
-		"=cmd|' /C calc'!A0", "\t=1", "\r=1", "\n=1",
+		"=cmd|' /C calc'!A0", "\t=1", "\r=1", "\n=1", "x;=1+1;y", "x; \"=1", "x;\"\"＝1", "x,=1", "x|@a", "\u200b=1", "\u00a0=1", "\"=1", "﹦1", "−1", "x;\ufeff-1",
 	}
 	for i, words := range hostile {
 		for _, n := range []apikey.NewKey{{Name: words, Owner: "o"}, {Name: "n", Owner: words}} {
@@ -111,32 +113,44 @@ func TestAuditCSVFormulas(t *testing.T) {
 			}
 		}
 	}
+	// Whatever ends a cell in somebody's spreadsheet, with or without regard to
+	// quotes, no cell is a formula.
+	a := g.want(200, "operator", "GET", "/v1/audit.csv", "")
 	checked := 0
-	for _, row := range rows(t, g.want(200, "operator", "GET", "/v1/audit.csv", "")) {
-		for i, cell := range row {
-			if strings.ContainsAny(strings.TrimLeft(cell, " ")[:min(1, len(strings.TrimLeft(cell, " ")))], "=+-@\t\r\n") || strings.HasPrefix(cell, "＝") || strings.HasPrefix(cell, "＋") || strings.HasPrefix(cell, "－") || strings.HasPrefix(cell, "＠") {
-				t.Errorf("column %d is a formula: %q", i, cell)
+	for row := range strings.Lines(a.body) {
+		for _, cell := range regexp.MustCompile(`[,;|\t\n\v\f\r\x{85}\x{2028}\x{2029}]`).Split(row, -1) {
+			bare := strings.TrimLeft(cell, "\" \u00a0\u200b\ufeff")
+			if bare != "" && strings.ContainsAny(string([]rune(bare)[:1]), "=+-@＝＋－＠﹦﹢﹣﹫−") {
+				t.Errorf("%q has a cell that is a formula: %q", row, cell)
 			}
-			if strings.HasPrefix(cell, "'") {
+			if strings.HasPrefix(bare, "'") {
 				checked++
+			}
+		}
+	}
+	for _, row := range rows(t, a) {
+		for i, cell := range row {
+			if cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r\n") {
+				t.Errorf("column %d is a formula: %q", i, cell)
 			}
 		}
 	}
 	if checked < 10*5 {
 		t.Errorf("only %d cells were made inert: this test proves little", checked)
 	}
-	for _, cell := range append(hostile, "plain", "", "a=b", "10.0.0.1", "2001:db8::1") {
+	for _, cell := range append(hostile, "plain", "", "a=b", "10.0.0.1", "2001:db8::1", "a;b", "a -> b", "x, y", "10.0.0.0/8, 2001:db8::/32") {
 		got := admin.Inert(cell)
-		if dangerous := strings.ContainsAny(cell, "=+-@＝＋－＠") && cell != "a=b"; (got != cell) != dangerous || strings.TrimPrefix(got, "'") != cell {
+		if dangerous := slices.Contains(hostile, cell); (got != cell) != dangerous || strings.ReplaceAll(got, "'", "") != strings.ReplaceAll(cell, "'", "") {
 			t.Errorf("%q becomes %q", cell, got)
 		}
 	}
 }
 
-// longTrail is a store with a trail without end, which may fail on the way.
+// longTrail is a store with a long trail, which may fail on the way.
 type longTrail struct {
 	apikey.Store
 	pages, failAt int
+	length        uint64
 }
 
 func (l *longTrail) Unwrap() apikey.Store { return l.Store }
@@ -146,22 +160,22 @@ func (l *longTrail) Audit(_ context.Context, q apikey.AuditQuery) ([]apikey.Audi
 		return nil, errors.New("hidden-text")
 	}
 	if q.Before == 0 {
-		q.Before = 1 << 40
+		q.Before = l.length + 1
 	}
-	entries := make([]apikey.AuditEntry, q.PageLimit())
+	entries := make([]apikey.AuditEntry, min(uint64(q.PageLimit()), q.Before-1))
 	for i := range entries {
 		entries[i] = apikey.AuditEntry{Seq: q.Before - 1 - uint64(i), Action: apikey.ActionEnable, Actor: "x", KeyID: "k", Owner: "o"}
 	}
 	return entries, nil
 }
 
-// TestAuditCSVIsBounded: an export ends, takes the memory of a page, and breaks
-// off visibly when it fails on the way.
-func TestAuditCSVIsBounded(t *testing.T) {
+// TestAuditCSVIsWhole: an export has all of a trail, takes the memory of a page,
+// and breaks off visibly when it fails on the way.
+func TestAuditCSVIsWhole(t *testing.T) {
 	t.Parallel()
-	endless := &longTrail{Store: memstore.New()}
+	endless := &longTrail{Store: memstore.New(), length: 123_456}
 	g := newRigWith(t, endless, signIn, admin.Options{})
-	if n := strings.Count(g.want(200, "operator", "GET", "/v1/audit.csv", "").body, "\n") - 1; n != 100_000 || endless.pages != 100 {
+	if n := strings.Count(g.want(200, "operator", "GET", "/v1/audit.csv", "").body, "\n") - 1; n != 123_456 || endless.pages != 124 {
 		t.Errorf("%d rows in %d pages", n, endless.pages)
 	}
 	endless.pages = 0
@@ -169,7 +183,7 @@ func TestAuditCSVIsBounded(t *testing.T) {
 		t.Errorf("%d rows in %d pages", n, endless.pages)
 	}
 
-	broken := &longTrail{Store: memstore.New(), failAt: 3}
+	broken := &longTrail{Store: memstore.New(), failAt: 3, length: 100_000}
 	g = newRigWith(t, broken, signIn, admin.Options{})
 	server := httptest.NewServer(g.mount)
 	t.Cleanup(server.Close)

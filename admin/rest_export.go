@@ -3,16 +3,16 @@ package admin
 import (
 	"encoding/csv"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wontopos/latchkey/apikey"
 )
-
-// maxExport bounds the rows of one export. What is older comes with "before".
-const maxExport = 100_000
 
 // exportPage is how many rows are read and sent at a time.
 const exportPage = 1000
@@ -29,12 +29,13 @@ func (c *call) ownerAuditCSV() error {
 	return c.auditCSV(p, apikey.AuditQuery{KeyID: p.text("key"), Owner: c.owner(p)}, "audit.csv")
 }
 
-// auditCSV sends a trail as RFC 4180 has it, newest first, a page at a time, so
-// that it takes the memory of one page. A failure on the way breaks the response
+// auditCSV sends a trail as RFC 4180 has it, newest first, all of it unless a
+// limit was asked for, and a page at a time, so that it takes the memory of one
+// page. A failure on the way breaks the response
 // off: a file that ends early must not look whole.
 func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 	q.Before = p.number("before")
-	left := p.limitOf(maxExport, maxExport)
+	left := p.limitOf(math.MaxInt, math.MaxInt)
 	if err := p.err(); err != nil {
 		return err
 	}
@@ -91,16 +92,42 @@ func exportRow(e *apikey.AuditEntry) []string {
 	return row
 }
 
-// inert keeps a spreadsheet from taking a text for a formula, in the spellings
-// that one of them is known to take: with a character before it that they show
-// as none. Names, owners and reasons are the words of whoever made them, and the
-// one who opens the file is an operator.
+// inert keeps a spreadsheet from taking a text, or a part of it, for a formula:
+// an apostrophe comes before the cell, and after each character at which some
+// spreadsheet begins another one (those of locales whose lists have semicolons
+// ignore the quotes of RFC 4180, and take line breaks and tabs for ends).
+// Names, owners and reasons are the words of whoever wrote them, and the one who
+// opens the file is an operator.
 func inert(cell string) string {
-	text := strings.TrimLeft(cell, " ")
-	for _, start := range []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"} {
-		if strings.HasPrefix(text, start) {
-			return "'" + cell
+	if !strings.ContainsAny(cell, formulaStarts) {
+		return cell
+	}
+	var b strings.Builder
+	if formula(cell) || strings.IndexByte("\t\r\n", cell[0]) >= 0 {
+		b.WriteByte('\'')
+	}
+	for i, r := range cell {
+		b.WriteRune(r)
+		if strings.ContainsRune(cellEnds, r) && formula(cell[i+utf8.RuneLen(r):]) {
+			b.WriteByte('\'')
 		}
 	}
-	return cell
+	return b.String()
+}
+
+const (
+	// formulaStarts are what formulas begin with, in every width.
+	formulaStarts = "=+-@＝＋－＠﹦﹢﹣﹫−"
+	// cellEnds are what may end a cell, or a row.
+	cellEnds = ",;|\t\n\v\f\r\u0085\u2028\u2029"
+)
+
+// formula reports whether a cell that begins like this could be one: spaces,
+// quotes and what nobody sees do not count.
+func formula(cell string) bool {
+	cell = strings.TrimLeftFunc(cell, func(r rune) bool {
+		return r == '"' || unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Z, unicode.M)
+	})
+	r, _ := utf8.DecodeRuneInString(cell)
+	return cell != "" && strings.ContainsRune(formulaStarts, r)
 }
