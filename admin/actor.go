@@ -30,7 +30,7 @@ type Authorizer func(r *http.Request) (Actor, error)
 // Errors for an [Authorizer] to return; errors.Is finds them under any
 // wrapping.
 var (
-	ErrUnauthenticated = &apikey.Error{Code: apikey.Unauthenticated, Msg: "sign in to the application, then open this address again"}
+	ErrUnauthenticated = &apikey.Error{Code: apikey.Unauthenticated, Msg: "sign in to manage API keys"}
 	ErrForbidden       = &apikey.Error{Code: apikey.Forbidden, Msg: "this account may not manage API keys: ask for access"}
 )
 

@@ -51,7 +51,7 @@ type Handler struct {
 	routes    map[string]*route // by mux pattern
 	lists     kept[viewed, template.HTML]
 	rows      kept[listed, template.HTML]
-	banners   kept[bannerList, []banner]
+	surveys   surveys
 	answers   kept[answered, []byte]
 	bulkhead  *bulkhead
 	style     asset
@@ -94,7 +94,7 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 		style:    newAsset("admin.css", "text/css; charset=utf-8", o.Style),
 		script:   newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}
-	h.lists.most, h.rows.most, h.banners.most = 128, 4096, 1024 // a page has up to 40 KB, a row 2 KB
+	h.lists.most, h.rows.most = 128, 4096 // a page has up to 40 KB, a row 2 KB
 	h.answers.most = 128
 	h.validate = newValidator(h.shape)
 	h.prefix = keys.Prefix()

@@ -1,10 +1,25 @@
 package admin
 
 import (
-	"strconv"
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
+
+// Banners tell how many keys of a list expire soon, are due for rotation or go
+// unused. No store has an index for that, so all active keys of the list are
+// read, a thousand at a time: 100,000 keys take about a second of one processor.
+// What was counted is shown for 10 seconds, or for twenty times as long as it
+// took; after a change made here, small lists are counted again at once, and
+// large ones after four times as long as it took. One view counts for surveyFor
+// at most, and gives its place in the bulkhead to others between two thousands;
+// the next one goes on. Until all are counted a banner says "at least".
 
 // banner is something above the list that wants to be done.
 type banner struct {
@@ -17,99 +32,230 @@ type banner struct {
 const (
 	// bannerKeys is how many keys a banner names.
 	bannerKeys = 3
-	// bannerLooks bounds how many keys are looked at for the banners, oldest
-	// first: these are the ones that are due.
-	bannerLooks = 200
+	// surveyFor is how long one view counts.
+	surveyFor = time.Second
+	// surveyPage is how many keys are read at a time.
+	surveyPage = 1000
+	// surveyQuick is how long it may take to count keys that are counted again
+	// after each change.
+	surveyQuick = 20 * time.Millisecond
+	// mostSurveys and longestOwner bound what is remembered.
+	mostSurveys, longestOwner = 1024, 256
 )
 
-// bannerList is what banners depend on. They are forgotten when something is
-// changed here: what was asked for may be done.
-type bannerList struct{ owner, environment string }
+// tally is what the keys of a list want.
+type tally struct{ expiring, due, unused need }
 
-// banners tells of the keys of a list that want something. What cannot be read
-// is left out.
-func (c *call) banners(f listFilter) made[[]banner] {
-	r := f.request(c)
-	list := bannerList{r.Owner, r.Environment}
-	if found, ok := c.h.banners.get(list, c.now); ok {
-		return found
-	}
-	found := made[[]banner]{c.now, c.lookForBanners(f)}
-	c.h.banners.put(list, found)
-	return found
+// need is how many keys want one thing, and those that want it most.
+type need struct {
+	count int
+	first []wanting
 }
 
-func (c *call) lookForBanners(f listFilter) (found []banner) {
-	r := f.request(c)
-	page, err := c.h.keys.List(c.r.Context(), apikey.ListRequest{
-		Owner: r.Owner, Environment: r.Environment, State: apikey.Active, Order: apikey.OldestFirst, Limit: bannerLooks,
+type wanting struct {
+	id, name string
+	at       time.Time // the earlier, the more urgent
+}
+
+func (n *need) add(k *apikey.Key, at time.Time) {
+	n.count++
+	w := wanting{k.ID, strings.Clone(k.Name), at}
+	i, _ := slices.BinarySearchFunc(n.first, w, func(a, b wanting) int {
+		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.id, b.id))
+	})
+	if i < bannerKeys {
+		n.first = slices.Insert(n.first, i, w)
+		n.first = n.first[:min(len(n.first), bannerKeys)]
+	}
+}
+
+// survey counts the keys of one list, one request at a time.
+type survey struct {
+	turn    chan struct{}
+	changed atomic.Bool // since the count began
+
+	// Below is whose turn it is.
+	whole  *tally        // the last that was counted to its end; nil before
+	at     time.Time     // when that began
+	took   time.Duration // of reading
+	part   *tally        // what is being counted; nil when nothing is
+	begun  time.Time
+	spent  time.Duration
+	cursor string
+}
+
+// surveyed is what a survey is of.
+type surveyed struct{ owner, environment string }
+
+// surveys are those of a handler. When there are too many all are forgotten.
+type surveys struct {
+	mu  sync.Mutex
+	all map[surveyed]*survey
+}
+
+func (s *surveys) of(list surveyed) *survey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.all[list]
+	if !ok {
+		if s.all == nil || len(s.all) >= mostSurveys {
+			s.all = make(map[surveyed]*survey)
+		}
+		v = &survey{turn: make(chan struct{}, 1)}
+		s.all[list] = v
+	}
+	return v
+}
+
+// changed says that something was changed here: what was asked for may be done.
+func (s *surveys) changed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range s.all {
+		v.changed.Store(true)
+	}
+}
+
+// fresh reports whether what was counted is shown again.
+func (s *survey) fresh(now time.Time) bool {
+	age := now.Sub(s.at)
+	switch {
+	case s.whole == nil:
+		return false
+	case !s.changed.Load():
+		return age < max(keptFor, 20*s.took)
+	}
+	return s.took > surveyQuick && age < 4*s.took
+}
+
+// count returns what the keys of a list want, and whether all of them were
+// looked at. What cannot be read is left out. Where another request is counting
+// there may be nothing yet.
+func (c *call) count(s *survey, list surveyed) (t *tally, whole bool) {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	default:
+		return nil, false
+	}
+	if s.fresh(c.now) {
+		return s.whole, true
+	}
+	if s.part == nil || c.now.Sub(s.begun) > 10*time.Minute {
+		s.part, s.begun, s.spent, s.cursor = new(tally), c.now, 0, ""
+		s.changed.Store(false)
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), 2*surveyFor)
+	defer cancel()
+	for left := surveyFor; left > 0; {
+		began := time.Now()
+		err := c.countSome(ctx, s, list)
+		took := time.Since(began)
+		left, s.spent = left-took, s.spent+took
+		if err != nil {
+			break
+		}
+		if s.cursor == "" {
+			s.whole, s.at, s.took, s.part = s.part, s.begun, s.spent, nil
+			return s.whole, true
+		}
+		if c.leave(); c.enter() != nil {
+			break
+		}
+	}
+	if s.whole != nil {
+		return s.whole, true
+	}
+	t = new(tally)
+	*t = *s.part // goes on
+	return t, false
+}
+
+// countSome counts the next keys of a list.
+func (c *call) countSome(ctx context.Context, s *survey, list surveyed) error {
+	page, err := c.h.keys.List(ctx, apikey.ListRequest{
+		Owner: list.owner, Environment: list.environment, State: apikey.Active, Order: apikey.OldestFirst, Limit: surveyPage, Cursor: s.cursor,
 	})
 	if err != nil {
-		return nil
+		return err
 	}
-	var due, expiring, aged []*apikey.Key
+	var aged []*apikey.Key
+	var ids []string
+	for i := range page.Keys {
+		if k := &page.Keys[i]; c.now.Sub(k.CreatedAt) > unusedFor {
+			aged, ids = append(aged, k), append(ids, k.ID)
+		}
+	}
+	var activity []apikey.Activity
+	if len(ids) > 0 {
+		if activity, err = c.h.keys.Activity(ctx, ids, c.now); err != nil {
+			return err
+		}
+	}
 	for i := range page.Keys {
 		k := &page.Keys[i]
-		if c.now.Sub(k.Secrets[0].CreatedAt) >= c.h.keys.MaxAge() {
-			due = append(due, k)
+		if !k.ExpiresAt.IsZero() && k.ExpiresAt.Before(c.now.Add(soon)) {
+			s.part.expiring.add(k, k.ExpiresAt)
 		}
-		if !k.ExpiresAt.IsZero() && k.ExpiresAt.Sub(c.now) < soon {
-			expiring = append(expiring, k)
-		}
-		if c.now.Sub(k.CreatedAt) >= unusedFor {
-			aged = append(aged, k)
+		if secret := k.Secrets[0].CreatedAt; secret.Before(c.dueBefore()) {
+			s.part.due.add(k, secret)
 		}
 	}
-	idle := c.unused(aged)
-	more := page.Next != ""
-	add := func(keys []*apikey.Key, one, many, show string, note func(*apikey.Key) string) {
-		if len(keys) == 0 {
+	for i, k := range aged {
+		if last := activity[i].Last.At; c.now.Sub(last) > unusedFor {
+			if last.IsZero() {
+				last = k.CreatedAt
+			}
+			s.part.unused.add(k, last)
+		}
+	}
+	s.cursor = page.Next
+	return nil
+}
+
+// dueBefore is when the secrets were made that are due for rotation.
+func (c *call) dueBefore() time.Time {
+	return c.now.Add(-c.h.keys.MaxAge()).Add(time.Microsecond) // MaxAge itself is due
+}
+
+// banners tells of the keys of a list that want something; whole says that it is
+// all there is to tell.
+func (c *call) banners(f listFilter) (found []banner, whole bool) {
+	r := f.request(c)
+	if len(r.Owner) > longestOwner {
+		return nil, true
+	}
+	list := surveyed{strings.Clone(r.Owner), r.Environment}
+	t, whole := c.count(c.h.surveys.of(list), list)
+	if t == nil {
+		return nil, false
+	}
+	add := func(n *need, one, many, show string, note func(wanting) string) {
+		if n.count == 0 {
 			return
 		}
 		b := banner{Text: one}
-		if len(keys) > 1 {
-			n := strconv.Itoa(len(keys))
-			if more {
-				n = "At least " + n
-			}
-			b.Text = n + " " + many
+		if n.count > 1 || !whole {
+			b.Text = grouped(uint64(n.count)) + " " + many
 		}
-		for _, k := range keys[:min(len(keys), bannerKeys)] {
-			b.Keys = append(b.Keys, link{Text: k.Name + note(k), Address: "keys/" + k.ID})
+		if !whole {
+			b.Text = "At least " + b.Text
 		}
-		if rest := len(keys) - bannerKeys; rest > 0 {
-			b.More, b.Show = "and "+strconv.Itoa(rest)+" more.", show
+		for _, w := range n.first {
+			b.Keys = append(b.Keys, link{Text: w.name + note(w), Address: "keys/" + w.id})
+		}
+		if rest := n.count - len(n.first); rest > 0 {
+			b.More, b.Show = "and "+grouped(uint64(rest))+" more.", show
 		}
 		found = append(found, b)
 	}
-	plain := func(*apikey.Key) string { return "" }
+	plain := func(wanting) string { return "" }
 	f.Status, f.Order = "expiring", "oldest"
-	add(expiring, "A key expires soon:", "keys expire soon:", f.address(), func(k *apikey.Key) string { return " (" + coming(k.ExpiresAt, c.now).Text + ")" })
+	add(&t.expiring, "A key expires soon:", "keys expire soon:", f.address(), func(w wanting) string { return " (" + coming(w.at, c.now).Text + ")" })
 	age := length(c.h.keys.MaxAge())
-	f.Status = "active"
-	add(due, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
-	f.Unused = true
-	add(idle, "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
-	return found
-}
-
-// unused are those keys that were not used for long.
-func (c *call) unused(keys []*apikey.Key) (idle []*apikey.Key) {
-	ids := make([]string, len(keys))
-	for i, k := range keys {
-		ids[i] = k.ID
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	activity, err := c.h.keys.Activity(c.r.Context(), ids, c.now)
-	if err != nil {
-		return nil
-	}
-	for i, k := range keys {
-		if c.now.Sub(activity[i].Last.At) >= unusedFor {
-			idle = append(idle, k)
-		}
-	}
-	return idle
+	f.Status = "due"
+	add(&t.due, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
+	f.Status, f.Unused = "active", true
+	add(&t.unused, "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
+	return found, whole
 }

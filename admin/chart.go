@@ -2,6 +2,7 @@ package admin
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -81,7 +82,7 @@ func spark(days []span, limit uint64) sparkline {
 	}
 	s.Text = grouped(s.Total) + " requests in " + plural(len(days), "day") + ", at most " + grouped(peak) + " in one"
 	if limit > 0 {
-		s.Text += " of " + grouped(limit)
+		s.Text += " (limit " + grouped(limit) + ")"
 	}
 	if refused > 0 {
 		s.Text += "; " + grouped(refused) + " refused"
@@ -124,9 +125,12 @@ type chart struct {
 	Top           string // what the height stands for
 	First, Last   string // what the ends stand for
 	LimitAt       int    // height of the limit's line from the top; -1: none
-	Limit         string // which limit the line is, or would be above the chart
+	Limit         string // which limit the line is, or would be off the scale
 	Sum           apikey.Counts
 }
+
+// OffScale is a limit that lies above the chart, in short.
+func (c chart) OffScale() string { return strings.Replace(c.Limit, " per ", "/", 1) }
 
 // chartBar is one span: two boxes, of what was admitted and of what was refused
 // on top of it.

@@ -52,8 +52,8 @@ var (
 	errNoRoute       = &failure{info: noRoute, detail: "there is nothing at this address"}
 	errAPIKey        = &failure{info: apikey.Forbidden.Info(), detail: "an API key never opens the administration of API keys: take it out of the Authorization header and sign in as a person"}
 	errCrossOrigin   = &failure{info: apikey.Forbidden.Info(), detail: "this change was sent by a page of another origin: make it from this application's own page. If this was that page, a proxy in front does not pass on the Host of the request; or list the origin in admin.Options.TrustedOrigins"}
-	errReadOnly      = &failure{info: apikey.Forbidden.Info(), detail: "your access is read-only: ask for the right to change keys"}
-	errOperatorsOnly = &failure{info: apikey.Forbidden.Info(), detail: "only operators may do this"}
+	errReadOnly      = &failure{info: apikey.Forbidden.Info(), detail: "You have read-only access. Ask an administrator."}
+	errOperatorsOnly = &failure{info: apikey.Forbidden.Info(), detail: "Only operators may do this."}
 )
 
 // invalidFields answers 422 with one entry a fault.
@@ -102,7 +102,7 @@ func (c *call) failureOf(err error) *failure {
 		f, _ := errors.AsType[*failure](invalidFields([]fieldError{field}))
 		return f
 	case apikey.NotFound:
-		return &failure{info: e.Code.Info(), detail: "there is no such key, or it is not yours"}
+		return &failure{info: e.Code.Info(), detail: "Key not found."}
 	case apikey.Conflict, apikey.InvalidState, apikey.SecretInUse, apikey.Forbidden, apikey.Unauthenticated,
 		apikey.AlreadyCreated, apikey.OnceReused:
 		return &failure{info: e.Code.Info(), detail: e.Msg}

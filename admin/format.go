@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // when is an instant for people: relative in the text, exact in the title.
@@ -70,11 +72,13 @@ func plural(n int, name string) string {
 }
 
 // grouped writes 50000 as 50,000.
-func grouped(n uint64) string {
-	s := strconv.FormatUint(n, 10)
+func grouped(n uint64) string { return groupedText(strconv.FormatUint(n, 10)) }
+
+// groupedText does it for a number that is a text.
+func groupedText(digits string) string {
 	var b strings.Builder
-	for i, digit := range s {
-		if i > 0 && (len(s)-i)%3 == 0 {
+	for i, digit := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
 			b.WriteByte(',')
 		}
 		b.WriteRune(digit)
@@ -103,4 +107,21 @@ var templateFuncs = template.FuncMap{
 	"grouped": grouped,
 	"plural":  plural,
 	"asked":   asked,
+	"spoken":  spoken,
+}
+
+// spoken makes a sentence of a message that is written for programs and logs, or
+// of one about a field.
+func spoken(s string) string {
+	for _, about := range []string{"is ", "may ", "must ", "looks "} {
+		if strings.HasPrefix(s, about) {
+			s = "This field " + s
+			break
+		}
+	}
+	first, n := utf8.DecodeRuneInString(s)
+	if s = string(unicode.ToUpper(first)) + s[n:]; n > 0 && !strings.ContainsAny(s[len(s)-1:], ".?!…") {
+		s += "."
+	}
+	return s
 }

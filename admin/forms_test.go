@@ -172,7 +172,7 @@ func TestFormWithOtherFields(t *testing.T) {
 	name := g.form("owner", "/new")
 	g.want(200, "owner", "POST", "/new", fill(name))
 	a := g.want(409, "owner", "POST", "/new", fill(name, "networks", "192.0.2.0/24"))
-	if n := g.keysOf(); n != 1 || !strings.Contains(a.body, "192.0.2.0/24") || !strings.Contains(a.body, "made a key then") {
+	if n := g.keysOf(); n != 1 || !strings.Contains(a.body, "192.0.2.0/24") || !strings.Contains(a.body, "has already made a key, with other fields") {
 		t.Errorf("%d keys:\n%s", n, a.body)
 	}
 	next := formField.FindStringSubmatch(a.body)[1]
@@ -253,7 +253,7 @@ func TestFormsOutlivedByTheirKeys(t *testing.T) {
 			t.Fatalf("purged %d, %v", n, err)
 		}
 		a := g.want(409, "owner", "POST", "/new", body)
-		if n := g.keysOf(); n != 0 || !strings.Contains(a.body, "too old") {
+		if n := g.keysOf(); n != 0 || !strings.Contains(a.body, "has expired") {
 			t.Errorf("a form made a second key, once the first was purged: %d\n%s", n, a.body)
 		}
 	})
@@ -286,7 +286,7 @@ func TestRotationForms(t *testing.T) {
 	}
 	for rule, secret := range map[string]string{"no number": "", "0, whichever it is": "0", "no number at all": "two", "a negative one": "-1", "too large a one": "4294967298"} {
 		a := g.want(422, "owner", "POST", page+"/rotate", form("secret", secret, "overlap", "none"))
-		if !strings.Contains(a.body, "nothing was rotated") {
+		if !strings.Contains(a.body, "Nothing was rotated") {
 			t.Errorf("%s:\n%s", rule, a.body)
 		}
 	}
@@ -298,7 +298,7 @@ func TestRotationForms(t *testing.T) {
 	g.want(303, "owner", "POST", page+"/cancel-rotation", "")
 	a := g.do("owner", "POST", page+"/rotate", rotate)
 	told(t, "after it was cancelled", a, k.ID)
-	if !strings.Contains(html.UnescapeString(a.body), "or somebody else has rotated the key") {
+	if !strings.Contains(html.UnescapeString(a.body), "or somebody else rotated the key") {
 		t.Errorf("the page does not claim to know who it was:\n%s", a.body)
 	}
 	number(3)

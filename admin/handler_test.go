@@ -185,10 +185,10 @@ func TestAuthorizer(t *testing.T) {
 		"a customer has an owner":              {admin.Actor{ID: "x", Role: admin.Customer}, nil, 500, ""},
 		"an operator has none":                 {admin.Actor{ID: "x", Role: admin.Operator, Owner: "acme"}, nil, 500, ""},
 		"an id has no control characters":      {admin.Actor{ID: "x\ny", Role: admin.Operator}, nil, 500, ""},
-		"an unknown error is a 401":            {admin.Actor{ID: "x", Role: admin.Operator}, errors.New("pq: hidden-text"), 401, "sign in"},
-		"unauthenticated is a 401":             {admin.Actor{}, admin.ErrUnauthenticated, 401, "sign in"},
+		"an unknown error is a 401":            {admin.Actor{ID: "x", Role: admin.Operator}, errors.New("pq: hidden-text"), 401, "ign in"},
+		"unauthenticated is a 401":             {admin.Actor{}, admin.ErrUnauthenticated, 401, "ign in"},
 		"forbidden is a 403":                   {admin.Actor{}, errors.Join(errors.New("hidden-text"), admin.ErrForbidden), 403, "ask for access"},
-		"its message is shown":                 {admin.Actor{}, &apikey.Error{Code: apikey.Forbidden, Msg: "your trial has ended"}, 403, "your trial has ended"},
+		"its message is shown":                 {admin.Actor{}, &apikey.Error{Code: apikey.Forbidden, Msg: "your trial has ended"}, 403, "our trial has ended"},
 		"an authorizer that cannot say is 503": {admin.Actor{}, &apikey.Error{Code: apikey.Unavailable, Msg: "get", Err: errors.New("hidden-text")}, 503, "try again"},
 	} {
 		g := newRigWith(t, memstore.New(), func(*http.Request) (admin.Actor, error) { return tc.actor, tc.err }, admin.Options{})

@@ -26,7 +26,7 @@ func TestLoopback(t *testing.T) {
 	login := "/?" + link.RawQuery
 
 	a := g.want(401, "", "GET", "/", "", local)
-	if !strings.Contains(a.body, "open the link") {
+	if !strings.Contains(a.body, "pen the link") {
 		t.Errorf("without a session the page says what to do:\n%s", a.body)
 	}
 	g.want(401, "", "GET", "/?login=wrong", "", local)

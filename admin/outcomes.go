@@ -43,7 +43,7 @@ func outcomeIn(q url.Values) outcome {
 // does not look like it.
 func (o outcome) text(k *apikey.Key, now time.Time) string {
 	if o.action == "settings" { // also when they were as the form said
-		return "Saved. It holds from the next request on."
+		return "Saved. The changes apply from the next request."
 	}
 	if now.Sub(k.UpdatedAt) > outcomeFor {
 		return ""
@@ -60,7 +60,7 @@ func (o outcome) text(k *apikey.Key, now time.Time) string {
 	case o.action == "finish" && !rotating && len(k.Secrets) > 1:
 		return "Rotation finished: the old secret has ended. " + reach
 	case o.action == "cancel" && !rotating && len(k.Secrets) > 1:
-		return "Rotation cancelled: the new secret has ended, the old one works on."
+		return "Rotation cancelled: the new secret has ended, the old one keeps working."
 	}
 	return ""
 }
@@ -77,12 +77,12 @@ func (c *call) came(action string) outcome {
 
 // reachText says where a change holds that took so long.
 func reachText(took time.Duration, instances int) string {
-	in := "in " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
+	in := "within " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
 	switch instances {
 	case 0:
-		return "Dead in this process " + in + ", requests in flight included; others notice within the time that the service was set up with (MaxStale)."
+		return "Stopped working in this process " + in + ", including requests in progress. Other instances follow within the configured bound (MaxStale)."
 	case 1:
-		return "Dead everywhere " + in + ", requests in flight included: this is the only instance."
+		return "Stopped working everywhere " + in + ", including requests in progress (one instance)."
 	}
-	return "Dead on all " + strconv.Itoa(instances) + " instances " + in + ", requests in flight included."
+	return "Stopped working on all " + grouped(uint64(instances)) + " instances " + in + ", including requests in progress."
 }

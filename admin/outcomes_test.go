@@ -23,9 +23,9 @@ func TestOutcomeOnAnotherInstance(t *testing.T) {
 		page := "/keys/" + k.ID
 		for _, step := range []struct{ path, body, says string }{
 			{"/settings", form("revision", "1", "name", "production", "expires", "keep"), "Saved. "}, // as it was
-			{"/disable", "", "Disabled. Dead everywhere in 1 ms, "},
+			{"/disable", "", "Disabled. Stopped working everywhere within 1 ms, "},
 			{"/enable", "", "Enabled. "},
-			{"/revoke", form("confirm", k.ID), "Revoked. Dead everywhere in 1 ms, "},
+			{"/revoke", form("confirm", k.ID), "Revoked. Stopped working everywhere within 1 ms, "},
 		} {
 			to := strings.TrimPrefix(here.want(303, "owner", "POST", page+step.path, step.body).header.Get("Location"), "../"+k.ID)
 			for _, g := range []*rig{here, there} {
@@ -72,10 +72,10 @@ func TestOutcomesThatAreNone(t *testing.T) {
 	for query, want := range map[string]string{
 		"?done=enable":                             "",
 		"?done=revoke":                             "",
-		"?done=disable&ms=4&on=3":                  "Disabled. Dead on all 3 instances in 4 ms, ",
-		"?done=disable&ms=-4&on=-3":                "Disabled. Dead in this process in 1 ms, ",
-		"?done=disable&ms=<b>&on=<b>":              "Disabled. Dead in this process in 1 ms, ",
-		"?done=disable&ms=99999999999&on=99999999": "Disabled. Dead on all 10000 instances in 3,600,000 ms, ",
+		"?done=disable&ms=4&on=3":                  "Disabled. Stopped working on all 3 instances within 4 ms, ",
+		"?done=disable&ms=-4&on=-3":                "Disabled. Stopped working in this process within 1 ms, ",
+		"?done=disable&ms=<b>&on=<b>":              "Disabled. Stopped working in this process within 1 ms, ",
+		"?done=disable&ms=99999999999&on=99999999": "Disabled. Stopped working on all 10,000 instances within 3,600,000 ms, ",
 	} {
 		if got := says(query); got != want && (want == "" || !strings.HasPrefix(got, want)) {
 			t.Errorf("%s: %q, want %q", query, got, want)

@@ -58,7 +58,7 @@ func (c *call) pageRevoke() error {
 		return err
 	}
 	if !c.confirmed(typed.Get("confirm")) {
-		return c.done("revoke", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was revoked: type the key's name exactly as it stands, or its id"})
+		return c.done("revoke", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was revoked: type the key's name exactly, or its id"})
 	}
 	reason, err := c.reason(typed.Get("reason"))
 	if err == nil {
@@ -83,11 +83,11 @@ func (c *call) pageRotate() error {
 	}
 	o, ok := overlaps[typed.Get("overlap")]
 	if !ok {
-		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "choose how long the old secret works on"})
+		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "choose how long to keep the old secret working"})
 	}
 	number, err := strconv.ParseUint(typed.Get("secret"), 10, 32)
 	if err != nil || number == 0 { // 0 would mean whichever it is
-		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was rotated: the form says no number of the new secret; send the one below"})
+		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was rotated: the form was incomplete; use the one below"})
 	}
 	o.Number = uint32(number)
 	if o.Reason, err = c.reason(typed.Get("reason")); err != nil {
@@ -120,7 +120,7 @@ func (c *call) pageFinish() error {
 	}
 	force := typed.Get("confirm") != ""
 	if force && !c.confirmed(typed.Get("confirm")) {
-		return c.done("finish", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was ended: type the key's name exactly as it stands, or its id"})
+		return c.done("finish", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was changed: type the key's name exactly, or its id"})
 	}
 	_, err = c.h.keys.FinishRotation(c.r.Context(), c.by(), c.key.ID, force)
 	return c.done("finish", err)

@@ -24,6 +24,7 @@ type keyBody struct {
 	Last     apikey.LastUse
 	ScopeUse scopesPart
 	Audit    []*auditRow
+	Older    bool // there are more entries than Audit has
 	Exports  []link
 	Done     string // what the last change came to
 	Message  string // of an action that was refused
@@ -34,7 +35,12 @@ type keyBody struct {
 func (b *keyBody) TrimmedName() string { return strings.TrimSpace(b.Name) }
 
 // DayAdmitted is how many requests were admitted in the last 24 hours.
-func (b *keyBody) DayAdmitted() int { return int(min(b.Usage.Day[apikey.OutcomeAllowed], 1<<30)) }
+func (b *keyBody) DayAdmitted() string {
+	if n := b.Usage.Day[apikey.OutcomeAllowed]; n != 1 {
+		return grouped(n) + " requests"
+	}
+	return "1 request"
+}
 
 type link struct {
 	Text, Address string
@@ -44,6 +50,8 @@ type link struct {
 type secretRow struct {
 	apikey.Secret
 	Role     string // "current", "previous"
+	Live     bool   // it has not ended
+	State    string // of the key
 	Works    bool
 	Created  when
 	Ends     when
@@ -60,6 +68,9 @@ type auditRow struct {
 
 // What is the action in words.
 func (r *auditRow) What() string { return strings.ReplaceAll(string(r.Action), "_", " ") }
+
+// Facts are the details in words.
+func (r *auditRow) Facts() []fact { return facts(r.Details) }
 
 // auditRows is how much of the trail a key's page shows.
 const auditRows = 20
@@ -94,19 +105,22 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 		}
 	}
 	for i, s := range k.Secrets {
-		b.Secrets = append(b.Secrets, secretRowOf(s, i, use.Of(s.Number), c.now))
+		b.Secrets = append(b.Secrets, c.secretRow(s, i, use.Of(s.Number)))
 	}
 	if b.Rotation, err = c.rotationRow(); err != nil {
 		return err
 	}
-	entries, err := c.h.keys.Audit(ctx, apikey.AuditQuery{KeyID: k.ID, Owner: k.Owner, Limit: auditRows})
+	entries, err := c.h.keys.Audit(ctx, apikey.AuditQuery{KeyID: k.ID, Owner: k.Owner, Limit: auditRows + 1})
 	if err != nil {
 		return err
+	}
+	if b.Older = len(entries) > auditRows; b.Older {
+		entries = entries[:auditRows]
 	}
 	for _, e := range entries {
 		b.Audit = append(b.Audit, &auditRow{e, past(e.At, c.now)})
 	}
-	b.ScopeUse = c.scopesPart(use, grants(k, entries, len(entries) < auditRows))
+	b.ScopeUse = c.scopesPart(use, grants(k, entries, !b.Older))
 	if b.Settings != nil {
 		b.Settings.Scopes.tell(b.ScopeUse.Rows)
 	}
@@ -122,13 +136,14 @@ func (c *call) exports() []link {
 	return all
 }
 
-func secretRowOf(s apikey.Secret, i int, u apikey.UsageSecret, now time.Time) secretRow {
+func (c *call) secretRow(s apikey.Secret, i int, u apikey.UsageSecret) secretRow {
 	row := secretRow{
-		Secret: s, Role: "current", Works: s.LiveAt(now),
-		Created: past(s.CreatedAt, now), Ends: coming(s.EndsAt, now),
+		Secret: s, Role: "current", Live: s.LiveAt(c.now), State: string(c.key.StateAt(c.now)),
+		Created: past(s.CreatedAt, c.now), Ends: coming(s.EndsAt, c.now),
 		Allowed:  u.Counts[apikey.OutcomeAllowed],
-		LastUsed: past(u.Last.At, now), Last: u.Last,
+		LastUsed: lastUsed(u.Last, u.Counts, c.now), Last: u.Last,
 	}
+	row.Works = row.Live && c.key.StateAt(c.now) == apikey.Active
 	row.Refused = u.Counts.Total() - row.Allowed
 	if i > 0 {
 		row.Role = "previous"

@@ -25,7 +25,9 @@ type foundRow struct {
 	Last              apikey.LastUse
 }
 
-func (c *call) pageLeak() error { return c.page(http.StatusOK, "leak", "Found a key?", leakBody{}) }
+func (c *call) pageLeak() error {
+	return c.page(http.StatusOK, "leak", "Report a leaked key", leakBody{})
+}
 
 // pageFind looks for keys in a text that somebody found. The text goes no
 // further than here: it is hashed, compared and dropped, and no answer or log
@@ -54,15 +56,15 @@ func (c *call) pageFind() error {
 	}
 	switch {
 	case len(tokens) == 0:
-		b.Fault, b.Message = true, "There is no key in this text: a key starts with "+c.h.prefix+"_ and has 44 characters after its last underscore. Check that all of it was copied."
+		b.Fault, b.Message = true, "No key found in this text. A key starts with "+c.h.prefix+"_ and has 44 characters after its last underscore. Check that you copied all of it."
 	case len(b.Found) == 0:
-		b.Fault, b.Message = true, "What looks like a key in this text is no key that you manage: it was mistyped, belongs to somebody else, or never was one."
+		b.Fault, b.Message = true, "No match: the text contains what looks like a key, but not one that you manage. It may be mistyped, or belong to somebody else."
 	case len(b.Found) == 1:
-		b.Message = "Found: it is a secret of the key below."
+		b.Message = "Match: this secret belongs to the key below."
 	default:
-		b.Message = "Found: " + plural(len(b.Found), "secret") + "."
+		b.Message = "Match: " + plural(len(b.Found), "secret") + "."
 	}
-	return c.page(http.StatusOK, "leak", "Found a key?", b)
+	return c.page(http.StatusOK, "leak", "Report a leaked key", b)
 }
 
 func (c *call) foundRow(found *apikey.Identity) (foundRow, error) {

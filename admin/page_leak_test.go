@@ -17,7 +17,7 @@ func TestLeak(t *testing.T) {
 	text := "2026-01-02 ERROR upstream said 401\r\nAPI_KEY=\"" + token.Reveal() + "\"; " + otherToken.Reveal() + "\n" + token.Reveal()
 
 	a := g.want(200, "owner", "POST", "/leak", form("text", text))
-	if !strings.Contains(a.body, "production") || !strings.Contains(a.body, "it works now") || strings.Count(a.body, ">Revoke now<") != 1 || strings.Contains(a.body, other.ID) || strings.Contains(a.body, "theirs") {
+	if !strings.Contains(a.body, "production") || !strings.Contains(a.body, "still active") || strings.Count(a.body, ">Revoke now<") != 1 || strings.Contains(a.body, other.ID) || strings.Contains(a.body, "theirs") {
 		t.Errorf("a customer finds their own key, once:\n%s", a.body)
 	}
 	if a := g.want(200, "operator", "POST", "/leak", form("text", text)); strings.Count(a.body, ">Revoke now<") != 2 {
@@ -28,10 +28,10 @@ func TestLeak(t *testing.T) {
 	}
 	theirs := g.want(200, "owner", "POST", "/leak", form("text", otherToken.Reveal()))
 	wrong := g.want(200, "owner", "POST", "/leak", form("text", strings.Replace(token.Reveal(), "_live_", "_test_", 1)))
-	if theirs.body != wrong.body || !strings.Contains(wrong.body, "no key that you manage") {
+	if theirs.body != wrong.body || !strings.Contains(wrong.body, "not one that you manage") {
 		t.Errorf("somebody else's key and none are told alike:\n%s\n%s", theirs.body, wrong.body)
 	}
-	if a := g.want(200, "owner", "POST", "/leak", form("text", "sk_live_short")); !strings.Contains(a.body, "There is no key in this text") {
+	if a := g.want(200, "owner", "POST", "/leak", form("text", "sk_live_short")); !strings.Contains(a.body, "No key found in this text") {
 		t.Errorf("what is no key is said so:\n%s", a.body)
 	}
 	if a := g.want(200, "owner", "GET", "/leak?text="+token.Reveal(), ""); strings.Contains(a.body, "production") {
@@ -71,7 +71,7 @@ func TestLeak(t *testing.T) {
 	if _, err := g.keys.Verify(t.Context(), token.Reveal()); err == nil {
 		t.Error("the secret that leaked works on")
 	}
-	if a := g.want(200, "owner", "POST", "/leak", form("text", token.Reveal())); !strings.Contains(a.body, "it no longer works") || strings.Contains(a.body, ">Rotate now<") {
+	if a := g.want(200, "owner", "POST", "/leak", form("text", token.Reveal())); !strings.Contains(a.body, "no longer active") || strings.Contains(a.body, ">Rotate now<") {
 		t.Errorf("a secret that has ended is known, and not rotated again:\n%s", a.body)
 	}
 	g.want(303, "owner", "POST", "/keys/"+k.ID+"/revoke", form("confirm", k.ID, "reason", "found in the open"))

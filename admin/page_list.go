@@ -39,6 +39,9 @@ type listBody struct {
 	Banners      []banner
 	Filtered     bool
 	Empty        bool   // there are no keys at all
+	Hidden       bool   // there are some, and all are revoked
+	HidesRevoked bool   // revoked keys are left out
+	Revoked      string // address of the same list with them
 	First        string // address of the first page, when this is not it
 	Next         string // address of the next page
 }
@@ -90,23 +93,25 @@ func (f *listFilter) size() int {
 
 type listStatus struct {
 	name, text string
-	sets       func(r *apikey.ListRequest, now time.Time)
+	sets       func(r *apikey.ListRequest, c *call)
 }
 
 // statuses are those that a list can be of, by their names in its address; the
 // first is the default.
 var statuses = []listStatus{
-	{"", "Any status", func(*apikey.ListRequest, time.Time) {}},
+	{"", "Not revoked", func(r *apikey.ListRequest, _ *call) { r.OmitRevoked = true }},
+	{"all", "Any status", func(*apikey.ListRequest, *call) {}},
 	{"active", "active", inState(apikey.Active)},
-	{"rotating", "rotating", func(r *apikey.ListRequest, _ time.Time) { r.Rotating = true }},
-	{"expiring", "expires soon", func(r *apikey.ListRequest, now time.Time) { r.State, r.ExpiresBefore = apikey.Active, now.Add(soon) }},
+	{"rotating", "rotating", func(r *apikey.ListRequest, _ *call) { r.Rotating = true }},
+	{"due", "due for rotation", func(r *apikey.ListRequest, c *call) { r.State, r.SecretBefore = apikey.Active, c.dueBefore() }},
+	{"expiring", "expires soon", func(r *apikey.ListRequest, c *call) { r.State, r.ExpiresBefore = apikey.Active, c.now.Add(soon) }},
 	{"disabled", "disabled", inState(apikey.Disabled)},
 	{"expired", "expired", inState(apikey.Expired)},
 	{"revoked", "revoked", inState(apikey.Revoked)},
 }
 
-func inState(s apikey.State) func(*apikey.ListRequest, time.Time) {
-	return func(r *apikey.ListRequest, _ time.Time) { r.State = s }
+func inState(s apikey.State) func(*apikey.ListRequest, *call) {
+	return func(r *apikey.ListRequest, _ *call) { r.State = s }
 }
 
 // request is the list to ask for. A customer's owner is theirs, whatever the
@@ -121,7 +126,7 @@ func (f *listFilter) request(c *call) apikey.ListRequest {
 	}
 	for _, s := range statuses {
 		if s.name == f.Status {
-			s.sets(&r, c.now)
+			s.sets(&r, c)
 		}
 	}
 	for _, o := range listOrders {
@@ -157,6 +162,11 @@ func (f listFilter) address() string {
 }
 
 func (f listFilter) at(cursor string) listFilter { f.cursor = cursor; return f }
+
+func (f listFilter) with(status string) listFilter {
+	f.Status, f.cursor = status, ""
+	return f
+}
 
 func (f listFilter) in(environment string) listFilter {
 	f.Environment, f.cursor = environment, ""
@@ -262,7 +272,14 @@ func (c *call) listBody(v viewed) (b listBody, oldest time.Time, err error) {
 		return b, oldest, err
 	}
 	b.Filtered = b.filtered()
-	b.Empty = len(page.Keys) == 0 && page.Next == "" && b.cursor == "" && !b.Filtered
+	if len(page.Keys) == 0 && page.Next == "" && b.cursor == "" && !b.Filtered {
+		if b.Hidden, err = c.anyKey(b.listFilter); err != nil {
+			return b, oldest, err
+		}
+		b.Empty = !b.Hidden
+	}
+	b.HidesRevoked = b.Status == ""
+	b.Revoked = b.with("all").address()
 	b.Environments = []link{{Text: "All", Address: b.in("").address(), Current: b.Environment == ""}}
 	for _, e := range c.h.keys.Environments() {
 		b.Environments = append(b.Environments, link{e.Name, b.in(e.Name).address(), b.Environment == e.Name})
@@ -289,10 +306,21 @@ func (c *call) listBody(v viewed) (b listBody, oldest time.Time, err error) {
 		b.Next = b.at(page.Next).address()
 	}
 	if b.cursor == "" && b.Search+b.Status+b.Plan == "" && !b.Unused {
-		found := c.banners(b.listFilter)
-		b.Banners, oldest = found.thing, earlier(oldest, found.at)
+		whole := false
+		if b.Banners, whole = c.banners(b.listFilter); !whole {
+			oldest = time.Time{} // the next view counts on
+		}
 	}
 	return b, oldest, nil
+}
+
+// anyKey reports whether the list has keys of any status.
+func (c *call) anyKey(f listFilter) (bool, error) {
+	f.Status = "all"
+	r := f.request(c)
+	r.Limit = 1
+	page, err := c.h.keys.List(c.r.Context(), r)
+	return len(page.Keys) > 0, err
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -373,9 +401,13 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 
 // row makes a key ready to be shown; days may be nil where no sparkline is.
 func (c *call) row(k apikey.Key, days []span, last apikey.LastUse) keyRow {
+	var seen apikey.Counts
+	for i := range days {
+		seen.Add(days[i].Counts)
+	}
 	row := keyRow{
 		Key: k, Hint: c.h.hint(&k), Chip: stateChip(&k, c.now),
-		Created: past(k.CreatedAt, c.now), LastUsed: past(last.At, c.now), Expires: coming(k.ExpiresAt, c.now),
+		Created: past(k.CreatedAt, c.now), LastUsed: lastUsed(last, seen, c.now), Expires: coming(k.ExpiresAt, c.now),
 	}
 	var daily uint64
 	for _, l := range c.limitsOf(&k) {
@@ -396,10 +428,25 @@ func (c *call) row(k apikey.Key, days []span, last apikey.LastUse) keyRow {
 	if age := c.now.Sub(k.Secrets[0].CreatedAt); age >= c.h.keys.MaxAge() {
 		row.Notes = append(row.Notes, chip{"warn", "rotate: " + plural(int(age/(24*time.Hour)), "day") + " old", "secrets are to be rotated every " + length(c.h.keys.MaxAge())})
 	}
-	if last.At.IsZero() {
+	if last.At.IsZero() && seen.Total() == 0 {
 		row.Notes = append(row.Notes, chip{"quiet", "never used", ""})
 	}
 	return row
+}
+
+// lastUsed tells when something was last used that has seen so many requests. Of
+// the times of requests only samples are kept, and of those that were refused
+// none.
+func lastUsed(last apikey.LastUse, seen apikey.Counts, now time.Time) when {
+	switch {
+	case !last.At.IsZero():
+		return past(last.At, now)
+	case seen[apikey.OutcomeAllowed] > 0:
+		return when{Text: "time unknown"}
+	case seen.Total() > 0:
+		return when{Text: "only refused so far"}
+	}
+	return when{Text: "never"}
 }
 
 // limitedChip tells of a key that asks for more than its limits: at least one
@@ -410,7 +457,7 @@ func limitedChip(days []span) chip {
 		sum.Add(days[i].Counts)
 	}
 	limited, total := sum[apikey.OutcomeRateLimited], sum.Total()
-	if total == 0 || limited*100 < total {
+	if limited == 0 || float64(limited)*100 < float64(total) {
 		return chip{}
 	}
 	return chip{"warn", share(limited, total) + " limited", grouped(limited) + " of " + grouped(total) + " requests since yesterday were over a limit"}

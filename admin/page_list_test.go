@@ -2,12 +2,15 @@ package admin_test
 
 import (
 	"bytes"
+	"context"
 	"html"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/wontopos/latchkey/admin"
@@ -229,4 +232,129 @@ func TestBanners(t *testing.T) {
 	if a := g.want(200, "owner", "GET", "/?search=short", ""); strings.Contains(a.body, "banners") {
 		t.Error("a search is not about banners")
 	}
+}
+
+// TestBannersCountAll: however many keys there are, and whichever order they come
+// in, the banners count those that want something, and lead to them.
+func TestBannersCountAll(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	g := newRigWith(t, store, signIn, admin.Options{})
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	put := func(n int, k apikey.Key, age time.Duration) {
+		t.Helper()
+		k.ID, k.Owner, k.Environment, k.Plan, k.CreatedAt = keyID(n), "acme", "live", "free", at.Add(-age)
+		if k.Secrets == nil {
+			k.Secrets = []apikey.Secret{{Number: 1, CreatedAt: k.CreatedAt}}
+		}
+		k.UpdatedAt = k.CreatedAt
+		if _, err := store.Apply(t.Context(), apikey.Change{Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const many = 2500
+	for i := range many {
+		put(i, apikey.Key{Name: "plain"}, 10*24*time.Hour)
+	}
+	put(many, apikey.Key{Name: "tomorrow", ExpiresAt: at.Add(24 * time.Hour)}, time.Hour)
+	for i := range 40 {
+		put(many+1+i, apikey.Key{Name: "next week", ExpiresAt: at.AddDate(0, 0, 7)}, 2*time.Hour)
+	}
+	for i := range 30 {
+		put(many+100+i, apikey.Key{Name: "old secret"}, 100*24*time.Hour)
+	}
+	put(many+200, apikey.Key{Name: "rotated", Secrets: []apikey.Secret{{Number: 2, CreatedAt: at}}}, 300*24*time.Hour)
+	body := g.want(200, "owner", "GET", "/", "").body
+	text := html.UnescapeString(regexp.MustCompile(`<[^>]+>`).ReplaceAllString(body, ""))
+	for _, want := range []string{
+		"41 keys expire soon: tomorrow (in 1 day), next week (in 7 days), next week (in 7 days) and 38 more.",
+		"30 keys are due for rotation, after 90 days: old secret, old secret, old secret and 27 more.",
+		"31 keys have not been used for 90 days: rotated, old secret, old secret and 28 more.",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q above the list:\n%s", want, text[:min(len(text), 3000)])
+		}
+	}
+	// Each banner leads to a list of as many.
+	links := regexp.MustCompile(`<strong>([\d,]+) keys[^<]*</strong>[^\n]*?<a href="\./(\?[^"]+)">Show them`).FindAllStringSubmatch(body, -1)
+	if len(links) != 3 {
+		t.Fatalf("%d banners have links", len(links))
+	}
+	for _, m := range links {
+		n := 0
+		for at := html.UnescapeString(m[2]); at != ""; {
+			list := g.want(200, "owner", "GET", "/"+at, "").body
+			n += strings.Count(list, `class="name"`)
+			next := regexp.MustCompile(`href="\./(\?[^"]+)" rel="next"`).FindStringSubmatch(list)
+			if at = ""; next != nil {
+				at = html.UnescapeString(next[1])
+			}
+		}
+		if strconv.Itoa(n) != m[1] {
+			t.Errorf("a banner of %s keys leads to %d: %s", m[1], n, m[2])
+		}
+	}
+}
+
+// slowLists is a store that takes a while for each list.
+type slowLists struct {
+	apikey.Store
+	lists atomic.Int64
+}
+
+func (s *slowLists) Unwrap() apikey.Store { return s.Store }
+func (s *slowLists) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+	if q.Order == apikey.OldestFirst {
+		s.lists.Add(1)
+		select {
+		case <-time.After(400 * time.Millisecond):
+		case <-ctx.Done():
+			return apikey.Listing{}, ctx.Err()
+		}
+	}
+	return s.Store.List(ctx, q)
+}
+
+// TestBannersOfAHugeList: a view counts for about a second and says "at least"; the
+// next one goes on, and what was counted is kept for as long as it is worth.
+func TestBannersOfAHugeList(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New()
+		store := &slowLists{Store: mem}
+		g := newRigWith(t, store, signIn, admin.Options{})
+		for i := range 7500 {
+			at := time.Now().UTC().Add(-time.Hour)
+			k := apikey.Key{ID: keyID(i), Name: "short", Owner: "acme", Environment: "live", Plan: "free", CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(48 * time.Hour), Secrets: []apikey.Secret{{Number: 1, CreatedAt: at}}}
+			if _, err := mem.Apply(t.Context(), apikey.Change{Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		view := func(want string) {
+			t.Helper()
+			began := time.Now()
+			body := g.want(200, "owner", "GET", "/", "").body
+			if m := regexp.MustCompile(`<strong>([^<]* expire soon:)`).FindStringSubmatch(body); m == nil || m[1] != want {
+				t.Errorf("the banner says %q, want %q", m, want)
+			}
+			if took := time.Since(began); took > 2*time.Second {
+				t.Errorf("a view counted for %v", took)
+			}
+		}
+		view("At least 3,000 keys expire soon:")
+		view("At least 6,000 keys expire soon:")
+		view("7,500 keys expire soon:")
+		n := store.lists.Load()
+		time.Sleep(30 * time.Second) // longer than a page of the list is kept
+		view("7,500 keys expire soon:")
+		if store.lists.Load() != n {
+			t.Error("what took seconds to count is counted again after 30 seconds")
+		}
+		g.want(303, "owner", "POST", "/keys/"+keyID(1)+"/revoke", form("confirm", "short"))
+		time.Sleep(30 * time.Second)
+		for _, want := range []string{"7,500", "7,500", "7,499"} { // counted again, three times a second
+			view(want + " keys expire soon:")
+			time.Sleep(11 * time.Second)
+		}
+	})
 }

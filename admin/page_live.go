@@ -55,15 +55,14 @@ func (c *call) pageFirstUse() error {
 }
 
 func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
-	if !u.Last.At.IsZero() {
+	if !u.Last.At.IsZero() || u.Counts[apikey.OutcomeAllowed] > 0 {
 		return received(u, now)
 	}
-	if total := u.Counts.Total(); total > 0 {
-		why := ""
+	if u.Counts.Total() > 0 {
+		why, most := "", uint64(0)
 		for o, n := range u.Counts {
-			if n > 0 {
-				why = refusalText[apikey.Outcome(o)]
-				break
+			if o := apikey.Outcome(o); n > most && o != apikey.OutcomeCut {
+				why, most = refusalText[o], n
 			}
 		}
 		f := firstUse{State: "refused", Text: "A request arrived and was refused", Detail: why, Say: "A request arrived and was refused: " + why}
@@ -83,9 +82,10 @@ func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
 // with an error is "failed": the key is good, but who made the request will want
 // to look at it.
 func received(u apikey.UsageSecret, now time.Time) firstUse {
-	f := firstUse{State: "received", Text: "Received " + past(u.Last.At, now).Text, Detail: fromWhere(u.Last), Say: "The first request has been received"}
+	at := lastUsed(u.Last, u.Counts, now).Text
+	f := firstUse{State: "received", Text: "Received " + at, Detail: fromWhere(u.Last), Say: "The first request has been received"}
 	if n := u.Counts[apikey.OutcomeAllowed]; n > 1 {
-		f.Text = grouped(n) + " requests received, the last " + past(u.Last.At, now).Text
+		f.Text = grouped(n) + " requests received, the last " + at
 	}
 	f.Text += suffix(asked(u.Last))
 	if status := u.Last.Status; status >= 400 {
@@ -128,15 +128,15 @@ func fromWhere(last apikey.LastUse) string {
 
 // refusalText says why requests were refused, for people.
 var refusalText = map[apikey.Outcome]string{
-	apikey.OutcomeRateLimited: "over a limit",
-	apikey.OutcomeScope:       "a scope is missing",
-	apikey.OutcomeNetwork:     "from a network that is not allowed",
-	apikey.OutcomeEnvironment: "sent to another environment's address",
-	apikey.OutcomeExpired:     "the key or the secret had ended",
-	apikey.OutcomeDisabled:    "the key was disabled",
-	apikey.OutcomeRevoked:     "the key was revoked",
-	apikey.OutcomeUnavailable: "could not be decided",
-	apikey.OutcomeCut:         "cut while being served",
+	apikey.OutcomeRateLimited: "Over a limit",
+	apikey.OutcomeScope:       "Missing scope",
+	apikey.OutcomeNetwork:     "IP address not allowed",
+	apikey.OutcomeEnvironment: "Wrong environment",
+	apikey.OutcomeExpired:     "Expired or rotated out",
+	apikey.OutcomeDisabled:    "Key disabled",
+	apikey.OutcomeRevoked:     "Key revoked",
+	apikey.OutcomeUnavailable: "Temporarily unavailable",
+	apikey.OutcomeCut:         "Interrupted by revocation",
 }
 
 // rotationRow is how far a rotation has come.
@@ -189,20 +189,22 @@ func (c *call) rotationRow() (*rotationRow, error) {
 	}
 	row := &rotationRow{
 		State: "unsafe",
-		Old:   recently(use, rot.Old.Number, since, c.now), New: recently(use, rot.New.Number, since, c.now),
+		Old:   recently(use, &rot.Old, since, c.now), New: recently(use, &rot.New, since, c.now),
 		OldNumber: rot.Old.Number, NewNumber: rot.New.Number,
 		OldCreated: past(rot.Old.CreatedAt, c.now), NewCreated: past(rot.New.CreatedAt, c.now),
 		Ends: oldEnds(&rot.Old, c.now),
 	}
 	last := rot.OldUsage.Last.At
 	switch {
+	case rot.Safe && last.IsZero() && rot.OldUsage.Counts.Total() > 0:
+		row.State, row.Sentence = "safe", "The old secret is not in use: safe to finish."
 	case rot.Safe && last.IsZero():
 		row.State, row.Sentence = "safe", "The old secret was never used: safe to finish."
 	case rot.Safe:
 		row.State, row.Sentence = "safe", "No request with the old secret for "+quietLength(c.now.Sub(last))+": safe to finish."
 	case rot.InFlight > 0:
 		row.Sentence = fmt.Sprintf("Old secret: %s being served right now.", plural(rot.InFlight, "request"))
-	case rot.NewUsage.Last.At.IsZero():
+	case rot.NewUsage.Last.At.IsZero() && rot.NewUsage.Counts[apikey.OutcomeAllowed] == 0:
 		row.Sentence = "The new secret has not been used yet."
 	default:
 		row.Sentence = "Old secret: " + row.Old + "."
@@ -210,22 +212,33 @@ func (c *call) rotationRow() (*rotationRow, error) {
 	return row, nil
 }
 
-// recently tells what a secret did since the start of the hour before.
-func recently(use apikey.Usage, secret uint32, since, now time.Time) string {
+// recently tells what a secret did since the start of the hour before, or since
+// it was made.
+func recently(use apikey.Usage, secret *apikey.Secret, since, now time.Time) string {
+	if secret.CreatedAt.After(since) {
+		since = secret.CreatedAt.UTC()
+	}
 	var n uint64
 	for _, h := range use.Hours {
-		if h.Secret == secret {
+		if h.Secret == secret.Number {
 			n += h.Counts[apikey.OutcomeAllowed]
 		}
 	}
-	last := use.Of(secret).Last
+	u := use.Of(secret.Number)
+	last := u.Last
 	switch {
-	case last.At.IsZero():
+	case last.At.IsZero() && u.Counts.Total() == 0:
 		return "not used yet"
+	case last.At.IsZero() && n == 0:
+		return lastUsed(last, u.Counts, now).Text
 	case n == 0:
 		return strings.TrimSpace("last used "+past(last.At, now).Text+" "+fromWhere(last)) + suffix(asked(last))
 	}
-	text := plural(int(min(n, 1<<30)), "request") + " since " + since.Format("15:04") + " UTC, last " + past(last.At, now).Text
+	text := grouped(n) + " requests"
+	if n == 1 {
+		text = "1 request"
+	}
+	text += " since " + since.Format("15:04") + " UTC, last " + lastUsed(last, u.Counts, now).Text
 	if where := fromWhere(last); where != "" {
 		text += " " + where
 	}

@@ -44,7 +44,7 @@ func TestFirstUse(t *testing.T) {
 	}
 	is("", "waiting", "Send one to https://api.example.com.")
 	g.use(token, apikey.OutcomeEnvironment)
-	is("", "refused", "sent to another environment's address: this key's is https://api.example.com")
+	is("", "refused", "Wrong environment: this key's is https://api.example.com")
 	g.use(token, apikey.OutcomeAllowed)
 	is("?secret=1", "received", "Received just now from 203.0.113.0/24, curl/8.9.1 <b>")
 	g.use(token, apikey.OutcomeAllowed)
@@ -75,7 +75,7 @@ func TestRotationInWords(t *testing.T) {
 		if state != "over" && (!strings.Contains(b.body, `data-state="`+state+`"`) || !strings.Contains(html.UnescapeString(b.body), sentence)) {
 			t.Errorf("the page says the same, want %s, %q:\n%s", state, sentence, b.body)
 		}
-		if !strings.Contains(b.body, "Finish: end the old secret") == (state != "over") { // the style sheet shows what fits the state
+		if !strings.Contains(b.body, "Finish rotation") == (state != "over") { // the style sheet shows what fits the state
 			t.Errorf("the forms of a rotation are there while there is one: %s", state)
 		}
 	}
@@ -127,10 +127,10 @@ func TestReach(t *testing.T) {
 		instances int
 		want      string
 	}{
-		{4 * time.Millisecond, 3, "Dead on all 3 instances in 4 ms, "},
-		{3 * time.Second, 2, "Dead on all 2 instances in 3,000 ms, "},
-		{time.Microsecond, 1, "Dead everywhere in 1 ms, "},
-		{time.Microsecond, 0, "Dead in this process in 1 ms, "},
+		{4 * time.Millisecond, 3, "Stopped working on all 3 instances within 4 ms, "},
+		{3 * time.Second, 2, "Stopped working on all 2 instances within 3,000 ms, "},
+		{time.Microsecond, 1, "Stopped working everywhere within 1 ms, "},
+		{time.Microsecond, 0, "Stopped working in this process within 1 ms, "},
 	} {
 		if got := admin.ReachText(tc.took, tc.instances); !strings.HasPrefix(got, tc.want) {
 			t.Errorf("%+v: %q", tc, got)
@@ -145,7 +145,7 @@ func TestLocked(t *testing.T) {
 	g := newRig(t)
 	k, _ := g.key("acme", "production")
 	g.want(303, "operator", "POST", "/keys/"+k.ID+"/disable", "reason=abuse")
-	if a := g.want(200, "owner", "GET", "/keys/"+k.ID, ""); strings.Contains(a.body, "/enable\"") || !strings.Contains(a.body, "Only they can enable it") {
+	if a := g.want(200, "owner", "GET", "/keys/"+k.ID, ""); strings.Contains(a.body, "/enable\"") || !strings.Contains(a.body, "Only an administrator can enable it") {
 		t.Errorf("a customer is told whom to ask:\n%s", a.body)
 	}
 	g.want(403, "owner", "POST", "/keys/"+k.ID+"/enable", "")

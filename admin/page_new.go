@@ -189,7 +189,7 @@ func (c *call) pageCreate() error {
 	}
 	made, ok := formMade(typed.Get("form"), c.now)
 	if !ok {
-		return c.newForm(http.StatusConflict, typed, "This form is too old: sending it now has created nothing. Look whether your key is there already; if not, check what you typed and send it again.", nil)
+		return c.newForm(http.StatusConflict, typed, "Key not created: this form has expired. Check whether your key exists already; if not, send the form again.", nil)
 	}
 	k, token, err := c.createFrom(typed, made)
 	switch apikey.CodeOf(err) {
@@ -199,7 +199,7 @@ func (c *call) pageCreate() error {
 		return c.again(againBody{Sent: true, KeyID: k.ID, Address: "new", Link: "Create another key"}, "This form has already made its key")
 	case apikey.OnceReused:
 		typed.Del("form")
-		return c.newForm(http.StatusConflict, typed, "This form was sent before, with other fields, and made a key then. Sending it now has created nothing. If you want this key as well, send it again.", nil)
+		return c.newForm(http.StatusConflict, typed, "Key not created: this form has already made a key, with other fields. To create this one as well, send it again.", nil)
 	}
 	f := c.failureOf(err)
 	c.logFailure(f, err)
@@ -249,13 +249,24 @@ func typedScopes(typed url.Values) []string {
 
 func typedNetworks(typed url.Values, faults []fieldError) ([]network, []fieldError) {
 	var all []network
-	fault := ""
-	for _, text := range words(typed.Get("networks")) {
-		var n network
-		if err := n.setText(text); err != nil {
-			fault = err.Error()
+	fault, more := "", 0
+	line := 0
+	for text := range strings.Lines(typed.Get("networks")) {
+		line++
+		for _, word := range words(text) {
+			var n network
+			if err := n.setText(word); err != nil {
+				if fault == "" {
+					fault = "line " + strconv.Itoa(line) + ", " + strconv.Quote(shortened(word)) + ": " + err.Error()
+				} else {
+					more++
+				}
+			}
+			all = append(all, n)
 		}
-		all = append(all, n)
+	}
+	if more > 0 {
+		fault += " (and " + plural(more, "more fault") + ")"
 	}
 	if fault != "" {
 		faults = append(faults, fieldError{Pointer: "/networks", Detail: fault})
@@ -273,6 +284,14 @@ func typedExpiry(from time.Time, days string, faults []fieldError) (*instant, []
 		return nil, append(faults, fieldError{Pointer: "/expires", Detail: "choose one of the list"})
 	}
 	return &instant{from.AddDate(0, 0, n).Truncate(time.Second)}, faults
+}
+
+// shortened is the start of what somebody typed.
+func shortened(text string) string {
+	if len(text) > 64 {
+		return strings.ToValidUTF8(text[:64], "") + "…"
+	}
+	return text
 }
 
 // words splits a list as people write them.

@@ -148,8 +148,8 @@ func TestScopesInUse(t *testing.T) {
 		says("owner", "!scopes were not used", "!scope was not used")
 		g.request(token, "GET /b", 200, "orders:read")
 		time.Sleep(24 * time.Hour)
-		a := says("owner", "2 of 3 scopes were not used in the last 90 days. Take them away", "marketplace:read last used 1 Jan 2000", "orders:read last used 1 day ago")
-		if !strings.Contains(a.body, `<a href="#settings">Take them away</a>`) || !strings.Contains(a.body, `id="settings"`) {
+		a := says("owner", "2 of 3 scopes were not used in the last 90 days. Remove them", "marketplace:read last used 1 Jan 2000", "orders:read last used 1 day ago")
+		if !strings.Contains(a.body, `<a href="#settings">Remove them</a>`) || !strings.Contains(a.body, `id="settings"`) {
 			t.Error("the sentence leads to the settings")
 		}
 		if grid := a.body[strings.Index(a.body, `class="scope-grid"`):]; strings.Count(grid, "never used") != 1 || strings.Count(grid, "last used 1 day ago") != 1 {

@@ -76,9 +76,9 @@ func (c *call) pageSettings() error {
 		if k, err := c.h.keys.Get(c.r.Context(), c.key.ID); err == nil {
 			c.key, form.Revision = k, k.Revision
 		}
-		message = "Nothing was saved: the key was changed while this form was open. Compare what you typed with the details, and save again."
+		message = "Settings not saved: the key was changed while this form was open. Compare your changes with the details above, then save again."
 	} else if form.place(p.Errors, settingsFields); len(p.Errors) > 0 {
-		message = "Nothing was saved: something in the settings needs another look."
+		message = "Settings not saved. Fix the highlighted fields."
 	}
 	return c.keyPage(p.Status, "settings", message, form)
 }

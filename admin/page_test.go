@@ -68,7 +68,7 @@ func TestFaultsOnThePage(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	a := g.want(422, "owner", "POST", "/new", form("form", g.form("owner", "/new"), "name", "  ", "networks", "10.0.0.0/8 nonsense", "scopes", "orders:read", "expires", "30"))
-	for _, want := range []string{`<div id="name-fault"><p class="fault">is required</p></div>`, `<p class="fault">must be a network like`, "10.0.0.0/8 nonsense", `value="orders:read" checked`, `value="30" checked`} {
+	for _, want := range []string{`<div id="name-fault"><p class="fault">This field is required.</p></div>`, `<p class="fault">Line 1, &#34;nonsense&#34;: must be a network like`, "10.0.0.0/8 nonsense", `value="orders:read" checked`, `value="30" checked`} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("the form lacks %q:\n%s", want, a.body)
 		}
@@ -76,7 +76,7 @@ func TestFaultsOnThePage(t *testing.T) {
 	m := formField.FindStringSubmatch(a.body)
 	g.want(200, "owner", "POST", "/new", form("form", m[1], "name", "x"))
 	a = g.want(422, "owner", "POST", "/new", form("form", g.form("owner", "/new"), "name", "x", "plan", "enterprise"))
-	if !strings.Contains(a.body, "your account may use: free, pro") {
+	if !strings.Contains(a.body, "our account may use: free, pro") {
 		t.Errorf("a customer's plan is theirs:\n%s", a.body)
 	}
 	if a := g.want(200, "owner", "GET", "/new", ""); strings.Contains(a.body, "enterprise") || strings.Contains(a.body, `name="owner"`) {
@@ -141,14 +141,14 @@ func TestKeyPage(t *testing.T) {
 		t.Errorf("finishing is refused in words:\n%s", a.body)
 	}
 	a = g.want(422, "owner", "POST", page+"/finish-rotation", form("confirm", "production"))
-	if !strings.Contains(a.body, "nothing was ended") {
+	if !strings.Contains(a.body, "Nothing was changed") {
 		t.Errorf("forcing asks for the name:\n%s", a.body)
 	}
 	if v, _ := g.keys.Get(t.Context(), k.ID); !v.RotatingAt(time.Now()) {
 		t.Fatal("a rotation is finished by force only with the key's name")
 	}
 	done("/finish-rotation", form("confirm", " production backend "))
-	shows("what it came to", "Rotation finished: the old secret has ended. Dead everywhere in ")
+	shows("what it came to", "Rotation finished: the old secret has ended. Stopped working everywhere within ")
 	if _, err := g.keys.Verify(t.Context(), old.Reveal()); apikey.CodeOf(err) != apikey.ExpiredKey {
 		t.Errorf("the old secret after finishing: %v", err)
 	}
@@ -161,13 +161,13 @@ func TestKeyPage(t *testing.T) {
 
 	for _, confirm := range []string{"", "production", "PRODUCTION BACKEND"} {
 		a := g.want(422, "owner", "POST", page+"/revoke", form("confirm", confirm))
-		if !strings.Contains(a.body, "nothing was revoked") {
+		if !strings.Contains(a.body, "Nothing was revoked") {
 			t.Errorf("revoking asks for the name:\n%s", a.body)
 		}
 	}
 	shows("still there", ">active<")
 	done("/revoke", form("confirm", " production backend ", "reason", "leaked"))
-	shows("how far it reached", "Revoked. Dead everywhere in ")
+	shows("how far it reached", "Revoked. Stopped working everywhere within ")
 	shows("revoked", "leaked")
 	if _, err := g.keys.Verify(t.Context(), fresh); apikey.CodeOf(err) != apikey.RevokedKey && apikey.CodeOf(err) != apikey.InvalidKey {
 		t.Errorf("revoked on the page: %v", err)
@@ -178,7 +178,7 @@ func TestKeyPage(t *testing.T) {
 	if a := g.want(303, "owner", "GET", page+"/revoke", ""); a.header.Get("Location") != "../"+k.ID {
 		t.Error("the address of a form leads to its key")
 	}
-	if a := g.want(404, "stranger", "GET", page, ""); !strings.Contains(a.body, "no such key") {
+	if a := g.want(404, "stranger", "GET", page, ""); !strings.Contains(a.body, "Key not found.") {
 		t.Errorf("a page says what is wrong:\n%s", a.body)
 	}
 }
@@ -194,7 +194,7 @@ func TestFactsFirst(t *testing.T) {
 	}
 	g.use(token, apikey.OutcomeScope) // failed already
 	a := g.want(200, "owner", "GET", "/keys/"+k.ID+"?period=24h", "")
-	for _, want := range []string{"Last used just now from 203.0.113.0/24, curl/8.9.1 <b>. 3 requests in the last 24 hours would have failed.", "above the chart: 1,000 per day"} {
+	for _, want := range []string{"Last used just now from 203.0.113.0/24, curl/8.9.1 <b>. 3 requests in the last 24 hours would have failed.", "Limit 1,000/day (off scale)"} {
 		if !strings.Contains(html.UnescapeString(tags.ReplaceAllString(a.body, "")), want) {
 			t.Errorf("no %q on the page:\n%s", want, a.body)
 		}

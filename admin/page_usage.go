@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,8 +15,9 @@ type usagePart struct {
 	Chart    chart
 	Admitted uint64
 	Refused  uint64
-	Many     bool // at least one in a hundred was refused
-	Refusals []refusalRow
+	Many     bool         // at least one in a hundred was refused
+	Refusals []refusalRow // they add up to Refused
+	Cut      uint64       // of those admitted, interrupted
 	Limits   []limitRow
 	Day      apikey.Counts // of the last 24 hours, whatever the period
 }
@@ -29,7 +31,7 @@ type refusalRow struct {
 // limitRow is a limit and how near the key came to it.
 type limitRow struct {
 	Text string // "1,000 per day"
-	Busy string // "812 left", or "busiest day of the month: 188"
+	Busy string // "812 left", or "busiest of the last 30 days: 188"
 	Bar  bool   // whether Used is known
 	Used int    // of 100
 }
@@ -70,7 +72,7 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 		}
 	}
 	p, sum, limits := periods[chosen], sums[chosen], c.limitsOf(&c.key)
-	part := usagePart{Name: p.name, Admitted: sum[apikey.OutcomeAllowed], Day: sums[0]}
+	part := usagePart{Name: p.name, Admitted: sum[apikey.OutcomeAllowed], Cut: sum[apikey.OutcomeCut], Day: sums[0]}
 	part.Refused = sum.Total() - part.Admitted
 	part.Many = part.Refused > 0 && part.Refused*100 >= sum.Total()
 	for i, p := range periods {
@@ -79,8 +81,8 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 	bound, text := boundOf(limits, p.span)
 	part.Chart = barChart(all[chosen], bound, text, p.layout)
 	for o, n := range sum {
-		if n > 0 && apikey.Outcome(o) != apikey.OutcomeAllowed {
-			part.Refusals = append(part.Refusals, refusalRow{refusalText[apikey.Outcome(o)], n, share(n, sum.Total())})
+		if o := apikey.Outcome(o); n > 0 && o != apikey.OutcomeAllowed && o != apikey.OutcomeCut {
+			part.Refusals = append(part.Refusals, refusalRow{refusalText[o], n, share(n, sum.Total())})
 		}
 	}
 	if part.Limits = c.limitsLeft(); part.Limits == nil {
@@ -117,7 +119,7 @@ func (c *call) limitsLeft() []limitRow {
 	return rows
 }
 
-// busiest tells how near a key came to its daily limits in a month of days.
+// busiest tells how near a key came to its daily limits in the last days.
 func busiest(limits []apikey.Limit, days []span) []limitRow {
 	var rows []limitRow
 	for _, l := range limits {
@@ -127,7 +129,7 @@ func busiest(limits []apikey.Limit, days []span) []limitRow {
 			for i := range days {
 				peak = max(peak, days[i].admitted())
 			}
-			row.Bar, row.Busy, row.Used = true, "busiest day of the month: "+grouped(peak), int(min(100, peak*100/uint64(l.N)))
+			row.Bar, row.Busy, row.Used = true, "busiest of the last 30 days: "+grouped(peak), int(min(100, float64(peak)*100/float64(l.N)))
 		}
 		rows = append(rows, row)
 	}
@@ -146,13 +148,16 @@ func boundOf(limits []apikey.Limit, length time.Duration) (bound uint64, text st
 	return bound, text
 }
 
-// share is n of all in percent, "under 1 %" where that would be 0.
+// share is n of all in percent, and neither 0 nor 100 where it is not.
 func share(n, all uint64) string {
 	if all == 0 || n == 0 {
 		return "0 %"
 	}
-	if n*100 < all {
+	if float64(n)*100 < float64(all) {
 		return "under 1 %"
 	}
-	return grouped((n*100+all/2)/all) + " %"
+	if percent := int(float64(n)/float64(all)*100 + .5); percent < 100 || n == all {
+		return strconv.Itoa(percent) + " %"
+	}
+	return "over 99 %"
 }

@@ -51,7 +51,7 @@ func (c *call) question() (q *explainRequest, to apikey.Question, err error) {
 		e, ok := c.h.environment(q.Environment)
 		switch {
 		case !ok:
-			faults = append(faults, fieldError{Pointer: "/environment", Detail: "is none of this service's environments"})
+			faults = append(faults, fieldError{Pointer: "/environment", Detail: "there is no such environment"})
 		case q.Host != "":
 			faults = append(faults, fieldError{Pointer: "/environment", Detail: "say the host or the environment, not both"})
 		case len(e.Hosts) > 0:

@@ -24,7 +24,7 @@ func (c *call) listKeys() error {
 		p.fault("order", "must be newest, oldest or name")
 	}
 	if q.Environment != "" && !c.h.hasEnvironment(q.Environment) {
-		p.fault("environment", "is none of this service's environments")
+		p.fault("environment", "there is no such environment")
 	}
 	if c.h.shape.in(q.Search) { // addresses end up in logs
 		p.fault("search", "looks like an API key: send it to v1/identify, and rotate it now")

@@ -358,7 +358,7 @@ func TestRefusalsInWords(t *testing.T) {
 		t.Error("a 401 has a challenge")
 	}
 	a = g.want(401, "", "GET", "/", "")
-	if !strings.Contains(a.body, "sign in") || !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
+	if !strings.Contains(a.body, "Sign in to manage API keys.") || !strings.HasPrefix(a.header.Get("Content-Type"), "text/html") {
 		t.Errorf("the page says to sign in:\n%s", a.body)
 	}
 }
@@ -373,7 +373,7 @@ func TestOperatorsDisableHolds(t *testing.T) {
 	if m := g.want(200, "operator", "POST", path+"/disable", `{"reason":"abuse"}`).members(t); m["locked"] != true {
 		t.Errorf("a key says that it is locked: %v", m)
 	}
-	if p := g.want(403, "owner", "POST", path+"/enable", "").problem(t); p.Code != "forbidden" || !strings.Contains(p.Detail, "ask them") {
+	if p := g.want(403, "owner", "POST", path+"/enable", "").problem(t); p.Code != "forbidden" || !strings.Contains(p.Detail, "only an administrator can enable it") {
 		t.Errorf("the refusal says what to do: %+v", p)
 	}
 	g.want(403, "owner", "POST", "/keys/"+k.ID+"/enable", "")

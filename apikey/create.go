@@ -89,7 +89,7 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	}
 	env, ok := s.environment(k.Environment)
 	if !ok {
-		return Key{}, Token{}, invalidf("environment", "%s is none of this service's environments", quoted(k.Environment))
+		return Key{}, Token{}, invalidf("environment", "there is no environment %s", quoted(k.Environment))
 	}
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(at) {
 		return Key{}, Token{}, invalidf("expires_at", "%v has passed already", k.ExpiresAt.Format(time.RFC3339))
@@ -157,7 +157,7 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 	if before.Plan != k.Plan {
 		_, err := s.o.PlanSource.Plan(ctx, k.Plan)
 		if errors.Is(err, ErrUnknownPlan) {
-			return invalidf("plan", "%s is none of this service's plans", quoted(k.Plan))
+			return invalidf("plan", "there is no plan %s", quoted(k.Plan))
 		} else if err != nil {
 			return storeError("plan", err)
 		}
@@ -229,7 +229,7 @@ func (s *Service) validateScopes(k *Key) error {
 			return err
 		}
 		if len(s.o.Scopes) > 0 && !slices.ContainsFunc(s.o.Scopes, func(known Scope) bool { return grants(scope, known.Name) }) {
-			return invalidf(field, "%s is none of this service's scopes", quoted(scope))
+			return invalidf(field, "there is no scope %s", quoted(scope))
 		}
 	}
 	slices.Sort(k.Scopes)

@@ -138,7 +138,7 @@ func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) 
 			return errUnchanged
 		}
 		if by.Customer && r.Key.Locked {
-			return &Error{Code: Forbidden, Msg: "this key was disabled by those who run the service, and only they can enable it: ask them"}
+			return &Error{Code: Forbidden, Msg: "this key was disabled by an administrator, and only an administrator can enable it"}
 		}
 		r.Key.DisabledAt, r.Key.DisabledBy, r.Key.Locked = time.Time{}, "", false
 		return nil

@@ -70,7 +70,7 @@ func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptio
 		}
 		env, ok := s.environment(k.Environment)
 		if !ok {
-			return invalidf("environment", "%q is none of this service's environments any more", k.Environment)
+			return invalidf("environment", "there is no environment %q any more", k.Environment)
 		}
 		old := k.Secrets[0]
 		switch {

@@ -142,7 +142,7 @@ if (picker) {
     const names = [...picker.querySelectorAll("input:checked")].map((box) => box.value);
     const writes = names.filter((name) => !name.endsWith(":read")).length;
     summary.textContent = names.length === 0 ? nothing :
-      `${names.length} ${names.length === 1 ? "scope" : "scopes"}${writes ? `, ${writes} of them to change things` : ", only to read"}: ${names.join(", ")}`;
+      `${names.length} ${names.length === 1 ? "scope" : "scopes"}${writes ? `, ${writes} with write access` : ", read-only"}: ${names.join(", ")}`;
   };
   picker.addEventListener("change", count);
   count();

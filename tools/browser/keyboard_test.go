@@ -182,7 +182,7 @@ func TestLifeOfAKeyByKeyboard(t *testing.T) {
 	b.tabTo("#disable-reason")
 	b.do(chromedp.KeyEvent("a pause" + enter))
 	b.hasFocus("what it came to has the focus", ".notice.good[role=status]")
-	b.shows("Disabled. Dead everywhere in ")
+	b.shows("Disabled. Stopped working everywhere within ")
 	b.tabTo(`form[action$="/enable"] button`)
 	b.do(chromedp.KeyEvent(enter))
 	b.hasFocus("what it came to has the focus", ".notice.good[role=status]")
@@ -192,7 +192,7 @@ func TestLifeOfAKeyByKeyboard(t *testing.T) {
 	b.tabTo("#confirm")
 	b.do(chromedp.KeyEvent(keyName + enter))
 	b.hasFocus("what it came to has the focus", ".notice.good[role=status]")
-	b.shows("Revoked. Dead everywhere in ")
+	b.shows("Revoked. Stopped working everywhere within ")
 	b.call(401, fresh)
 	b.named("key, revoked")
 }

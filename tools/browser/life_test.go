@@ -28,7 +28,7 @@ func TestLifeOfAKey(t *testing.T) {
 	b.until("the module runs", `document.documentElement.classList.contains("js")`)
 	b.do(press("c"), chromedp.WaitVisible("#name"))
 	b.do(chromedp.SendKeys("#name", keyName), chromedp.Click(`input[value="marketplace:read"]`), chromedp.Click(`input[value="orders:write"]`))
-	b.shows("2 scopes, 1 of them to change things: marketplace:read, orders:write")
+	b.shows("2 scopes, 1 with write access: marketplace:read, orders:write")
 	b.do(chromedp.Click(`.actions .primary`), chromedp.WaitVisible("#reveal"))
 	b.until("Copy has the focus", `document.activeElement.dataset.copy === "secret"`)
 
@@ -95,7 +95,7 @@ func TestLifeOfAKey(t *testing.T) {
 	b.until("the page turns to safe by itself", `document.querySelector(".rotation")?.dataset.state === "safe" && document.querySelector(".rotation .primary")`)
 	b.shows("safe to finish")
 	b.do(chromedp.Click(".rotation .primary"), chromedp.WaitVisible(".notice.good"))
-	b.shows("Rotation finished: the old secret has ended. Dead everywhere in ")
+	b.shows("Rotation finished: the old secret has ended. Stopped working everywhere within ")
 	b.call(401, token)
 	b.call(200, fresh)
 
@@ -110,8 +110,8 @@ func TestLifeOfAKey(t *testing.T) {
 		t.Error("with the name typed, it can be revoked")
 	}
 	b.do(chromedp.KeyEvent("\r"))
-	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Dead everywhere in ")`)
-	b.shows("requests in flight included")
+	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Stopped working everywhere within ")`)
+	b.shows("including requests in progress")
 	if got := eval[string](b, "location.search"); got != "" {
 		t.Errorf("the address that says so is not kept: %q", got)
 	}
@@ -175,10 +175,10 @@ func TestLifeOfAKeyWithoutScripts(t *testing.T) {
 	b.call(200, fresh)
 
 	b.do(chromedp.Click("details:has(#confirm) summary"), chromedp.WaitVisible("#confirm"), chromedp.SendKeys("#confirm", "something else\r"), chromedp.WaitVisible(".notice.bad"))
-	b.shows("nothing was revoked")
+	b.shows("Nothing was revoked")
 	b.call(200, fresh)
 	b.do(chromedp.SendKeys("#confirm", keyName+"\r"))
-	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Dead everywhere in ")`)
+	b.until("what it came to is said", `document.body.innerText.includes("Revoked. Stopped working everywhere within ")`)
 	b.call(401, fresh)
 	if keys := b.keys("initech"); len(keys) != 1 || keys[0].StateAt(keys[0].UpdatedAt) != apikey.Revoked {
 		t.Errorf("one key was made, and it is revoked: %+v", keys)
@@ -219,12 +219,12 @@ func TestLeak(t *testing.T) {
 	b.call(200, token.Reveal())
 	b.goTo("/visitor/leak")
 	b.do(chromedp.SendKeys("#text", "found in a log: "+token.Reveal()), chromedp.Click("form .primary"), chromedp.WaitVisible(".notice.good"))
-	b.shows("leaky", "it works now", "initech")
+	b.shows("leaky", "still active", "initech")
 	if strings.Contains(eval[string](b, "document.documentElement.outerHTML + location.href"), token.Reveal()) {
 		t.Error("a secret that was pasted is not shown again")
 	}
 	b.do(chromedp.Click(".choose .danger"))
-	b.until("what it came to is said", `document.readyState === "complete" && document.body.innerText.includes("Revoked. Dead everywhere in ")`)
+	b.until("what it came to is said", `document.readyState === "complete" && document.body.innerText.includes("Revoked. Stopped working everywhere within ")`)
 	b.shows("found in the open")
 	b.call(401, token.Reveal())
 }
