@@ -29,23 +29,24 @@ type Account struct {
 }
 
 const (
-	// signedInFor is how long a password that was right is known again without
-	// the cost of its hash.
-	signedInFor = 10 * time.Minute
-	// maxWaiting bounds how many requests wait for their password to be
-	// hashed; more are answered with 503.
-	maxWaiting = 16
+	// signedInFor is how long after its last use a password that was right is
+	// known again without the cost of its hash.
+	signedInFor = 12 * time.Hour
 )
 
 // BasicAuth returns an Authorizer for a handful of people without a sign-in of
 // your own: HTTP Basic authentication, over TLS, with passwords that are kept
 // as argon2id hashes.
 //
-// One password is hashed at a time and few wait for their turn, so that guesses
-// cost memory and time once, whatever their number, and come slowly. A password
-// that was right is recognised for ten minutes by a keyed digest, so that the
-// one who knows it waits for nobody. An unknown name costs as much as a wrong
-// password and is answered alike.
+// One password is hashed at a time, so that guesses cost memory and time once,
+// whatever their number, and come slowly: some ten in a second. At most 128 wait
+// for their turn, for 15 seconds; others are answered with 503 and Retry-After.
+// Addresses that sent a wrong password wait for those that did not, and lose their
+// places first. Whoever signs in for the first time while 24 strangers keep
+// guessing is in after 25 hashes at most, two or three seconds; or at once, from
+// an address of their own. A password that was right is recognised, by a keyed
+// digest, until twelve hours after its last use: who is signed in waits for
+// nobody. An unknown name costs as much as a wrong password and is answered alike.
 //
 // A mistake in the accounts is an error that names the field. To sign somebody
 // out, restart with other accounts: a browser keeps sending what it knows.
@@ -62,7 +63,6 @@ func newBasicAuth(accounts []Account) (*basicAuth, error) {
 		return nil, invalid("BasicAuth", "needs at least one account")
 	}
 	b := &basicAuth{
-		turn: make(chan struct{}, 1), waiting: make(chan struct{}, maxWaiting),
 		accounts: make(map[string]*basicAccount), matches: (*passwordHash).matches,
 	}
 	_, _ = rand.Read(b.key[:]) // never fails: it ends the program instead
@@ -94,8 +94,7 @@ func newBasicAuth(accounts []Account) (*basicAuth, error) {
 
 type basicAuth struct {
 	key      [32]byte // of the digests of passwords that were right
-	turn     chan struct{}
-	waiting  chan struct{}
+	turns    turns
 	accounts map[string]*basicAccount // by name; read only
 	nobody   *passwordHash            // that unknown names are checked against
 	matches  func(h *passwordHash, password string) bool
@@ -125,17 +124,14 @@ func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
 	if account != nil && account.remembers(&digest, time.Now()) {
 		return account.actor, nil
 	}
-	select {
-	case b.waiting <- struct{}{}:
-		defer func() { <-b.waiting }()
-	default:
+	from, right := networkOf(r), false
+	if !b.turns.take(r.Context(), from) {
 		return Actor{}, apikey.ErrUnavailable
 	}
-	select {
-	case b.turn <- struct{}{}:
-		defer func() { <-b.turn }()
-	case <-r.Context().Done():
-		return Actor{}, apikey.ErrUnavailable
+	defer func() { b.turns.give(from, right) }()
+	if account != nil && account.remembers(&digest, time.Now()) { // meanwhile, by another request
+		right = true
+		return account.actor, nil
 	}
 	hash := b.nobody
 	if account != nil {
@@ -144,6 +140,7 @@ func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
 	if !b.matches(hash, password) || account == nil {
 		return Actor{}, errPassword
 	}
+	right = true
 	account.remember(&digest, time.Now())
 	return account.actor, nil
 }
@@ -156,10 +153,16 @@ func (b *basicAuth) digest(name, password string) (digest [sha256.Size]byte) {
 	return digest
 }
 
+// remembers reports whether the password was right before, and remembers it for
+// longer then.
 func (a *basicAccount) remembers(digest *[sha256.Size]byte, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return subtle.ConstantTimeCompare(digest[:], a.right[:]) == 1 && now.Before(a.until)
+	if subtle.ConstantTimeCompare(digest[:], a.right[:]) != 1 || !now.Before(a.until) {
+		return false
+	}
+	a.until = now.Add(signedInFor)
+	return true
 }
 
 func (a *basicAccount) remember(digest *[sha256.Size]byte, now time.Time) {

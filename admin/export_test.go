@@ -100,7 +100,7 @@ func CheapHash(password string) string {
 
 // MaxWaiting is how many requests at most wait for a password to be hashed, the
 // one whose turn it is included.
-const MaxWaiting = maxWaiting
+const MaxWaiting = maxWaiting + 1
 
 // BasicAuthHashing is BasicAuth with a function that is called around each
 // hash.

@@ -1,0 +1,151 @@
+package admin
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+)
+
+// turns gives one request at a time the right to hash a password, fairly: those
+// from networks that signed in last come first, then those from which no wrong
+// password came, then the rest, and among equals each network in its turn. When
+// too many wait, it is the worst network with the most requests that loses one.
+// So many guesses from few networks keep nobody out, and where all come from one,
+// through a proxy, each waits for those before it.
+type turns struct {
+	mu       sync.Mutex
+	taken    bool
+	waiting  []*waiter // in the order in which they came
+	networks map[netip.Addr]standing
+	served   uint64 // turns so far
+}
+
+const (
+	// maxWaiting bounds how many requests wait for a turn.
+	maxWaiting = 128
+	// signInWait is how long one waits.
+	signInWait = 15 * time.Second
+	// maxNetworks bounds what is remembered of networks.
+	maxNetworks = 4096
+)
+
+type waiter struct {
+	from netip.Addr
+	turn chan bool // whether it is this request's turn, or it lost its place
+}
+
+// standing is what is known of a network.
+type standing struct {
+	rank   int    // by its last password: -1 right, 1 wrong; 0 none yet
+	served uint64 // its last turn
+}
+
+// take waits for a turn and reports whether it came.
+func (t *turns) take(ctx context.Context, from netip.Addr) bool {
+	t.mu.Lock()
+	if !t.taken {
+		t.taken = true
+		t.mu.Unlock()
+		return true
+	}
+	w := &waiter{from, make(chan bool, 1)}
+	t.waiting = append(t.waiting, w)
+	if len(t.waiting) > maxWaiting {
+		worst := t.worst()
+		t.waiting[worst].turn <- false
+		t.waiting = slices.Delete(t.waiting, worst, worst+1)
+	}
+	t.mu.Unlock()
+	late := time.NewTimer(signInWait)
+	defer late.Stop()
+	select {
+	case mine := <-w.turn:
+		return mine
+	case <-ctx.Done():
+	case <-late.C:
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.waiting, w); i >= 0 {
+		t.waiting = slices.Delete(t.waiting, i, i+1)
+	} else if <-w.turn { // just now
+		t.next()
+	}
+	return false
+}
+
+// worst returns the waiting request that goes first when there are too many: the
+// newest from the worst network with the most of them.
+func (t *turns) worst() int {
+	count := make(map[netip.Addr]int)
+	for _, w := range t.waiting {
+		count[w.from]++
+	}
+	worst := len(t.waiting) - 1
+	for i := worst - 1; i >= 0; i-- {
+		a, b := t.waiting[i].from, t.waiting[worst].from
+		if r, s := t.networks[a].rank, t.networks[b].rank; r > s || r == s && count[a] > count[b] {
+			worst = i
+		}
+	}
+	return worst
+}
+
+// give gives a turn back; right says whether the password was.
+func (t *turns) give(from netip.Addr, right bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.served++
+	n := standing{rank: 1, served: t.served}
+	if right {
+		n.rank = -1
+	}
+	if len(t.networks) >= maxNetworks { // forget first those that nobody signed in from
+		maps.DeleteFunc(t.networks, func(_ netip.Addr, n standing) bool { return n.rank > 0 })
+	}
+	if len(t.networks) >= maxNetworks || t.networks == nil {
+		t.networks = make(map[netip.Addr]standing)
+	}
+	t.networks[from] = n
+	t.next()
+}
+
+// next gives the turn to whoever's it is.
+func (t *turns) next() {
+	best := -1
+	for i, w := range t.waiting {
+		if best < 0 {
+			best = i
+			continue
+		}
+		a, b := t.networks[w.from], t.networks[t.waiting[best].from]
+		if a.rank < b.rank || a.rank == b.rank && a.served < b.served {
+			best = i
+		}
+	}
+	if t.taken = best >= 0; t.taken {
+		t.waiting[best].turn <- true
+		t.waiting = slices.Delete(t.waiting, best, best+1)
+	}
+}
+
+// networkOf is where a request comes from, as the server sees it: an address, or
+// the 64 bits of one of IPv6 that a single customer has; zero when it says none.
+func networkOf(r *http.Request) netip.Addr {
+	addr, err := netip.ParseAddr(r.RemoteAddr)
+	if port, portErr := netip.ParseAddrPort(r.RemoteAddr); portErr == nil {
+		addr, err = port.Addr(), nil
+	}
+	if err != nil {
+		return netip.Addr{}
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr
+	}
+	network, _ := addr.Prefix(64)
+	return network.Addr()
+}
