@@ -6,7 +6,7 @@ import (
 )
 
 // decide answers into d, which is zero.
-func (w *Window) decide(ctx context.Context, r *Request, charge bool, d *Decision) error {
+func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) error {
 	cost, err := r.check()
 	if err != nil {
 		return err
@@ -31,13 +31,13 @@ func (w *Window) decide(ctx context.Context, r *Request, charge bool, d *Decisio
 			return err
 		}
 		lock(p)
-		done, err = w.settle(ctx, p, cost, charge, d)
+		done, err = w.decideLocked(ctx, p, cost, do, d)
 		done = done || err != nil
 		due = tick(p) || due
 		unlock(p)
 	}
 	for i := range p {
-		if p[i].made && !charge && w.journal == nil { // Peek leaves no trace
+		if p[i].made && !do.adopts(cost) && w.journal == nil { // Peek leaves no trace
 			w.drop(p[i].bucket)
 		}
 		due = due || p[i].due
@@ -48,13 +48,13 @@ func (w *Window) decide(ctx context.Context, r *Request, charge bool, d *Decisio
 	return err
 }
 
-// settle decides the request and charges it. The parties' mutexes are held on
-// entry and on return. When they were let go meanwhile, or a bucket is gone, it
+// decideLocked decides the request and charges it. The parties' mutexes are held
+// on entry and on return. When they were let go meanwhile, or a bucket is gone, it
 // is not done and all is looked up again: what stands between the last look-up
 // and the charge is one critical section. The clock is read inside it, so that
 // the instant of an admission lies between the call and its return however long
 // the lock took.
-func (w *Window) settle(ctx context.Context, p []party, cost int64, charge bool, d *Decision) (done bool, err error) {
+func (w *Window) decideLocked(ctx context.Context, p []party, cost int64, do deed, d *Decision) (done bool, err error) {
 	if w.closed.Load() {
 		return false, ErrClosed
 	}
@@ -65,61 +65,87 @@ func (w *Window) settle(ctx context.Context, p []party, cost int64, charge bool,
 		}
 	}
 	now := w.now()
-	if ready, err := w.prepare(ctx, p, now, charge); !ready {
+	if known, err := w.recall(ctx, p); !known {
 		return false, err
 	}
-
-	// First every window is asked, then all are charged, or none.
+	if do.adopts(cost) {
+		if err := layOut(p, now, true); err != nil {
+			return false, err
+		}
+	}
+	if do.settle {
+		if done, err := w.resettle(ctx, p, cost, now, do, d); !done {
+			return false, err
+		}
+		cost = do.cost
+	}
+	if !do.adopts(cost) { // after what was given back: it gets a copy
+		if err := layOut(p, now, false); err != nil {
+			return false, err
+		}
+	}
+	if !d.Allowed { // first every window is asked, then all are charged, or none
+		n := 0
+		for i := range p {
+			st := d.Windows[n:][:len(p[i].Limits)]
+			n += len(st)
+			d.RetryAfter = later(d.RetryAfter, p[i].view.check(cost, now, st))
+		}
+		d.Allowed = d.RetryAfter == 0
+		if d.Allowed && do.charge && !do.settle {
+			if covered, err := w.cover(ctx, p, cost, now); !covered {
+				*d = Decision{}
+				return false, err
+			}
+			for i := range p {
+				p[i].bucket.charge(cost, len(p[i].Limits))
+			}
+			d.At = now
+		}
+	}
 	for i := range p {
 		st := d.Windows[d.N:][:len(p[i].Limits)]
 		d.N += len(st)
-		d.RetryAfter = later(d.RetryAfter, p[i].view.check(cost, now, st))
-	}
-	d.Allowed = d.RetryAfter == 0
-	if d.Allowed && charge {
-		if covered, err := w.cover(ctx, p, cost, now); !covered {
-			*d = Decision{}
-			return false, err
-		}
-		for i := range p {
-			p[i].bucket.charge(cost, len(p[i].Limits))
-		}
-	}
-	rest := d.Windows[:d.N]
-	for i := range p {
-		n := len(p[i].Limits)
-		p[i].view.report(now, rest[:n])
-		rest = rest[n:]
+		p[i].view.report(now, st)
 	}
 	return true, nil
 }
 
-// prepare makes sure that the buckets know what the journal holds, and lays
-// them out for the limits. It reports false when it failed or had to let the
-// mutexes go. Peek must leave no trace: it gets a copy where Take would change
-// the layout.
-func (w *Window) prepare(ctx context.Context, p []party, now int64, charge bool) (ready bool, err error) {
+// recall makes sure that the buckets know what the journal holds. It reports
+// false when it failed or had to let the mutexes go.
+func (w *Window) recall(ctx context.Context, p []party) (known bool, err error) {
+	if w.journal == nil {
+		return true, nil
+	}
 	for i := range p {
-		q := &p[i]
-		q.view = q.bucket
-		if w.journal != nil && !q.bucket.lease().known {
-			if io := q.bucket.lease().io; io != nil {
-				return false, w.wait(ctx, p, io)
+		if l := p[i].bucket.lease(); !l.known {
+			if l.io != nil {
+				return false, w.wait(ctx, p, l.io)
 			}
 			return false, w.load(ctx, p, i)
 		}
+	}
+	return true, nil
+}
+
+// layOut lays the buckets out for the limits. Peek must leave no trace: where
+// Take would change the layout, it gets a copy that is changed.
+func layOut(p []party, now int64, adopt bool) error {
+	for i := range p {
+		q := &p[i]
+		q.view = q.bucket
 		if q.bucket.fits(q.Limits) {
 			continue
 		}
 		if err := checkLimits(q.Limits); err != nil {
-			return false, err
+			return err
 		}
-		if !charge {
+		if !adopt {
 			q.view = q.bucket.clone()
 		}
 		q.view.adopt(q.Limits, now)
 	}
-	return true, nil
+	return nil
 }
 
 // later returns the longer of two waits, where Never is the longest.

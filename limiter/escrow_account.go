@@ -28,11 +28,13 @@ type account struct {
 	limits []Limit
 	epoch  uint64 // counts changes of limits
 	left   int64  // cost reserved and unused
+	charge int64  // when that was charged there: the newest Decision.At
 	until  int64  // ... and usable before this instant
 
 	seen    []Status // of the windows, as of the last round trip; nil: none yet
 	seenAt  int64
 	refused refusal
+	freed   uint64 // counts what was settled: what was refused before may be admitted
 
 	demand demand
 	losses []loss // of each window
@@ -47,6 +49,7 @@ type refusal struct {
 	violated uint8    // a bit for each window of the account
 	mate     *account // refused too: it holds for the pair only; nil: for any request
 	epoch    uint64   // of the mate
+	freed    uint64   // of the mate
 	mates    uint8    // a bit for each window of the mate
 }
 
@@ -94,8 +97,16 @@ func (a *account) drop(now int64) {
 	}
 }
 
-// deposit puts in what is usable before until.
-func (a *account) deposit(units, until, now int64) {
+// deposit puts in what is usable before until and was charged at the instant of
+// a [Decision.At]. Of several instants the latest speaks for all: each is one
+// before until, and so in the segment of the others ([Reserver]).
+func (a *account) deposit(units, until, charge, now int64) {
+	if units > 0 && now < until {
+		if a.left == 0 {
+			a.charge = charge
+		}
+		a.charge = max(a.charge, charge)
+	}
 	switch {
 	case units == 0:
 	case now >= until:

@@ -10,8 +10,8 @@ func TestEscrowDepositsEndWithTheFirst(t *testing.T) {
 		a := newAccount("k")
 		a.adopt([]Limit{{N: 10, Window: time.Minute}})
 		a.refused = refusal{cost: 1, until: forever}
-		a.deposit(2, until[0], 0)
-		a.deposit(3, until[1], 0)
+		a.deposit(2, until[0], 1, 0)
+		a.deposit(3, until[1], 1, 0)
 		if a.left != 5 || a.until != 50 || a.refused.cost != 0 {
 			t.Errorf("what is deposited ends with the first, and ends refusals: %d until %d", a.left, a.until)
 		}

@@ -8,11 +8,13 @@ import (
 
 // part is what a claim has in a round trip.
 type part struct {
-	took  int64  // out of what is reserved
-	until int64  // ... which is usable before this instant
-	lacks bool   // took is not enough
-	out   int64  // what may be lost by this round trip
-	epoch uint64 // of the view
+	took    int64  // out of what is reserved
+	until   int64  // ... which is usable before this instant
+	charged int64  // ... and was charged then
+	freed   uint64 // of the account
+	lacks   bool   // took is not enough
+	out     int64  // what may be lost by this round trip
+	epoch   uint64 // of the view
 }
 
 // same reports whether the limits of the view are still those of the request.
@@ -45,7 +47,7 @@ func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe b
 		*alone = true
 		return false, nil
 	}
-	d.Allowed, d.RetryAfter = a.Allowed, a.RetryAfter
+	d.Allowed, d.RetryAfter, d.At = a.Allowed, a.RetryAfter, a.At
 	for i := range p {
 		p[i].answer(&a, charge, now, d)
 	}
@@ -62,7 +64,7 @@ func (e *Escrow) draw(p []claim, cost int64, charge, alone bool, d *Decision) (n
 	for i := range p {
 		q := &p[i]
 		v := q.view
-		q.part = part{until: v.until, epoch: v.epoch}
+		q.part = part{until: v.until, charged: v.charge, epoch: v.epoch, freed: v.freed}
 		if !alone {
 			q.took = min(v.left, cost)
 		}
@@ -99,7 +101,7 @@ func (e *Escrow) draw(p []claim, cost int64, charge, alone bool, d *Decision) (n
 // refund puts back what draw took.
 func (q *claim) refund(now int64) {
 	if q.same() {
-		q.view.deposit(q.took, q.until, now)
+		q.view.deposit(q.took, q.until, q.charged, now)
 	}
 	q.took = 0
 }
@@ -123,10 +125,10 @@ func (e *Escrow) take(ctx context.Context, p []claim, cost, now int64, a *answer
 			q.refund(now)
 			if q.lacks {
 				v.note(a.of(q), a.sent, a.received)
-				v.deposit(a.cost, a.until, now)
+				v.deposit(a.cost, a.until, a.At, now)
 			}
 		case a.whole || q.lacks:
-			v.deposit(a.cost-(cost-q.took), a.until, now)
+			v.deposit(a.cost-(cost-q.took), a.until, a.At, now)
 			v.demand.answered(a.sent, a.until-a.sent, cost)
 		default:
 			v.demand.used += float64(cost)
@@ -175,7 +177,7 @@ func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 				violated[i] |= 1 << j
 			}
 		}
-		if p[i].view.demand.grown = 1; !p[i].same() {
+		if p[i].view.demand.grown = 1; !p[i].same() || p[i].view.freed != p[i].freed {
 			return
 		}
 	}
@@ -185,7 +187,7 @@ func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 	case even && violated[0] == 0:
 		at = 1
 	default:
-		f.mate, f.epoch, f.mates = p[1].view, p[1].epoch, violated[1]
+		f.mate, f.epoch, f.freed, f.mates = p[1].view, p[1].epoch, p[1].freed, violated[1]
 	}
 	f.violated = violated[at]
 	p[at].view.refused = f

@@ -45,7 +45,7 @@ func (e *Escrow) decide(ctx context.Context, r *Request, charge bool, d *Decisio
 			due = due || earned
 		}
 		lockAccounts(p)
-		done, err = e.settle(ctx, p, cost, charge, &alone, d)
+		done, err = e.decideLocked(ctx, p, cost, charge, &alone, d)
 		done = done || err != nil
 		for i := range p {
 			a := p[i].acct
@@ -64,10 +64,10 @@ func (e *Escrow) decide(ctx context.Context, r *Request, charge bool, d *Decisio
 	return err
 }
 
-// settle decides the request: out of what is reserved, by a refusal that still
+// decideLocked decides the request: out of what is reserved, by a refusal that still
 // holds, by the shared limiter, or without it. The mutexes are held on entry and
 // on return. When they were let go meanwhile it may report that it is not done.
-func (e *Escrow) settle(ctx context.Context, p []claim, cost int64, charge bool, alone *bool, d *Decision) (done bool, err error) {
+func (e *Escrow) decideLocked(ctx context.Context, p []claim, cost int64, charge bool, alone *bool, d *Decision) (done bool, err error) {
 	for i := range p {
 		if p[i].acct.gone {
 			return false, nil
@@ -87,6 +87,7 @@ func (e *Escrow) settle(ctx context.Context, p []claim, cost int64, charge bool,
 			for i := range p {
 				p[i].view.left -= cost
 				p[i].view.demand.used += float64(cost)
+				d.At = max(d.At, p[i].view.charge)
 			}
 			e.remember(ctx, p, cost)
 		}
@@ -158,7 +159,7 @@ func refused(p []claim, cost, now int64, d *Decision) bool {
 		var violated [2]uint8
 		violated[i] = f.violated
 		if f.mate != nil {
-			if len(p) == 1 || p[1-i].view != f.mate || f.mate.epoch != f.epoch {
+			if len(p) == 1 || p[1-i].view != f.mate || f.mate.epoch != f.epoch || f.mate.freed != f.freed {
 				continue
 			}
 			violated[1-i] = f.mates

@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // degrade decides without the shared limiter. The share is compared with all that
@@ -12,17 +13,12 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 	if e.own == nil {
 		return down
 	}
-	var share [MaxWindows]Limit
 	r := Request{Cost: cost}
 	for i := range p {
-		limits := share[p[i].at:][:len(p[i].Limits)]
-		copy(limits, p[i].Limits)
-		for j := range limits {
-			if limits[j].N /= e.many; limits[j].N < cost {
-				return fmt.Errorf("cost %d is above the share of this instance: %w", cost, down)
-			}
-		}
-		r.demand(i).Subject, r.demand(i).Limits = p[i].Subject, limits
+		*r.demand(i) = Demand{Subject: p[i].Subject, Limits: p[i].Limits}
+	}
+	if !e.shares(&r, cost) {
+		return fmt.Errorf("cost %d is above the share of this instance: %w", cost, down)
 	}
 	if charge { // what is held would come on top
 		for i := range p {
@@ -30,7 +26,24 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 		}
 	}
 	*d = Decision{} // the window adds its statuses
-	return e.own.decide(ctx, &r, charge, d)
+	err := e.own.decide(ctx, &r, deed{charge: charge}, d)
+	d.At = -d.At // for Settle: it is this instance's
+	return err
+}
+
+// shares replaces the limits by those of this instance; false when the cost is
+// above one of them.
+func (e *Escrow) shares(r *Request, cost int64) bool {
+	for i := range 2 {
+		q := r.demand(i)
+		q.Limits = slices.Clone(q.Limits)
+		for j := range q.Limits {
+			if q.Limits[j].N /= e.many; q.Limits[j].N < cost {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // remember counts what was admitted in the windows of this instance. Where they
@@ -43,7 +56,7 @@ func (e *Escrow) remember(ctx context.Context, p []claim, cost int64) {
 	for i := range p {
 		var d Decision
 		r.Subject, r.Limits = p[i].Subject, p[i].Limits
-		_ = e.own.decide(ctx, &r, true, &d)
+		_ = e.own.decide(ctx, &r, deed{charge: true}, &d)
 	}
 }
 

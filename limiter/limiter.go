@@ -97,6 +97,9 @@ type Decision struct {
 	// those of Request.Also.Limits.
 	Windows [MaxWindows]Status
 	N       int
+	// At is when the request was charged, for [Settler]; 0 when it was not. Only
+	// the limiter that set it can read it.
+	At int64
 }
 
 // String describes the decision in a line, for logs and tests.

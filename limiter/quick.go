@@ -6,7 +6,7 @@ import "context"
 func (w *Window) take(ctx context.Context, r *Request, d *Decision) error {
 	done, due := w.quick(r, d)
 	if !done {
-		return w.decide(ctx, r, true, d)
+		return w.decide(ctx, r, deed{charge: true}, d)
 	}
 	if due {
 		w.sweep(ctx)
@@ -16,7 +16,7 @@ func (w *Window) take(ctx context.Context, r *Request, d *Decision) error {
 
 // quick takes what most requests are: one subject that is known, under the one
 // or two limits of its last request, with nothing to ask of the journal. Any
-// other it leaves to decide, with d as it was. It is settle in a straight line:
+// other it leaves to decide, with d as it was. It is decideLocked in a straight line:
 // a critical section from the bucket that is not gone to the charge, with the
 // clock read inside.
 func (w *Window) quick(r *Request, d *Decision) (done, due bool) {
@@ -51,6 +51,7 @@ func (w *Window) quick(r *Request, d *Decision) (done, due bool) {
 	}
 	d.N = len(limits)
 	if d.Allowed = room; room {
+		d.At = now
 		for i := range rings {
 			rings[i].add(uint32(cost))
 			rings[i].status(now, &d.Windows[i])

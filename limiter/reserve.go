@@ -25,7 +25,7 @@ var _ Reserver = (*Window)(nil)
 // segment, of the window where that ends first.
 func (w *Window) Reserve(ctx context.Context, r Request) (d Decision, life time.Duration, err error) {
 	asked := w.now()
-	if err = w.decide(ctx, &r, true, &d); err != nil || !d.Allowed {
+	if err = w.decide(ctx, &r, deed{charge: true}, &d); err != nil || !d.Allowed {
 		return d, 0, err
 	}
 	// If a segment ended since, or the clock was behind it, the hit is in a

@@ -25,6 +25,85 @@ type flawed struct {
 	oneSubject,
 	unlocked bool
 	life time.Duration // of what is reserved; an exact log has none
+	// back are the ways to give back what a request was charged; nil: exactly that.
+	back       func(hits []Hit, at time.Duration, cost int64) []Hit
+	backFirst, // of the first demand alone
+	keepRefused, // a charge that could not be raised
+	raiseBlind bool // without a look at N
+}
+
+// Settle implements [limiter.Settler].
+func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+	was := max(r.Cost, 1)
+	back := f.back
+	if back == nil {
+		back = giveBack
+	}
+	undo := func(cost int64) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for i, demand := range []limiter.Demand{r.Demand, r.Also} {
+			for _, l := range demand.Limits {
+				if id := fmt.Sprintf("%s %v", demand.Subject, l.Window); i == 0 || !f.backFirst {
+					f.hits[id] = back(slices.Clone(f.hits[id]), time.Duration(d.At), cost)
+				}
+			}
+		}
+	}
+	if cost <= was {
+		undo(was - cost)
+		after, err := f.decide(limiter.Request{Demand: r.Demand, Also: r.Also}, false)
+		after.Allowed, after.RetryAfter, after.At = true, 0, d.At
+		for i := range after.Windows {
+			after.Windows[i].Violated = false
+		}
+		return after, err
+	}
+	if f.raiseBlind {
+		r.Cost = cost - was
+		for _, demand := range []limiter.Demand{r.Demand, r.Also} {
+			for _, l := range demand.Limits {
+				id := fmt.Sprintf("%s %v", demand.Subject, l.Window)
+				f.put(id, append(f.get(id), Hit{time.Since(epoch), r.Cost}))
+			}
+		}
+		after, err := f.decide(limiter.Request{Demand: r.Demand, Also: r.Also}, false)
+		after.Allowed, after.RetryAfter, after.At = true, 0, d.At
+		for i := range after.Windows {
+			after.Windows[i].Violated = false
+		}
+		return after, err
+	}
+	undo(was)
+	r.Cost = cost
+	after, err := f.decide(r, true)
+	if !after.Allowed && f.keepRefused {
+		r.Cost = was
+		_, _ = f.decide(r, true)
+	}
+	return after, err
+}
+
+// giveBack takes cost out of the hit of the instant.
+func giveBack(hits []Hit, at time.Duration, cost int64) []Hit {
+	for i := range hits {
+		if hits[i].At == at {
+			n := min(cost, hits[i].Cost)
+			hits[i].Cost -= n
+			cost -= n
+		}
+	}
+	return hits
+}
+
+// giveBackNewest takes it out of whatever came last.
+func giveBackNewest(hits []Hit, _ time.Duration, cost int64) []Hit {
+	for i := len(hits) - 1; i >= 0; i-- {
+		n := min(cost, hits[i].Cost)
+		hits[i].Cost -= n
+		cost -= n
+	}
+	return hits
 }
 
 // epoch is when virtual time begins, a multiple of a minute.
@@ -111,6 +190,7 @@ func (f *flawed) decide(r limiter.Request, charge bool) (d limiter.Decision, err
 			f.put(w.id, append(kept[i], Hit{now, cost}))
 		}
 		if charge && d.Allowed {
+			d.At = int64(now)
 			d.Windows[i].Remaining -= cost
 			if d.Windows[i].Reset == 0 {
 				d.Windows[i].Reset = w.limit.Window

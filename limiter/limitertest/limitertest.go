@@ -101,7 +101,7 @@ func Run(t *testing.T, h Harness) {
 
 func rules() []rule {
 	var all []rule
-	for _, group := range [][]rule{windowRules, retryRules, atomicRules, inputRules, planRules, keepRules, clockRules, reserveRules} {
+	for _, group := range [][]rule{windowRules, retryRules, atomicRules, inputRules, planRules, keepRules, clockRules, reserveRules, settleRules} {
 		all = append(all, group...)
 	}
 	return all

@@ -84,6 +84,15 @@ func TestSuiteCatchesFlaws(t *testing.T) {
 		{"get, then set", "concurrent takers admit exactly N", &flawed{count: sliding, unlocked: true}},
 		{"holds a charge past its time", "a reserved charge counts a whole window from the end of its life", &flawed{count: sliding, life: time.Second}},
 		{"charges refusals", "Reserve decides as Take does", &flawed{count: sliding, chargeDenied: true}},
+		{"gives nothing back", backIsFree, &flawed{count: sliding, back: func(hits []Hit, _ time.Duration, _ int64) []Hit { return hits }}},
+		{"gives back twice as much", backIsFree, &flawed{count: sliding, back: func(hits []Hit, _ time.Duration, cost int64) []Hit { return giveBackNewest(hits, 0, 2*cost) }}},
+		{"gives back the first demand", backIsFree, &flawed{count: sliding, backFirst: true}},
+		{"gives back what came later", "what has left its window is not given back", &flawed{count: sliding, back: giveBackNewest}},
+		{"gives back what came later", "no settled charges of an interval add up to more than N", &flawed{count: sliding, back: giveBackNewest}},
+		{"gives nothing back", "no settled charges of an interval add up to more than N", &flawed{count: sliding, back: func(hits []Hit, _ time.Duration, _ int64) []Hit { return hits }}},
+		{"keeps what could not be raised", raisesWhole, &flawed{count: sliding, keepRefused: true}},
+		{"raises beyond N", raisesWhole, &flawed{count: sliding, raiseBlind: true}},
+		{"raises beyond N", "no settled charges of an interval add up to more than N", &flawed{count: sliding, raiseBlind: true}},
 		{"accepts anything", "invalid requests are errors and charge nothing", &flawed{count: sliding}},
 	} {
 		messages := breaks(t, c.rule, c.flawed)

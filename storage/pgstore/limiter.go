@@ -36,7 +36,8 @@ type LimiterOptions struct {
 // clocks of the processes do not matter. A clock that is set back admits nothing
 // early; one that is set forward lets go what has left by it.
 //
-// A decision is one round trip, and those about one subject take turns. Put a
+// A decision is one round trip, and giving back or paying a difference another
+// ([limiter.Settler]); those about one subject take turns. Put a
 // [limiter.Escrow] before it, one in each process: most decisions then need no
 // round trip. It loses nothing over this limiter, which is a [limiter.Reserver].
 //
@@ -57,7 +58,10 @@ type Limiter struct {
 	serverAt func() *int64 // what to take for the server's clock; for tests
 }
 
-var _ limiter.Reserver = (*Limiter)(nil)
+var (
+	_ limiter.Reserver = (*Limiter)(nil)
+	_ limiter.Settler  = (*Limiter)(nil)
+)
 
 // Idle subjects are looked for this often, and at most so many removed.
 const (
@@ -65,7 +69,7 @@ const (
 	pruneLimitsRows  = 500
 )
 
-const decideSQL = `SELECT "latchkey".limit_decide($1::bytea, $2::bytea, $3::integer, $4::bigint[], $5::bigint[], $6::bigint, $7::boolean, $8::integer, $9::bigint)`
+const decideSQL = `SELECT "latchkey".limit_settle($1::bytea, $2::bytea, $3::integer, $4::bigint[], $5::bigint[], $6::bigint, $7::bigint, $8::bigint, $9::boolean, $10::integer, $11::bigint)`
 
 // pruneLimitsSQL removes rows of which nothing has counted for $1 microseconds.
 // It waits for nobody, so it cannot be a part of a deadlock.
@@ -108,13 +112,13 @@ func NewLimiter(s *Store, o LimiterOptions) (*Limiter, error) {
 // Nothing is retried. An answer that was lost on its way may have been charged;
 // nothing else is charged that was not admitted.
 func (l *Limiter) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	d, _, err := l.decide(ctx, &r, true)
+	d, _, err := l.decide(ctx, &r, deed{charge: true})
 	return d, err
 }
 
 // Peek implements [limiter.Limiter]. It locks nothing and waits for nobody.
 func (l *Limiter) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	d, _, err := l.decide(ctx, &r, false)
+	d, _, err := l.decide(ctx, &r, deed{})
 	return d, err
 }
 
@@ -122,10 +126,37 @@ func (l *Limiter) Peek(ctx context.Context, r limiter.Request) (limiter.Decision
 // segment, of the window where that ends first, by the server's clock after the
 // call began.
 func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
-	return l.decide(ctx, &r, true)
+	return l.decide(ctx, &r, deed{charge: true})
 }
 
-func (l *Limiter) decide(ctx context.Context, r *limiter.Request, charge bool) (d limiter.Decision, life time.Duration, err error) {
+// Settle implements [limiter.Settler], in one round trip.
+func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+	was, err := checkRequest(&r)
+	switch {
+	case err != nil:
+		return limiter.Decision{}, err
+	case cost < 0:
+		return limiter.Decision{}, wrong("cost %d is negative", cost)
+	case cost <= was: // the difference, and nothing is asked for
+		after, _, err := l.decide(ctx, &r, deed{settle: true, was: was - cost, at: d.At})
+		if err == nil && cost > 0 {
+			after.At = d.At
+		}
+		return after, err
+	}
+	r.Cost = cost
+	after, _, err := l.decide(ctx, &r, deed{charge: true, was: was, at: d.At})
+	return after, err
+}
+
+// deed is what is to be done about a request: nothing (Peek), to charge it, or to
+// give back what it was charged at an instant, and charge it anew or not.
+type deed struct {
+	charge, settle bool
+	was, at        int64
+}
+
+func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d limiter.Decision, life time.Duration, err error) {
 	cost, err := checkRequest(r)
 	if err != nil {
 		return d, 0, err
@@ -145,19 +176,25 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, charge bool) (
 	bounded, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	var answer []int64
-	args := []any{q.name1, q.name2, q.n1, q.lengths, q.most, cost, charge, max(l.timeout.Milliseconds(), 1), l.serverAt()}
+	if do.settle {
+		cost = 0
+	}
+	args := []any{q.name1, q.name2, q.n1, q.lengths, q.most, do.was, do.at, cost, do.charge, max(l.timeout.Milliseconds(), 1), l.serverAt()}
 	err = ours{l.s.pool}.run(bounded, l.take, args, func(row pgx.Row) error { return row.Scan(&answer) })
-	if err == nil && len(answer) != 2+3*len(q.lengths) {
+	if err == nil && len(answer) != 3+3*len(q.lengths) {
 		err = fmt.Errorf("the server's answer has %d numbers", len(answer))
 	}
 	if err != nil {
 		return d, 0, unavailable(ctx, err)
 	}
-	if charge {
+	if do.charge {
 		l.tidy(bounded)
 	}
-	d = q.decision(answer)
-	return d, time.Duration(answer[1]), nil
+	d = q.decision(answer[1:])
+	if do.charge && d.Allowed {
+		d.At = answer[0]
+	}
+	return d, time.Duration(answer[2]), nil
 }
 
 // unavailable wraps what kept a decision from being made. A time limit of this

@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,9 @@ type told struct {
 	r    limiter.Request
 	d    limiter.Decision
 	life time.Duration
+	// settled is what had admitted r, which is settled at cost; nil: r is new.
+	settled *limiter.Decision
+	cost    int64
 }
 
 // history asks a limiter.Window at random, in virtual time.
@@ -26,6 +30,7 @@ func history(t *testing.T, seed uint64, steps int) (all []told) {
 		w, err := limiter.New(limiter.Options{})
 		must(t, err)
 		rng := rand.New(rand.NewPCG(seed, 8))
+		var charged []told // that can be settled
 		windows := []time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 3601 * time.Second, 24 * time.Hour}
 		demand := func(subject string, first int) limiter.Demand { // the same windows for a subject, in any order
 			d := limiter.Demand{Subject: subject}
@@ -46,12 +51,27 @@ func history(t *testing.T, seed uint64, steps int) (all []told) {
 			}
 			time.Sleep(time.Duration(rng.Int64N(int64([]time.Duration{time.Millisecond, 20 * time.Millisecond, time.Second, 10 * time.Second, 10 * time.Minute, 8 * time.Hour}[rng.IntN(6)]))))
 			now := told{at: time.Now().UnixNano(), peek: rng.IntN(4) == 0, r: r}
-			if now.peek {
+			switch i := rng.IntN(max(1, 2*len(charged))); {
+			case now.peek:
 				now.d, err = w.Peek(t.Context(), r)
-			} else {
+			case i < len(charged):
+				was := charged[i].d
+				now.r, now.settled, now.cost = charged[i].r, &was, rng.Int64N(7)
+				now.d, err = w.Settle(t.Context(), now.r, *now.settled, now.cost)
+			default:
 				now.d, now.life, err = w.Reserve(t.Context(), r)
 			}
 			must(t, err)
+			if !now.peek {
+				charged = slices.DeleteFunc(charged, func(c told) bool { return now.settled != nil && c.d.At == now.settled.At })
+				if now.d.At != 0 {
+					next := now
+					if now.settled != nil {
+						next.r.Cost = now.cost
+					}
+					charged = append(charged[max(0, len(charged)-6):], next)
+				}
+			}
 			all = append(all, now)
 			if !now.d.Allowed && now.d.RetryAfter > 0 && rng.IntN(2) == 0 {
 				time.Sleep(now.d.RetryAfter - time.Duration(rng.IntN(2))) // to the instant, or just before
@@ -64,7 +84,7 @@ func history(t *testing.T, seed uint64, steps int) (all []told) {
 // The server decides as limiter.Window does, to the nanosecond.
 func TestLimiterAgreesWithTheOneInMemory(t *testing.T) {
 	fresh, _ := stores(t)
-	admitted, refused := 0, 0
+	admitted, refused, settled := 0, 0, 0
 	for seed := range uint64(4) {
 		l := newLimiter(t, fresh(t), patient)
 		var at int64
@@ -76,6 +96,9 @@ func TestLimiterAgreesWithTheOneInMemory(t *testing.T) {
 			if d != want.d || life != want.life {
 				t.Fatalf("seed %d, request %d, peek %v:\ngot  %v, life %v\nwant %v, life %v\n%+v", seed, i, want.peek, d, life, want.d, want.life, want.r)
 			}
+			if want.settled != nil {
+				settled++
+			}
 			if d.Allowed {
 				admitted++
 			} else {
@@ -83,7 +106,7 @@ func TestLimiterAgreesWithTheOneInMemory(t *testing.T) {
 			}
 		}
 	}
-	if t.Logf("%d admitted, %d refused", admitted, refused); admitted < 200 || refused < 200 {
+	if t.Logf("%d admitted, %d refused, %d settled", admitted, refused, settled); admitted < 200 || refused < 200 || settled < 200 {
 		t.Error("that proves little")
 	}
 }
@@ -91,6 +114,10 @@ func TestLimiterAgreesWithTheOneInMemory(t *testing.T) {
 func ask(t testing.TB, l *pgstore.Limiter, q told) (d limiter.Decision, life time.Duration, err error) {
 	if q.peek {
 		d, err = l.Peek(t.Context(), q.r)
+		return d, 0, err
+	}
+	if q.settled != nil {
+		d, err = l.Settle(t.Context(), q.r, *q.settled, q.cost)
 		return d, 0, err
 	}
 	return l.Reserve(t.Context(), q.r)

@@ -1,0 +1,94 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Settle implements [Settler]: one round trip to the shared limiter, which has
+// to be a [Reserver] and a Settler, else the error wraps [errors.ErrUnsupported].
+// What another instance remembers as refused stays so until its RetryAfter.
+//
+// What was admitted without the shared limiter is settled in this instance. What
+// was admitted with it counts in the share of this instance as it did at first,
+// for the case that the shared limiter goes away.
+func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) (after Decision, err error) {
+	if cost < 0 {
+		return after, invalidf("cost %d is negative", cost)
+	}
+	was, err := r.check()
+	if err != nil {
+		return after, err
+	}
+	if d.At < 0 { // see degrade
+		if !e.shares(&r, max(was, cost)) {
+			return after, fmt.Errorf("%w: cost %d is above the share of this instance", ErrUnavailable, cost)
+		}
+		d.At = -d.At
+		after, err = e.own.Settle(ctx, r, d, cost)
+		after.At = -after.At
+		return after, err
+	}
+	shared, ok := e.shared.(Settler)
+	if !ok {
+		return after, fmt.Errorf("limiter: the shared limiter cannot settle: %w", errors.ErrUnsupported)
+	}
+	probe, down := e.breaker.admit(e.now())
+	if down != nil {
+		return after, down
+	}
+	answered := false
+	defer func() {
+		if !answered { // it panicked
+			e.breaker.fail(e.now(), probe, errPanic)
+		}
+	}()
+	bounded, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	sent := e.now()
+	after, err = shared.Settle(bounded, r, d, cost)
+	answered = true
+	switch {
+	case err == nil || errors.Is(err, ErrInvalid) || errors.Is(err, ErrClosed):
+		e.breaker.succeed()
+	case ctx.Err() != nil:
+		e.breaker.abandon(probe)
+		err = fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	default:
+		err = e.breaker.fail(e.now(), probe, err)
+	}
+	if err != nil {
+		return Decision{}, err
+	}
+	e.settled(&r, &after, sent)
+	return after, nil
+}
+
+// settled lets the accounts know what a Settle told of their windows. A refusal
+// that is remembered may not hold any more.
+func (e *Escrow) settled(r *Request, d *Decision, sent int64) {
+	at := 0
+	for i := range 2 {
+		q := r.demand(i)
+		st := d.Windows[at:][:len(q.Limits)]
+		if at += len(st); len(st) == 0 {
+			continue
+		}
+		a, _, err := e.find(q, false)
+		if err != nil {
+			continue
+		}
+		a.mu.Lock()
+		a.freed++
+		a.refused = refusal{}
+		if now := e.now(); a.fits(q.Limits) {
+			a.expire(now)
+			a.note(st, sent, now)
+			for j := range st {
+				st[j].Remaining = min(st[j].Remaining+a.left, q.Limits[j].N)
+			}
+		}
+		a.mu.Unlock()
+	}
+}

@@ -1,0 +1,116 @@
+package limiter_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// failing is a Window that can be made to fail.
+type failing struct {
+	*limiter.Window
+	err error
+}
+
+func (f *failing) Reserve(ctx context.Context, r limiter.Request) (d limiter.Decision, life time.Duration, err error) {
+	if f.err != nil {
+		return d, 0, f.err
+	}
+	return f.Window.Reserve(ctx, r)
+}
+
+func (f *failing) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+	if f.err != nil {
+		return limiter.Decision{}, f.err
+	}
+	return f.Window.Settle(ctx, r, d, cost)
+}
+
+// What is refused is remembered, also for a pair of subjects, until something is
+// given back.
+func TestEscrowForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEscrow(t, newWindow(t, limiter.Options{}), limiter.EscrowOptions{Logger: quiet})
+		pair := func(key string) limiter.Request {
+			r := ask(key, minute)
+			r.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
+			return r
+		}
+		r := pair("a")
+		r.Cost = 60
+		all := mustTake(t, e, r)
+		if d := mustTake(t, e, pair("a")); d.Allowed {
+			t.Fatalf("61 of 60: %v", d)
+		}
+		if d := mustTake(t, e, pair("b")); d.Allowed {
+			t.Fatalf("61 of the owner's 60: %v", d)
+		}
+		d, err := e.Settle(t.Context(), r, all, 30)
+		if err != nil || d.Windows[0].Remaining != 30 || d.Windows[1].Remaining != 30 {
+			t.Fatalf("giving 30 back: %v, %v", d, err)
+		}
+		for _, key := range []string{"a", "b"} {
+			if d := mustTake(t, e, pair(key)); !d.Allowed {
+				t.Errorf("a refusal of %q is remembered though 30 were given back: %v", key, d)
+			}
+		}
+	})
+}
+
+// What an instance admitted without the shared limiter is given back to its own
+// share, also when the shared one is back; what it admitted with it is not given
+// back to the share.
+func TestEscrowSettlesWhatItAdmittedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &failing{Window: newWindow(t, limiter.Options{})}
+		e := newEscrow(t, shared, limiter.EscrowOptions{Instances: 2, Logger: quiet})
+		r := ask("k", minute)
+		shared.err = errors.New("down")
+		r.Cost = 30
+		alone := mustTake(t, e, r)
+		if d := mustTake(t, e, ask("k", minute)); !alone.Allowed || d.Allowed {
+			t.Fatalf("the share of 60 is 30: %v, %v", alone, d)
+		}
+		shared.err = nil
+		if d, err := e.Settle(t.Context(), r, alone, 10); err != nil || !d.Allowed || d.Windows[0].Remaining != 20 {
+			t.Errorf("giving back to the share: %v, %v", d, err)
+		}
+		if d, err := shared.Peek(t.Context(), ask("k", minute)); err != nil || d.Windows[0].Remaining != 60 {
+			t.Errorf("what the shared limiter was not charged is not given back there: %v, %v", d, err)
+		}
+	})
+}
+
+func TestEscrowOverOneThatCannotSettleSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEscrow(t, plain{newWindow(t, limiter.Options{})}, limiter.EscrowOptions{Logger: quiet})
+		r := ask("k", minute)
+		if _, err := e.Settle(t.Context(), r, mustTake(t, e, r), 0); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("got %v, want ErrUnsupported", err)
+		}
+	})
+}
+
+// When the shared limiter does not answer, nobody knows, and nothing else is
+// given back.
+func TestEscrowSettleFailsWithTheSharedLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &failing{Window: newWindow(t, limiter.Options{})}
+		e := newEscrow(t, shared, limiter.EscrowOptions{Logger: quiet})
+		r := ask("k", minute)
+		d := mustTake(t, e, r)
+		shared.err = errors.New("down")
+		for range 3 {
+			if _, err := e.Settle(t.Context(), r, d, 0); !errors.Is(err, limiter.ErrUnavailable) {
+				t.Errorf("got %v, want ErrUnavailable", err)
+			}
+		}
+		if e.Held("k") != 0 {
+			t.Error("what may have been given back is used again")
+		}
+	})
+}

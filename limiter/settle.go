@@ -1,0 +1,147 @@
+package limiter
+
+import "context"
+
+// Settler is what a [Limiter] may also be able to do: change what a request
+// costs after it was admitted. A caller that charges a request before it knows
+// whether, or as what, it is served gives back or pays the difference.
+type Settler interface {
+	Limiter
+	// Settle changes the cost of an admitted request from r.Cost to cost, over
+	// all windows of both demands in one atomic step. r is what Take was given,
+	// but for the cost if the request was settled before, and d what Take or
+	// Settle answered to it: only d.At is looked at.
+	//
+	// A cost that is lower, 0 included, gives the difference back: in each
+	// window, as much as the charge still counts there, and never more. The
+	// decision is an admission.
+	//
+	// A cost that is higher is decided as Take would decide a request of that
+	// cost if this one had not been there: admitted, the request counts from now
+	// on, as a whole; refused, nothing of it is charged any more.
+	//
+	// The statuses are those after it. After an error nobody knows whether the
+	// request was settled; nothing else was charged or given back. A limiter that
+	// wraps one which cannot settle returns [errors.ErrUnsupported]. Settle a
+	// request once at a time, and no more once its cost is 0.
+	Settle(ctx context.Context, r Request, d Decision, cost int64) (Decision, error)
+}
+
+var _ Settler = (*Window)(nil)
+
+// Settle implements [Settler]. It does I/O where Take would. With a Journal,
+// what was given back counts again after a crash, and only then.
+func (w *Window) Settle(ctx context.Context, r Request, d Decision, cost int64) (after Decision, err error) {
+	if cost < 0 {
+		return Decision{}, invalidf("cost %d is negative", cost)
+	}
+	err = w.decide(ctx, &r, deed{charge: true, settle: true, at: d.At, cost: cost}, &after)
+	return after, err
+}
+
+// deed is what is to be done about a request: nothing (Peek), to charge it
+// (Take), or to settle it at another cost.
+type deed struct {
+	charge bool
+	settle bool
+	at     int64 // when the request was charged
+	cost   int64 // that it is to have
+}
+
+// adopts reports whether windows that are not there are made.
+func (do *deed) adopts(cost int64) bool { return do.charge && (!do.settle || do.cost > cost) }
+
+// resettle is the part of Take in Settle; the mutexes are held, and the windows
+// know their counts. It reports false when it had to let the mutexes go: nothing
+// was changed then.
+func (w *Window) resettle(ctx context.Context, p []party, was, now int64, do deed, d *Decision) (done bool, err error) {
+	raise := do.cost > was
+	d.Allowed = true
+	for i := range p {
+		d.Allowed = d.Allowed && (!raise || p[i].bucket.admits(p[i].Limits, do, was, now))
+	}
+	if raise && d.Allowed {
+		if covered, err := w.cover(ctx, p, do.cost, now); !covered {
+			*d = Decision{}
+			return false, err
+		}
+	}
+	back := was
+	if !raise {
+		back -= do.cost
+	}
+	for i := range p {
+		b := p[i].bucket
+		b.giveBack(p[i].Limits, do.at, back, now)
+		if w.journal != nil {
+			b.lease().over = true // its record counts more
+		}
+		if raise && d.Allowed {
+			b.charge(do.cost, len(p[i].Limits))
+		}
+	}
+	switch {
+	case !raise && do.cost > 0:
+		d.At = do.at
+	case raise && d.Allowed:
+		d.At = now
+	}
+	return true, nil
+}
+
+// admits reports whether the first windows have room for the deed's cost in
+// place of what was charged.
+func (b *bucket) admits(limits []Limit, do deed, was, now int64) bool {
+	for i := range limits {
+		r := b.ring(i)
+		r.advance(b.cells, now)
+		_, held := r.charged(b.cells, do.at, was)
+		if do.cost-held > r.room() {
+			return false
+		}
+	}
+	return true
+}
+
+// giveBack takes up to cost of what was charged at an instant out of the windows
+// of the limits, wherever they are.
+func (b *bucket) giveBack(limits []Limit, at, cost, now int64) {
+	for i := range limits {
+		if j := b.find(limits[i].Window); j >= 0 {
+			r := b.ring(j)
+			r.advance(b.cells, now)
+			r.giveBack(b.cells, at, cost)
+		}
+	}
+}
+
+// charged returns how much of a cost that was charged at an instant the ring
+// still counts, and in the segment of which age. It is never more than is there:
+// what another layout dated differently stays, which admits less.
+func (r *ring) charged(cells []byte, at, cost int64) (age int, n int64) {
+	k, s := r.shape()
+	newest := r.edge/s - 1
+	if segment := at / s; segment <= newest && newest-segment <= int64(k) {
+		age = int(newest - segment)
+		return age, min(cost, int64(r.at(cells, age)))
+	}
+	return 0, 0
+}
+
+// giveBack is the opposite of add, for what was charged at an instant.
+func (r *ring) giveBack(cells []byte, at, cost int64) {
+	age, n := r.charged(cells, at, cost)
+	if n == 0 {
+		return
+	}
+	r.total -= uint32(n)
+	if age == 0 {
+		r.newest -= uint32(n)
+	} else {
+		slot := r.slot(age)
+		r.set(cells, slot, r.get(cells, slot)-uint32(n))
+	}
+	for r.age > 0 && r.at(cells, int(r.age)) == 0 {
+		r.age--
+	}
+}
