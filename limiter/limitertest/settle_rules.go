@@ -281,8 +281,11 @@ func settlesAndCrashes(e *env) {
 			break
 		}
 		kept += 2
-		if i%2 == 0 {
-			e.settle(costing(r, 2), d, 0)
+		switch to := []int64{0, 2, 5}[i%3]; {
+		case to == 2:
+		case e.settle(costing(r, 2), d, to).Allowed:
+			kept += to - 2
+		default:
 			kept -= 2
 		}
 	}
