@@ -30,7 +30,8 @@ func (c *call) health() error {
 		Instances int      `json:"instances"`
 		Push      bool     `json:"push"`
 		Failing   bool     `json:"failing"` // the last poll; why is in the log
-	}{h.Ready, duration(max(h.LeaseLeft, 0)), h.Position, h.Acked, h.Instances, h.Push, h.Error != ""})
+		Refusing  string   `json:"refusing"`
+	}{h.Ready, duration(max(h.LeaseLeft, 0)), h.Position, h.Acked, h.Instances, h.Push, h.Error != "", h.Refusing})
 }
 
 // refreshPlans makes every process look the plans up again.

@@ -22,12 +22,23 @@ type Health struct {
 	Push bool
 	// Error is why the last poll failed; empty when it did not.
 	Error string
+	// Refusing is why the store accepts no new keys and no counts, and what to
+	// do: its disk is full, for example. Keys are verified all the same, so
+	// Ready does not change. Empty when all is well, and on a store that does
+	// not tell: one that does has a method Refusing() error, as badgerstore's.
+	Refusing string
 }
 
 // Health reports whether the service is ready. It does no I/O.
 func (s *Service) Health() Health {
+	refusing := ""
+	if r, ok := As[interface{ Refusing() error }](s.store); ok {
+		if err := r.Refusing(); err != nil {
+			refusing = err.Error()
+		}
+	}
 	if s.lease == nil {
-		return Health{Ready: !s.closed.Load()}
+		return Health{Ready: !s.closed.Load(), Refusing: refusing}
 	}
 	l, at := s.lease, time.Now()
 	l.mu.Lock()
@@ -35,7 +46,7 @@ func (s *Service) Health() Health {
 	h := l.health
 	h.Ready = l.holds(at) && !s.closed.Load()
 	h.LeaseLeft = time.Duration(l.until.Load().mono) - at.Sub(processStart)
-	h.Push = l.push.Load()
+	h.Push, h.Refusing = l.push.Load(), refusing
 	return h
 }
 

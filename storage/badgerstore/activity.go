@@ -13,11 +13,11 @@ import (
 )
 
 // Activity implements [apikey.Store].
-func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) (_ []apikey.Activity, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	if err := storage.CheckActivity(ids); err != nil {
 		return nil, err
 	}

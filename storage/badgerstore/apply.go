@@ -71,7 +71,7 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 	if err := s.life.enter(ctx); err != nil {
 		return 0, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 
 	j := &job{ctx: ctx, change: c, done: make(chan struct{})}
 	s.pending.add(j)
@@ -115,9 +115,14 @@ func (s *Store) commit(jobs []*job) {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 
-	room, staged, err := s.room(), 0, s.broken
+	room, staged, bytes, err := s.room(), 0, int64(0), s.broken
+	full := s.reserve.look()
 	for i := 0; i < len(jobs) && err == nil; i++ {
 		j := jobs[i]
+		if full != nil && j.change.Expect == 0 {
+			j.err = refusal(full)
+			continue
+		}
 		var rows []row
 		if rows, j.err = s.stage(txn, j); j.err != nil {
 			continue
@@ -133,15 +138,20 @@ func (s *Store) commit(jobs []*job) {
 		}
 		s.seq++
 		staged++
+		bytes += rowBytes(rows)
 		err = writeAll(txn, rows)
 	}
 	if err == nil && staged > 0 {
-		if err = txn.Commit(); err == nil {
-			if err = s.sync(); err != nil {
-				s.broken = fmt.Errorf("an fsync failed, no change is safe until the store is opened again: %w", err)
-				err = s.broken
+		err = s.reserve.write(bytes, true, func() error {
+			if err := txn.Commit(); err != nil {
+				return err
 			}
-		}
+			if err := s.sync(); err != nil {
+				s.broken = fmt.Errorf("an fsync failed, no change is safe until the store is opened again: %w", err)
+				return s.broken
+			}
+			return nil
+		})
 	}
 	for _, j := range jobs {
 		if j.err == nil && err != nil {

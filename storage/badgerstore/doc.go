@@ -13,11 +13,17 @@
 //     that one bad record never hides the others; Audit does the same with a
 //     damaged entry.
 //   - One process at a time has the directory open. A second one is told so.
+//   - A full disk, a directory that was taken away or may not be written to, and
+//     too many open files end nothing: changes are refused with the reason, keys
+//     go on being verified, and the store goes on by itself when it can. [Open]
+//     says how much room that takes.
+//   - A directory that is damaged, or not this store's, is an error of Open that
+//     says what to do. Keys that are missing are never taken for none.
 //
-// What it does not: share keys between processes (use a store that is a server),
-// or survive a full disk with grace. Badger writes through mapped memory, and
-// when the file system has no room left the kernel ends the process with SIGBUS
-// instead of an error. What was acknowledged is still there after the restart.
+// What it does not: share keys between processes (use a store that is a server).
+// And room that was there when a table was begun, and that somebody takes within
+// the milliseconds in which Badger writes it through mapped memory, can still end
+// the process (SIGBUS): what was acknowledged is there after the restart.
 //
 // # Layout
 //

@@ -2,6 +2,8 @@ package badgerstore
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -26,10 +28,25 @@ func (l *life) enter(ctx context.Context) error {
 		return err
 	}
 	l.running.Add(1)
+	debug.SetPanicOnFault(true)
 	return nil
 }
 
-func (l *life) leave() { l.running.Done() }
+// leave is deferred. When a mapped file could not be read, because the disk fails
+// or somebody cut the file short, the call returns an error: without this the
+// fault would end the process.
+func (l *life) leave(err *error) {
+	debug.SetPanicOnFault(false)
+	l.running.Done()
+	v := recover()
+	if v == nil {
+		return
+	}
+	if _, fault := v.(interface{ Addr() uintptr }); !fault {
+		panic(v)
+	}
+	*err = fmt.Errorf("badgerstore: a file of the database cannot be read, look at the disk or %s: %v", restore, v)
+}
 
 // end keeps new calls out and waits for the others.
 func (l *life) end() {

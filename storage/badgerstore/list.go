@@ -29,11 +29,11 @@ var usualBounds = bounds{terms: 10_000, matches: 1000, records: 2000}
 // A term that few keys have is looked up, and the keys are put in order; else
 // the order is walked, and what the query does not select is passed over, up to
 // 2,000 records in one call. Then the page is short.
-func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (s *Store) List(ctx context.Context, q apikey.Query) (_ apikey.Listing, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return apikey.Listing{}, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	l := lister{Store: s, ctx: ctx, txn: txn, q: q, filter: storage.NewFilter(q, time.Now())}

@@ -8,7 +8,10 @@ import (
 )
 
 // bridge gives Badger's log lines to slog, its news at level Debug.
-type bridge struct{ log *slog.Logger }
+type bridge struct {
+	log         *slog.Logger
+	beforeTable func() // called when a compaction is about to write a table
+}
 
 func (b bridge) say(level slog.Level, f string, args []any) {
 	ctx := context.Background() // Badger passes none on
@@ -20,4 +23,10 @@ func (b bridge) say(level slog.Level, f string, args []any) {
 func (b bridge) Errorf(f string, args ...any)   { b.say(slog.LevelError, f, args) }
 func (b bridge) Warningf(f string, args ...any) { b.say(slog.LevelWarn, f, args) }
 func (b bridge) Infof(f string, args ...any)    { b.say(slog.LevelDebug, f, args) }
-func (b bridge) Debugf(f string, args ...any)   { b.say(slog.LevelDebug, f, args) }
+
+func (b bridge) Debugf(f string, args ...any) {
+	b.say(slog.LevelDebug, f, args)
+	if b.beforeTable != nil && strings.HasPrefix(f, "[%d] LOG Compact. Added") {
+		b.beforeTable()
+	}
+}

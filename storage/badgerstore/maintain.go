@@ -6,23 +6,38 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // Maintain compacts the directory at once: what was deleted, replaced or has
 // run out gives its room back. Badger does that by itself while changes go on;
 // call this after a large purge, or before a backup. It may take seconds a
-// gigabyte; the store stays usable meanwhile.
-func (s *Store) Maintain(ctx context.Context) error {
+// gigabyte, and as much room as the tables have; the store stays usable meanwhile.
+// When ctx ends it goes on, and nobody waits for it.
+func (s *Store) Maintain(ctx context.Context) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
-	defer s.life.leave()
-	s.maintain.Lock()
-	defer s.maintain.Unlock()
-	if err := s.db.Flatten(1); err != nil {
+	defer s.life.leave(&err)
+	answer := make(chan error, 1)
+	select {
+	case s.wanted <- answer:
+		select {
+		case err = <-answer:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-s.stop:
+			err = apikey.ErrClosed
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-s.stop:
+		err = apikey.ErrClosed
+	}
+	if err != nil {
 		return fmt.Errorf("badgerstore: maintain: %w", err)
 	}
-	s.collect()
 	return nil
 }
 
@@ -34,9 +49,10 @@ func (s *Store) keepTidy(every time.Duration) {
 	for {
 		select {
 		case <-ticker.C:
-			s.maintain.Lock()
-			s.collect()
-			s.maintain.Unlock()
+			if s.maintain.TryLock() {
+				s.collect()
+				s.maintain.Unlock()
+			}
 		case <-s.stop:
 			return
 		}

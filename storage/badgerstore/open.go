@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +31,11 @@ type Store struct {
 	flow sync.RWMutex
 	sync func() error // db.Sync
 
+	lock    *os.File // of the directory
+	reserve *reserve
+	held    heldWindows
+	saving  sync.RWMutex // held alone while a held window is written
+
 	pending pending       // changes that wait for a leader
 	lead    chan struct{} // holds a token while somebody leads
 	seq     uint64        // of the newest audit entry; the leader's
@@ -41,7 +47,8 @@ type Store struct {
 	usage    sync.Mutex // one batch of usage at a time: it reads, adds, writes
 	maintain sync.Mutex // one maintenance at a time
 
-	stop, stopped chan struct{} // of keepTidy
+	wanted        chan chan error // of Maintain
+	stop, stopped chan struct{}   // of keepTidy
 	closing       sync.Once
 	closed        error // of Close
 }
@@ -59,58 +66,117 @@ type Options struct {
 }
 
 // Open opens the store in dir, and makes both when they do not exist. Nobody
-// else may have the directory open.
+// else may have the directory open, and nothing else may be in it. All tables are
+// read and checked first, a second for some gigabytes: a damaged directory is an
+// error, never a store with keys missing.
 //
 // With 100,000 keys the store takes about 10 MiB of heap, and up to 100 MiB for a
 // while when thousands of changes a second make Badger compact. It owns about 15
 // goroutines; while nothing changes they do nothing to speak of.
+//
+// # Room
+//
+// On the disk the store keeps 10 MiB for itself from the start, so that a full
+// file system neither ends the process nor takes a change that was acknowledged;
+// the smallest that it runs on has 12 MiB. With less than 1 MiB free it refuses
+// new keys and counts; keys that exist can still be changed, revoked above all,
+// until the part that was set aside is full: two megabytes, on average. To go on
+// then takes another 6 MiB, and to compact takes as much as the tables are large,
+// and 16 MiB. What is refused is refused as [apikey.Unavailable] with the reason in
+// it, [Store.Refusing] and [apikey.Health] tell it, and it ends by itself when
+// there is room. Where room cannot be set aside (Windows; file systems without
+// fallocate) everything is refused below 15 MiB.
 func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, nil) }
 
 // open lets tests tune Badger.
-func open(dir string, opts Options, tune func(*badger.Options)) (*Store, error) {
+func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err error) {
 	log := opts.Logger
 	if log == nil {
 		log = slog.Default()
 	}
-	o := badgerOptions(dir, log)
+	s := &Store{
+		log: log, lead: make(chan struct{}, 1), bounds: usualBounds,
+		wanted: make(chan chan error), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	o := badgerOptions(dir, bridge{log: log, beforeTable: s.beforeTable})
 	if tune != nil {
 		tune(&o)
 	}
-	db, err := badger.Open(o)
-	if err != nil {
-		if strings.Contains(err.Error(), "Another process is using this Badger database") {
-			return nil, fmt.Errorf("badgerstore: open: directory %s is in use: is another process of this program running? "+
-				"Only one process at a time can use it; for several, use a store that they can share: %w", dir, err)
+	defer func() {
+		if err != nil && s.lock != nil {
+			s.lock.Close()
 		}
-		return nil, fmt.Errorf("badgerstore: open %s: %w", dir, err)
+	}()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be made: give the store another one: %w", dir, err)
 	}
-	s := &Store{
-		log: log, db: db, sync: db.Sync, lead: make(chan struct{}, 1), bounds: usualBounds,
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+	if s.lock, err = lockDir(dir); err != nil {
+		return nil, fmt.Errorf("badgerstore: open: directory %s is %w", dir, err)
 	}
-	if err = s.checkFormat(dir); err == nil {
+	newest, err := preflight(o)
+	if err != nil {
+		return nil, fmt.Errorf("badgerstore: open: directory %s %w", dir, err)
+	}
+	if s.db, err = openBadger(o); err != nil {
+		putBack(dir)
+		if strings.Contains(err.Error(), "Another process is using this Badger database") {
+			err = errInUse
+		}
+		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be opened: %w", dir, err)
+	}
+	s.sync = s.db.Sync
+	if s.reserve, err = openReserve(dir, o.MemTableSize, log); err == nil {
+		err = s.begin(dir, newest)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.shut())
+	}
+	go s.keepTidy(time.Hour)
+	s.reserve.running.Go(s.compactor)
+	return s, nil
+}
+
+// openBadger makes errors of the panics and faults of damaged files.
+func openBadger(o badger.Options) (db *badger.DB, err error) {
+	defer catchFaults()()
+	defer recovered(&err)
+	return badger.Open(o)
+}
+
+// begin reads what has to be known, and writes what a new directory lacks.
+func (s *Store) begin(dir string, newest uint64) error {
+	if newest > s.db.MaxVersion() {
+		putBack(dir)
+		return fmt.Errorf("badgerstore: open: the MANIFEST of directory %s does not list tables that hold newer changes, it was cut short: %s", dir, restore)
+	}
+	aside, err := files(dir, unlisted)
+	for _, name := range aside {
+		err = errors.Join(err, os.Remove(name))
+	}
+	if err == nil {
+		err = s.checkFormat(dir)
+	}
+	if err == nil {
 		err = s.loadSeq()
 	}
 	if err == nil {
 		err = s.loadBegan()
 	}
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	go s.keepTidy(time.Hour)
-	return s, nil
+	return err
 }
 
 // badgerOptions makes Badger small: small tables and memtables, no compression
-// and so no block cache (blocks are read where the file is mapped), two
-// compactors (the minimum). A block's checksum is verified when it is read.
+// and so no block cache (blocks are read where the file is mapped). A block's
+// checksum is verified when it is read.
 //
 // Values stay in the tree: maxValue is below ValueThreshold. So the value log
 // stays empty, and with it a class of faults (its collector has brought deleted
 // values back: Badger's issue 2286).
-func badgerOptions(dir string, log *slog.Logger) badger.Options {
+//
+// Badger's own compactors are off: see compact.go.
+func badgerOptions(dir string, log bridge) badger.Options {
 	return badger.DefaultOptions(dir).
-		WithLogger(bridge{log}).
+		WithLogger(log).
 		WithMetricsEnabled(false).
 		WithSyncWrites(false). // commit syncs what must be synced
 		WithDetectConflicts(true).
@@ -118,7 +184,9 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithMemTableSize(4 << 20).
 		WithNumMemtables(2).
 		WithBaseTableSize(1 << 20).
-		WithNumCompactors(2).
+		WithNumCompactors(0).
+		WithNumLevelZeroTablesStall(40).
+		WithBypassLockGuard(ownLock).
 		WithValueThreshold(512 << 10).
 		WithValueLogFileSize(1 << 20).
 		WithCompression(options.None).
@@ -129,16 +197,64 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 // Close waits for the calls that are running and closes the directory. Calls
 // after it return [apikey.ErrClosed]; closing again returns the same error. A
 // subscriber must not call it: it would wait for itself.
+//
+// When the disk is full, or the directory was taken away, what is in the log
+// cannot become a table. Then Close returns an error and leaves the directory
+// locked until the process ends; what was acknowledged is in the log, and is there
+// when it is opened again.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.life.end()
 		close(s.stop)
+		s.life.end()
 		<-s.stopped
-		if err := s.db.Close(); err != nil {
+		s.writeHeld(true)
+		if err := s.shut(); err != nil {
 			s.closed = fmt.Errorf("badgerstore: close: %w", err)
 		}
 	})
 	return s.closed
+}
+
+// shut closes Badger, if that can be done. Nobody uses it any more.
+func (s *Store) shut() error {
+	if s.reserve != nil {
+		if err := s.reserve.close(); err != nil {
+			return fmt.Errorf("the last changes stay in the log, end the process: they are there when the directory is opened again: %w", err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { // it tries for ever to write a table
+		var err error
+		defer func() { done <- err }()
+		defer catchFaults()()
+		defer recovered(&err)
+		err = s.db.Close()
+	}()
+	select {
+	case err := <-done:
+		if s.reserve != nil {
+			s.reserve.holdRoom()
+		}
+		if s.lock != nil {
+			s.lock.Close()
+		}
+		return err
+	case <-time.After(closeWait):
+		return errors.New("the database cannot write its last table: the log has the reason; the changes are in its own log, and there when it is opened again")
+	}
+}
+
+// closeWait is how long Close waits for Badger to write its last table and end a
+// compaction.
+const closeWait = 20 * time.Second
+
+// Refusing is nil while changes are accepted, or says why they are refused and
+// what to do: see [Open]. [apikey.Service.Health] asks it.
+func (s *Store) Refusing() error { return s.reserve.refusing() }
+
+// update writes rows of so many bytes in one transaction, or refuses to.
+func (s *Store) update(bytes int64, f func(txn *badger.Txn) error) error {
+	return s.reserve.write(bytes, false, func() error { return s.db.Update(f) })
 }
 
 // format is the number of the layout that this program reads and writes. It
@@ -150,7 +266,7 @@ const format = 3
 func (s *Store) checkFormat(dir string) error {
 	key := []byte{tableFormat}
 	found := format
-	err := s.db.Update(func(txn *badger.Txn) error {
+	err := s.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if errors.Is(err, badger.ErrKeyNotFound) {
 			it := txn.NewIterator(badger.IteratorOptions{})
@@ -158,7 +274,7 @@ func (s *Store) checkFormat(dir string) error {
 			if it.Rewind(); it.Valid() {
 				return fmt.Errorf("badgerstore: open: directory %s holds a Badger database that is not a key store", dir)
 			}
-			return txn.Set(key, strconv.AppendInt(nil, format, 10))
+			return s.update(256, func(txn *badger.Txn) error { return txn.Set(key, strconv.AppendInt(nil, format, 10)) })
 		}
 		if err != nil {
 			return fmt.Errorf("badgerstore: open %s: %w", dir, err)
@@ -186,14 +302,13 @@ func (s *Store) checkFormat(dir string) error {
 // does so opened the directory, whatever programs came after.
 func (s *Store) loadBegan() error {
 	key, fresh := []byte{tableBegan}, false
-	err := s.db.Update(func(txn *badger.Txn) error {
-		err := read(txn, key, func(v []byte) (err error) { s.began, err = decodeHour(v); return err })
-		if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, storage.ErrCorrupt) {
-			s.began, fresh = time.Now().UTC().Truncate(time.Second), true
-			return txn.Set(key, appendHour(nil, s.began))
-		}
-		return err
+	err := s.db.View(func(txn *badger.Txn) error {
+		return read(txn, key, func(v []byte) (err error) { s.began, err = decodeHour(v); return err })
 	})
+	if errors.Is(err, badger.ErrKeyNotFound) || errors.Is(err, storage.ErrCorrupt) {
+		s.began, fresh = time.Now().UTC().Truncate(time.Second), true
+		err = s.update(256, func(txn *badger.Txn) error { return txn.Set(key, appendHour(nil, s.began)) })
+	}
 	if err == nil && fresh {
 		err = s.sync()
 	}

@@ -136,7 +136,7 @@ func TestBadgersNewsAreDebug(t *testing.T) {
 		t.Errorf("an ordinary life says nothing above Debug:\n%s", out.String())
 	}
 	out.Reset()
-	bridge{slog.New(slog.NewTextHandler(&out, nil))}.Errorf("lost %d\n", 3)
+	bridge{log: slog.New(slog.NewTextHandler(&out, nil))}.Errorf("lost %d\n", 3)
 	if !strings.Contains(out.String(), `level=ERROR msg="badger: lost 3"`) {
 		t.Errorf("badger's errors stay errors: %s", out.String())
 	}

@@ -49,15 +49,14 @@ func read(txn *badger.Txn, key []byte, f func(v []byte) error) error {
 }
 
 // Get implements [apikey.Store]. A damaged record is [storage.ErrCorrupt].
-func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (s *Store) Get(ctx context.Context, id string) (r apikey.Record, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return apikey.Record{}, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	var r apikey.Record
-	err := load(txn, id, &r)
+	err = load(txn, id, &r)
 	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
 		err = fmt.Errorf("badgerstore: get: %w", err)
 	}
@@ -66,11 +65,11 @@ func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
 
 // Audit implements [apikey.Store]. Entries that are damaged are left out and
 // logged.
-func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) (_ []apikey.AuditEntry, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	var before []byte
 	if q.Before > 0 {
 		before = withSeq(nil, q.Before)

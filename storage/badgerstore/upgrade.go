@@ -138,7 +138,7 @@ func (w *upgradeWriter) flush() error {
 // writeSynced writes rows that fit one transaction, and syncs them: see the
 // comment at the head of apply.go. Nobody else writes yet.
 func (s *Store) writeSynced(rows []row) error {
-	err := s.db.Update(func(txn *badger.Txn) error { return writeAll(txn, rows) })
+	err := s.update(rowBytes(rows), func(txn *badger.Txn) error { return writeAll(txn, rows) })
 	if err == nil {
 		err = s.sync()
 	}

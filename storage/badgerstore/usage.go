@@ -20,11 +20,11 @@ const countTTL = apikey.UsageRetention + 24*time.Hour
 
 // AddUsage implements [apikey.Store]. A large batch takes several transactions;
 // an error may leave the later ones out.
-func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	s.usage.Lock()
 	defer s.usage.Unlock()
 	s.flow.RLock()
@@ -40,7 +40,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 // addUsage adds a batch in one transaction, or its halves when it is too large:
 // a transaction that is too large has written nothing.
 func (s *Store) addUsage(batch []apikey.UsageDelta) error {
-	err := s.db.Update(func(txn *badger.Txn) error {
+	err := s.update(usageBytes(batch), func(txn *badger.Txn) error {
 		for i := range batch {
 			if err := s.addDelta(txn, &batch[i]); err != nil {
 				return err
@@ -55,6 +55,19 @@ func (s *Store) addUsage(batch []apikey.UsageDelta) error {
 		}
 	}
 	return err
+}
+
+// usageBytes is what the rows of a batch take of a memtable, at most.
+func usageBytes(batch []apikey.UsageDelta) int64 {
+	n := int64(128)
+	for i := range batch {
+		d := &batch[i]
+		n += 4*int64(len(d.KeyID)) + 3*256 + int64(len(d.Last.Network)+len(d.Last.UserAgent)+len(d.Last.Route))
+		for _, scope := range d.Scopes {
+			n += int64(len(d.KeyID)+len(scope)) + 128
+		}
+	}
+	return n
 }
 
 func (s *Store) addDelta(txn *badger.Txn, d *apikey.UsageDelta) error {
@@ -141,13 +154,13 @@ func (s *Store) readUsage(txn *badger.Txn, key []byte, decode func(v []byte) err
 
 // Usage implements [apikey.Store]. Hourly rows are kept for at least
 // [apikey.UsageRetention].
-func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+func (s *Store) Usage(ctx context.Context, id string, since time.Time) (_ apikey.Usage, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return apikey.Usage{}, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	u := apikey.Usage{ScopesSince: s.began}
-	err := s.db.View(func(txn *badger.Txn) error {
+	err = s.db.View(func(txn *badger.Txn) error {
 		rows := txn.NewIterator(badger.IteratorOptions{})
 		defer rows.Close()
 		prefix := hourPrefix(id)

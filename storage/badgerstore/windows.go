@@ -7,17 +7,22 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // LoadWindows returns what [Store.SaveWindows] last kept for the subject; nil
 // when there is nothing, or its time has run out. The bytes are the caller's.
-func (s *Store) LoadWindows(ctx context.Context, subject string) ([]byte, error) {
+func (s *Store) LoadWindows(ctx context.Context, subject string) (_ []byte, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
+	if state, ok := s.held.load(subject); ok {
+		return state, nil
+	}
 	state := []byte{}
-	err := s.db.View(func(txn *badger.Txn) error {
+	err = s.db.View(func(txn *badger.Txn) error {
 		return read(txn, windowKey(subject), func(v []byte) error { state = append(state, v...); return nil })
 	})
 	switch {
@@ -32,11 +37,16 @@ func (s *Store) LoadWindows(ctx context.Context, subject string) ([]byte, error)
 // SaveWindows keeps the limiter's state of a subject for at least ttl, which
 // must be positive. It survives the death of the process when it returns; power
 // loss may take it. The state is copied.
-func (s *Store) SaveWindows(ctx context.Context, subject string, state []byte, ttl time.Duration) error {
+//
+// While the disk is full (see [Open]) the state is kept in memory, so that
+// requests go on being admitted: the death of the process takes it then, and a
+// window may admit once more what it admitted meanwhile. It is written when there
+// is room, and at Close.
+func (s *Store) SaveWindows(ctx context.Context, subject string, state []byte, ttl time.Duration) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	switch {
 	case ttl <= 0:
 		return tooLarge("ttl", fmt.Sprintf("%v is not positive", ttl))
@@ -45,37 +55,64 @@ func (s *Store) SaveWindows(ctx context.Context, subject string, state []byte, t
 	case len(state) > maxValue:
 		return tooLarge("state", fmt.Sprintf("has %d bytes, at most %d are allowed", len(state), maxValue))
 	}
-	entry := badger.NewEntry(windowKey(subject), state)
-	// Badger counts whole seconds and cuts off the rest, on both sides.
-	entry.ExpiresAt = uint64(time.Now().Add(ttl).Unix()) + 1
+	until := time.Now().Add(ttl)
+	s.saving.RLock()
+	defer s.saving.RUnlock()
 	s.flow.RLock()
 	defer s.flow.RUnlock()
-	if err := s.db.Update(func(txn *badger.Txn) error { return txn.SetEntry(entry) }); err != nil {
+	err = s.writeWindows(subject, state, until, false)
+	switch {
+	case err == nil:
+		s.held.drop(subject)
+	case !errors.Is(err, apikey.ErrUnavailable) || !s.held.save(subject, state, until):
 		return fmt.Errorf("badgerstore: save windows: %w", err)
 	}
 	return nil
 }
 
+func (s *Store) writeWindows(subject string, state []byte, until time.Time, urgent bool) error {
+	entry := badger.NewEntry(windowKey(subject), state)
+	// Badger counts whole seconds and cuts off the rest, on both sides.
+	entry.ExpiresAt = uint64(until.Unix()) + 1
+	return s.reserve.write(int64(len(subject)+len(state))+192, urgent, func() error {
+		return s.db.Update(func(txn *badger.Txn) error { return txn.SetEntry(entry) })
+	})
+}
+
 // DeleteWindows forgets the state of the subjects; those without state are no
 // error.
-func (s *Store) DeleteWindows(ctx context.Context, subjects []string) error {
+func (s *Store) DeleteWindows(ctx context.Context, subjects []string) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	s.flow.RLock()
 	defer s.flow.RUnlock()
-	batch := s.db.NewWriteBatch() // as many transactions as it takes
-	defer batch.Cancel()
+	var rows []row
+	room := s.room()
+	write := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		err := s.update(rowBytes(rows), func(txn *badger.Txn) error { return writeAll(txn, rows) })
+		rows, room = rows[:0], s.room()
+		return err
+	}
 	for _, subject := range subjects {
+		s.held.drop(subject)
 		if len(subject) > maxSubject {
 			continue // never kept
 		}
-		if err := batch.Delete(windowKey(subject)); err != nil {
-			return fmt.Errorf("badgerstore: delete windows: %w", err)
+		gone := row{key: windowKey(subject), remove: true}
+		if one := []row{gone}; !room.take(one) {
+			if err := write(); err != nil {
+				return fmt.Errorf("badgerstore: delete windows: %w", err)
+			}
+			room.take(one)
 		}
+		rows = append(rows, gone)
 	}
-	if err := batch.Flush(); err != nil {
+	if err := write(); err != nil {
 		return fmt.Errorf("badgerstore: delete windows: %w", err)
 	}
 	return nil

@@ -45,7 +45,8 @@ var (
 // row is a decision: every user of the module downloads it.
 var thirdParty = map[string][]string{
 	"":                    {},
-	"storage/badgerstore": {"github.com/dgraph-io/badger/v4"},
+	// sys, which Badger needs as well: how much room the disk has, and to set some aside.
+	"storage/badgerstore": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys"},
 	// argon2id, for passwords that people choose: the standard library has no hash that costs memory.
 	"admin": {"github.com/go-playground/validator/v10", "golang.org/x/crypto/argon2"},
 }

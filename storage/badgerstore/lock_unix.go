@@ -1,0 +1,30 @@
+//go:build linux || darwin
+
+package badgerstore
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockDir keeps other processes out of dir, Badger in them included, until its file is closed. It is a lock on the open
+// file: one that a dead process held is gone with it, and on a full disk it needs no room.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errInUse
+		}
+		return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
+	}
+	return f, nil
+}
+
+// ownLock says that lockDir does what Badger's lock would.
+const ownLock = true

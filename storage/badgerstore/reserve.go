@@ -1,0 +1,385 @@
+package badgerstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Badger writes through mapped memory into files that have a size but no blocks yet. When the file system has none left
+// the kernel sends SIGBUS, and the process ends. So nothing is written that has no room already:
+//
+//   - The log of the memtable, and the log of the next one, get their blocks before Badger uses them: it opens the
+//     second, of size 0, where it would make one. What fits the log needs no room.
+//   - A memtable that is full becomes a table, in a goroutine of Badger's. A write that may begin this is let through
+//     only when a file as large has been put aside (the ballast). It stays while Badger writes the table, in case
+//     somebody else fills the disk: then it is given up.
+//   - Tables are compacted by [Store.compactor], when there is room for all of them once more.
+//
+// How full the memtable is Badger does not say. It is counted here, never too low.
+type reserve struct {
+	dir  string
+	size int64 // of a memtable, after which Badger turns to the next
+	log  *slog.Logger
+
+	mu       sync.Mutex
+	used     int64         // of the memtable, at most
+	current  string        // its log
+	ready    bool          // current has its blocks
+	spare    string        // the log of the next memtable, with its blocks; "" when there is none
+	ballast  bool          // the ballast is there
+	files    []*os.File    // places in the table of open files that a turn takes
+	flushing bool          // a memtable is being written as a table
+	flushed  chan struct{} // closed when it is one
+	plain    bool          // the file system cannot put blocks aside
+
+	stuck   atomic.Pointer[error] // why tables are not compacted, if they should be
+	refuses atomic.Pointer[error] // why changes are refused
+
+	turned  chan struct{} // a memtable became a table: tables may have to be compacted
+	stop    chan struct{} // closed by close
+	running sync.WaitGroup
+}
+
+const (
+	floor      = 1 << 20   // below this much free space, new keys and counts are refused
+	brim       = 128 << 10 // below this much, somebody has filled the disk while a table is written
+	heldFiles  = 4         // open files that a turn may take
+	flushWait  = 5 * time.Second
+	ballastFor = "BALLAST"
+)
+
+// logSize is what the log of a memtable takes at most: Badger turns to the next when it has reached the memtable's
+// size, and a transaction takes less than a quarter of that.
+func (r *reserve) logSize() int64 { return r.size + r.size/4 }
+
+func openReserve(dir string, size int64, log *slog.Logger) (*reserve, error) {
+	r := &reserve{dir: dir, size: size, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{})}
+	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
+		logs, err := files(dir, ".mem")
+		switch {
+		case err != nil:
+			return nil, err
+		case len(logs) == 0:
+			return nil, fmt.Errorf("badgerstore: open: directory %s was taken away", dir)
+		case len(logs) == 1:
+			r.current = logs[0]
+		case time.Since(begin) > closeWait:
+			return nil, fmt.Errorf("badgerstore: open: what is in the logs of directory %s could not be written as tables: Badger's log says why", dir)
+		}
+		if r.current != "" { // the logs of a process that died are tables, which needs the room first
+			break
+		}
+	}
+	_ = r.look()
+	return r, nil
+}
+
+// write lets f commit rows of so many bytes, if there is room for them. What is urgent, a change of a key that exists,
+// goes on after new keys and counts are refused, until the log is full.
+func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
+	r.mu.Lock()
+	for waited := false; r.flushing && r.used >= r.size && !waited; {
+		flushed := r.flushed // the next log can be made when the one before is a table, which takes some 50 ms
+		r.mu.Unlock()
+		select {
+		case <-flushed:
+		case <-time.After(flushWait):
+			waited = true
+		}
+		r.mu.Lock()
+	}
+	always, usually := r.check()
+	r.tell(errors.Join(always, usually))
+	if err := always; err != nil || !urgent && usually != nil {
+		r.mu.Unlock()
+		return refusal(errors.Join(err, usually))
+	}
+	turning := r.used >= r.size
+	r.used += bytes
+	if !turning {
+		r.mu.Unlock()
+		return f()
+	}
+	defer r.mu.Unlock() // one at a time, while Badger may turn to the next log
+	r.letFilesGo()
+	err := f()
+	_ = r.holdFiles()
+	r.turn(bytes)
+	return err
+}
+
+// check says why nothing can be written, or why it must be urgent. It holds mu.
+func (r *reserve) check() (always, usually error) {
+	if err := mayWrite(r.dir); err != nil {
+		return fmt.Errorf("the directory can no longer be written to: give it back to this program, or mount it again: %w", err), nil
+	}
+	_, err := os.Lstat(r.current)
+	if err != nil { // it may be a table, and the next log begun unseen
+		r.turn(0)
+		_, err = os.Lstat(r.current)
+	}
+	if err != nil {
+		return fmt.Errorf("the database's files have been taken away: put the directory back as it was, or restore a backup, and restart: %w", err), nil
+	}
+	free, err := freeBytes(r.dir)
+	if err != nil {
+		return err, nil
+	}
+	full := func(err error) error {
+		switch {
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+			return fmt.Errorf("this process has too many files open: allow it more (ulimit -n): %w", err)
+		case err == nil:
+			err = errors.New("too little")
+		}
+		return fmt.Errorf("the file system of %s has %d KiB free (%w): make room on it, or enlarge it; the store then goes on by itself", r.dir, free>>10, err)
+	}
+	if !r.ready && !r.plain {
+		if err := r.putAside(r.current, os.O_WRONLY); err != nil {
+			return full(err), nil
+		}
+		r.ready = !r.plain
+	}
+	if r.plain {
+		if free < 3*r.logSize() {
+			return full(nil), nil
+		}
+	} else if r.spare == "" && !r.flushing {
+		if err := r.makeSpare(); err != nil {
+			usually = full(err)
+		}
+	}
+	if r.used >= r.size { // what is written next may turn the log
+		switch {
+		case usually != nil:
+			return usually, nil
+		case r.spare == "" && !r.plain:
+			return errors.New("the disk is too slow: what came before is not written yet: try again in a moment"), nil
+		case r.stuck.Load() != nil:
+			return *r.stuck.Load(), nil
+		}
+		if err := r.makeBallast(); err != nil {
+			return full(err), nil
+		}
+		if err := r.holdFiles(); err != nil {
+			return full(err), nil
+		}
+	}
+	if free < floor && usually == nil {
+		usually = full(nil)
+	}
+	return nil, usually
+}
+
+// putAside gives a log its blocks.
+func (r *reserve) putAside(name string, flags int) error {
+	f, err := os.OpenFile(name, flags, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	err = allocate(f, r.logSize())
+	if errors.Is(err, errors.ErrUnsupported) {
+		r.plain = true
+		return nil
+	}
+	return err
+}
+
+// makeSpare makes the log of the next memtable, in the place where Badger will look for it.
+func (r *reserve) makeSpare() error {
+	name := nextLog(r.current)
+	err := r.putAside(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	if err != nil || r.plain {
+		_ = os.Remove(name)
+		return err
+	}
+	r.spare = name
+	return nil
+}
+
+func (r *reserve) makeBallast() error {
+	if r.ballast || r.plain {
+		return nil
+	}
+	name := filepath.Join(r.dir, ballastFor)
+	if err := r.putAside(name, os.O_WRONLY|os.O_CREATE); err != nil {
+		_ = os.Remove(name)
+		return err
+	}
+	r.ballast = true
+	return nil
+}
+
+// holdFiles keeps places in the process's table of open files: when Badger cannot open a new log it ends the process.
+func (r *reserve) holdFiles() error {
+	for len(r.files) < heldFiles {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			return err
+		}
+		r.files = append(r.files, f)
+	}
+	return nil
+}
+
+func (r *reserve) letFilesGo() {
+	for _, f := range r.files {
+		f.Close()
+	}
+	r.files = nil
+}
+
+// turn sees whether Badger has begun the next log, with so many bytes in it.
+func (r *reserve) turn(bytes int64) {
+	next := nextLog(r.current)
+	if info, err := os.Lstat(next); err != nil || info.Size() == 0 {
+		return
+	}
+	full := r.current
+	r.current, r.used, r.ready, r.spare = next, bytes, r.spare != "", ""
+	r.flushing, r.flushed = true, make(chan struct{})
+	r.letFilesGo()
+	r.running.Go(func() { r.watch(full) })
+}
+
+// watch waits until a memtable is a table. Then its log is gone.
+func (r *reserve) watch(full string) {
+	for pause := 500 * time.Microsecond; ; {
+		if info, err := os.Lstat(full); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			break
+		}
+		if free, err := freeBytes(r.dir); err == nil && free < brim {
+			_ = os.Remove(filepath.Join(r.dir, ballastFor))
+		}
+		select {
+		case <-r.stop:
+			return
+		case <-time.After(pause):
+		}
+		pause = min(pause+pause/64, 50*time.Millisecond)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = os.Remove(filepath.Join(r.dir, ballastFor))
+	r.ballast, r.flushing = false, false
+	close(r.flushed)
+	always, usually := r.check()
+	r.tell(errors.Join(always, usually))
+	select {
+	case r.turned <- struct{}{}:
+	default:
+	}
+}
+
+// look says why a write that is not urgent would be refused.
+func (r *reserve) look() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	always, usually := r.check()
+	err := errors.Join(always, usually)
+	r.tell(err)
+	return err
+}
+
+// tell notes why changes are refused, and logs when that begins and ends.
+func (r *reserve) tell(err error) {
+	before := r.refuses.Load()
+	switch {
+	case err == nil && before != nil:
+		r.refuses.Store(nil)
+		r.log.Info("badgerstore: changes are accepted again")
+	case err != nil:
+		r.refuses.Store(&err)
+		if before == nil {
+			r.log.Error("badgerstore: changes are refused; keys go on being verified", "err", err)
+		}
+	}
+}
+
+func (r *reserve) refusing() error {
+	if err := r.refuses.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// refusal is the answer to a change that was not made.
+func refusal(err error) error {
+	return &apikey.Error{Code: apikey.Unavailable, Msg: "badgerstore: the change was refused, nothing was written", Err: err}
+}
+
+// nextLog names the log that Badger makes after one.
+func nextLog(name string) string {
+	var n int
+	_, _ = fmt.Sscanf(filepath.Base(name), "%d.mem", &n)
+	return filepath.Join(filepath.Dir(name), fmt.Sprintf("%05d.mem", n+1))
+}
+
+// rowBytes is what rows of a transaction take of a memtable, at most: 64 bytes each cover Badger's node and header.
+func rowBytes(rows []row) int64 {
+	n := int64(128)
+	for _, w := range rows {
+		n += int64(len(w.key)+len(w.value)) + 64
+	}
+	return n
+}
+
+// heldRoom is a file that keeps room while the store is closed, so that it can be opened on a disk that was filled.
+const heldRoom = "RESERVE"
+
+// close gives back what was put aside, which Badger needs to make a table of its memtable, and says why that cannot be
+// done.
+func (r *reserve) close() error {
+	close(r.stop)
+	ended := make(chan struct{})
+	go func() { r.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(closeWait):
+		return errors.New("a compaction waits for room on the disk")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.letFilesGo()
+	_ = os.Remove(filepath.Join(r.dir, ballastFor))
+	if r.spare != "" {
+		_ = os.Remove(r.spare)
+		r.spare = ""
+	}
+	if r.used == 0 && !r.flushing {
+		return nil
+	}
+	if err := mayWrite(r.dir); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(r.current); err != nil {
+		return err
+	}
+	if err := mayOpen(heldFiles); err != nil {
+		return err
+	}
+	free, err := freeBytes(r.dir)
+	if needed := min(r.used+r.used/8, r.logSize()) + 256<<10; err == nil && free < needed {
+		err = fmt.Errorf("the file system of %s has %d KiB free, to close it takes %d", r.dir, free>>10, needed>>10)
+	}
+	return err
+}
+
+// holdRoom keeps room for the next time that the directory is opened.
+func (r *reserve) holdRoom() {
+	name := filepath.Join(r.dir, heldRoom)
+	if r.plain || r.putAside(name, os.O_WRONLY|os.O_CREATE) != nil {
+		_ = os.Remove(name)
+	}
+}
