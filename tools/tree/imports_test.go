@@ -44,7 +44,7 @@ var (
 // thirdParty lists what the packages of the root module import from others, by the longest path that fits. A new
 // row is a decision: every user of the module downloads it.
 var thirdParty = map[string][]string{
-	"":                    {},
+	"": {},
 	// sys, which Badger needs as well: how much room the disk has, and to set some aside.
 	"storage/badgerstore": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys"},
 	// argon2id, for passwords that people choose: the standard library has no hash that costs memory.
