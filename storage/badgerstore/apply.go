@@ -92,11 +92,11 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 }
 
 // Announce implements [apikey.Announcer].
-func (s *Store) Announce(ctx context.Context, topic string) error {
+func (s *Store) Announce(ctx context.Context, topic string) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
-	defer s.life.leave()
+	defer s.life.leave(&err)
 	s.hub.Publish(apikey.Notice{ID: topic})
 	return nil
 }

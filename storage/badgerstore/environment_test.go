@@ -257,5 +257,10 @@ func TestAFileCutShortWhileItIsReadIsAnError(t *testing.T) {
 	if _, err := s.List(t.Context(), apikey.Query{}); err == nil {
 		t.Error("List: got no error")
 	}
+	for range 2 { // whoever comes next is not kept waiting
+		if _, err := s.Apply(t.Context(), creation("key7")); err == nil || errors.Is(err, apikey.ErrConflict) {
+			t.Errorf("Apply: got error %v", err)
+		}
+	}
 	_ = s.Close()
 }

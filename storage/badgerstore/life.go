@@ -38,11 +38,18 @@ func (l *life) enter(ctx context.Context) error {
 func (l *life) leave(err *error) {
 	debug.SetPanicOnFault(false)
 	l.running.Done()
-	v := recover()
+	faulted(recover(), err)
+}
+
+// fault is deferred by what must end in good order when a mapped file cannot be
+// read.
+func fault(err *error) { faulted(recover(), err) }
+
+func faulted(v any, err *error) {
 	if v == nil {
 		return
 	}
-	if _, fault := v.(interface{ Addr() uintptr }); !fault {
+	if _, ok := v.(interface{ Addr() uintptr }); !ok {
 		panic(v)
 	}
 	*err = fmt.Errorf("badgerstore: a file of the database cannot be read, look at the disk or %s: %v", restore, v)

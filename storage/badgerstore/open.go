@@ -129,7 +129,11 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 		err = s.begin(dir, newest)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.shut())
+		if serr := s.shut(); serr != nil {
+			s.lock = nil // Badger is still at work in it
+			err = errors.Join(err, serr)
+		}
+		return nil, err
 	}
 	go s.keepTidy(time.Hour)
 	s.reserve.running.Go(s.compactor)

@@ -62,7 +62,8 @@ func (r *room) take(rows []row) bool {
 
 // stage checks a job against the transaction's view, which includes the jobs
 // staged before it, and returns the rows to write. It sets the notice.
-func (s *Store) stage(txn *badger.Txn, j *job) ([]row, error) {
+func (s *Store) stage(txn *badger.Txn, j *job) (_ []row, err error) {
+	defer fault(&err) // the other jobs wait for this one
 	c := j.change
 	if err := j.ctx.Err(); err != nil {
 		return nil, err
