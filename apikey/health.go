@@ -29,11 +29,14 @@ type Health struct {
 	Refusing string
 }
 
+// refuser is a store that tells why it refuses changes, if it does.
+type refuser interface{ Refusing() error }
+
 // Health reports whether the service is ready. It does no I/O.
 func (s *Service) Health() Health {
 	refusing := ""
-	if r, ok := As[interface{ Refusing() error }](s.store); ok {
-		if err := r.Refusing(); err != nil {
+	if s.refuser != nil {
+		if err := s.refuser.Refusing(); err != nil {
 			refusing = err.Error()
 		}
 	}

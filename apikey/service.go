@@ -30,6 +30,7 @@ type Service struct {
 	envs   []Environment
 
 	announcer      Announcer     // nil on a store that tells nobody
+	refuser        refuser       // nil on a store that does not tell why it refuses changes
 	synchronous    bool          // the store announces every change
 	planGeneration atomic.Uint64 // moved on by RefreshPlans; snapshots of an older one are loaded again
 
@@ -82,6 +83,7 @@ func New(store Store, o Options) (*Service, error) {
 	s.outbox = newOutbox(s.meter)
 	s.synchronous = synchronous
 	s.announcer, _ = As[Announcer](store)
+	s.refuser, _ = As[refuser](store)
 	var stale time.Duration
 	if !synchronous && !shared {
 		stale = o.MaxStale
