@@ -179,21 +179,38 @@ func (s *Service) flushSome(ctx context.Context) (keys int, err error) {
 	return keys, nil
 }
 
+// flushLoop begins a flush every FlushEvery, and sooner when it will take so long
+// that counts would get older than one and a half times that.
 func (s *Service) flushLoop() {
-	tick := time.NewTicker(s.o.FlushEvery)
+	step := max(s.o.FlushEvery/10, time.Millisecond)
+	tick := time.NewTicker(step)
 	defer tick.Stop()
+	last, sooner := time.Now(), true
 	for {
 		select {
 		case <-s.stopped.Done():
 			return
 		case <-tick.C:
 		}
+		waited := time.Since(last)
+		if waited < s.o.FlushEvery-step/2 && !(sooner && waited+step+s.flushTakes() > s.o.FlushEvery*3/2) {
+			continue
+		}
+		last = time.Now()
 		s.cache.shrink()
-		if err := s.flush(s.stopped, s.o.FlushEvery/2); err != nil && s.stopped.Err() == nil {
+		err := s.flush(s.stopped, s.o.FlushEvery/2)
+		sooner = err == nil // a store that takes nothing is not asked more often
+		if err != nil && s.stopped.Err() == nil {
 			s.log.Warn("usage was not written and will be tried again", "error", err)
 		}
 		if lost := s.outbox.takeLost(); lost > 0 {
 			s.log.Error("usage is lost: the store has not taken any for so long that there is no more room to keep it", "requests", lost)
 		}
 	}
+}
+
+// flushTakes is how long it would take, as far as that is known, to write what
+// is counted now, as fast as possible.
+func (s *Service) flushTakes() time.Duration {
+	return s.pace.of(s.outbox.waiting()) / writers
 }

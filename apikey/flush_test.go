@@ -319,6 +319,30 @@ func TestAFlushRests(t *testing.T) {
 	}
 }
 
+// TestManyKeysAreFlushedSooner: a flush that takes long begins so early that no
+// count gets older than one and a half times FlushEvery.
+func TestManyKeysAreFlushedSooner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowUsage{Store: memstore.New(), each: 5 * time.Millisecond}
+		s := serviceOn(t, store, apikey.Options{})
+		var tokens []string
+		for range 2000 { // five seconds, two parts at a time
+			_, token := create(t, s)
+			tokens = append(tokens, token)
+		}
+		countOne(t, s, tokens...)
+		time.Sleep(30 * time.Second) // the pace is known
+		for range 3 {
+			countOne(t, s, tokens...)
+			begun := time.Now()
+			time.Sleep(13 * time.Second)
+			if age := store.finished.Load().Sub(begun); age > 7600*time.Millisecond {
+				t.Errorf("a count was %v old when it was written", age)
+			}
+		}
+	})
+}
+
 // TestAddIsWhatAStoreDoes holds what is owed, added to what a store tells, against
 // a store that was given it.
 func TestAddIsWhatAStoreDoes(t *testing.T) {

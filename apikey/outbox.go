@@ -92,6 +92,17 @@ func (o *outbox) keys() int {
 	return n
 }
 
+// waiting is about how many keys the store is to get the counts of. It collects
+// nothing.
+func (o *outbox) waiting() int {
+	o.meter.mu.Lock()
+	n := len(o.meter.dirty)
+	o.meter.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return n + len(o.owed)
+}
+
 // wait lets mu go until something has changed. It returns an error when ctx ends
 // first, or when it is late.
 func (o *outbox) wait(ctx context.Context, late time.Time) error {

@@ -47,8 +47,15 @@ type Store interface {
 
 	// AddUsage adds a batch of counts. Counts commute; LastUse replaces an
 	// older one only ([LastUse.Replaces]); each scope is used in the newest
-	// hour that was told. After an error a part may have been added. Counts for
-	// a key that does not exist are dropped: usage never brings a key back.
+	// hour that was told. Counts for a key that does not exist are dropped: usage
+	// never brings a key back.
+	//
+	// A Service gives at most two batches at a time, each for some hundredths of a
+	// second, as far as their size decides that. After an error it gives the same
+	// batch again. So a store adds a batch whole or not at all, as far as it can:
+	// what was added before the error, or by a call whose answer was lost, is
+	// counted twice. Counting twice, at most what one batch holds, is what a
+	// Service prefers to losing the counts, and the last use, for good.
 	AddUsage(ctx context.Context, batch []UsageDelta) error
 
 	// Usage returns the hours that start at or after since, and the summary
