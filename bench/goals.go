@@ -11,6 +11,14 @@ type verdict struct {
 	pass                          bool
 }
 
+// must records what became of a goal whose miss makes the program fail.
+func (r *report) must(pass bool, figure, where, measured, goal string) {
+	r.goal(pass, figure, where, measured, goal)
+	if !pass {
+		r.missed = append(r.missed, fmt.Sprintf("%s (%s): %s, want %s", figure, where, measured, goal))
+	}
+}
+
 // ratioGoal wants one contestant to take at most a part of another's time.
 type ratioGoal struct {
 	suite, ours, rival string

@@ -36,6 +36,7 @@ var suites = map[string]func(*options, *report) error{
 	"load":     loadSuite,
 	"revoke":   revokeSuite,
 	"page":     pageSuite,
+	"shutdown": shutdownSuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,
@@ -115,7 +116,12 @@ func runArgs(t *testing.T, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if o.out != "" {
-		return r.save(o.out)
+		if err := r.save(o.out); err != nil {
+			return err
+		}
+	}
+	if r.missed != nil {
+		return errors.New("goals missed:\n  " + strings.Join(r.missed, "\n  "))
 	}
 	return nil
 }

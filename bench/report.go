@@ -24,6 +24,7 @@ type report struct {
 	distributions []distribution
 	arming        []float64 // see differences
 	verdicts      []verdict
+	missed        []string // goals that had to be reached
 	// prefix starts the names of the files that the report is saved in; ""
 	// while it is only printed, and then it has no charts.
 	prefix string
