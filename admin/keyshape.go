@@ -41,7 +41,7 @@ func (s *keyShape) tokens(text string, most int) (all []string) {
 func (s *keyShape) in(text string) bool { return s.redact(text) != text }
 
 // redactedID is the id of a key whose secret was taken out of a text.
-var redactedID = regexp.MustCompile(`([0-9A-Za-z]{16})_\[redacted\]`)
+var redactedID = regexp.MustCompile(`([0-9A-Za-z]{16})(?:_|%(?:25)*5[Ff])\[redacted\]`)
 
 // search is what somebody looks for: of a key the id alone.
 func (s *keyShape) search(text string) string {

@@ -66,10 +66,12 @@ var listOrders = []listOrder{{"", "Newest first", apikey.NewestFirst}, {"oldest"
 // arrive by old links, too.
 func (c *call) listFilter() listFilter {
 	query := c.r.URL.Query()
-	redact := c.h.shape.redact // what stands here is written into links and fields of the page
+	// What stands here is written into links and fields of the page, and kept.
+	cut := func(name string) string { text := query.Get(name); return text[:min(len(text), maxParameter)] }
+	redact := c.h.shape.redact
 	f := listFilter{
-		Environment: query.Get("environment"), Owner: redact(query.Get("owner")), Search: c.h.shape.search(query.Get("search")), Status: query.Get("status"),
-		Plan: redact(query.Get("plan")), Order: query.Get("order"), Unused: query.Get("unused") != "", cursor: query.Get("cursor"),
+		Environment: query.Get("environment"), Owner: redact(cut("owner")), Search: c.h.shape.search(cut("search")), Status: query.Get("status"),
+		Plan: redact(cut("plan")), Order: query.Get("order"), Unused: query.Get("unused") != "", cursor: query.Get("cursor"),
 	}
 	if !c.h.hasEnvironment(f.Environment) {
 		f.Environment = ""

@@ -31,7 +31,7 @@ func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	r.clamp()
+	s.tellRecord(&r)
 	return r, nil
 }
 
@@ -55,7 +55,7 @@ func (s boundedStore) List(ctx context.Context, q Query) (Listing, error) {
 		return bad != nil
 	})
 	for i := range l.Records {
-		l.Records[i].clamp()
+		s.tellRecord(&l.Records[i])
 	}
 	return l, err
 }
@@ -113,6 +113,16 @@ func (s boundedStore) Activity(ctx context.Context, ids []string, since time.Tim
 
 func (s boundedStore) tellUse(l *LastUse) {
 	l.At, l.UserAgent, l.Route = bounds.Clamp(l.At), s.redact(l.UserAgent), s.redact(l.Route)
+}
+
+// tellRecord makes r one that can be told. Texts that an older program took may
+// hold a secret.
+func (s boundedStore) tellRecord(r *Record) {
+	r.clamp()
+	k := &r.Key
+	for _, text := range []*string{&k.Name, &k.CreatedBy, &k.DisabledBy, &k.RevokedBy, &k.RevokeReason} {
+		*text = s.redact(*text)
+	}
 }
 
 // clamp makes every time and text of r one that can be told and written. The id

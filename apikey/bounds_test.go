@@ -231,6 +231,7 @@ func TestWhatIsStoredWronglyIsTold(t *testing.T) {
 		r.Key.Owner, r.Key.Name, r.Key.Networks = "acme\xff", "a\x00b", make([]netip.Prefix, 1)
 		r.Key.Metadata = map[string]string{"\xfe": "\xff"}
 		r.Key.Secrets[0].CreatedAt = at2to20
+		r.Key.CreatedBy = "sk_live_0123456789abcdef_abcdefghijklmnop"
 	}}
 	keys, err := apikey.New(wrong, apikey.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -244,6 +245,9 @@ func TestWhatIsStoredWronglyIsTold(t *testing.T) {
 	}
 	got, err := keys.Get(ctx, k.ID)
 	told(t, got, err)
+	if strings.Contains(got.CreatedBy, "abcdefgh") {
+		t.Errorf("a secret that an older program took is not told: %q", got.CreatedBy)
+	}
 	if got.Owner == "acme" || got.ExpiresAt.Year() != 9999 || got.DisabledAt.IsZero() || len(got.Networks) != 1 {
 		t.Errorf("a record is told as far as it can be, and gives nothing away: %+v", got)
 	}

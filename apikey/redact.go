@@ -21,7 +21,7 @@ func (s *Service) Redact(text string) string { return redact(text, s.envs, loose
 // redact is [Service.Redact]. Where no environment stands before an id, it takes loose characters or more after the
 // id for a secret.
 func redact(text string, envs []Environment, loose int) string {
-	if strings.IndexByte(text, '_') < 0 && strings.IndexByte(text, '%') < 0 {
+	if len(text) <= idLen || strings.IndexByte(text, '_') < 0 && strings.IndexByte(text, '%') < 0 {
 		return text
 	}
 	var out strings.Builder
