@@ -81,7 +81,7 @@ type Options struct {
 // the smallest that it runs on has 12 MiB. With less than 1 MiB free it refuses
 // new keys and counts; keys that exist can still be changed, revoked above all,
 // until the part that was set aside is full: two megabytes, on average. To go on
-// then takes another 6 MiB, and to compact takes as much as the tables are large,
+// then takes another 10 MiB, and to compact takes as much as the tables are large,
 // and 16 MiB. What is refused is refused as [apikey.Unavailable] with the reason in
 // it, [Store.Refusing] and [apikey.Health] tell it, and it ends by itself when
 // there is room. Where room cannot be set aside (Windows; file systems without

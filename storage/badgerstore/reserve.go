@@ -21,7 +21,7 @@ import (
 //   - The log of the memtable, and the log of the next one, get their blocks before Badger uses them: it opens the
 //     second, of size 0, where it would make one. What fits the log needs no room.
 //   - A memtable that is full becomes a table, in a goroutine of Badger's. A write that may begin this is let through
-//     only when a file as large has been put aside (the ballast). It stays while Badger writes the table, in case
+//     only when there is room for it, and for a file as large (the ballast). That stays while Badger writes the table, in case
 //     somebody else fills the disk: then it is given up.
 //   - Tables are compacted by [Store.compactor], when there is room for all of them once more.
 //
@@ -170,6 +170,10 @@ func (r *reserve) check() (always, usually error) {
 		}
 		if err := r.makeBallast(); err != nil {
 			return full(err), nil
+		}
+		// The table has room besides the ballast, which is for when somebody else takes that.
+		if free, err = freeBytes(r.dir); err == nil && free < r.logSize() {
+			return full(nil), nil
 		}
 		if err := r.holdFiles(); err != nil {
 			return full(err), nil
