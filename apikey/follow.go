@@ -3,6 +3,7 @@ package apikey
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -22,18 +23,22 @@ func (l *lease) poll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	target := page.Head
-	for {
+	for target := page.Head; ; {
+		before := l.position
 		l.apply(&page)
+		target = min(target, page.Head) // it may go back meanwhile
 		if l.position >= target {
 			break
+		}
+		if l.position == before {
+			return l.fail(fmt.Errorf("the feed has nothing after position %d, and its head is %d", before, page.Head))
 		}
 		if page, err = l.ask(ctx); err != nil {
 			return err
 		}
 	}
 	l.extend(sent)
-	l.recheck(ctx)
+	l.recheck(ctx, sent)
 	if len(l.behind) == 0 && l.acked != l.position {
 		l.acked = l.position
 		if page, err = l.ask(ctx); err != nil { // tell the others now
@@ -56,6 +61,11 @@ func (l *lease) ask(ctx context.Context) (FeedPage, error) {
 	case l.seen <- struct{}{}:
 	default:
 	}
+	return page, l.fail(err)
+}
+
+// fail notes why a poll failed, if it did.
+func (l *lease) fail(err error) error {
 	if err != nil && l.s.stopped.Err() == nil {
 		l.failed.Store(true)
 		l.s.complain("the changes of other processes cannot be read", "error", err)
@@ -63,7 +73,7 @@ func (l *lease) ask(ctx context.Context) (FeedPage, error) {
 		l.health.Error = err.Error()
 		l.mu.Unlock()
 	}
-	return page, err
+	return err
 }
 
 // apply takes in one page.
@@ -157,9 +167,13 @@ func (l *lease) revokeAgain(id string) {
 
 // recheck reads the keys that have changed while requests are in flight with
 // them, so that those are judged by the new state. What cannot be read now is
-// tried again at the next poll; until then the change is not acknowledged.
-func (l *lease) recheck(ctx context.Context) {
+// tried again at the next poll; until then the change is not acknowledged. That
+// poll comes in time whether or not the store answers: the lease lasts for three
+// times as long as is waited here.
+func (l *lease) recheck(ctx context.Context, sent time.Time) {
 	const readers = 8
+	ctx, cancel := context.WithDeadline(ctx, sent.Add(l.o.Length/3))
+	defer cancel()
 	var (
 		group sync.WaitGroup
 		mu    sync.Mutex
@@ -238,7 +252,7 @@ func (l *lease) settle(ctx context.Context) error {
 		position, acked := l.position, l.health.Acked
 		l.turn <- struct{}{}
 		if err == nil {
-			if target == 0 {
+			if target == 0 || position < target { // the store may have lost the change
 				target = position
 			}
 			if acked >= target {
