@@ -1,8 +1,6 @@
 package apikey
 
 import (
-	"context"
-	"errors"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -23,7 +21,9 @@ import (
 // lock.
 //
 // The same holds for the ids of which the cache remembers that there is no such
-// key: creating one is a change, too.
+// key: creating one is a change, too. They are not remembered on a store that
+// several processes share: a key that another one made works at once, and news
+// of it come later.
 //
 // A key with requests in flight is never evicted: whoever revokes it must find
 // them.
@@ -31,6 +31,7 @@ type cache struct {
 	index  atomic.Pointer[index] // in front of the shards
 	seed   maphash.Seed
 	stale  time.Duration // trust what was read no longer than this; 0 means until told
+	shared bool          // other processes create keys: that there is none is not remembered
 	shards [cacheShards]shard
 	absent [absentSlots]atomic.Pointer[absent] // by hash; an entry is stored under its shard's lock
 
@@ -91,16 +92,6 @@ type absent struct {
 	at time.Duration // when the read began, since the start of the process
 }
 
-// load is one read of the store on behalf of all who want the same key now.
-type load struct {
-	done      chan struct{}
-	began     time.Duration // since the start of the process
-	era       uint32        // of the cache, before the read
-	overtaken bool          // guarded by the shard
-	snap      *snapshot     // nil with a nil err: no such key
-	err       error
-}
-
 func newCache(size int, stale time.Duration) *cache {
 	c := &cache{seed: maphash.MakeSeed(), stale: stale}
 	c.index.Store(newIndex(cacheShards))
@@ -158,10 +149,12 @@ func (c *cache) isAbsent(hash uint64, id string) bool {
 	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }
 
-// begin joins the load of a key, or starts one: leader then has to finish it.
-// It returns no load when another request has loaded the key meanwhile: the
-// snapshot is newer than old, which is not good enough.
-func (c *cache) begin(id keyID, old *snapshot) (snap *snapshot, l *load, leader bool) {
+// begin joins the load of a key, or starts one in a queue. It returns no load when
+// another request has loaded the key meanwhile: the snapshot is newer than old,
+// which is not good enough. Neither does it when the queue is full. What is left to
+// the caller is to read the load itself, where there is no queue, or to refuse the
+// one that made room for it.
+func (c *cache) begin(id keyID, old *snapshot, n *readQueue) (snap *snapshot, l, left *load) {
 	hash := maphash.Bytes(c.seed, id[:])
 	sh := c.shard(hash)
 	sh.mu.Lock()
@@ -169,21 +162,42 @@ func (c *cache) begin(id keyID, old *snapshot) (snap *snapshot, l *load, leader 
 	if e := sh.entries[id]; e != nil {
 		if snap = e.snap.Load(); snap != nil && snap != old {
 			c.index.Load().put(hash, e)
-			return snap, nil, false
+			return snap, nil, nil
 		}
 	}
-	if l = sh.loads[id]; l != nil {
-		return nil, l, false
+	if l = sh.loads[id]; l == nil {
+		l = &load{id: id, queue: n, done: make(chan struct{}), era: c.era.Load()}
+		if n == nil {
+			l.began, left = time.Since(processStart), l
+		}
 	}
-	l = &load{done: make(chan struct{}), began: time.Since(processStart), era: c.era.Load()}
+	if l.queue != nil {
+		ok := false
+		if left, ok = l.queue.join(l); !ok {
+			return nil, nil, nil
+		}
+	}
 	sh.loads[id] = l
-	return nil, l, true
+	return nil, l, left
+}
+
+// leave ends the wait for a load. One that nobody waits for any more is not begun.
+func (c *cache) leave(l *load) {
+	if l.queue == nil {
+		return
+	}
+	sh := c.shard(maphash.Bytes(c.seed, l.id[:]))
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if l.queue.leave(l) && sh.loads[l.id] == l {
+		delete(sh.loads, l.id)
+	}
 }
 
 // finish ends a load and puts its snapshot in, unless a change of the key was
 // announced since the load began: then the snapshot may be from before it.
-func (c *cache) finish(id keyID, l *load, snap *snapshot, err error) {
-	hash := maphash.Bytes(c.seed, id[:])
+func (c *cache) finish(l *load, snap *snapshot, err error) {
+	id, hash := l.id, maphash.Bytes(c.seed, l.id[:])
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -194,7 +208,7 @@ func (c *cache) finish(id keyID, l *load, snap *snapshot, err error) {
 	delete(sh.loads, id)
 	l.snap, l.err = snap, err
 	if snap == nil {
-		if err == nil {
+		if err == nil && !c.shared {
 			c.absent[hash%absentSlots].Store(&absent{id, l.began})
 		}
 		return
@@ -421,74 +435,5 @@ func (c *cache) stopTimers() {
 			e.mu.Unlock()
 		}
 		sh.mu.Unlock()
-	}
-}
-
-// maxLoads bounds how often one request reads a key that keeps changing.
-const maxLoads = 16
-
-// load reads a key from the store into the cache, once for all who wait. It
-// returns a nil snapshot for a key that does not exist. The snapshot old, which
-// may be nil, is not good enough.
-func (s *Service) load(ctx context.Context, id keyID, old *snapshot) (*snapshot, error) {
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	return s.loadInside(ctx, id, old)
-}
-
-// loadInside is load for an operation that has entered, and for a goroutine that
-// Close waits for: a Close that has begun does not keep it out.
-func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot) (*snapshot, error) {
-	for range maxLoads {
-		snap, l, leader := s.cache.begin(id, old)
-		if snap != nil {
-			return snap, nil
-		}
-		switch {
-		case !leader:
-		case s.synchronous: // the store is in this process, and quick
-			s.read(context.WithoutCancel(ctx), id, l)
-		default: // on its own, so that a leader that gives up need not wait
-			s.workers.Go(func() { s.read(context.WithoutCancel(ctx), id, l) })
-		}
-		select {
-		case <-l.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if !l.overtaken {
-			return l.snap, l.err
-		}
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-	}
-	return nil, ErrUnavailable
-}
-
-func (s *Service) read(ctx context.Context, id keyID, l *load) {
-	ctx, cancel := context.WithTimeout(ctx, s.o.StoreTimeout)
-	defer cancel()
-	var snap *snapshot
-	r, err := s.store.Get(ctx, id.String())
-	switch {
-	case err == nil:
-		snap, err = s.compile(ctx, r, l.began)
-	case errors.Is(err, ErrNotFound):
-		err = nil
-	}
-	if err != nil {
-		s.complain("a key cannot be read", "key", id, "error", err)
-		snap, err = nil, ErrUnavailable
-	}
-	s.cache.finish(id, l, snap, err)
-	switch {
-	case l.overtaken || err != nil:
-	case snap != nil:
-		s.learn(snap.entry, &snap.key, snap.era) // a change that was not announced
-	case !s.synchronous && s.cache.has(id):
-		s.notice(Notice{ID: id.String(), Deleted: true})
 	}
 }

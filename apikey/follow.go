@@ -225,7 +225,7 @@ func (s *Service) reread(ctx context.Context, id string) bool {
 	if len(id) != idLen {
 		return true
 	}
-	snap, err := s.loadInside(ctx, keyID([]byte(id)), nil)
+	snap, err := s.loadInside(ctx, keyID([]byte(id)), nil, s.known)
 	switch {
 	case err != nil:
 		return false

@@ -56,10 +56,10 @@ func TestIndexGrowsWithTheCache(t *testing.T) {
 	const keys = 10_000
 	id := func(i int) keyID { return keyID([]byte(fmt.Sprintf("%016d", i))) }
 	for i := range keys {
-		_, l, _ := c.begin(id(i), nil)
+		_, l, _ := c.begin(id(i), nil, nil)
 		h := new(home)
 		h.snapshot.entry = &h.entry
-		c.finish(id(i), l, &h.snapshot, nil)
+		c.finish(l, &h.snapshot, nil)
 	}
 	missed := 0
 	for range 2 { // the first time those that were put in before it grew

@@ -132,14 +132,13 @@ const leasePatience = time.Second
 
 // confirm makes sure that the cache can be trusted now, by a poll if need be.
 // Once polls fail it is left to run to find the store again: requests are
-// answered at once, and an outage is no storm.
-func (l *lease) confirm(ctx context.Context) error {
-	if l.holds(time.Now()) {
-		return nil
-	}
-	if l.failed.Load() {
+// answered at once, and an outage is no storm. Those that wait are counted in
+// the queue of their key.
+func (l *lease) confirm(ctx context.Context, n *readQueue) error {
+	if l.failed.Load() || !n.enter() {
 		return ErrUnavailable
 	}
+	defer n.exit()
 	if err := l.s.enter(); err != nil {
 		return err
 	}

@@ -29,6 +29,10 @@ type Service struct {
 	pace   pace // of flushes
 	envs   []Environment
 
+	batches   BatchGetter // nil when the store reads one key at a time
+	known     *readQueue  // to the store, for keys that are in the cache
+	strangers *readQueue  // and for ids that were never seen; both are nil on a store in this process
+
 	announcer      Announcer     // nil on a store that tells nobody
 	refuser        refuser       // nil on a store that does not tell why it refuses changes
 	synchronous    bool          // the store announces every change
@@ -41,6 +45,7 @@ type Service struct {
 	ending   chan struct{} // holds a token while a Close does what is left
 	left     bool          // leaveOnce was called; guarded by ending
 	moaned   atomic.Int64  // when complain last spoke, in seconds
+	warned   atomic.Int64  // and warnThrottled
 	cancel   func()        // ends the subscription to the store
 	stop     context.CancelFunc
 	stopped  context.Context
@@ -89,6 +94,10 @@ func New(store Store, o Options) (*Service, error) {
 		stale = o.MaxStale
 	}
 	s.cache = newCache(o.CacheSize, stale)
+	s.cache.shared = shared
+	if !synchronous {
+		s.openQueues(store)
+	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.cancel = func() {}
 	if synchronous {
@@ -171,9 +180,21 @@ func (s *Service) announce(ctx context.Context, topic string) error {
 
 // complain logs what goes wrong request after request, once a second.
 func (s *Service) complain(msg string, args ...any) {
-	if at, last := time.Now().Unix(), s.moaned.Load(); at != last && s.moaned.CompareAndSwap(last, at) {
+	if onceASecond(&s.moaned) {
 		s.log.Error(msg, args...)
 	}
+}
+
+// warnThrottled logs what strangers cause, once a second.
+func (s *Service) warnThrottled(msg string, args ...any) {
+	if onceASecond(&s.warned) {
+		s.log.Warn(msg, args...)
+	}
+}
+
+func onceASecond(last *atomic.Int64) bool {
+	at, before := time.Now().Unix(), last.Load()
+	return at != before && last.CompareAndSwap(before, at)
 }
 
 func (s *Service) environment(name string) (int, bool) {

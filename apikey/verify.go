@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"sync/atomic"
@@ -69,12 +68,12 @@ func (s *Service) authenticate(ctx context.Context, token string) (Verified, err
 
 // snapshot returns what is known of a token's key, as fresh as the store allows.
 func (s *Service) snapshot(ctx context.Context, t parsedToken) (*snapshot, error) {
-	if s.lease != nil {
-		if err := s.lease.confirm(ctx); err != nil {
+	hash := s.cache.hash(t.id)
+	if s.lease != nil && !s.lease.holds(time.Now()) {
+		if err := s.lease.confirm(ctx, s.queueOf(hash, t.id)); err != nil {
 			return nil, err
 		}
 	}
-	hash := s.cache.hash(t.id)
 	snap := s.cache.lookup(hash, t.id)
 	if snap == nil || !s.current(snap) {
 		return s.fetch(ctx, t, hash, snap)
@@ -86,7 +85,7 @@ func (s *Service) snapshot(ctx context.Context, t parsedToken) (*snapshot, error
 // that is not good enough, from the store.
 func (s *Service) fetch(ctx context.Context, t parsedToken, hash uint64, old *snapshot) (snap *snapshot, err error) {
 	if !s.cache.isAbsent(hash, t.id) {
-		snap, err = s.load(ctx, keyID([]byte(t.id)), old)
+		snap, err = s.load(ctx, keyID([]byte(t.id)), old, s.queueOf(hash, t.id))
 	}
 	if snap == nil && err == nil { // unknown: take the time of a wrong secret
 		s.digest.decoy(t)
@@ -137,9 +136,13 @@ func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken,
 	if last != 0 && now-last < int64(rereadEvery) || !snap.entry.reread.CompareAndSwap(last, now) {
 		return nil, err
 	}
-	newer, err := s.load(ctx, keyID([]byte(t.id)), snap)
-	if err != nil || newer == nil {
-		return nil, cmp.Or(err, error(ErrInvalidKey))
+	newer, err := s.load(ctx, keyID([]byte(t.id)), snap, s.strangers)
+	switch {
+	case err != nil:
+		snap.entry.reread.Store(last) // nothing was found out: the next one asks
+		return nil, err
+	case newer == nil:
+		return nil, ErrInvalidKey
 	}
 	return s.match(newer, t)
 }

@@ -38,7 +38,10 @@
 // EXECUTE on its functions where that was taken from PUBLIC. A migration may add
 // tables: grant again after it, or give the role default privileges.
 //
-// Changes are pushed through LISTEN on one connection beside the pool. Behind
+// A store opens connections beside the pool, like those of the pool: one that polls
+// the feed (for a moment two), so that a busy pool never ends the lease of an
+// instance, and one on which changes are pushed through LISTEN. Of the pool itself
+// reads on behalf of requests take half at most. Behind
 // PgBouncer in transaction mode that does not work: set [Options.NoListen], and
 // default_query_exec_mode=exec in the DSN unless the pooler knows prepared
 // statements. Changes are then found by polling.

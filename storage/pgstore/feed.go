@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -96,7 +97,7 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 	b.Queue(s.sql.poll, q.Instance, after, int64(q.PageLimit()), epochMark, s.timeline).QueryRow(func(row pgx.Row) error {
 		return scanPage(row, &page)
 	})
-	err = s.pool.SendBatch(ctx, b).Close()
+	err = s.polls.SendBatch(ctx, b).Close()
 	if s.listener != nil {
 		s.listener.answered(err == nil)
 	}
@@ -128,6 +129,29 @@ func (s *Store) Announce(ctx context.Context, topic string) error {
 }
 
 const epochMark = "/"
+
+// mostPolls is how many polls of a store may run at a time. A service sends one
+// after the other.
+const mostPolls = 2
+
+// newPolls makes the pool for polls: what waits for a connection to read or write
+// keys must not keep an instance from hearing of changes. It has its connection
+// from the beginning: an instance that has just started cannot answer before its
+// first poll.
+func newPolls(ctx context.Context, like *pgxpool.Config) (*pgxpool.Pool, error) {
+	config := like.Copy()
+	config.MaxConns, config.MinConns, config.MinIdleConns = mostPolls, 0, 0
+	config.ConnConfig.OnNotification = nil // there are none
+	polls, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	if err := polls.Ping(ctx); err != nil {
+		polls.Close()
+		return nil, err
+	}
+	return polls, nil
+}
 
 func scanPage(row pgx.Row, p *apikey.FeedPage) error {
 	var (

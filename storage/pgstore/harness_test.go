@@ -38,6 +38,7 @@ func harnessOf(at func(t testing.TB, schema string) *pgstore.Store) storetest.Ha
 		Corrupt: func(t testing.TB, s apikey.Store, id string) { must(t, s.(*pgstore.Store).Damage(t.Context(), id)) },
 		Second:  func(t testing.TB, s apikey.Store) apikey.Store { return at(t, s.(*pgstore.Store).Schema()) },
 		Feeds:   true,
+		Batches: true,
 		Closes:  true,
 	}
 }

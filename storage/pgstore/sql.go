@@ -18,23 +18,24 @@ func qualify(schema, sql string) string {
 
 // statements are all that a store sends, in its schema.
 type statements struct {
-	get, create, update, rename string
-	remove                      string
-	list                        [128]string // by listBit
-	words                       [4]string   // by listBit, of which owner and environment count
-	audit                       [4]string   // by auditBit
-	addUsage, hours, totals     string
-	scopes, began               string
-	days, lastUses              string
-	behind, catchUp             string
-	register, poll, announce    string
-	pruneFeed, pruneHours       string
-	pruneDays, pruneLimits      string
+	get, getBatch, remove    string
+	create, update, rename   string
+	list                     [128]string // by listBit
+	words                    [4]string   // by listBit, of which owner and environment count
+	audit                    [4]string   // by auditBit
+	addUsage, hours, totals  string
+	scopes, began            string
+	days, lastUses           string
+	behind, catchUp          string
+	register, poll, announce string
+	pruneFeed, pruneHours    string
+	pruneDays, pruneLimits   string
 }
 
 func render(schema string) statements {
 	s := statements{
 		get:         getSQL,
+		getBatch:    getBatchSQL,
 		create:      fmt.Sprintf(changeSQL, createSQL+namedSQL),
 		update:      fmt.Sprintf(changeSQL, fmt.Sprintf(updateSQL, "")+unnamedSQL),
 		rename:      fmt.Sprintf(changeSQL, fmt.Sprintf(updateSQL, namesSQL)+renamedSQL),
@@ -66,7 +67,7 @@ func render(schema string) statements {
 		s.audit[i] = auditSQL(auditBit(i))
 	}
 	for _, p := range []*string{
-		&s.get, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.scopes, &s.began, &s.days, &s.lastUses, &s.behind, &s.catchUp,
+		&s.get, &s.getBatch, &s.create, &s.update, &s.rename, &s.remove, &s.addUsage, &s.hours, &s.totals, &s.scopes, &s.began, &s.days, &s.lastUses, &s.behind, &s.catchUp,
 		&s.register, &s.poll, &s.announce, &s.pruneFeed, &s.pruneHours, &s.pruneDays, &s.pruneLimits,
 	} {
 		*p = qualify(schema, *p)
@@ -92,6 +93,8 @@ const (
 )
 
 const getSQL = `SELECT id, revision, revoked_at, record FROM "latchkey".keys WHERE id = $1::text`
+
+const getBatchSQL = `SELECT id, revision, revoked_at, record FROM "latchkey".keys WHERE id = ANY ($1::text[])`
 
 // changeSQL is a whole change in one statement: the key's row under
 // compare-and-swap, then, if there was one, the words of its name, the next

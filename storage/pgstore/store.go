@@ -26,6 +26,9 @@ type Store struct {
 	sql    statements
 	log    *slog.Logger
 
+	batches chan struct{} // holds a token for each GetBatch that runs
+	polls   *pgxpool.Pool // connections of Poll, which waits for nothing else
+
 	bounds    bounds        // of List
 	retention time.Duration // of the feed
 	timeline  bool          // the server tells its timeline
@@ -37,8 +40,9 @@ type Store struct {
 }
 
 var (
-	_ apikey.Store = (*Store)(nil)
-	_ apikey.Feed  = (*Store)(nil)
+	_ apikey.Store       = (*Store)(nil)
+	_ apikey.Feed        = (*Store)(nil)
+	_ apikey.BatchGetter = (*Store)(nil)
 )
 
 // Options adjusts [New], [Open] and the functions that migrate. The zero value
@@ -89,7 +93,9 @@ func (o *Options) prepare() error {
 }
 
 // New returns a store on a pool that stays the caller's: close it after the
-// store. It checks, with ctx, that the schema is what this version needs
+// store. Beside the pool it opens connections like those of the pool: one that
+// listens for changes, and one for [Store.Poll], which waits for nobody to give
+// one back (a second one while two polls run). It checks, with ctx, that the schema is what this version needs
 // ([Validate]); a store can be made while the schema is good only. Then it
 // indexes the names of keys that programs before this version wrote, if there
 // are any: some ten seconds for 100,000 keys, once.
@@ -115,10 +121,15 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention, bounds: usualBounds, patience: closePatience}
-	if err := s.findTimeline(ctx); err != nil {
+	err := s.findTimeline(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("pgstore: new: %w", err)
 	}
 	if err := s.names().catchUp(ctx); err != nil {
+		return nil, failed(ctx, "new", err)
+	}
+	s.batches = make(chan struct{}, max(1, pool.Config().MaxConns/2))
+	if s.polls, err = newPolls(ctx, pool.Config()); err != nil {
 		return nil, failed(ctx, "new", err)
 	}
 	if !o.NoListen {
@@ -164,6 +175,7 @@ func (s *Store) Close() error {
 		if s.listener != nil {
 			s.listener.stop()
 		}
+		s.polls.Close()
 		if s.owned {
 			s.pool.Close()
 		}

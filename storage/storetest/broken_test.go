@@ -16,7 +16,7 @@ import (
 var errBroken = errors.New("broken on purpose")
 
 // brokenStores has at least one store for each check, by what it does wrong.
-var brokenStores = merged(brokenKeys, brokenPages, brokenQueries, brokenFeeds, brokenLives, brokenUses)
+var brokenStores = merged(brokenKeys, brokenBatches, brokenPages, brokenQueries, brokenFeeds, brokenLives, brokenUses)
 
 func merged(tables ...map[string]brokenStore) map[string]brokenStore {
 	all := map[string]brokenStore{}

@@ -42,6 +42,9 @@ type Harness struct {
 	// Feeds declares that s is an [apikey.Feed].
 	Feeds bool
 
+	// Batches declares that s is an [apikey.BatchGetter].
+	Batches bool
+
 	// Closes declares that s is an [io.Closer].
 	Closes bool
 }
@@ -58,7 +61,7 @@ type check struct {
 // checks is the suite.
 func checks() []check {
 	all := [][]check{
-		abilityChecks, recordChecks, toldChecks, changeChecks, revocationChecks, listChecks, queryChecks, activityChecks,
+		abilityChecks, recordChecks, toldChecks, batchChecks, changeChecks, revocationChecks, listChecks, queryChecks, activityChecks,
 		auditChecks, usageChecks, useChecks, noticeChecks, feedChecks, instanceChecks, awaitChecks, lifeChecks,
 	}
 	var flat []check
@@ -177,6 +180,9 @@ var abilityChecks = []check{{
 		}
 		if _, ok := apikey.As[apikey.Feed](e.s); ok != e.h.Feeds {
 			return broken("Harness.Feeds is %v, but apikey.As finds a Feed: %v", e.h.Feeds, ok)
+		}
+		if _, ok := e.s.(apikey.BatchGetter); ok != e.h.Batches {
+			return broken("Harness.Batches is %v, but the store is a BatchGetter: %v", e.h.Batches, ok)
 		}
 		if _, ok := apikey.As[io.Closer](e.s); ok != e.h.Closes {
 			return broken("Harness.Closes is %v, but apikey.As finds an io.Closer: %v", e.h.Closes, ok)

@@ -1,0 +1,191 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// BatchGetter is implemented by a store that reads many records at about the cost
+// of one, such as one round trip. Whatever is asked for at the same time is then
+// read together, so that a flood of ids that nobody has costs a few reads.
+//
+// A [Service] looks for it at the store itself and not behind wrappers: one that
+// changes what Get answers would be passed by.
+type BatchGetter interface {
+	// GetBatch is [Store.Get] for each of up to 256 ids, none of them twice:
+	// records[i] and errs[i] are the answer to ids[i], and both are as long as
+	// ids. An id that does not exist, or whose record cannot be decoded, is an
+	// error for itself alone.
+	GetBatch(ctx context.Context, ids []string) (records []Record, errs []error)
+}
+
+const (
+	// maxLoads bounds how often one request reads a key that keeps changing.
+	maxLoads = 16
+
+	// How many ids are read at a time, and how many such reads run in a queue; of
+	// a store that reads one at a time there are more.
+	mostBatch   = 256
+	batchReads  = 2
+	singleReads = 16
+	// How many records of a batch are made ready at the same time: a [PlanSource]
+	// may have to ask somebody.
+	compilers = 8
+)
+
+// openQueues makes the ways to a store that is not in this process.
+func (s *Service) openQueues(store Store) {
+	s.batches, _ = store.(BatchGetter)
+	queue := func() *readQueue {
+		n := &readQueue{batch: 1, most: singleReads, read: s.readAll, worker: s.workers.Go}
+		if s.batches != nil {
+			n.batch, n.most = mostBatch, batchReads
+		}
+		return n
+	}
+	s.known, s.strangers = queue(), queue()
+}
+
+// queueOf returns the queue for reads of an id; nil on a store in this process,
+// which is quick: there nothing waits.
+func (s *Service) queueOf(hash uint64, id string) *readQueue {
+	if s.strangers != nil && s.cache.entry(hash, id) == nil {
+		return s.strangers
+	}
+	return s.known
+}
+
+// load reads a key from the store into the cache, once for all who wait. It
+// returns a nil snapshot for a key that does not exist. The snapshot old, which
+// may be nil, is not good enough. It waits no longer than [Options.StoreTimeout],
+// and not at all when too many wait already.
+func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.loadInside(ctx, id, old, n)
+}
+
+// loadInside is load for an operation that has entered, and for a goroutine that
+// Close waits for: a Close that has begun does not keep it out.
+func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
+	came := time.Since(processStart)
+	patience := time.NewTimer(s.o.StoreTimeout)
+	defer patience.Stop()
+	for range maxLoads {
+		snap, l, left := s.cache.begin(id, old, n)
+		switch {
+		case snap != nil:
+			return snap, nil
+		case l == nil:
+			s.tooMany()
+			return nil, ErrUnavailable
+		case l == left:
+			s.read(l)
+		case left != nil:
+			s.tooMany()
+			s.cache.finish(left, nil, ErrUnavailable)
+		}
+		select {
+		case <-l.done:
+			s.cache.leave(l)
+		case <-ctx.Done():
+			s.cache.leave(l)
+			return nil, ctx.Err()
+		case <-patience.C:
+			s.cache.leave(l)
+			return nil, ErrUnavailable
+		}
+		// Where others create keys, one is unknown only to a read that began after
+		// the request came.
+		if !l.overtaken && (l.snap != nil || l.err != nil || l.began >= came || s.lease == nil) {
+			return l.snap, l.err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, ErrUnavailable
+}
+
+// tooMany says that requests are refused because more wait than may.
+func (s *Service) tooMany() {
+	s.warnThrottled("more keys are asked for than the store can read: of those that are not in memory, some are answered with 503",
+		"waiting", mostWaiting)
+}
+
+// read reads the record of one load.
+func (s *Service) read(l *load) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout) // of no request: others wait, too
+	defer cancel()
+	r, err := s.store.Get(ctx, l.id.String())
+	s.finish(ctx, l, r, err)
+}
+
+// readAll reads the records of loads that their queue has put together.
+func (s *Service) readAll(loads []*load) {
+	if s.batches == nil {
+		s.read(loads[0])
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout)
+	defer cancel()
+	ids := make([]string, len(loads))
+	for i, l := range loads {
+		ids[i] = l.id.String()
+	}
+	records, errs := s.batches.GetBatch(ctx, ids)
+	if len(records) != len(ids) || len(errs) != len(ids) {
+		wrong := fmt.Errorf("the store answered %d ids with %d records and %d errors", len(ids), len(records), len(errs))
+		records, errs = make([]Record, len(ids)), make([]error, len(ids))
+		for i := range errs {
+			errs[i] = wrong
+		}
+	}
+	var found []int
+	for i, l := range loads {
+		if errs[i] == nil {
+			found = append(found, i)
+			continue
+		}
+		s.finish(ctx, l, Record{}, errs[i])
+	}
+	var group sync.WaitGroup
+	for w := range min(compilers, len(found)) {
+		group.Go(func() {
+			for i := w; i < len(found); i += compilers {
+				s.finish(ctx, loads[found[i]], records[found[i]], nil)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// finish ends a load with what the store said of its id.
+func (s *Service) finish(ctx context.Context, l *load, r Record, err error) {
+	var snap *snapshot
+	switch {
+	case err == nil && r.Key.ID != l.id.String():
+		err = fmt.Errorf("the store answered with another key, %q", r.Key.ID)
+	case err == nil:
+		snap, err = s.compile(ctx, r, l.began)
+	case errors.Is(err, ErrNotFound):
+		err = nil
+	}
+	if err != nil {
+		s.complain("a key cannot be read", "key", l.id, "error", err)
+		snap, err = nil, ErrUnavailable
+	}
+	s.cache.finish(l, snap, err)
+	switch {
+	case l.overtaken || err != nil:
+	case snap != nil:
+		s.learn(snap.entry, &snap.key, snap.era) // a change that was not announced
+	case !s.synchronous && s.cache.has(l.id):
+		s.notice(Notice{ID: l.id.String(), Deleted: true})
+	}
+}
