@@ -127,5 +127,8 @@ func asked() (yes bool, err error) {
 	if plan, ok := os.LookupEnv(loadServerVariable); ok {
 		return true, serveLoad(plan, os.Stdin, os.Stdout)
 	}
+	if dsn, ok := os.LookupEnv(floodServerVariable); ok {
+		return true, serveFlood(dsn, os.Stdin, os.Stdout)
+	}
 	return false, nil
 }

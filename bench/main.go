@@ -37,6 +37,7 @@ var suites = map[string]func(*options, *report) error{
 	"revoke":   revokeSuite,
 	"page":     pageSuite,
 	"shutdown": shutdownSuite,
+	"flood":    floodSuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,
