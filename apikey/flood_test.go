@@ -264,6 +264,43 @@ func TestReadsForUnknownKeysAreBounded(t *testing.T) {
 	}
 }
 
+// Of several requests that wait for one read, those that give up take nothing from
+// the others, also when the read has not begun.
+func TestOneOfSeveralThatWaitForARead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		here, _ := process(t, store, apikey.LeaseOptions{})
+		defer here.Close(t.Context())
+		_, token := create(t, here)
+		s, g := gated(t, store, false, apikey.LeaseOptions{})
+		want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.ErrInvalidKey)
+		g.hold = func(string) bool { return true }
+		var group sync.WaitGroup
+		for range 16 { // as many as are read at a time
+			unknown := mustToken(t)
+			group.Go(func() { _ = verify(t, s, unknown) })
+		}
+		synctest.Wait()
+		ctx, reset := context.WithCancel(t.Context())
+		for i := range 10 {
+			group.Go(func() {
+				if i%2 == 0 {
+					want(t, "a request that stays", verify(t, s, token), nil)
+					return
+				}
+				_, err := s.Verify(ctx, token)
+				want(t, "a request that was reset", err, context.Canceled)
+			})
+		}
+		synctest.Wait()
+		reset()
+		synctest.Wait()
+		close(g.release)
+		group.Wait()
+		_ = s.Close(t.Context())
+	})
+}
+
 // A store that does not answer for ids that nobody has, whatever its context
 // says, keeps nobody waiting for longer than StoreTimeout, and no key that is
 // known: neither one that has changed, nor the lease.
