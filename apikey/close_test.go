@@ -216,7 +216,7 @@ func TestCloseWhileFlushing(t *testing.T) {
 	for at := range 12 {
 		synctest.Test(t, func(t *testing.T) {
 			mem := memstore.New()
-			store := &slowUsage{Store: mem, takes: 30 * time.Millisecond}
+			store := &slowUsage{Store: mem, takes: 30 * time.Millisecond, doubtful: true}
 			s := serviceOn(t, store, apikey.Options{})
 			var ids []string
 			for range 100 {
@@ -421,6 +421,47 @@ type hangsInApply struct{ apikey.Store }
 func (s *hangsInApply) Apply(ctx context.Context, _ apikey.Change) (uint64, error) {
 	<-ctx.Done()
 	return 0, ctx.Err()
+}
+
+// TestCloseDoesNotWaitForACallThatHeedsNothing: it ends with its context, and the
+// next one goes on.
+func TestCloseDoesNotWaitForACallThatHeedsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &deafReads{Store: memstore.New(), free: make(chan struct{})}
+		s := serviceOn(t, store, apikey.Options{})
+		k, _ := create(t, s)
+		store.deaf.Store(true)
+		go func() { _, _ = s.Get(t.Context(), k.ID) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close(ctx) }()
+		select {
+		case err := <-closed:
+			want(t, "Close while a call hangs", err, context.DeadlineExceeded)
+		case <-time.After(2 * time.Second):
+			t.Error("Close waits for longer than its context lasts")
+		}
+		close(store.free)
+		want(t, "Close when the call has returned", s.Close(t.Context()), nil)
+	})
+}
+
+// deafReads hangs in Get, whatever its context says.
+type deafReads struct {
+	apikey.Store
+	deaf atomic.Bool
+	free chan struct{}
+}
+
+func (s *deafReads) Unwrap() apikey.Store { return s.Store }
+
+func (s *deafReads) Get(ctx context.Context, id string) (apikey.Record, error) {
+	if s.deaf.Load() {
+		<-s.free
+	}
+	return s.Store.Get(ctx, id)
 }
 
 // TestOnDueEnds: a hook that heeds its context keeps neither the next one nor Close

@@ -21,6 +21,7 @@ type slowUsage struct {
 	apikey.Store
 	takes    time.Duration // a write
 	each     time.Duration // and each key in it
+	doubtful bool          // once ctx has ended, it says so, although it has written
 	writes   atomic.Int64
 	longest  atomic.Int64 // of the writes, in nanoseconds
 	finished atomic.Pointer[time.Time]
@@ -35,7 +36,12 @@ func (s *slowUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) err
 	at := time.Now()
 	s.longest.Store(max(s.longest.Load(), int64(at.Sub(begun))))
 	s.finished.Store(&at)
-	return s.Store.AddUsage(ctx, batch)
+	ended := ctx.Err()
+	err := s.Store.AddUsage(context.WithoutCancel(ctx), batch)
+	if s.doubtful && ended != nil {
+		return ended
+	}
+	return err
 }
 
 // countOne makes one request with each token.
@@ -267,6 +273,35 @@ func TestWhoeverIsCountedIsListed(t *testing.T) {
 
 // TestAFlushRests: thousands of keys are written in parts that a store takes a few
 // hundredths of a second for, with rests while there is time for them.
+// TestWritesAreShortAgainWhenTheStoreIsSlow: what one write of many keys told of a
+// store that has become slow, the next one heeds.
+func TestWritesAreShortAgainWhenTheStoreIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &slowUsage{Store: memstore.New(), each: 50 * time.Microsecond}
+		s := serviceOn(t, store, apikey.Options{})
+		var tokens []string
+		for range 1024 {
+			_, token := create(t, s)
+			tokens = append(tokens, token)
+		}
+		flush := func() time.Duration {
+			store.longest.Store(0)
+			countOne(t, s, tokens...)
+			time.Sleep(10 * time.Second)
+			return time.Duration(store.longest.Load())
+		}
+		flush()
+		if quick := flush(); quick < 10*time.Millisecond {
+			t.Fatalf("writes of %v at most: the store is not given more at a time for being quick", quick)
+		}
+		store.each = time.Millisecond
+		flush()
+		if slow := flush(); slow > 80*time.Millisecond {
+			t.Errorf("a write took %v, after one that told how slow the store is", slow)
+		}
+	})
+}
+
 func TestAFlushRests(t *testing.T) {
 	const keys = 1024
 	for _, tc := range []struct {
