@@ -105,7 +105,7 @@ func TestLifeOfAKeyByKeyboard(t *testing.T) {
 	b.do(chromedp.KeyEvent(keyName))
 	b.tabTo(`input[value="marketplace:read"]`)
 	b.do(chromedp.KeyEvent(space))
-	if got := eval[string](b, `document.querySelector("#scopes-summary[aria-live=polite]").textContent`); got != "1 scope, only to read: marketplace:read" {
+	if got := eval[string](b, `document.querySelector("#scopes-summary[aria-live=polite]").textContent`); got != "1 scope, read-only: marketplace:read" {
 		t.Errorf("what is ticked is summed up, for those who listen too: %q", got)
 	}
 	b.tabTo("summary")
