@@ -16,17 +16,16 @@ import (
 // find another customer's request there. No two calls share their memory either:
 // an open stream would keep its neighbours, with their tokens, for as long.
 type call struct {
-	w      hijackWriter // all state; its parts are the views below
+	w      http1Writer  // all state; view.go has its other views
 	fields [2]string    // RateLimit-Policy and RateLimit
 	req    http.Request // what the handler gets
 }
 
-func (c *call) plain() *plainWriter       { return &c.w.plainWriter }
-func (c *call) context() *requestContext  { return (*requestContext)(c.plain()) }
-func (c *call) cutter() *cutter           { return (*cutter)(c.plain()) }
-func (c *call) flight() *apikey.Flight    { return &c.w.flight }
-func (c *call) request() *http.Request    { return &c.req }
-func (c *call) http2Writer() *http2Writer { return (*http2Writer)(&c.w) }
+func (c *call) plain() *plainWriter      { return &c.w.plainWriter }
+func (c *call) context() *requestContext { return (*requestContext)(c.plain()) }
+func (c *call) cutter() *cutter          { return (*cutter)(c.plain()) }
+func (c *call) flight() *apikey.Flight   { return &c.w.flight }
+func (c *call) request() *http.Request   { return &c.req }
 
 // run serves the request. Whatever way the handler ends, when run returns or
 // panics no cut can reach the connection any more: the next request on it is
@@ -37,6 +36,7 @@ func (c *call) run(next Handler) {
 	if g := c.w.guard; g.o.StripCredential {
 		g.strip(&c.req)
 	}
+	c.req.Body = c.body()
 	defer c.release()
 	if !c.w.state.run() {
 		return // cut between the decision and here
@@ -50,6 +50,9 @@ func (c *call) release() {
 	}
 	c.context().release()
 	handBack(c.w.original, &c.req)
+	if c.brokenOff() { // also when the handler panics: somebody may recover that
+		c.breakOff()
+	}
 }
 
 // handBack gives net/http what it looks for in the request that it made: the

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"maps"
 	"net/http"
 	"runtime"
 	"strings"
@@ -22,6 +23,7 @@ const (
 	sent                      // the final status has been handed to net/http
 	cut
 	over          // the handler has returned
+	tooLarge      // a MaxBytesReader has found more than its limit
 	codeShift = 8 // above: the apikey.Code of the cut
 
 	statusShift = 16 // above: the status that was sent
@@ -46,6 +48,7 @@ type atomicState struct{ v atomic.Uint32 }
 
 func (a *atomicState) Load() state      { return state(a.v.Load()) }
 func (a *atomicState) Or(s state) state { return state(a.v.Or(uint32(s))) }
+func (a *atomicState) clear(s state)    { a.v.And(^uint32(s)) }
 
 // run hands the connection to the handler; false after a cut. A cut that comes
 // before leaves the connection alone: a read deadline in the past would end the
@@ -107,43 +110,54 @@ func (k *cutter) Sever() {
 		kill(h.Conn)
 		return
 	}
-	c := http.NewResponseController(k.under)
+	c := http.NewResponseController(innermost(k.under))
 	_ = c.SetReadDeadline(past)
 	if s&sent != 0 {
 		_ = c.SetWriteDeadline(past)
 	}
 }
 
+// brokenOff reports whether the response had begun when it was cut.
+func (c *call) brokenOff() bool {
+	return c.w.state.Load()&(cut|sent) == cut|sent && c.plain().hijacked() == nil
+}
+
+// breakOff ends a response that has begun in an error that the client sees,
+// whatever becomes of the panic that follows: middleware around the guard may
+// recover it and return, and net/http then ends what came in an orderly way.
+// Over HTTP/1 the connection is reset, because a response may have no other end
+// than that of its connection; over HTTP/2 a write deadline in the past resets
+// the stream.
+func (c *call) breakOff() {
+	r, server := c.w.original, http.NewResponseController(innermost(c.w.under))
+	_ = server.SetWriteDeadline(past) // also: Hijack writes the header, and must not wait
+	if r.ProtoMajor == 1 {
+		if conn, _, err := server.Hijack(); err == nil {
+			kill(conn)
+		}
+	}
+	if r.MultipartForm != nil {
+		_ = r.MultipartForm.RemoveAll() // net/http does not, after a panic
+	}
+}
+
 // conclude ends a response after the handler has returned without a panic. A
-// cut request that has not answered gets the refusal; one that has is broken
+// cut request that has not answered gets the refusal; one that has was broken
 // off, so that no client takes what came for the whole.
 func (c *call) conclude() {
-	s, r := c.w.state.Load(), c.w.original
-	switch {
+	switch s := c.w.state.Load(); {
+	case s&(cut|sent|tooLarge) == tooLarge:
+		closeAfterReply(c.w.under) // net/http answers
 	case s&cut == 0 || c.plain().hijacked() != nil:
 	case s&sent == 0:
 		// Many requests may have been cut together. Their handlers are to know
 		// before this one writes: with 1,000 in flight on two cores that took
 		// the slowest 50 ms otherwise, and 10 ms so.
 		runtime.Gosched()
-		c.answer(r, s)
+		c.answer(c.w.original, s)
 	default:
-		if r.MultipartForm != nil {
-			_ = r.MultipartForm.RemoveAll() // net/http does not, after a panic
-		}
-		if closeDelimited(r, c.w.under.Header()) {
-			if conn, _, err := http.NewResponseController(c.w.under).Hijack(); err == nil {
-				kill(conn)
-			}
-		}
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// closeDelimited reports whether the end of the connection is the end of the
-// response, so that only a reset tells that it was broken off.
-func closeDelimited(r *http.Request, h http.Header) bool {
-	return r.ProtoMajor == 1 && (r.ProtoMinor == 0 || h["Transfer-Encoding"] != nil)
 }
 
 // answerTimeout is how long a client that was cut may take to read why.
@@ -153,26 +167,61 @@ const answerTimeout = 5 * time.Second
 func (c *call) answer(r *http.Request, s state) {
 	w, v := c.w.under, c.flight().Verified()
 	header := w.Header()
-	for name := range header {
-		if !outlives(name) {
-			delete(header, name)
-		}
-	}
+	c.w.restore(header)
 	if r.ProtoMajor == 1 && s&running != 0 {
 		header.Set("Connection", "close") // its read deadline is spent
 		if r.ContentLength != 0 {
-			linger(w)
+			closeAfterReply(w)
 		}
 	}
 	if s&running != 0 {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
+		_ = http.NewResponseController(innermost(w)).SetWriteDeadline(time.Now().Add(answerTimeout))
 	}
 	c.w.guard.refuse(w, r, &Outcome{Code: s.code(), guard: c.w.guard, verified: v, presented: v.Principal()})
 }
 
+// fieldsOfOthers returns the fields that middleware around the guard has set.
+// It is asked once for a request, when only these and the guard's own are there.
+func fieldsOfOthers(h http.Header) *http.Header {
+	if len(h) == 0 || len(h) == 2 && h[fieldPolicy] != nil && h[fieldLimit] != nil {
+		return &noFields
+	}
+	others := maps.Clone(h)
+	return &others
+}
+
+var noFields = http.Header{}
+
+// restore makes a header what it was when the guard was asked: what middleware
+// around the guard has set may describe what it does to the body, as
+// Content-Encoding does. Of the handler's fields those stay that say nothing of
+// what it found.
+func (w *plainWriter) restore(h http.Header) {
+	before := w.before.Load()
+	for name := range h {
+		if !outlives(name) && (before != nil || ofGuard(name)) {
+			delete(h, name)
+		}
+	}
+	if before == nil {
+		return // the handler never saw it
+	}
+	for name, values := range *before {
+		if _, stayed := h[name]; !stayed && !ofGuard(name) {
+			h[name] = values
+		}
+	}
+}
+
+// ofGuard reports whether the guard set the field, for a request that it
+// admitted.
+func ofGuard(name string) bool {
+	return name == fieldPolicy || name == fieldLimit || strings.HasPrefix(name, legacyPrefix)
+}
+
 // outlives reports whether a field may stay when the handler's response is
-// replaced: the fields that middleware around the guard sets for every
-// response. All others may tell what the handler found.
+// replaced: the fields that middleware sets for every response, around the
+// guard or inside. All others may tell what the handler found.
 func outlives(name string) bool {
 	switch name {
 	case "Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy",
@@ -181,24 +230,3 @@ func outlives(name string) bool {
 	}
 	return strings.HasPrefix(name, "Access-Control-")
 }
-
-// linger makes net/http wait a moment before it closes the connection. A client
-// that still sends its body would otherwise get a reset, and never read the
-// answer.
-func linger(w http.ResponseWriter) {
-	for w != nil {
-		// The one public way to say so: "the limit of the body was passed".
-		one := [1]byte{}
-		_, _ = http.MaxBytesReader(w, endless{}, 0).Read(one[:])
-		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			return
-		}
-		w = u.Unwrap()
-	}
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) { return len(p), nil }
-func (endless) Close() error               { return nil }

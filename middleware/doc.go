@@ -48,30 +48,43 @@
 //   - their context is cancelled, with [apikey.ErrRevoked], [apikey.ErrDisabled]
 //     or [apikey.ErrExpired] as its cause;
 //   - blocked reads of the body and writes of the response return an error;
-//   - hijacked connections are closed;
+//   - hijacked connections are reset, and nothing more is written to them;
 //   - if no header was sent yet, the client gets the refusal, and everything
 //     that the handler writes is swallowed;
-//   - else the response is broken off: the connection is aborted, or the HTTP/2
-//     stream reset. It never looks complete. A response counts as begun with
-//     the handler's first Write, WriteHeader or Flush, even if net/http has it
-//     still in a buffer. 1xx responses are no beginning.
+//   - else the response is broken off: the connection is reset, or the HTTP/2
+//     stream. It never looks complete, whatever middleware stands around the
+//     guard: one that recovers panics cannot make it whole. A response counts as
+//     begun with the handler's first Write, WriteHeader or Flush, even if net/http
+//     has it still in a buffer. 1xx responses are no beginning.
 //
 // What cannot be done: a handler that looks at nothing, neither its context nor
 // its reader or writer, runs to its end. Go has no way to stop it. Its answer is
 // suppressed; what else it does happens. A response that the client has received
-// whole cannot be taken back. Blocked reads and writes are woken through the
-// deadlines of [http.ResponseController]: middleware between the server and the
-// guard that wraps the ResponseWriter has to have an Unwrap method. Who calls
-// Unwrap on the guard's own ResponseWriter leaves its protection.
+// whole cannot be taken back.
 //
-// A response is aborted with panic([http.ErrAbortHandler]), which middleware
-// around the guard must let through.
+// The guard reaches the connection through Unwrap, as [http.ResponseController]
+// does. Middleware between the server and the guard that wraps the ResponseWriter
+// has to have that method, or stand inside the guard; [http.TimeoutHandler] has
+// not. Where the connection is out of reach, blocked reads and writes are not
+// woken, and the only sign of a broken response is a panic with
+// [http.ErrAbortHandler], which middleware around the guard must let through. The
+// log says so, once. Callers of Unwrap on the guard's own ResponseWriter leave its
+// protection.
+//
+// A connection that is not TCP, such as a Unix socket, cannot be reset, only
+// closed. Over it the end of a response to HTTP/1.0 or of a hijacked connection
+// looks orderly.
+//
+// # The ResponseWriter
+//
+// A handler finds the abilities of the server's own writer, through whatever wraps
+// it: Flusher, Hijacker, Pusher, CloseNotifier, io.ReaderFrom, the deadlines and
+// the full duplex of a ResponseController, and the effect of
+// [http.MaxBytesReader], which answers a body that is too large at once.
 //
 // # Cost
 //
 // A request copy, its context, its ResponseWriter and its place in flight are
 // one piece of memory, which is never used for a second request: a handler may
-// leave any of them behind. The memory of three requests is bought at once, so
-// "no allocation" in the tests of [Guard.HandlerFunc] is an average. A long
-// request keeps the memory of up to two neighbours. [Guard.Check] takes none.
+// leave any of them behind. [Guard.Check] takes none.
 package middleware

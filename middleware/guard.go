@@ -25,7 +25,8 @@ type Guard struct {
 	pockets    sync.Pool // of *pocket
 	complaint  complaint
 	unknown    unknownHost
-	slots      bool // the places beside the service's keys are window's
+	hidden     sync.Once // a writer that cannot be unwrapped was logged
+	slots      bool      // the places beside the service's keys are window's
 }
 
 // New returns a Guard over a service. A mistake in the options is an error

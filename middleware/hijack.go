@@ -9,14 +9,15 @@ import (
 
 // hijackedConn is a connection that a handler took over, for example for
 // WebSocket. Its request stays in flight until Close: revoking the key closes
-// the connection.
+// the connection. From then on nothing is written to it, and it ends in a reset,
+// whoever comes first: a handler that says goodbye when its context ends would
+// otherwise make the end look orderly.
 type hijackedConn struct {
 	net.Conn
 	w *plainWriter
 }
 
-// Hijack implements [http.Hijacker].
-func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *plainWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.isCut() {
 		return nil, nil, w.or(nil)
 	}
@@ -24,10 +25,12 @@ func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, w.or(err)
 	}
-	h := &hijackedConn{conn, &w.plainWriter}
-	(*requestContext)(&w.plainWriter).open().conn.Store(h) // before the state is looked at; Cut does it the other way round
+	h := &hijackedConn{conn, w}
+	if rw != nil && rw.Writer.Buffered() == 0 {
+		rw.Writer.Reset(h) // it would write past us
+	}
+	(*requestContext)(w).open().conn.Store(h) // before the state is looked at; Cut does it the other way round
 	if w.isCut() {
-		kill(conn)
 		_ = h.Close()
 		return nil, nil, w.or(nil)
 	}
@@ -42,9 +45,32 @@ func (w *plainWriter) hijacked() *hijackedConn {
 	return nil
 }
 
+func (c *hijackedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		err = c.w.or(err)
+	}
+	return n, err
+}
+
+func (c *hijackedConn) Write(p []byte) (int, error) {
+	if c.w.isCut() {
+		return 0, c.w.or(nil)
+	}
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		err = c.w.or(err)
+	}
+	return n, err
+}
+
 // Close closes the connection and ends the request's flight.
-func (c *hijackedConn) Close() error {
-	err := c.Conn.Close()
+func (c *hijackedConn) Close() (err error) {
+	if c.w.isCut() {
+		kill(c.Conn)
+	} else {
+		err = c.Conn.Close()
+	}
 	c.w.flight.Leave()
 	return err
 }
@@ -55,6 +81,9 @@ func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite ends the writing side, where the connection has one.
 func (c *hijackedConn) CloseWrite() error {
+	if c.w.isCut() {
+		return c.w.or(nil)
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -62,7 +91,12 @@ func (c *hijackedConn) CloseWrite() error {
 }
 
 // ReadFrom and WriteTo keep the kernel's copying between sockets.
-func (c *hijackedConn) ReadFrom(src io.Reader) (int64, error) { return io.Copy(c.Conn, src) }
+func (c *hijackedConn) ReadFrom(src io.Reader) (int64, error) {
+	if c.w.isCut() {
+		return 0, c.w.or(nil)
+	}
+	return io.Copy(c.Conn, src)
+}
 
 // WriteTo implements [io.WriterTo].
 func (c *hijackedConn) WriteTo(dst io.Writer) (int64, error) { return io.Copy(dst, c.Conn) }

@@ -13,6 +13,8 @@ import (
 const (
 	fieldPolicy = "Ratelimit-Policy"
 	fieldLimit  = "Ratelimit"
+
+	legacyPrefix = "X-Ratelimit-"
 )
 
 // AppendRateLimitPolicy appends the value of the RateLimit-Policy field:

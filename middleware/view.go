@@ -1,0 +1,200 @@
+package middleware
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// The views of a call. What a [http.ResponseController] asks for is on all of
+// them and answers with [http.ErrNotSupported] where the server cannot do it.
+// What a type assertion finds differs, because nothing else tells a handler:
+//
+//	plainWriter               a writer that only writes
+//	flushWriter   Flush       one that streams, such as httptest's
+//	pushWriter    Push        http.TimeoutHandler's
+//	hijackWriter  Hijack      one that can be taken over, and cannot stream
+//	http1Writer   Flush, Hijack, CloseNotify
+//	http2Writer   Flush, Push, CloseNotify
+//
+// ReadFrom is where the server's HTTP/2 writer and http.TimeoutHandler's do not
+// show that it is missing. CloseNotify is made of the request's context, so it
+// is good wherever it is offered.
+type (
+	flushWriter  struct{ plainWriter }
+	pushWriter   struct{ plainWriter }
+	hijackWriter struct{ plainWriter }
+	http1Writer  struct{ plainWriter }
+	http2Writer  struct{ plainWriter }
+)
+
+func (w *flushWriter) Flush()                                    { _ = w.FlushError() }
+func (w *flushWriter) ReadFrom(src io.Reader) (n int64, e error) { return w.readFrom(src) }
+
+func (w *pushWriter) Push(target string, o *http.PushOptions) error { return w.push(target, o) }
+
+func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+
+func (w *http1Writer) Flush()                                       { _ = w.FlushError() }
+func (w *http1Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.hijack() }
+func (w *http1Writer) CloseNotify() <-chan bool                     { return w.closeNotify() }
+func (w *http1Writer) ReadFrom(src io.Reader) (n int64, e error)    { return w.readFrom(src) }
+
+func (w *http2Writer) Flush()                                        { _ = w.FlushError() }
+func (w *http2Writer) Push(target string, o *http.PushOptions) error { return w.push(target, o) }
+func (w *http2Writer) CloseNotify() <-chan bool                      { return w.closeNotify() }
+
+// writer returns the view that offers what the server's writer can do. What
+// wraps it may claim more than it has, as gin's does, or show less.
+func (c *call) writer() http.ResponseWriter {
+	server := c.w.under
+	if _, wrapped := server.(unwrapper); wrapped {
+		server = innermost(server)
+	}
+	switch server.(type) {
+	case interface { // HTTP/1 of net/http
+		http.Flusher
+		http.Hijacker
+		deadliner
+	}:
+		return &c.w
+	case interface { // HTTP/2
+		http.Flusher
+		http.Pusher
+		deadliner
+	}:
+		return (*http2Writer)(&c.w)
+	}
+	return c.otherWriter(server)
+}
+
+// otherWriter is writer for what no server of net/http made.
+func (c *call) otherWriter(last http.ResponseWriter) http.ResponseWriter {
+	if _, ok := last.(deadliner); !ok {
+		c.w.hidden(last)
+	}
+	_, hijack := last.(http.Hijacker)
+	_, push := last.(http.Pusher)
+	switch flush := flushes(last); {
+	case hijack && flush:
+		return &c.w
+	case hijack:
+		return (*hijackWriter)(&c.w)
+	case push && flush:
+		return (*http2Writer)(&c.w)
+	case push:
+		return (*pushWriter)(&c.w)
+	case flush:
+		return (*flushWriter)(&c.w)
+	}
+	return c.plain()
+}
+
+type unwrapper interface{ Unwrap() http.ResponseWriter }
+
+// deadliner is the ability by which a cut reaches the connection.
+type deadliner interface{ SetWriteDeadline(time.Time) error }
+
+// innermost returns the server's own writer, or the last that can be reached.
+func innermost(w http.ResponseWriter) http.ResponseWriter {
+	for {
+		u, ok := w.(unwrapper)
+		if !ok {
+			return w
+		}
+		next := u.Unwrap()
+		if next == nil {
+			return w
+		}
+		w = next
+	}
+}
+
+func flushes(w http.ResponseWriter) bool {
+	switch w.(type) {
+	case http.Flusher, interface{ FlushError() error }:
+		return true
+	}
+	return false
+}
+
+// hidden says in the log, once, that a server's connection is out of reach.
+// Writers that no server made, such as a test's, are not worth a word.
+func (w *plainWriter) hidden(last http.ResponseWriter) {
+	if w.original.Context().Value(http.ServerContextKey) == nil {
+		return
+	}
+	w.guard.hidden.Do(func() {
+		w.guard.o.Logger.Warn("a ResponseWriter around the guard hides the connection: requests whose key ends are woken late, "+
+			"and a response that has begun looks complete if middleware recovers panics. Give the writer an Unwrap method, "+
+			"or put it inside the guard", "writer", fmt.Sprintf("%T", last))
+	})
+}
+
+// FlushError is what a [http.ResponseController] flushes with.
+func (w *plainWriter) FlushError() error {
+	if !flushes(innermost(w.under)) {
+		return fmt.Errorf("%w", http.ErrNotSupported)
+	}
+	if !w.begin(http.StatusOK) {
+		return w.or(nil)
+	}
+	if err := http.NewResponseController(w.under).Flush(); err != nil {
+		return w.or(err)
+	}
+	return nil
+}
+
+func (w *plainWriter) push(target string, o *http.PushOptions) error {
+	if w.isCut() {
+		return w.or(nil)
+	}
+	if p, ok := innermost(w.under).(http.Pusher); ok {
+		return p.Push(target, o)
+	}
+	return http.ErrNotSupported
+}
+
+// readFrom keeps sendfile working.
+func (w *plainWriter) readFrom(src io.Reader) (int64, error) {
+	to, ok := w.under.(io.ReaderFrom)
+	if !ok {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	if !w.begin(http.StatusOK) {
+		return 0, w.or(nil)
+	}
+	if _, ok := innermost(w.under).(deadliner); !ok {
+		src = &cutReader{src, w} // nothing else would stop the copying
+	}
+	n, err := to.ReadFrom(src)
+	if err != nil {
+		err = w.or(err)
+	}
+	return n, err
+}
+
+// cutReader reads until the request is cut.
+type cutReader struct {
+	io.Reader
+	w *plainWriter
+}
+
+func (r *cutReader) Read(p []byte) (int, error) {
+	if r.w.isCut() {
+		return 0, r.w.or(nil)
+	}
+	return r.Reader.Read(p)
+}
+
+// closeNotify fires when the request's context ends: when the client has gone,
+// as the server's own does, and when the request is cut.
+func (w *plainWriter) closeNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc((*requestContext)(w), func() { gone <- true })
+	return gone
+}
