@@ -297,9 +297,11 @@ func TestTheRefusalIsTrueToWhatIsAround(t *testing.T) {
 // cut, whoever closes it first.
 func TestAHijackedConnectionEndsInAReset(t *testing.T) {
 	for name, end := range map[string]func(conn net.Conn, rw *bufio.ReadWriter){
-		"closes":          func(net.Conn, *bufio.ReadWriter) {},
-		"says goodbye":    func(conn net.Conn, _ *bufio.ReadWriter) { _, _ = io.WriteString(conn, "goodbye\n") },
-		"copies goodbye":  func(conn net.Conn, _ *bufio.ReadWriter) { _, _ = io.Copy(conn, io.LimitReader(strings.NewReader("goodbye\n"), 8)) },
+		"closes":       func(net.Conn, *bufio.ReadWriter) {},
+		"says goodbye": func(conn net.Conn, _ *bufio.ReadWriter) { _, _ = io.WriteString(conn, "goodbye\n") },
+		"copies goodbye": func(conn net.Conn, _ *bufio.ReadWriter) {
+			_, _ = io.Copy(conn, io.LimitReader(strings.NewReader("goodbye\n"), 8))
+		},
 		"flushes goodbye": func(_ net.Conn, rw *bufio.ReadWriter) { _, _ = rw.WriteString("goodbye\n"); _ = rw.Flush() },
 		"closes one half": func(conn net.Conn, _ *bufio.ReadWriter) {
 			if half, ok := conn.(interface{ CloseWrite() error }); ok {
