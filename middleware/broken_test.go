@@ -38,6 +38,9 @@ var outside = map[string]func(http.Handler) http.Handler{
 	"compresses":           compresses,
 	"recovers, compresses": func(h http.Handler) http.Handler { return recovers(compresses(h)) },
 	"compresses, recovers": func(h http.Handler) http.Handler { return compresses(recovers(h)) },
+	"recovers, and refuses to be taken over once it has sent, as gin does": func(h http.Handler) http.Handler {
+		return recovers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(refuser{wrapper{w}}, r) }))
+	},
 	"recovers, and gives the connection its time back": func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() {
@@ -47,6 +50,12 @@ var outside = map[string]func(http.Handler) http.Handler{
 			h.ServeHTTP(w, r)
 		})
 	},
+}
+
+type refuser struct{ wrapper }
+
+func (refuser) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, errors.New("bytes were sent")
 }
 
 func recovers(h http.Handler) http.Handler {
@@ -201,30 +210,42 @@ func TestACutResponseNeverLooksWhole(t *testing.T) {
 	}
 }
 
-// TestACutResponseToHTTP10: it has no other end than its connection's.
+// TestACutResponseToHTTP10: it has no other end than its connection's. Nor may
+// net/http end it, which closes the connection when a write fails.
 func TestACutResponseToHTTP10(t *testing.T) {
 	for chain, wrap := range outside {
-		t.Run(chain, func(t *testing.T) {
-			t.Parallel()
-			k := newKit(t, middleware.Options{})
-			s := serveOn(t, "HTTP/1", wrap(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.WriteString(w, "part")
-				_ = http.NewResponseController(w).Flush()
-				<-r.Context().Done()
-			}))))
-			for range rounds() {
-				id, token := k.key()
-				conn, in := dial(t, s)
-				fmt.Fprintf(conn, "GET / HTTP/1.0\r\nHost: api.example.com\r\nAuthorization: Bearer %s\r\n\r\n", token)
-				if _, err := in.Peek(1); err != nil {
-					t.Fatal(err)
+		for name, more := range map[string]func(w http.ResponseWriter, r *http.Request){
+			"waits": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			"writes until that fails": func(w http.ResponseWriter, _ *http.Request) {
+				for block := make([]byte, 5000); ; {
+					if _, err := w.Write(block); err != nil {
+						return
+					}
 				}
-				k.revoke(id)
-				if b, err := io.ReadAll(in); err == nil {
-					t.Errorf("ended well: %q", b)
+			},
+		} {
+			t.Run(name+", "+chain, func(t *testing.T) {
+				t.Parallel()
+				k := newKit(t, middleware.Options{})
+				s := serveOn(t, "HTTP/1", wrap(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.WriteString(w, "part")
+					_ = http.NewResponseController(w).Flush()
+					more(w, r)
+				}))))
+				for range 5 * rounds() {
+					id, token := k.key()
+					conn, in := dial(t, s)
+					fmt.Fprintf(conn, "GET / HTTP/1.0\r\nHost: api.example.com\r\nAuthorization: Bearer %s\r\n\r\n", token)
+					if _, err := in.Peek(1); err != nil {
+						t.Fatal(err)
+					}
+					go k.revoke(id)
+					if n, err := io.Copy(io.Discard, in); err == nil {
+						t.Errorf("ended well after %d bytes", n)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

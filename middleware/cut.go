@@ -22,9 +22,10 @@ const (
 	running state = 1 << iota // the request is decided, and its handler may have the connection
 	sent                      // the final status has been handed to net/http
 	cut
-	over          // the handler has returned
-	tooLarge      // a MaxBytesReader has found more than its limit
-	codeShift = 8 // above: the apikey.Code of the cut
+	over           // the handler has returned
+	tooLarge       // a MaxBytesReader has found more than its limit
+	untilClose     // the response has no other end than that of its connection
+	codeShift  = 8 // above: the apikey.Code of the cut
 
 	statusShift = 16 // above: the status that was sent
 )
@@ -113,8 +114,22 @@ func (k *cutter) Sever() {
 	c := http.NewResponseController(innermost(k.under))
 	_ = c.SetReadDeadline(past)
 	if s&sent != 0 {
-		_ = c.SetWriteDeadline(past)
+		_ = c.SetWriteDeadline(s.wake())
 	}
+}
+
+// slowest is how long a client may take to read what a handler is writing when
+// it is cut, if the response has no other end than that of its connection.
+const slowest = time.Second
+
+// wake is the deadline that ends a blocked write. When a write fails, net/http
+// closes the connection in an orderly way, so where that would be the end of the
+// response a write that gets through at all is better: the reset follows.
+func (s state) wake() time.Time {
+	if s&untilClose != 0 {
+		return time.Now().Add(slowest)
+	}
+	return past
 }
 
 // brokenOff reports whether the response had begun when it was cut.
@@ -125,16 +140,20 @@ func (c *call) brokenOff() bool {
 // breakOff ends a response that has begun in an error that the client sees,
 // whatever becomes of the panic that follows: middleware around the guard may
 // recover it and return, and net/http then ends what came in an orderly way.
-// Over HTTP/1 the connection is reset, because a response may have no other end
-// than that of its connection; over HTTP/2 a write deadline in the past resets
-// the stream.
 func (c *call) breakOff() {
-	r, server := c.w.original, http.NewResponseController(innermost(c.w.under))
-	_ = server.SetWriteDeadline(past) // also: Hijack writes the header, and must not wait
-	if r.ProtoMajor == 1 {
+	r, inner := c.w.original, innermost(c.w.under)
+	server := http.NewResponseController(inner)
+	err := server.SetWriteDeadline(past) // over HTTP/2 this resets the stream
+	switch {
+	case r.ProtoMajor != 1:
+	case c.w.state.Load()&untilClose != 0:
 		if conn, _, err := server.Hijack(); err == nil {
 			kill(conn)
 		}
+	case err == nil && r.Context().Value(http.ServerContextKey) != nil:
+		// What fails once fails for good, also if somebody takes the deadline away.
+		_, _ = inner.Write([]byte{0})
+		_ = server.Flush()
 	}
 	if r.MultipartForm != nil {
 		_ = r.MultipartForm.RemoveAll() // net/http does not, after a panic

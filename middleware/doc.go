@@ -51,8 +51,9 @@
 //   - hijacked connections are reset, and nothing more is written to them;
 //   - if no header was sent yet, the client gets the refusal, and everything
 //     that the handler writes is swallowed;
-//   - else the response is broken off: the connection is reset, or the HTTP/2
-//     stream. It never looks complete, whatever middleware stands around the
+//   - else the response is broken off: the connection ends within it, in a reset
+//     where a response has no other end, or the HTTP/2 stream is reset. It never
+//     looks complete, whatever middleware stands around the
 //     guard: one that recovers panics cannot make it whole. A response counts as
 //     begun with the handler's first Write, WriteHeader or Flush, even if net/http
 //     has it still in a buffer. 1xx responses are no beginning.
@@ -73,7 +74,8 @@
 //
 // A connection that is not TCP, such as a Unix socket, cannot be reset, only
 // closed. Over it the end of a response to HTTP/1.0 or of a hijacked connection
-// looks orderly.
+// looks orderly. So does the end of a response to HTTP/1.0 whose client has read
+// nothing for a second while its handler was writing.
 //
 // # The ResponseWriter
 //

@@ -37,10 +37,24 @@ func (w *plainWriter) or(err error) error {
 
 // begin claims the response for the handler; false after a cut.
 func (w *plainWriter) begin(status int) bool {
-	if w.state.Load()&(cut|sent|tooLarge) == tooLarge {
-		closeAfterReply(w.under)
+	if s := w.state.Load(); s&(cut|sent) == 0 {
+		if s&tooLarge != 0 {
+			closeAfterReply(w.under)
+		}
+		if w.endsWithConnection() {
+			w.state.Or(untilClose)
+		}
 	}
 	return w.state.send(status)
+}
+
+// endsWithConnection reports whether only a reset can tell the client that the
+// response was broken off.
+func (w *plainWriter) endsWithConnection() bool {
+	if w.original.ProtoMajor != 1 || w.original.ProtoMinor == 0 {
+		return w.original.ProtoMajor == 1
+	}
+	return w.before.Load() != nil && w.under.Header()["Transfer-Encoding"] != nil
 }
 
 // Header keeps what middleware around the guard has set, before the handler
@@ -110,7 +124,7 @@ func (w *plainWriter) SetWriteDeadline(t time.Time) error {
 	err := c.SetWriteDeadline(t)
 	if s := w.state.Load(); s&cut != 0 {
 		if s&sent != 0 {
-			_ = c.SetWriteDeadline(past)
+			_ = c.SetWriteDeadline(s.wake())
 		}
 		return s.cause()
 	}
