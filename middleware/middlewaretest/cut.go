@@ -48,11 +48,13 @@ var ends = []struct {
 func cutRules() []rule {
 	rules := []rule{
 		{"cut: a response that has begun is broken off, never ended", []Ability{Cut, Streaming}, cutStream},
+		{"cut: so is that of a handler that returns at once", []Ability{Cut, Streaming}, func(t *testing.T, h Harness) { newRig(t, h, plain).cutQuit() }},
 		{"cut: a handler that waits for a slow client is woken", []Ability{Cut, Streaming}, cutFlood},
 		{"cut: a handler that waits for a slow upload is woken", []Ability{Cut, Uploads}, cutUpload},
 		{"cut: the answer of a handler that notices nothing is suppressed", []Ability{Cut}, cutDeaf},
 		{"cut: 103 is no beginning of a response", []Ability{Cut, Informational}, cutHint},
 		{"cut: a hijacked connection is closed", []Ability{Cut, Hijack, HTTP1}, cutHijack},
+		{"cut: so is one whose handler says goodbye, and nobody hears it", []Ability{Cut, Hijack, HTTP1}, cutGoodbye},
 		{"cut: requests of other keys go on", []Ability{Cut, Streaming}, cutOthers},
 		{"cut: the connection of an earlier request is left alone", []Ability{Cut, HTTP1}, cutKeepAlive},
 		{"cut: a response to HTTP/1.0 is broken off by a reset", []Ability{Cut, Streaming, HTTP1}, cutHTTP10},
@@ -290,4 +292,35 @@ func cutHTTP10(t *testing.T, h Harness) {
 	r.revoke(id)
 	wait(t, "the handler ends", r.ended)
 	r.broken(res.Body)
+}
+
+// cutQuit is tried a few times: either the handler is quicker, or what takes its
+// connection away.
+func (r *rig) cutQuit() {
+	r.Helper()
+	for range 3 {
+		id, token := r.key()
+		res, err := r.server.Client.Do(r.request("GET", "/quit", token, nil))
+		if err != nil {
+			r.Fatal(err)
+		}
+		wait(r, "the handler begins", r.started)
+		r.revoke(id)
+		wait(r, "the handler ends", r.ended)
+		r.broken(res.Body)
+		_ = res.Body.Close()
+	}
+}
+
+func cutGoodbye(t *testing.T, h Harness) {
+	r := newRig(t, h, plain)
+	id, token := r.key()
+	conn, in := r.dial()
+	r.raw(conn, "/goodbye", "HTTP/1.1", token)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("the connection is taken over: %v, %v", res, err)
+	}
+	wait(t, "the handler begins", r.started)
+	r.revoke(id)
+	r.broken(in)
 }

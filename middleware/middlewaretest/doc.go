@@ -11,6 +11,11 @@
 //	}
 //
 // Every rule is a subtest whose name is the rule. What a framework cannot do it
-// declares in [Harness.Lacks]; the rules that need it are skipped, and everybody
-// can read it. The package needs the standard library and this module only.
+// declares in [Harness.Lacks]; the rules that need it are skipped, everybody can
+// read it, and the suite sees that it is so.
+//
+// For a framework on net/http the suite also puts middleware around the whole
+// server that recovers panics, and that compresses, over HTTP/1 and HTTP/2.
+//
+// The package needs the standard library and this module only.
 package middlewaretest

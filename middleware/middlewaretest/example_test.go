@@ -11,11 +11,10 @@ import (
 )
 
 // The whole test of an adapter: how to serve the routes that the suite asks
-// for, and what the framework lacks.
+// for. This framework lacks nothing.
 func ExampleRun() {
 	_ = func(t *testing.T) { // func TestConformance(t *testing.T)
 		middlewaretest.Run(t, middlewaretest.Harness{
-			Lacks: []middlewaretest.Ability{middlewaretest.Informational},
 			Start: func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
 				mux := http.NewServeMux()
 				for _, r := range routes {

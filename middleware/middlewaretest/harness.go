@@ -13,7 +13,9 @@ type Harness struct {
 	// Start serves the routes, each guarded by g as it says, on a listener of
 	// its own, and stops with the test.
 	Start func(t *testing.T, g *middleware.Guard, routes []Route) Server
-	// Lacks lists what the framework cannot do.
+	// Lacks lists what the framework cannot do. The suite tries it, and a lack
+	// that is none is a failure. On net/http an adapter cannot lack Cut, Uploads
+	// and Ends: [middleware.Door] has them.
 	Lacks []Ability
 }
 

@@ -36,13 +36,16 @@ type rig struct {
 	started chan string // the names of handlers that have begun
 	ended   chan error  // what ended those that wait
 	release chan struct{}
-	blocks  atomic.Int64 // that the flood has written
+	over    chan struct{} // closed when the test is
+	blocks  atomic.Int64  // that the flood has written
+	probing bool          // for a lack: what fails is no fault
+	native  atomic.Pointer[http.Server]
 }
 
 func newRig(t *testing.T, h Harness, o middleware.Options) *rig {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	r := &rig{T: t, store: newStore(), started: make(chan string, 100), ended: make(chan error, 100), release: make(chan struct{})}
+	r := &rig{T: t, store: newStore(), started: make(chan string, 100), ended: make(chan error, 100), release: make(chan struct{}), over: make(chan struct{})}
 	keys, err := apikey.New(r.store, apikey.Options{
 		Environments: apikey.LiveAndTest("https://"+liveHost, "https://"+sandboxHost),
 		Logger:       quiet,
@@ -61,6 +64,7 @@ func newRig(t *testing.T, h Harness, o middleware.Options) *rig {
 		_ = keys.Close(context.Background())
 	})
 	r.server = h.Start(t, guard, r.routes())
+	t.Cleanup(func() { close(r.over) }) // before the server stops
 	if r.server.Client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		t.Cleanup(transport.CloseIdleConnections)

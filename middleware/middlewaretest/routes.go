@@ -38,6 +38,8 @@ func (r *rig) routes() []Route {
 		{Name: "deaf", Method: "GET", Path: "/deaf", Route: needs("things:read"), Handler: r.deaf},
 		// stream: flushes an event, then waits for its context, as SSE does.
 		{Name: "stream", Method: "GET", Path: "/stream", Route: needs("things:read"), Handler: r.stream},
+		// quit: flushes an event, waits for its context, and returns at once.
+		{Name: "quit", Method: "GET", Path: "/quit", Route: needs("things:read"), Handler: r.quit},
 		// flood: writes without end, until writing fails.
 		{Name: "flood", Method: "GET", Path: "/flood", Route: needs("things:read"), Handler: r.flood},
 		// upload: reads the body to its end, then answers its length.
@@ -46,10 +48,15 @@ func (r *rig) routes() []Route {
 		{Name: "hint", Method: "GET", Path: "/hint", Route: needs("things:read"), Handler: r.hint},
 		// hijack: takes the connection, greets, and echoes lines until it is closed.
 		{Name: "hijack", Method: "GET", Path: "/hijack", Route: needs("things:read"), Handler: r.hijack},
+		// goodbye: takes the connection, greets, and says goodbye when its context ends.
+		{Name: "goodbye", Method: "GET", Path: "/goodbye", Route: needs("things:read"), Handler: r.goodbye},
 	}
 }
 
 func (r *rig) who(w http.ResponseWriter, req *http.Request, p *apikey.Principal) {
+	if s, ok := req.Context().Value(http.ServerContextKey).(*http.Server); ok {
+		r.native.Store(s)
+	}
 	var me whoami
 	if p != nil {
 		me = whoami{Key: p.KeyID(), Owner: p.Owner(), Environment: p.Environment()}
@@ -66,7 +73,7 @@ func (r *rig) fail(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) 
 
 func (r *rig) wait(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
 	r.started <- "wait"
-	<-req.Context().Done()
+	r.untilCut(req)
 	r.ended <- context.Cause(req.Context())
 	w.Header().Set("X-Secret-Finding", "forty-two")
 	w.WriteHeader(http.StatusOK)
@@ -81,14 +88,39 @@ func (r *rig) deaf(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) 
 	r.ended <- err
 }
 
-func (r *rig) stream(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+// untilCut waits for the end of the request's context, no longer than the test.
+func (r *rig) untilCut(req *http.Request) {
+	select {
+	case <-req.Context().Done():
+	case <-r.over:
+	}
+}
+
+// fault is an error of a handler, unless it was to be expected.
+func (r *rig) fault(format string, args ...any) {
+	if !r.probing {
+		r.Errorf(format, args...)
+	}
+}
+
+func (r *rig) event(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	_, _ = io.WriteString(w, "data: hello\n\n")
 	if err := http.NewResponseController(w).Flush(); err != nil {
-		r.Errorf("flush: %v", err)
+		r.fault("flush: %v", err)
 	}
-	r.started <- "stream"
-	<-req.Context().Done()
+	r.started <- "event"
+}
+
+func (r *rig) quit(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	r.event(w)
+	r.untilCut(req)
+	r.ended <- context.Cause(req.Context())
+}
+
+func (r *rig) stream(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	r.event(w)
+	r.untilCut(req)
 	_, err := io.WriteString(w, "data: too late\n\n")
 	r.ended <- err
 }
@@ -120,14 +152,14 @@ func (r *rig) hint(w http.ResponseWriter, req *http.Request, _ *apikey.Principal
 	w.Header().Set("Link", "</style.css>; rel=preload")
 	w.WriteHeader(http.StatusEarlyHints)
 	r.started <- "hint"
-	<-req.Context().Done()
+	r.untilCut(req)
 	r.ended <- context.Cause(req.Context())
 }
 
 func (r *rig) hijack(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		r.Errorf("hijack: %v", err)
+		r.fault("hijack: %v", err)
 		return
 	}
 	r.started <- "hijack"
@@ -143,4 +175,19 @@ func (r *rig) hijack(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal
 			_, _ = io.WriteString(conn, line)
 		}
 	}()
+}
+
+func (r *rig) goodbye(w http.ResponseWriter, req *http.Request, _ *apikey.Principal) {
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		r.fault("hijack: %v", err)
+		return
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	r.started <- "goodbye"
+	r.untilCut(req)
+	_, _ = rw.WriteString("too late\n")
+	_ = rw.Flush()
+	_, _ = io.WriteString(conn, "too late\n")
 }

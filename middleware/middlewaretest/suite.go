@@ -14,7 +14,7 @@ type rule struct {
 
 // Run runs every rule as a subtest.
 func Run(t *testing.T, h Harness) {
-	for _, r := range slices.Concat(decisionRules(), useRules(), tableRules(), cutRules()) {
+	for _, r := range slices.Concat(decisionRules(), useRules(), tableRules(), cutRules(), aroundRules(), lackRules(h)) {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			h.needs(t, r.needs...)
