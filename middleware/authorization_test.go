@@ -63,7 +63,6 @@ func TestBearer(t *testing.T) {
 
 // The oracle says the same in regular expressions.
 var (
-	tchar        = "[-!#$%&'*+.^_`|~0-9A-Za-z]"
 	quotes       = regexp.MustCompile(`(?s)"(?:\\.|\\$|[^"\\])*(?:"|$)`)
 	isBearer     = regexp.MustCompile(`^[ \t]*(?i:bearer) +([-A-Za-z0-9._~+/]+=*)[ \t]*$`)
 	saysBearer   = regexp.MustCompile(`^[ \t]*(?i:bearer)(?:$|[^-!#$%&'*+.^_` + "`" + `|~0-9A-Za-z])`)
