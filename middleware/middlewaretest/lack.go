@@ -58,7 +58,6 @@ var probes = map[Ability]func(*rig) bool{
 	Cut: func(r *rig) bool { return r.endsWithItsKey("/wait", nil) },
 	Uploads: func(r *rig) bool {
 		body, feed := io.Pipe()
-		r.Cleanup(func() { _ = feed.Close() })
 		go func() { _, _ = feed.Write([]byte("first")) }()
 		return r.endsWithItsKey("/upload", body)
 	},
@@ -128,6 +127,9 @@ func (r *rig) background(path, token string, body io.Reader, then func(*http.Res
 	done := make(chan struct{})
 	r.Cleanup(func() {
 		cancel()
+		if body, ok := body.(io.Closer); ok {
+			_ = body.Close() // net/http waits for its reads before Do returns
+		}
 		<-done
 	})
 	go func() {
