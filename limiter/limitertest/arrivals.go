@@ -19,10 +19,11 @@ type pattern struct {
 // windows.
 func patterns(n int64, w, s time.Duration) []pattern {
 	rng := rand.New(rand.NewPCG(8, 60))
+	apart := max(w/s/120, 1) // of many segments only some edges, or there is no end to them
 	return []pattern{
 		{"steady at twice the limit", steady(n, w, 0, 4*w, 2)},
 		{"bursts at every window edge", edges(n+1, w, w, 4)},
-		{"bursts at every segment edge", edges(max(n/20, 1), s, w, 2*int(w/s))},
+		{"bursts at segment edges", edges(max(n/20, 1), s*apart, w, int(2*w/(s*apart)))},
 		{"full burst at the end of a window, then one at its start", sorted(burst(n, w-1), burst(n, w), burst(n, 2*w-1), burst(n, 2*w))},
 		{"full burst at the end of a window, then steady", sorted(burst(n, w-1), steady(n, w, w, 3*w, 4))},
 		{"full burst at the end of a segment, again a window later", again(n, w, s)},

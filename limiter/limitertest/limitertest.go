@@ -75,6 +75,9 @@ func Run(t *testing.T, h Harness) {
 	if h.Grain == 0 {
 		h.Grain = h.Unit / 60
 	}
+	if h.Grain < 0 {
+		t.Fatalf("limitertest: Harness.Grain %v is negative", h.Grain)
+	}
 	var wg sync.WaitGroup
 	for _, r := range rules() {
 		run := func() {

@@ -40,7 +40,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 }
 
 // breaks returns what the rule says about the limiter.
-func breaks(t *testing.T, name string, f *flawed) (messages []string) {
+func breaks(t *testing.T, name string, f *flawed, grain time.Duration) (messages []string) {
 	for _, r := range rules() {
 		if r.name != name {
 			continue
@@ -48,7 +48,7 @@ func breaks(t *testing.T, name string, f *flawed) (messages []string) {
 		synctest.Test(t, func(t *testing.T) {
 			f.hits = map[string][]Hit{}
 			rec := &recorder{TB: t}
-			h := Harness{New: func(testing.TB) limiter.Limiter { return f }, Virtual: true, Unit: time.Minute, Grain: time.Second}
+			h := Harness{New: func(testing.TB) limiter.Limiter { return f }, Virtual: true, Unit: time.Minute, Grain: grain}
 			var wg sync.WaitGroup
 			wg.Go(func() { r.check(newEnv(rec, h)) })
 			wg.Wait()
@@ -95,12 +95,23 @@ func TestSuiteCatchesFlaws(t *testing.T) {
 		{"raises beyond N", "no settled charges of an interval add up to more than N", &flawed{count: sliding, raiseBlind: true}},
 		{"accepts anything", "invalid requests are errors and charge nothing", &flawed{count: sliding}},
 	} {
-		messages := breaks(t, c.rule, c.flawed)
+		messages := breaks(t, c.rule, c.flawed, time.Second)
 		if len(messages) == 0 {
 			t.Errorf("%s: the suite does not see that it breaks %q", c.name, c.rule)
 			continue
 		}
 		t.Logf("%s: %s", c.name, messages[0])
+	}
+}
+
+// A limiter may be exact, or nearly so: its segments are many, and not all of their edges can be tried.
+func TestArrivalsHaveAnEndWhateverTheGrain(t *testing.T) {
+	for _, grain := range []time.Duration{time.Minute, time.Second, time.Millisecond, time.Microsecond, time.Nanosecond} {
+		for _, p := range patterns(60, time.Minute, grain) {
+			if len(p.hits) > 5000 || len(p.hits) == 0 {
+				t.Fatalf("with a grain of %v %q are %d arrivals", grain, p.name, len(p.hits))
+			}
+		}
 	}
 }
 
@@ -110,8 +121,10 @@ func TestSuitePassesAnExactLog(t *testing.T) {
 		if r.needs(Harness{Virtual: true}) != "" || strings.HasPrefix(r.name, "invalid requests") {
 			continue
 		}
-		if messages := breaks(t, r.name, &flawed{count: sliding}); len(messages) > 0 {
-			t.Errorf("%q fails an exact log: %s", r.name, messages[0])
+		for _, grain := range []time.Duration{time.Second, time.Nanosecond} {
+			if messages := breaks(t, r.name, &flawed{count: sliding}, grain); len(messages) > 0 {
+				t.Errorf("%q fails an exact log, with a grain of %v: %s", r.name, grain, messages[0])
+			}
 		}
 	}
 }
