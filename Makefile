@@ -56,6 +56,10 @@ lint: $(GOFUMPT) $(STATICCHECK) ## gofumpt, go vet and staticcheck, over every m
 		( cd $$m && go vet ./... && $(CURDIR)/$(STATICCHECK) ./... ) || { echo "lint: $$m has findings"; code=1; }; \
 	done; exit $$code
 
+.PHONY: platforms
+platforms: ## the types of every module and its tests on 386, arm, Windows and macOS
+	@GOWORK=off go build -o .bin/platforms ./tools/platforms && .bin/platforms linux/386,linux/arm,windows/amd64,darwin/arm64 $(MODULES)
+
 .PHONY: fmt
 fmt: $(GOFUMPT) ## format every Go file
 	@$(GOFUMPT) -w .

@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -40,7 +41,7 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 	var held []*bucket
 	for _, i := range short {
 		b := p[i].bucket
-		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return int(a.N - b.N) }).N
+		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return cmp.Compare(a.N, b.N) }).N
 		// Slow start: a key that is used once is charged once for a crash,
 		// and a busy one writes seldom.
 		l := b.lease()

@@ -1,8 +1,8 @@
 package limiter_test
 
 import (
+	"fmt"
 	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -24,7 +24,7 @@ func heap() int64 {
 func keyNames(n int) []string {
 	names := make([]string, n)
 	for i := range names {
-		names[i] = strconv.Itoa(1_000_000_000_000_000 + i)
+		names[i] = fmt.Sprintf("%016d", 1_000_000_000+i)
 	}
 	return names
 }

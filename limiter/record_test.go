@@ -57,7 +57,7 @@ func TestReservationsSaturate(t *testing.T) {
 	b.restore(rec, int64(1e18))
 	b.adopt([]Limit{{N: 1e9, Window: time.Minute}}, int64(1e18))
 	if got := b.ring(0).total; got != maxCount {
-		t.Errorf("a window counts at most %d, got %d", maxCount, got)
+		t.Errorf("a window counts at most %d, got %d", int64(maxCount), got)
 	}
 	if _, err := decodeWindows(b.encode(0)); err != nil {
 		t.Errorf("what is encoded can be decoded: %v", err)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -49,7 +50,7 @@ func (b *budget) most(window, after time.Duration) (most int) {
 	b.mu.Lock()
 	calls := slices.DeleteFunc(slices.Clone(b.admitted), func(c call) bool { return c.sent < after })
 	b.mu.Unlock()
-	slices.SortFunc(calls, func(a, b call) int { return int(a.sent - b.sent) })
+	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.sent, b.sent) })
 	for i, first := range calls {
 		n := 0
 		for _, c := range calls[i:] {

@@ -1,6 +1,7 @@
 package limitertest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -30,7 +31,7 @@ func Check(history []Hit, limit limiter.Limit) error {
 // where one with that cost starts. Only intervals that start at a hit matter:
 // moving any other to its first hit loses nothing.
 func Worst(history []Hit, window time.Duration) (cost int64, start time.Duration) {
-	h := slices.SortedFunc(slices.Values(history), func(a, b Hit) int { return int(a.At - b.At) })
+	h := slices.SortedFunc(slices.Values(history), func(a, b Hit) int { return cmp.Compare(a.At, b.At) })
 	var sum int64
 	end := 0
 	for i := range h {

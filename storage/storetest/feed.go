@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -229,7 +230,7 @@ var feedChecks = []check{
 			after       uint64
 			limit, want int
 		}{
-			{0, 0, 100}, {0, -1, 100}, {0, 1, 1}, {5, 7, 7}, {0, 1000, 1000}, {0, 1 << 40, 1000}, {n - 2, 10, 2}, {n, 10, 0}, {n + 1, 10, 0}, {1 << 63, 10, 0},
+			{0, 0, 100}, {0, -1, 100}, {0, 1, 1}, {5, 7, 7}, {0, 1000, 1000}, {0, math.MaxInt, 1000}, {n - 2, 10, 2}, {n, 10, 0}, {n + 1, 10, 0}, {1 << 63, 10, 0},
 		} {
 			p, err := e.poll(apikey.FeedQuery{After: q.after, Limit: q.limit})
 			if err != nil {

@@ -9,6 +9,6 @@
 //	}
 //
 // It looks for the server's programs on PATH and where Debian, Red Hat and
-// Homebrew put them. Without them a test is skipped, and says so. With
+// Homebrew put them. Without them, and on Windows, a test is skipped, and says so. With
 // LATCHKEY_TEST_PG_DSN set, [DSN] makes its databases on that server instead.
 package pgtest

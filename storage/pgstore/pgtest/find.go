@@ -1,17 +1,11 @@
-//go:build unix
-
 package pgtest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"syscall"
 )
 
 var errMissing = errors.New("pgtest: there is no PostgreSQL here")
@@ -37,23 +31,4 @@ func binaries() (string, error) {
 		}
 	}
 	return "", errMissing
-}
-
-// unprivileged returns whom to run the server as: it refuses to be root.
-func unprivileged() (*syscall.Credential, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-		if err == nil && err2 == nil {
-			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
-		}
-	}
-	return nil, fmt.Errorf("pgtest: a PostgreSQL server does not run as root, and there is no user postgres or nobody")
 }

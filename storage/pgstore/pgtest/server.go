@@ -1,5 +1,3 @@
-//go:build unix
-
 package pgtest
 
 import (
@@ -12,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +22,7 @@ type Server struct {
 	dir  string
 	bin  string
 	args []string
-	user *syscall.Credential // nil is ourselves
+	user *account // nil is ourselves
 
 	process *os.Process
 	ended   chan struct{} // closed when the process has ended
@@ -94,7 +91,7 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 func (s *Server) command(name string, args ...string) error {
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir = s.dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user}
+	runAs(cmd, s.user)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("pgtest: %s: %w\n%s", name, err, out)
 	}
@@ -134,8 +131,8 @@ func (s *Server) run(dsn, program string, args ...string) (*os.Process, chan str
 	cmd := exec.Command(program, args...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.user, Setpgid: true}
-	endWithParent(cmd.SysProcAttr)
+	runAs(cmd, s.user)
+	endWithUs(cmd)
 
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
