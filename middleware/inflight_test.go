@@ -238,7 +238,13 @@ func TestNothingIsReused(t *testing.T) {
 		r := get(token)
 		r.RemoteAddr = owner
 		serve(h, r)
-		serve(h, get("bad")) // refused requests in between
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, get("bad")) // refused requests in between
+		for name, values := range w.Header() {
+			if cap(values) != 1 {
+				t.Fatalf("who appends to %s of a refusal writes into another of its fields", name)
+			}
+		}
 	}
 	for i, l := range leaks {
 		p, _ := middleware.PrincipalFrom(l.ctx)
