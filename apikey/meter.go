@@ -35,6 +35,28 @@ func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
 	return s
 }
 
+// recount takes a request back that was counted as admitted. If it was collected
+// meanwhile, the count is below zero, until the next admitted request.
+func (m *meter) recount(c *credential, o Outcome, s *Sample) {
+	if s != nil && c.last.CompareAndSwap(s, nil) {
+		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is told of it now is nothing
+	}
+	c.allowed.Add(^uint64(0))
+	c.refused[o-1].Add(1)
+	m.list(c)
+}
+
+// takeAllowed returns the admitted requests since it was last called. What was
+// taken back of those that were collected before is owed to it.
+func (c *credential) takeAllowed() uint64 {
+	n := c.allowed.Swap(0)
+	if int64(n) < 0 {
+		c.allowed.Add(n)
+		return 0
+	}
+	return n
+}
+
 // list has c collected. It comes after what was counted: where c is listed
 // already, whoever collects it next has yet to read the count.
 func (m *meter) list(c *credential) {
@@ -126,7 +148,7 @@ func (m *meter) collect(owe func(UsageDelta)) {
 		for i := range c.refused {
 			d.Counts[i+1] = c.refused[i].Swap(0)
 		}
-		d.Counts[OutcomeAllowed] = c.allowed.Swap(0)
+		d.Counts[OutcomeAllowed] = c.takeAllowed()
 		if last != nil {
 			last.hour = hour
 			d.Last = last.lastUse()

@@ -245,6 +245,16 @@ func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
 	return v.snap.terms.service.meter.count(v.credential, o, used, u)
 }
 
+// Recount makes a request that was counted as [OutcomeAllowed] the refusal o,
+// because it was refused after all before it was served. The Sample is what Count
+// returned for it, nil mostly: the last use then tells of another request.
+func (v Verified) Recount(o Outcome, s *Sample) {
+	if v.credential == nil || o == OutcomeAllowed || o >= NumOutcomes {
+		return
+	}
+	v.snap.terms.service.meter.recount(v.credential, o, s)
+}
+
 // Used records that scopes let something through within a request that is
 // counted already. [Verified.Permits] tells which.
 func (v Verified) Used(s ScopeSet) {

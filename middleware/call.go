@@ -50,6 +50,9 @@ func (c *call) release() {
 	}
 	c.context().release()
 	handBack(c.w.original, &c.req)
+	if c.w.state.Load()&undecided != 0 {
+		c.w.settled(http.StatusOK)
+	}
 	if c.brokenOff() { // also when the handler panics: somebody may recover that
 		c.breakOff()
 	}

@@ -22,6 +22,7 @@ import (
 // memory.
 func (g *Guard) Check(ctx context.Context, r Request) (o Outcome) {
 	g.check(ctx, &r, &o)
+	g.report(ctx, &o)
 	return o
 }
 
@@ -33,14 +34,11 @@ func (g *Guard) check(ctx context.Context, r *Request, o *Outcome) {
 	o.guard, o.need = g, r.Need
 	finished := false
 	defer func() {
-		if !finished && o.entered { // a panic in a limiter or hook of others
+		if !finished && o.entered { // a panic in a limiter of others
 			r.Flight.Leave()
 		}
 	}()
 	o.Code = g.decide(ctx, r, o)
-	if g.o.OnDecision != nil {
-		g.o.OnDecision(ctx, *o)
-	}
 	finished = true
 }
 
@@ -54,6 +52,9 @@ func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 	}
 	for range restarts {
 		if code := g.verify(ctx, token, o); code != apikey.OK {
+			if o.presented != nil {
+				g.count(o, code)
+			}
 			return code
 		}
 		if code := g.permits(r, o); code != apikey.OK {
@@ -90,7 +91,7 @@ func (g *Guard) verify(ctx context.Context, token string, o *Outcome) apikey.Cod
 		return invalid(token)
 	case apikey.ExpiredKey, apikey.DisabledKey, apikey.RevokedKey: // the secret was right
 		o.verified, o.presented = v, v.Principal()
-		return g.count(o, code)
+		return code
 	}
 	return apikey.Unavailable // nothing is known of the key: never 401
 }
@@ -127,12 +128,22 @@ func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 	if g.window != nil {
 		err = g.window.Decide(ctx, &demand, &o.Decision)
 	} else {
-		o.Decision, err = g.limiter.Take(ctx, demand)
-		if asked := len(demand.Limits) + len(demand.Also.Limits); err == nil && uint(o.Decision.N) > uint(asked) {
-			err = fmt.Errorf("the limiter decided on %d windows where %d were asked for", o.Decision.N, asked)
-		}
+		err = g.take(ctx, &demand, o)
 	}
 	return g.decided(ctx, err, o)
+}
+
+// take asks the limiter, and believes no more of its answer than can be.
+func (g *Guard) take(ctx context.Context, demand *limiter.Request, o *Outcome) (err error) {
+	o.Decision, err = g.limiter.Take(ctx, *demand)
+	return asked(demand, &o.Decision, err)
+}
+
+func asked(demand *limiter.Request, d *limiter.Decision, err error) error {
+	if n := len(demand.Limits) + len(demand.Also.Limits); err == nil && uint(d.N) > uint(n) {
+		return fmt.Errorf("the limiter decided on %d windows where %d were asked for", d.N, n)
+	}
+	return err
 }
 
 // demand names the limits of the request; false when there are none.

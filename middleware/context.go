@@ -24,8 +24,8 @@ type innerContext struct {
 
 func (c *requestContext) parent() context.Context { return c.original.Context() }
 
-// guardKey finds the call of a request that a guard admitted already.
-type guardKey struct{}
+// guardKey finds the call of a request that the guard admitted already.
+type guardKey struct{ *Guard }
 
 func (c *requestContext) Deadline() (time.Time, bool) { return c.parent().Deadline() }
 
@@ -42,11 +42,13 @@ func (c *requestContext) Err() error {
 }
 
 func (c *requestContext) Value(key any) any {
-	switch key.(type) {
+	switch key := key.(type) {
 	case principalKey:
 		return c.flight.Verified().Principal()
 	case guardKey:
-		return (*plainWriter)(c)
+		if key.Guard == c.guard {
+			return (*plainWriter)(c)
+		}
 	}
 	if in := c.inner.Load(); in != nil {
 		return in.Value(key) // context's own key finds inner itself

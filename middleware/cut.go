@@ -25,6 +25,7 @@ const (
 	over           // the handler has returned
 	tooLarge       // a MaxBytesReader has found more than its limit
 	untilClose     // the response has no other end than that of its connection
+	undecided      // the decision may change, or is to be told, when the response begins
 	codeShift  = 8 // above: the apikey.Code of the cut
 
 	statusShift = 16 // above: the status that was sent

@@ -101,12 +101,17 @@ func (h guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Serve(w, 
 // r.Pattern, which the key's last use then tells. It panics with [http.ErrAbortHandler]
 // when a response that had begun was cut, which must reach the server.
 //
-// Inside a handler that the same Guard has admitted with the same key, a door
-// makes only the checks that cost nothing: a request is charged once, by the
-// outermost door.
+// Doors of one Guard may stand inside each other: the request is then decided
+// once for all of them. It costs what the door with the highest cost asks. If an
+// inner door refuses it before the response has begun, it is charged nothing,
+// counts as that refusal, and OnDecision sees that refusal alone. Once the
+// response has begun it is too late: the request stays admitted and charged,
+// whatever an inner door says, and what that asks beyond is charged on top.
+// Requests with another key, and those made after the end, are others, and so are
+// those that a door of another Guard decides.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	g, ctx := d.guard, r.Context()
-	if outer, ok := ctx.Value(guardKey{}).(*plainWriter); ok && outer.guard == g && d.serveInner(w, r, outer, next) {
+	if outer := g.outermost(ctx); outer != nil && d.serveInner(w, r, outer, next) {
 		return
 	}
 	if g.o.PreflightCORS && isPreflight(r) {
@@ -133,17 +138,24 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	switch {
 	case o.Code != apikey.OK:
 		p.unused(c)
+		g.report(ctx, &o)
 		g.answer(p, w, r, &o)
 		g.pockets.Put(p)
 	case o.presented == nil: // the route is Optional
 		p.unused(c)
 		g.pockets.Put(p)
-		next(w, r, nil)
+		g.serveUnkeyed(w, r, &o, next)
 	default:
 		if o.Decision.N > 0 {
 			p.announce(w.Header(), &o, c.fields[:1:1], c.fields[1:])
 		}
 		g.pockets.Put(p)
+		c.w.cost = max(d.route.Cost, 1)
+		c.w.charged = o.Decision.Allowed && o.Decision.N > 0
+		c.w.chargedAt = o.Decision.At
+		if g.o.OnDecision != nil || o.sample != nil {
+			c.w.holdBack(&o)
+		}
 		if o.sample != nil {
 			c.runSampled(o.sample, next)
 			return
@@ -151,33 +163,6 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 		c.run(next)
 		c.conclude()
 	}
-}
-
-// serveInner is Serve for a request that is in flight already. It reports false
-// when this one is another: a handler may use its context for requests with
-// other keys, or after its end.
-func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWriter, next Handler) bool {
-	g := d.guard
-	q := Request{Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: d.route.Need}
-	o := Outcome{guard: g, need: d.route.Need}
-	g.unstrip(&q, outer)
-	token, code := g.credential(&q)
-	if code != apikey.OK || outer.state.Load()&(cut|over) != 0 || g.verify(r.Context(), token, &o) != apikey.OK {
-		return false
-	}
-	if o.presented.KeyID() != outer.flight.Verified().Principal().KeyID() {
-		return false
-	}
-	if o.Code = g.permits(&q, &o); o.Code == apikey.OK {
-		o.verified.Used(o.used)
-		next(w, r, o.presented)
-		return true
-	}
-	if g.o.OnDecision != nil {
-		g.o.OnDecision(r.Context(), o)
-	}
-	g.refuse(w, r, &o)
-	return true
 }
 
 // shield keeps responses from shared caches that do not know of the key. Those

@@ -16,6 +16,7 @@ type Guard struct {
 	o       Options
 	limiter limiter.Limiter
 	window  *limiter.Window // limiter, if it is one: it answers without copies
+	settler limiter.Settler // limiter, if it is one: it can give back
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
 	prefix     string // that every key of the service begins with
@@ -26,6 +27,7 @@ type Guard struct {
 	complaint  complaint
 	unknown    unknownHost
 	hidden     sync.Once // a writer that cannot be unwrapped was logged
+	unsettled  sync.Once // that the limiter cannot give back was logged
 	slots      bool      // the places beside the service's keys are window's
 }
 
@@ -50,6 +52,7 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 		}
 		g.own, g.limiter = own, own
 	}
+	g.settler, _ = g.limiter.(limiter.Settler)
 	if g.window, _ = g.limiter.(*limiter.Window); g.window != nil {
 		g.slots = keys.Attach()
 	}

@@ -25,6 +25,9 @@ func (w *plainWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, w.or(err)
 	}
+	if w.state.Load()&undecided != 0 {
+		w.settled(http.StatusSwitchingProtocols)
+	}
 	h := &hijackedConn{conn, w}
 	if rw != nil && rw.Writer.Buffered() == 0 {
 		rw.Writer.Reset(h) // it would write past us

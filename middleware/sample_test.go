@@ -52,9 +52,6 @@ func TestLastUseTellsTheStatus(t *testing.T) {
 		"taken over":                         {0, func(_ *kit, _ string, w http.ResponseWriter, _ *http.Request) { takeOver(w) }},
 		"taken over after a switch":          {101, func(_ *kit, _ string, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(101); takeOver(w) }},
 		"cut, and nothing left to take over": {401, func(k *kit, id string, w http.ResponseWriter, _ *http.Request) { k.revoke(id); takeOver(w) }},
-		"the refusal of an inner door": {403, func(k *kit, _ string, w http.ResponseWriter, r *http.Request) {
-			k.guard.Require("things:no")(noContent).ServeHTTP(w, r)
-		}},
 		"a handler behind an inner door": {204, func(k *kit, _ string, w http.ResponseWriter, r *http.Request) {
 			k.guard.AnyKey()(noContent).ServeHTTP(w, r)
 		}},

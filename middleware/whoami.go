@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 )
 
 // WhoAmI returns a handler that tells a key about itself: its scopes, expiry and
@@ -22,12 +23,19 @@ import (
 // server work; every response to a request with a key has the numbers in its
 // RateLimit field, without asking.
 //
+// Inside a door of the Guard that has decided the request it decides nothing again,
+// as doors inside each other do not.
+//
 // The answer is JSON and not to be stored. It holds no secret, nothing of the
 // owner's other keys, and no metadata.
 func (g *Guard) WhoAmI() http.Handler {
+	door := g.Door(Route{Need: apikey.AnyKey()})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.o.PreflightCORS && isPreflight(r) {
 			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		if outer := g.outermost(r.Context()); outer != nil && door.serveInner(w, r, outer, g.whoAmIInside) {
 			return
 		}
 		o := g.Check(r.Context(), Request{
@@ -38,14 +46,34 @@ func (g *Guard) WhoAmI() http.Handler {
 			g.refuse(w, r, &o)
 			return
 		}
-		var answer bytes.Buffer
-		_ = json.NewEncoder(&answer).Encode(o.whoAmI()) // strings, numbers and times of this century: cannot fail
-		o.EachField(w.Header().Set)
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store")
-		_, _ = w.Write(answer.Bytes())
+		o.answerWhoAmI(w)
 		o.Ended(routeOf(r), http.StatusOK)
 	})
+}
+
+// whoAmIInside answers inside a door that has decided the request: what is left
+// of the limits has to be looked up.
+func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
+	o := Outcome{guard: g, verified: g.outermost(r.Context()).flight.Verified(), presented: p}
+	var demand limiter.Request
+	if g.demand(&demand, &o) {
+		d, err := g.limiter.Peek(r.Context(), demand)
+		if err = asked(&demand, &d, err); err != nil {
+			g.complaint.say(g, err)
+		} else {
+			o.Decision = d
+		}
+	}
+	o.answerWhoAmI(w)
+}
+
+func (o *Outcome) answerWhoAmI(w http.ResponseWriter) {
+	var answer bytes.Buffer
+	_ = json.NewEncoder(&answer).Encode(o.whoAmI()) // strings, numbers and times of this century: cannot fail
+	o.EachField(w.Header().Set)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(answer.Bytes())
 }
 
 type whoAmI struct {

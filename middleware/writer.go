@@ -23,6 +23,12 @@ type plainWriter struct {
 	before   atomic.Pointer[http.Header] // what others had set when the handler first saw the header
 	flight   apikey.Flight
 	state    atomicState
+
+	// What the limiter took at the outermost door, and what doors inside it
+	// have to know beyond that.
+	charged         bool
+	chargedAt, cost int64
+	nested          atomic.Pointer[nested]
 }
 
 func (w *plainWriter) isCut() bool { return w.state.Load()&cut != 0 }
@@ -37,6 +43,9 @@ func (w *plainWriter) or(err error) error {
 
 // begin claims the response for the handler; false after a cut.
 func (w *plainWriter) begin(status int) bool {
+	if w.state.Load()&(cut|undecided) == undecided {
+		w.settled(status)
+	}
 	if s := w.state.Load(); s&(cut|sent) == 0 {
 		if s&tooLarge != 0 {
 			closeAfterReply(w.under)

@@ -1,0 +1,386 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+// Doors of one guard may stand inside each other: one around a group of routes,
+// one around a route. The request is decided once for all of them. The outermost
+// charges it and enters it; what it took is held until the response begins. Until
+// then an inner door that refuses gives it back, and the request counts as that
+// refusal; one that costs more raises the charge. Afterwards the request counts
+// as admitted, whatever comes.
+//
+// An inner door answers in one of two ways. Either its writer leads to the
+// outermost door's: then its refusal is the response. Or it does not, as inside
+// http.TimeoutHandler or where a handler tries a route with a recorder: then the
+// refusal stands if the response begins with an error, and not if the handler
+// answers all the same.
+
+// nested is what a request has besides its call when a decision about it is
+// still to be told, or an inner door has changed it.
+type nested struct {
+	mu      sync.Mutex // held while the limiter is asked, which ends with the context
+	charges []charge   // all that the limiter took
+	cost    int64      // the highest of the doors so far
+	// pending is the refusal of an inner door whose answer may not become the
+	// response; refusing says that it is being written.
+	pending  *Outcome
+	refusing bool
+	sample   *apikey.Sample
+	report   *Outcome // for OnDecision; nil when it was told, or nobody listens
+	admitted Outcome  // what report is at first
+
+	withdrawn bool // the request was refused by an inner door
+}
+
+// charge is what the limiter took at an instant of its own clock.
+type charge struct{ at, cost int64 }
+
+// giveBackTimeout bounds a round trip for a request whose client may be gone.
+const giveBackTimeout = time.Second
+
+// self finds the call's writer in any of its views.
+func (w *plainWriter) self() *plainWriter { return w }
+
+// leadsTo reports whether what is written to rw reaches w, as far as writers can
+// be unwrapped.
+func (w *plainWriter) leadsTo(rw http.ResponseWriter) bool {
+	for rw != nil {
+		if own, ok := rw.(interface{ self() *plainWriter }); ok && own.self() == w {
+			return true
+		}
+		u, ok := rw.(unwrapper)
+		if !ok {
+			return false
+		}
+		rw = u.Unwrap()
+	}
+	return false
+}
+
+// more returns what the request has besides, making it if need be.
+func (w *plainWriter) more() *nested {
+	if n := w.nested.Load(); n != nil {
+		return n
+	}
+	n := new(nested)
+	w.holdOn(n)
+	if !w.nested.CompareAndSwap(nil, n) {
+		return w.nested.Load()
+	}
+	return n
+}
+
+// holdOn lets n know what the outermost door took.
+func (w *plainWriter) holdOn(n *nested) {
+	n.cost = w.cost
+	if w.charged {
+		n.charges = []charge{{w.chargedAt, w.cost}}
+	}
+}
+
+// holdBack keeps the decision of the outermost door until it is final.
+func (w *plainWriter) holdBack(o *Outcome) {
+	n := &nested{sample: o.sample}
+	w.holdOn(n)
+	if w.guard.o.OnDecision != nil {
+		n.admitted = *o
+		n.report = &n.admitted
+		w.state.Or(undecided)
+		w.guard.speaks(w.original.Context())
+	}
+	w.nested.Store(n)
+}
+
+// outermost returns the call that the guard admitted the request with, nil when
+// this is the first of its doors.
+func (g *Guard) outermost(ctx context.Context) *plainWriter {
+	outer, _ := ctx.Value(guardKey{g}).(*plainWriter)
+	return outer
+}
+
+// serveInner is Serve for a request that is in flight already. It reports false
+// when this one is another: a handler may use its context for requests with
+// other keys, or after its end.
+func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWriter, next Handler) bool {
+	g, ctx := d.guard, r.Context()
+	q := Request{Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: d.route.Need}
+	o := Outcome{guard: g, need: d.route.Need}
+	g.unstrip(&q, outer)
+	token, code := g.credential(&q)
+	if code != apikey.OK || outer.state.Load()&over != 0 {
+		return false
+	}
+	admitted := outer.flight.Verified()
+	switch code = g.verify(ctx, token, &o); {
+	case code == apikey.Unavailable: // whose key it is cannot be told
+	case o.presented.KeyID() != admitted.KeyID():
+		return false
+	}
+	if code == apikey.OK {
+		code = g.permits(&q, &o)
+	}
+	newest := o.verified
+	o.verified = admitted // whose limits it is held to
+	if o.presented == nil {
+		o.presented = admitted.Principal()
+	}
+	if s := outer.state.Load(); s&cut != 0 { // it has been refused, and its handler is to return
+		o.Code = s.code()
+		g.refuse(w, r, &o)
+		return true
+	}
+	raised := false
+	if code == apikey.OK {
+		raised, code = outer.raise(ctx, max(d.route.Cost, 1), outer.leadsTo(w), &o)
+	}
+	if o.Code = code; code != apikey.OK {
+		outer.refuse(w, r, &o)
+		return true
+	}
+	newest.Used(o.used)
+	if raised {
+		g.announce(w.Header(), &o)
+	}
+	next(w, r, o.presented)
+	return true
+}
+
+// raise makes the request cost what an inner door asks, if that is more than
+// any before. A refusal by the limits leaves it to refuse to give back what is
+// still charged.
+func (w *plainWriter) raise(ctx context.Context, cost int64, direct bool, o *Outcome) (raised bool, code apikey.Code) {
+	if cost <= w.cost { // as most inner doors
+		return false, apikey.OK
+	}
+	n, g := w.more(), w.guard
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var demand limiter.Request
+	if cost <= n.cost {
+		return false, apikey.OK
+	}
+	if !g.demand(&demand, o) {
+		n.cost = cost
+		return false, apikey.OK
+	}
+	var err error
+	whole := direct && len(n.charges) == 1 && w.state.Load()&sent == 0
+	if whole {
+		whole, err = g.settle(ctx, &demand, n.charges[0], cost, o)
+	}
+	switch {
+	case !whole:
+		err = g.takeMore(ctx, &demand, n, cost, o)
+	case err == nil: // also a raise that is refused leaves nothing of it
+		n.charges = nil
+	}
+	if code = g.decided(ctx, err, o); code == apikey.OK {
+		n.cost = cost
+	}
+	if err == nil && o.Decision.Allowed {
+		charged := cost
+		for _, c := range n.charges {
+			charged -= c.cost
+		}
+		n.charges = append(n.charges, charge{o.Decision.At, charged})
+		if n.report != nil {
+			n.report.Decision = o.Decision
+		}
+	}
+	return code == apikey.OK && o.Decision.N > 0, code
+}
+
+// takeMore charges the difference by itself, where what is charged already cannot
+// or must not be changed. After a refusal the decision is about the whole cost:
+// that much has to fit when the client comes again.
+func (g *Guard) takeMore(ctx context.Context, demand *limiter.Request, n *nested, cost int64, o *Outcome) error {
+	demand.Cost = cost
+	for _, c := range n.charges {
+		demand.Cost -= c.cost
+	}
+	if err := g.take(ctx, demand, o); err != nil || o.Decision.Allowed {
+		return err
+	}
+	demand.Cost = cost
+	if whole, err := g.limiter.Peek(ctx, *demand); err == nil && !whole.Allowed && whole.N == o.Decision.N {
+		o.Decision = whole
+	}
+	return nil
+}
+
+// settle changes what a request was charged; false when the limiter cannot.
+func (g *Guard) settle(ctx context.Context, demand *limiter.Request, c charge, cost int64, o *Outcome) (bool, error) {
+	if g.settler == nil || c.at == 0 {
+		return false, nil
+	}
+	demand.Cost = c.cost
+	d, err := g.settler.Settle(ctx, *demand, limiter.Decision{At: c.at}, cost)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil
+	}
+	if err = asked(demand, &d, err); err == nil {
+		o.Decision = d
+	}
+	return true, err
+}
+
+// refuse answers a request that an inner door does not admit.
+func (w *plainWriter) refuse(rw http.ResponseWriter, r *http.Request, o *Outcome) {
+	g, n := w.guard, w.more()
+	n.mu.Lock()
+	late := w.state.Load()&(sent|over) != 0
+	direct := !late && w.leadsTo(rw)
+	switch {
+	case direct:
+		w.withdraw(r.Context(), n, o)
+		w.state.clear(undecided)
+		if n.report = nil; g.o.OnDecision != nil {
+			n.report = o
+		}
+	case !late:
+		copied := *o
+		n.pending, n.refusing = &copied, true
+		w.state.Or(undecided)
+	}
+	n.mu.Unlock()
+	if direct {
+		w.tell(r.Context(), n)
+	}
+	g.refuse(rw, r, o)
+	if !direct && !late {
+		n.mu.Lock()
+		n.refusing = false
+		n.mu.Unlock()
+	}
+}
+
+// settled is called when the response begins, with its status, or when the
+// handler has returned without one: then the decision is final.
+func (w *plainWriter) settled(status int) {
+	n := w.nested.Load()
+	n.mu.Lock()
+	if w.state.Load()&undecided == 0 { // somebody was quicker
+		n.mu.Unlock()
+		return
+	}
+	w.state.clear(undecided)
+	ctx := w.original.Context()
+	if o := n.pending; o != nil && (n.refusing || status >= 400) {
+		w.withdraw(ctx, n, o)
+		w.guard.announce(w.under.Header(), o)
+		if n.report != nil {
+			n.report = o
+		}
+	}
+	n.mu.Unlock()
+	w.tell(ctx, n)
+}
+
+// tell calls OnDecision, unless it was called.
+func (w *plainWriter) tell(ctx context.Context, n *nested) {
+	n.mu.Lock()
+	o := n.report
+	n.report = nil
+	n.mu.Unlock()
+	if o != nil {
+		w.guard.o.OnDecision(ctx, *o)
+	}
+}
+
+// withdraw makes an admitted request the refusal o: it gives back what was
+// charged, and counts anew. n is locked.
+func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
+	if n.withdrawn {
+		return
+	}
+	n.withdrawn = true
+	g := w.guard
+	w.flight.Verified().Recount(apikey.OutcomeOf(o.Code), n.sample)
+	var demand limiter.Request
+	if len(n.charges) == 0 || !g.demand(&demand, o) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	if g.window == nil { // it may ask somebody
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, giveBackTimeout)
+		defer cancel()
+	}
+	for _, c := range n.charges {
+		back := Outcome{}
+		can, err := g.settle(ctx, &demand, c, 0, &back)
+		switch {
+		case !can:
+			g.unsettled.Do(func() {
+				g.o.Logger.Warn("the limiter cannot give back what a request was charged: one that an inner door refuses stays charged (see limiter.Settler)")
+			})
+		case err != nil:
+			g.complaint.say(g, err)
+		case o.Code == apikey.RateLimited: // it says which window refused, and until when
+			for i := range o.Decision.N {
+				o.Decision.Windows[i].Remaining, o.Decision.Windows[i].Reset = back.Decision.Windows[i].Remaining, back.Decision.Windows[i].Reset
+			}
+		default:
+			o.Decision = back.Decision
+		}
+	}
+	n.charges = nil
+}
+
+// announce sets the fields of the limits anew.
+func (g *Guard) announce(h http.Header, o *Outcome) {
+	if o.Decision.N > 0 {
+		p := g.pockets.Get().(*pocket)
+		p.announce(h, o, p.one(""), p.one(""))
+		g.pockets.Put(p)
+	}
+}
+
+// unkeyed marks a request that an optional door let through without a key, where
+// somebody listens to decisions: an inner door that decides it speaks for it.
+type unkeyed struct{ told atomic.Bool }
+
+type unkeyedKey struct{ *Guard }
+
+// serveUnkeyed serves a request that was admitted without a key.
+func (g *Guard) serveUnkeyed(w http.ResponseWriter, r *http.Request, o *Outcome, next Handler) {
+	if g.o.OnDecision == nil || r.Context().Value(unkeyedKey{g}) != nil {
+		next(w, r, nil)
+		return
+	}
+	mark := new(unkeyed)
+	served := r.WithContext(context.WithValue(r.Context(), unkeyedKey{g}, mark))
+	defer func() {
+		handBack(r, served)
+		if !mark.told.Load() {
+			g.report(r.Context(), o)
+		}
+	}()
+	next(w, served, nil)
+}
+
+// report tells a decision that no other door can change.
+func (g *Guard) report(ctx context.Context, o *Outcome) {
+	if g.o.OnDecision != nil {
+		g.speaks(ctx)
+		g.o.OnDecision(ctx, *o)
+	}
+}
+
+// speaks makes a decision the one of a request that an optional door let
+// through, if it is inside one.
+func (g *Guard) speaks(ctx context.Context) {
+	if mark, ok := ctx.Value(unkeyedKey{g}).(*unkeyed); ok {
+		mark.told.Store(true)
+	}
+}
