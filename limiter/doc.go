@@ -84,6 +84,17 @@
 // block may be held. A segment is a second of a minute: it pays for subjects with
 // several requests in that time, and costs the others nothing.
 //
+// # Settling
+//
+// A caller that has to charge a request before it knows whether, or as what, it is
+// served settles it afterwards ([Settler]). [Decision.At] says when the request was
+// charged, and so in which segment of each window it counts; giving back takes the
+// cost out of that segment, if the window still has it, and never more than it
+// holds. So it frees what the request took and nothing that came later. A higher
+// cost is decided as one charge of now in the place of the old one. The journal is
+// not told of what is given back: until its next record a crash charges that again,
+// which admits less and never more.
+//
 // # Limits of the guarantee
 //
 //   - A hit may count one segment longer than its window.

@@ -24,6 +24,34 @@
 // of which both are made. [Guard.Mux] is a ServeMux to which no route can be
 // added without saying who may use it.
 //
+// # Doors inside doors
+//
+// A group of routes may have a door around it, and its routes doors of their own.
+// A request is decided once for all doors of one Guard that it passes:
+//
+//   - It costs what the door with the highest cost asks. Usage counts it at the
+//     outermost door, before its handler runs.
+//   - A door that refuses it before the response begins gives back what was
+//     charged; the request counts as that refusal and no other. A door that costs
+//     more than any before takes the difference, or refuses with 429, and then all
+//     is given back.
+//   - [Options.OnDecision] sees one decision, when it cannot change any more: a
+//     refusal before it is answered, an admission when the response begins or the
+//     handler has returned without one.
+//   - Once the response has begun it is too late: an inner door that refuses keeps
+//     its handler from running, and the request stays admitted and charged.
+//
+// Where the writer of an inner door does not lead to the outermost one's through
+// Unwrap, as behind [http.TimeoutHandler] or with a recorder, its refusal is the
+// request's if the response begins with a status of 400 or more, and not if the
+// handler answers all the same.
+//
+// Doors of other Guards decide for themselves. So does a door that finds another
+// key in the request, or a context of a request that is over. Giving back takes a
+// limiter that can ([limiter.Settler]): all of this module's can, with one more
+// round trip where they are shared, for these requests only. With one that cannot,
+// a refused request stays charged, and the log says so once.
+//
 // # Answers
 //
 // A refusal is an RFC 9457 problem document with the stable members type,

@@ -73,8 +73,10 @@ type Options struct {
 	// already; status and body are its to write. It must not call the next
 	// handler.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
-	// OnDecision sees every decision before it is carried out, for metrics
-	// and traces. It runs inside the request: be quick.
+	// OnDecision sees every decision once it is final, for metrics and traces:
+	// a refusal before it is answered, an admission through a door when the
+	// response begins or the handler has returned, one by Check at once. Doors
+	// inside each other make one decision. It runs inside the request: be quick.
 	OnDecision func(ctx context.Context, o Outcome)
 
 	// Logger gets what an operator should know; default [slog.Default].
