@@ -131,49 +131,57 @@ func TestARequestIsDecidedOnceForAllOfItsDoors(t *testing.T) {
 				"admitted by both", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.guard.Require("things:read")}
 				},
-				0, 204, ";r=9;", "ok", 1, once{apikey.OutcomeAllowed: 1},
+				0, 204, ";r=9;", "ok", 1,
+				once{apikey.OutcomeAllowed: 1},
 			},
 			{
 				"refused by the inner one", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.guard.Require("things:write")}
 				},
-				3, 403, ";r=7;", "insufficient_scope", 3, once{apikey.OutcomeScope: 1},
+				3, 403, ";r=7;", "insufficient_scope", 3,
+				once{apikey.OutcomeScope: 1},
 			},
 			{
 				"refused by the innermost of four", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.AnyKey(), n.guard.Require("things:read"), between, n.guard.AnyKey(), between, n.guard.Require("things:write")}
 				},
-				0, 403, ";r=10;", "insufficient_scope", 0, once{apikey.OutcomeScope: 1},
+				0, 403, ";r=10;", "insufficient_scope", 0,
+				once{apikey.OutcomeScope: 1},
 			},
 			{
 				"a higher cost inside", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.costing(4, apikey.AnyKey()), n.costing(2, apikey.AnyKey())}
 				},
-				5, 204, ";r=1;", "ok", 9, once{apikey.OutcomeAllowed: 1},
+				5, 204, ";r=1;", "ok", 9,
+				once{apikey.OutcomeAllowed: 1},
 			},
 			{
 				"a lower cost inside", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.costing(4, apikey.AnyKey()), between, n.guard.AnyKey()}
 				},
-				0, 204, ";r=6;", "ok", 4, once{apikey.OutcomeAllowed: 1},
+				0, 204, ";r=6;", "ok", 4,
+				once{apikey.OutcomeAllowed: 1},
 			},
 			{
 				"a higher cost that does not fit", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.costing(4, apikey.AnyKey())}
 				},
-				7, 429, ";r=3;", "rate_limited", 7, once{apikey.OutcomeRateLimited: 1},
+				7, 429, ";r=3;", "rate_limited", 7,
+				once{apikey.OutcomeRateLimited: 1},
 			},
 			{
 				"a cost that is raised, and then refused", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.AnyKey(), n.costing(3, apikey.AnyKey()), between, n.costing(6, middleware.AllOf("things:read")), n.guard.Require("things:write")}
 				},
-				4, 403, ";r=6;", "insufficient_scope", 4, once{apikey.OutcomeScope: 1},
+				4, 403, ";r=6;", "insufficient_scope", 4,
+				once{apikey.OutcomeScope: 1},
 			},
 			{
 				"optional outside, required inside", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.Door(middleware.Route{Need: apikey.AnyKey(), Optional: true}).Wrap, between, n.guard.Require("things:write")}
 				},
-				0, 403, ";r=10;", "insufficient_scope", 0, once{apikey.OutcomeScope: 1},
+				0, 403, ";r=10;", "insufficient_scope", 0,
+				once{apikey.OutcomeScope: 1},
 			},
 		} {
 			t.Run(name+"/"+c.name, func(t *testing.T) {
