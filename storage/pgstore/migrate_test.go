@@ -119,20 +119,23 @@ func TestAChangedMigrationIsNoticed(t *testing.T) {
 
 func TestANewerSchemaSaysWhoMayUseIt(t *testing.T) {
 	pool := migrated(t)
+	known, err := fs.Glob(pgstore.Migrations(), "*.sql")
+	must(t, err)
+	next := len(known) + 1
 	for _, tc := range []struct {
 		oldest int
 		good   bool
-	}{{5, true}, {6, false}} {
-		_, err := pool.Exec(t.Context(), `INSERT INTO latchkey.migrations (version, name, oldest) VALUES (6, '0006_next.sql', $1)
-			ON CONFLICT (version) DO UPDATE SET oldest = excluded.oldest`, tc.oldest)
+	}{{len(known), true}, {next, false}} {
+		_, err := pool.Exec(t.Context(), `INSERT INTO latchkey.migrations (version, name, oldest) VALUES ($1, 'next.sql', $2)
+			ON CONFLICT (version) DO UPDATE SET oldest = excluded.oldest`, next, tc.oldest)
 		must(t, err)
 		err = pgstore.Validate(t.Context(), pool, pgstore.Options{})
 		merr := pgstore.Migrate(t.Context(), pool, pgstore.Options{})
 		if (err == nil) != tc.good || (merr == nil) != tc.good || !tc.good && !strings.Contains(err.Error(), "run a newer one") {
-			t.Errorf("a schema of version 6 for programs that know %d: validate %v, migrate %v", tc.oldest, err, merr)
+			t.Errorf("a schema of version %d for programs that know %d: validate %v, migrate %v", next, tc.oldest, err, merr)
 		}
 	}
-	_, err := pool.Exec(t.Context(), `DELETE FROM latchkey.migrations WHERE version = 1`)
+	_, err = pool.Exec(t.Context(), `DELETE FROM latchkey.migrations WHERE version = 1`)
 	must(t, err)
 	if err := pgstore.Validate(t.Context(), pool, pgstore.Options{}); err == nil {
 		t.Error("a schema whose first migration is missing is accepted")
