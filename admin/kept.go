@@ -60,12 +60,6 @@ func (k *kept[K, V]) putUntil(key K, m made[V], until time.Time) {
 	k.all[key] = keptThing[V]{m, until}
 }
 
-func (k *kept[K, V]) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.all = nil
-}
-
 // viewed is what a page of the list depends on. It says nothing of the person:
 // all with the same rights to the same keys are shown the same.
 type viewed struct {

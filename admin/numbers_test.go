@@ -58,7 +58,7 @@ func TestNumbersOfThePage(t *testing.T) {
 	store := memstore.New()
 	g := newRigWith(t, store, signIn, admin.Options{})
 	now := time.Now().UTC()
-	type total struct{ day, month, ever apikey.Counts }
+	type total struct{ day, ever apikey.Counts }
 	totals := map[string]*total{}
 	for i := range 24 {
 		k := apikey.Key{ID: keyID(i), Name: fmt.Sprint("key ", i), Owner: "acme", Environment: "live", Plan: "free"}

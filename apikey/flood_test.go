@@ -169,13 +169,12 @@ func TestAKeyIsUnknownOnlyToAReadThatBeganAfterTheRequest(t *testing.T) {
 // gate is a store that says how many calls it has at a time, and holds some.
 type gate struct {
 	apikey.Store
-	batches     apikey.BatchGetter
-	mu          sync.Mutex
-	now, most   int
-	hold        func(id string) bool // such reads hang, whatever their context says
-	release     chan struct{}
-	ids         atomic.Int64
-	unbelieving atomic.Bool
+	batches   apikey.BatchGetter
+	mu        sync.Mutex
+	now, most int
+	hold      func(id string) bool // such reads hang, whatever their context says
+	release   chan struct{}
+	ids       atomic.Int64
 }
 
 func (g *gate) Unwrap() apikey.Store { return g.Store }

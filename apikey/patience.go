@@ -22,6 +22,9 @@ type patientStore struct {
 // what ended the call, the error is not ctx's own, which callers would take for
 // the end of theirs.
 func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
+		return f(ctx)
+	}
 	bounded, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	v, err := f(bounded)

@@ -74,8 +74,12 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueu
 // Close waits for: a Close that has begun does not keep it out.
 func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
 	came := time.Since(processStart)
-	patience := time.NewTimer(s.o.StoreTimeout)
-	defer patience.Stop()
+	var late <-chan time.Time // a store in this process is asked from here, with a deadline
+	if n != nil {
+		patience := time.NewTimer(s.o.StoreTimeout)
+		defer patience.Stop()
+		late = patience.C
+	}
 	for range maxLoads {
 		snap, l, left := s.cache.begin(id, old, n)
 		switch {
@@ -96,7 +100,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 		case <-ctx.Done():
 			s.cache.leave(l)
 			return nil, ctx.Err()
-		case <-patience.C:
+		case <-late:
 			s.cache.leave(l)
 			return nil, ErrUnavailable
 		}
@@ -139,6 +143,9 @@ func (s *Service) readAll(loads []*load) {
 		ids[i] = l.id.String()
 	}
 	records, errs := s.batches.GetBatch(ctx, ids)
+	for i := range records {
+		records[i].clamp() // as boundedStore does
+	}
 	if len(records) != len(ids) || len(errs) != len(ids) {
 		wrong := fmt.Errorf("the store answered %d ids with %d records and %d errors", len(ids), len(records), len(errs))
 		records, errs = make([]Record, len(ids)), make([]error, len(ids))

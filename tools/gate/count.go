@@ -62,7 +62,7 @@ var collected = regexp.MustCompile(`(?m)^==\d+== Collected : (\d+)`)
 // one, and this valgrind, know newer ones.
 var environment = []string{
 	"GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=off",
-	"GODEBUG=asyncpreemptoff=1,cpu.sha=off,cpu.avx512f=off,cpu.avx512bw=off,cpu.avx512vl=off",
+	"GODEBUG=asyncpreemptoff=1,cpu.sha=off,cpu.rdtscp=off,cpu.avx512f=off,cpu.avx512bw=off,cpu.avx512vl=off",
 }
 
 // conditions are what a budget depends on, besides the code: the version of
