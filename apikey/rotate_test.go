@@ -16,7 +16,7 @@ import (
 // rotation runs a test body in a bubble with a key that is being rotated.
 func rotation(t *testing.T, o apikey.RotateOptions, body func(t *testing.T, s *apikey.Service, k apikey.Key, old, fresh string)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, apikey.Options{})
+		s := newService(t, apikey.Options{FlushEvery: time.Hour})
 		defer s.Close(t.Context())
 		k, old := create(t, s)
 		time.Sleep(time.Hour)

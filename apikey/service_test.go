@@ -414,7 +414,7 @@ func TestDueKeysAreReportedAheadOfTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		due := make(chan apikey.Key, 10)
 		s := newService(t, apikey.Options{
-			MaxAge: 90 * 24 * time.Hour, DueAhead: 7 * 24 * time.Hour,
+			MaxAge: 90 * 24 * time.Hour, DueAhead: 7 * 24 * time.Hour, FlushEvery: time.Hour,
 			OnDue: func(_ context.Context, k apikey.Key) { due <- k },
 		})
 		defer s.Close(t.Context())
