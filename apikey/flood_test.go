@@ -154,7 +154,7 @@ func TestAKeyIsUnknownOnlyToAReadThatBeganAfterTheRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
-		l.delay = 50 * time.Millisecond
+		l.slower.Store(int64(49 * time.Millisecond))
 		early := make(chan error, 1)
 		go func() { early <- verify(t, s, token) }()
 		time.Sleep(75 * time.Millisecond) // it is on its way back

@@ -39,6 +39,7 @@ func newSharedStore() *sharedStore {
 type link struct {
 	store  *sharedStore
 	delay  time.Duration // of each call, one way
+	slower atomic.Int64  // added to delay while the link is in use
 	cut    atomic.Bool   // calls hang, as in a network that drops packets
 	deaf   atomic.Bool   // nobody is woken
 	noPush atomic.Bool
@@ -51,7 +52,7 @@ var errGone = errors.New("the store cannot be reached")
 // pass waits for the way there or back.
 func (l *link) pass(ctx context.Context) error {
 	select {
-	case <-time.After(l.delay):
+	case <-time.After(l.delay + time.Duration(l.slower.Load())):
 	case <-ctx.Done():
 		return ctx.Err()
 	}
