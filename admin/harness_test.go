@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
@@ -70,12 +71,19 @@ func newRig(t *testing.T) *rig { return newRigWith(t, memstore.New(), signIn, ad
 
 func newRigWith(t *testing.T, store apikey.Store, authorize admin.Authorizer, o admin.Options) *rig {
 	t.Helper()
+	return newRigFlushing(t, store, authorize, o, 0)
+}
+
+// newRigFlushing is for tests that live through months: usage is written every so
+// often, 0 for the default.
+func newRigFlushing(t *testing.T, store apikey.Store, authorize admin.Authorizer, o admin.Options, every time.Duration) *rig {
+	t.Helper()
 	g := &rig{t: t, log: new(syncBuffer)}
 	logger := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
 	g.keys, err = apikey.New(store, apikey.Options{
 		Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com"),
-		Scopes:       catalogue, Logger: logger,
+		Scopes:       catalogue, Logger: logger, FlushEvery: every,
 	})
 	if err != nil {
 		t.Fatal(err)

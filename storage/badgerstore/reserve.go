@@ -54,7 +54,7 @@ const (
 	floor      = 1 << 20   // below this much free space, new keys and counts are refused
 	brim       = 128 << 10 // below this much, somebody has filled the disk while a table is written
 	heldFiles  = 4         // open files that a turn may take
-	flushWait  = 5 * time.Second
+	flushWait  = 20 * time.Second
 	ballastFor = "BALLAST"
 )
 

@@ -24,6 +24,22 @@ var brokenKeys = map[string]brokenStore{
 		wrap:  func(m *memstore.Store) apikey.Store { return struct{ apikey.Store }{m} },
 	},
 
+	"cuts times to the second": {fails: "what can be told comes back to the edges", wrap: reading(func(k *apikey.Key) { k.ExpiresAt = k.ExpiresAt.Truncate(time.Second) })},
+	"takes what cannot be told": {fails: "what cannot be told is refused, and leaves no trace", wrap: only(func(m *memstore.Store, w *wrap) {
+		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			revision, err := m.Apply(ctx, c)
+			if errors.Is(err, apikey.ErrInvalidArgument) {
+				return c.Expect + 1, nil
+			}
+			return revision, err
+		}
+	})},
+	"takes a far year for another one": {fails: "instants of queries mean themselves, however far away", wrap: only(func(m *memstore.Store, w *wrap) {
+		w.usage = func(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+			return m.Usage(ctx, id, time.Unix(0, since.UnixNano()))
+		}
+	})},
+
 	"forgets the networks": {fails: "a record comes back as it was written", wrap: reading(func(k *apikey.Key) { k.Networks = nil })},
 	"forgets the lock":     {fails: "a record comes back as it was written", wrap: reading(func(k *apikey.Key) { k.Locked = false })},
 	"forgets the request": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
