@@ -138,7 +138,7 @@ func (s *site) lists(n int) (all []string, longest []byte, err error) {
 			}
 		}
 		all = append(all, address)
-		page, err := s.service.List(context.Background(), apikey.ListRequest{Owner: customer, Limit: pageRows, Cursor: cursor})
+		page, err := s.service.List(context.Background(), apikey.ListRequest{Owner: customer, OmitRevoked: true, Limit: pageRows, Cursor: cursor})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -87,8 +87,12 @@ func dialFlood(ctx context.Context, address string) (*floodConn, error) {
 	_, _ = c.out.WriteString(http2.ClientPreface)
 	_ = c.framer.WriteSettings()
 	_ = c.framer.WriteWindowUpdate(0, 1<<30)
+	if err := c.out.Flush(); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	c.reading.Go(c.read)
-	return c, c.out.Flush()
+	return c, nil
 }
 
 // flood sends at a rate until ctx or the connection ends.
