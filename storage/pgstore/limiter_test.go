@@ -72,7 +72,7 @@ func TestLimiter(t *testing.T) {
 	}
 	alone := limitertest.Harness{
 		New:  func(t testing.TB) limiter.Limiter { return made(t, fresh(t)) },
-		Unit: 3 * time.Second,
+		Unit: 4 * time.Second,
 		Restart: func(t testing.TB, l limiter.Limiter) limiter.Limiter {
 			mu.Lock()
 			s := of[l]
@@ -91,13 +91,12 @@ func TestLimiter(t *testing.T) {
 		New: func(t testing.TB) limiter.Limiter {
 			return newEscrow(t, newLimiter(t, fresh(t), patient), limiter.EscrowOptions{Instances: 1})
 		},
-		Unit:   3 * time.Second,
+		Unit:   4 * time.Second,
 		Unused: func(n int64) int64 { return n / 8 },
 	}
-	var wg sync.WaitGroup // side by side: they mostly sleep
-	wg.Go(func() { t.Run("alone", func(t *testing.T) { limitertest.Run(t, alone) }) })
-	wg.Go(func() { t.Run("under an Escrow", func(t *testing.T) { limitertest.Run(t, escrow) }) })
-	wg.Wait()
+	// One after the other: side by side they keep each other waiting, and measure that.
+	t.Run("alone", func(t *testing.T) { limitertest.Run(t, alone) })
+	t.Run("under an Escrow", func(t *testing.T) { limitertest.Run(t, escrow) })
 }
 
 // Four processes, each with a pool of its own, and two goroutines each are after
