@@ -20,7 +20,7 @@ MODULES := $(shell find . \( -name '.?*' -o -name testdata -o -name node_modules
 # How long to fuzz each target, how long the tests of one package may take, and which rows of the defences table to
 # try (a regexp; empty is all of them).
 FUZZTIME ?= 60s
-TIMEOUT ?= 5m
+TIMEOUT ?= 8m
 ROWS ?=
 
 # Tests see each module as its users do, without the workspace, which would hide a missing require or replace;
