@@ -125,8 +125,12 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be opened: %w", dir, err)
 	}
 	s.sync = s.db.Sync
-	if s.reserve, err = openReserve(dir, o.MemTableSize, log); err == nil {
-		err = s.begin(dir, newest)
+	if err = s.prepare(dir, newest); err == nil {
+		s.reserve, err = openReserve(dir, o.MemTableSize, s.newestTable, log)
+	}
+	if err == nil {
+		s.reserve.running.Go(s.compactor) // an upgrade may write more tables than Badger lets lie
+		err = s.begin(dir)
 	}
 	if err != nil {
 		if serr := s.shut(); serr != nil {
@@ -136,7 +140,6 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 		return nil, err
 	}
 	go s.keepTidy(time.Hour)
-	s.reserve.running.Go(s.compactor)
 	return s, nil
 }
 
@@ -147,8 +150,9 @@ func openBadger(o badger.Options) (db *badger.DB, err error) {
 	return badger.Open(o)
 }
 
-// begin reads what has to be known, and writes what a new directory lacks.
-func (s *Store) begin(dir string, newest uint64) error {
+// prepare makes sure that the tables are all there and not too many: at its stall Badger would wait with the log that a
+// process left behind, and nobody compacts yet.
+func (s *Store) prepare(dir string, newest uint64) error {
 	if newest > s.db.MaxVersion() {
 		putBack(dir)
 		return fmt.Errorf("badgerstore: open: the MANIFEST of directory %s does not list tables that hold newer changes, it was cut short: %s", dir, restore)
@@ -157,9 +161,25 @@ func (s *Store) begin(dir string, newest uint64) error {
 	for _, name := range aside {
 		err = errors.Join(err, os.Remove(name))
 	}
-	if err == nil {
-		err = s.checkFormat(dir)
+	if err == nil && s.db.Levels()[0].NumTables >= s.db.Opts().NumLevelZeroTablesStall {
+		if err := s.compact(); err != nil {
+			s.log.Warn("badgerstore: tables are not compacted yet", "err", err)
+		}
 	}
+	return err
+}
+
+// newestTable returns the highest version in a table.
+func (s *Store) newestTable() (version uint64) {
+	for _, t := range s.db.Tables() {
+		version = max(version, t.MaxVersion)
+	}
+	return version
+}
+
+// begin reads what has to be known, and writes what a new directory lacks.
+func (s *Store) begin(dir string) error {
+	err := s.checkFormat(dir)
 	if err == nil {
 		err = s.loadSeq()
 	}

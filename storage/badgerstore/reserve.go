@@ -27,9 +27,10 @@ import (
 //
 // How full the memtable is Badger does not say. It is counted here, never too low.
 type reserve struct {
-	dir  string
-	size int64 // of a memtable, after which Badger turns to the next
-	log  *slog.Logger
+	dir    string
+	size   int64         // of a memtable, after which Badger turns to the next
+	newest func() uint64 // the highest version in a table
+	log    *slog.Logger
 
 	mu       sync.Mutex
 	used     int64         // of the memtable, at most
@@ -39,6 +40,7 @@ type reserve struct {
 	ballast  bool          // the ballast is there
 	files    []*os.File    // places in the table of open files that a turn takes
 	flushing bool          // a memtable is being written as a table
+	written  uint64        // the highest version in a table, when the last memtable had become one
 	flushed  chan struct{} // closed when it is one
 	plain    bool          // the file system cannot put blocks aside
 
@@ -54,7 +56,7 @@ const (
 	floor      = 1 << 20   // below this much free space, new keys and counts are refused
 	brim       = 128 << 10 // below this much, somebody has filled the disk while a table is written
 	heldFiles  = 4         // open files that a turn may take
-	flushWait  = 20 * time.Second
+	flushWait  = 5 * time.Second
 	ballastFor = "BALLAST"
 )
 
@@ -62,8 +64,8 @@ const (
 // size, and a transaction takes less than a quarter of that.
 func (r *reserve) logSize() int64 { return r.size + r.size/4 }
 
-func openReserve(dir string, size int64, log *slog.Logger) (*reserve, error) {
-	r := &reserve{dir: dir, size: size, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{})}
+func openReserve(dir string, size int64, newest func() uint64, log *slog.Logger) (*reserve, error) {
+	r := &reserve{dir: dir, size: size, newest: newest, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{})}
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		logs, err := files(dir, ".mem")
 		switch {
@@ -80,6 +82,7 @@ func openReserve(dir string, size int64, log *slog.Logger) (*reserve, error) {
 			break
 		}
 	}
+	r.written = newest()
 	_ = r.look()
 	return r, nil
 }
@@ -257,10 +260,14 @@ func (r *reserve) turn(bytes int64) {
 	r.running.Go(func() { r.watch(full) })
 }
 
-// watch waits until a memtable is a table. Then its log is gone.
+// watch waits until a memtable is a table. Then its log is gone, unless somebody still reads the memtable; and some
+// table has a version that none had, which a compaction may take away again.
 func (r *reserve) watch(full string) {
 	for pause := 500 * time.Microsecond; ; {
 		if info, err := os.Lstat(full); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+			break
+		}
+		if pause > time.Millisecond && r.newest() > r.written { // only watch changes written
 			break
 		}
 		if free, err := freeBytes(r.dir); err == nil && free < brim {
@@ -276,7 +283,7 @@ func (r *reserve) watch(full string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_ = os.Remove(filepath.Join(r.dir, ballastFor))
-	r.ballast, r.flushing = false, false
+	r.ballast, r.flushing, r.written = false, false, max(r.written, r.newest())
 	close(r.flushed)
 	always, usually := r.check()
 	r.tell(errors.Join(always, usually))

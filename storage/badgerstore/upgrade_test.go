@@ -99,6 +99,64 @@ func TestADirectoryOfFormat1IsBroughtUpToDate(t *testing.T) {
 	}
 }
 
+// At its stall Badger writes no table until some are compacted.
+func TestADirectoryWithAsManyTablesAsMayLieOpens(t *testing.T) {
+	dir := t.TempDir()
+	tables := 0
+	for n := range 5 {
+		s := openIn(t, dir)
+		tables = s.db.Levels()[0].NumTables
+		apply(t, s, changeOf(fmt.Sprintf("key-%d", n), 0, nil))
+		if n < 4 {
+			if err := s.Close(); err != nil { // which makes a table
+				t.Fatal(err)
+			}
+		}
+	}
+	killed := t.TempDir() // as it is when the process dies: the last change is in the log
+	if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(killed, quiet, func(o *badger.Options) { *o = o.WithNumLevelZeroTables(tables - 1).WithNumLevelZeroTablesStall(tables) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), "key-4"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An upgrade that writes more tables than Badger lets lie goes on while they are compacted.
+func TestALargeUpgradeWaitsForNothing(t *testing.T) {
+	dir := t.TempDir()
+	s, err := OpenTuned(dir, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 600 {
+		apply(t, s, changeOf(fmt.Sprintf("key-%03d", i), 0, func(k *apikey.Key) { k.Name = fmt.Sprintf("%03d", i) + strings.Repeat("n", 90) }))
+	}
+	names := rowsOf(s, tableByName)
+	downgrade(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = open(dir, quiet, func(o *badger.Options) {
+		*o = o.WithMemTableSize(256 << 10).WithValueThreshold(16 << 10).WithNumLevelZeroTables(1).WithNumLevelZeroTablesStall(2)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(rowsOf(s, tableByName), names) {
+		t.Error("rows are missing, or too many")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAnUpgradeThatIsBrokenOffIsDoneAgain(t *testing.T) {
 	dir := t.TempDir()
 	s, err := OpenTuned(dir, quiet) // whose transactions are small
