@@ -148,34 +148,68 @@ func (o *Outcome) scopeDetail() string {
 	return fmt.Sprintf("The key lacks the scopes %s. Use a key that has them, or add them to this key.", quoteAll(missing))
 }
 
+// limitDetail names each limit that was reached, and says when to come back:
+// "The limit of 30 per day is reached. Try again in 24 h 3 min."
 func (o *Outcome) limitDetail() string {
 	retry := o.RetryAfter()
 	b := make([]byte, 0, 192)
-	if retry > 0 {
-		b = append(b, "Over the limit "...)
-	} else {
-		b = append(b, "This request costs more than the limit "...)
-	}
-	said := false
 	for i := range o.Decision.N {
 		if !o.Decision.Windows[i].Violated {
 			continue
 		}
-		if said {
-			b = append(b, " and "...)
-		}
-		said = true
 		l, prefix := o.limit(i)
-		b = append(append(append(append(b, '"'), prefix...), l.Name...), `" (`...)
-		b = append(appendUint(b, l.N), " in "...)
-		b = append(appendUint(b, ceilSeconds(l.Window)), " s)"...)
+		if retry > 0 {
+			b = append(b, "The limit of "...)
+		} else {
+			b = append(b, "This request costs more than the limit of "...)
+		}
+		b = append(appendUint(b, l.N), " per "...)
+		b = appendPeriod(b, ceilSeconds(l.Window))
+		if prefix != "" {
+			b = append(b, ", for all keys of this account together,"...)
+		}
+		if retry > 0 {
+			b = append(b, " is reached. "...)
+		} else {
+			b = append(b, " allows. "...)
+		}
 	}
 	if retry > 0 {
-		b = append(appendUint(append(b, ". Try again in "...), retry), " s."...)
-	} else {
-		b = append(b, " ever admits. Waiting does not help: use a plan with more."...)
+		return string(append(appendTime(append(b, "Try again in "...), retry), '.'))
 	}
-	return string(b)
+	return string(append(b, "Waiting does not help: use a plan with a higher limit."...))
+}
+
+// appendPeriod appends what a limit is "per".
+func appendPeriod(b []byte, seconds int64) []byte {
+	switch seconds {
+	case 1:
+		return append(b, "second"...)
+	case 60:
+		return append(b, "minute"...)
+	case 60 * 60:
+		return append(b, "hour"...)
+	case 24 * 60 * 60:
+		return append(b, "day"...)
+	}
+	return appendTime(b, seconds)
+}
+
+// appendTime appends a time in its two largest units, rounded up.
+func appendTime(b []byte, seconds int64) []byte {
+	if seconds < 2*60 {
+		return append(appendUint(b, seconds), " s"...)
+	}
+	large, small, big, little := int64(60), int64(1), " min", " s"
+	if seconds >= 60*60 {
+		large, small, big, little = 60*60, 60, " h", " min"
+	}
+	n := (seconds + small - 1) / small
+	b = append(appendUint(b, n/(large/small)), big...)
+	if rest := n % (large / small); rest > 0 {
+		b = append(appendUint(append(b, ' '), rest), little...)
+	}
+	return b
 }
 
 func quoteAll(names []string) string { return "\"" + strings.Join(names, "\", \"") + "\"" }

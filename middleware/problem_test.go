@@ -134,7 +134,11 @@ func TestRetryAfter(t *testing.T) {
 			t.Errorf("%v: Retry-After %q, want %q", wait, got, want)
 		}
 		text := body(t, res)
-		if never := strings.Contains(text, "Waiting does not help"); never != (wait < 0) {
+		say := map[time.Duration]string{
+			0: "The limit of 60 per minute is reached. Try again in 1 s.", 24 * time.Hour: "The limit of 60 per minute is reached. Try again in 24 h.",
+			-1: "This request costs more than the limit of 60 per minute allows. Waiting does not help: use a plan with a higher limit.",
+		}[wait]
+		if !strings.Contains(text, say) || strings.Contains(text, "Waiting does not help") != (wait < 0) {
 			t.Errorf("%v: %s", wait, text)
 		}
 		if !strings.Contains(text, `"violated-policies":["minute"]`) {

@@ -137,7 +137,9 @@ func TestALargeUpgradeWaitsForNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 600 {
-		apply(t, s, changeOf(fmt.Sprintf("key-%03d", i), 0, func(k *apikey.Key) { k.Name = fmt.Sprintf("%03d", i) + strings.Repeat("n", 90) }))
+		apply(t, s, changeOf(fmt.Sprintf("key-%03d", i), 0, func(k *apikey.Key) {
+			k.Name = fmt.Sprintf("%03d", i) + " of words: a be see do an ear for go high in just key long man no one pay quo run so"
+		}))
 	}
 	names := rowsOf(s, tableByName)
 	downgrade(t, s)
