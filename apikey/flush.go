@@ -27,9 +27,10 @@ var errStuck = errors.New("the store was given usage to write and has not answer
 
 // pace is what the writes so far told of the store.
 type pace struct {
-	mu   sync.Mutex
-	size int           // keys in the next write
-	each time.Duration // for a key, in the last
+	mu     sync.Mutex
+	size   int                        // keys in the next write
+	active int                        // writes that are running
+	each   [writers + 1]time.Duration // for a key, with so many writes running; 0: not known
 }
 
 // next returns how many keys to write next.
@@ -39,18 +40,37 @@ func (p *pace) next() int {
 	return max(p.size, fewestKeys)
 }
 
-// of returns how long it takes to write some keys, one part after the other.
-func (p *pace) of(keys int) time.Duration {
+// of returns how long it takes to write some keys with so many writers, without
+// rests; 0 when nothing is known.
+func (p *pace) of(keys, writers int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Duration(keys) * p.each
+	return time.Duration(keys) * p.each[writers]
 }
 
-// learn follows a write that succeeded.
-func (p *pace) learn(keys int, took time.Duration) {
+// begin notes a write that begins, and end one that has ended.
+func (p *pace) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.each = took / time.Duration(keys)
+	p.active++
+}
+
+func (p *pace) end(keys int, took time.Duration, taken bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := min(p.active, writers) // a write that is stuck makes room for another
+	p.active--
+	if !taken {
+		return
+	}
+	// A store may take two writes at a time, or one after the other: both is
+	// measured, and as long as it is not, two are no faster than one.
+	p.each[n] = took / time.Duration(keys*n)
+	if n < writers && (p.each[writers] == 0 || p.each[writers] > p.each[n]) {
+		p.each[writers] = p.each[n]
+	} else if p.each[1] < p.each[n] {
+		p.each[1] = p.each[n]
+	}
 	switch {
 	case took > flushAim:
 		p.size = max(fewestKeys, int(int64(keys)*int64(flushAim)/int64(took)))
@@ -64,10 +84,13 @@ type flushing struct {
 	s   *Service
 	end time.Time // by which to be done, if the store is quick; zero: at once
 
-	mu     sync.Mutex
-	left   int // keys to begin with
-	failed int // writes in a row
-	err    error
+	group sync.WaitGroup // of run
+
+	mu      sync.Mutex
+	workers int
+	left    int // keys to begin with
+	failed  int // writes in a row
+	err     error
 }
 
 // flush writes all usage that was counted before, within a time if the store is
@@ -82,17 +105,15 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 	if f.left == 0 {
 		return nil
 	}
-	workers := writers
 	if within == 0 {
 		f.left = math.MaxInt
-	} else if f.end = time.Now().Add(within); s.pace.of(f.left) < within {
-		workers = 1
+	} else {
+		f.end = time.Now().Add(within)
 	}
-	var group sync.WaitGroup
-	for range workers {
-		group.Go(func() { f.run(ctx) })
-	}
-	group.Wait() // not for long: they look at ctx
+	f.mu.Lock()
+	f.hire(ctx)
+	f.mu.Unlock()
+	f.group.Wait() // not for long: they look at ctx
 	if f.err != nil {
 		return f.err
 	}
@@ -102,6 +123,17 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 // stuckAfter is how long a write may take when the store does not even heed its
 // deadline, before nobody waits for it any more.
 func (s *Service) stuckAfter() time.Duration { return 2 * s.o.StoreTimeout }
+
+// hire lets as many write as it takes to be done in time: one, if it can. It holds mu.
+func (f *flushing) hire(ctx context.Context) {
+	want := 1
+	if f.end.IsZero() || f.s.pace.of(f.left, 1) > time.Until(f.end) {
+		want = writers
+	}
+	for ; f.workers < want; f.workers++ {
+		f.group.Go(func() { f.run(ctx) })
+	}
+}
 
 // run writes a part after the other.
 func (f *flushing) run(ctx context.Context) {
@@ -114,7 +146,7 @@ func (f *flushing) run(ctx context.Context) {
 		}
 		began := time.Now()
 		keys, err := f.s.flushSome(ctx)
-		rest := f.next(keys, time.Since(began), err)
+		rest := f.next(ctx, keys, time.Since(began), err)
 		if keys == 0 && err == nil {
 			return
 		}
@@ -123,7 +155,7 @@ func (f *flushing) run(ctx context.Context) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			f.next(0, 0, ctx.Err())
+			f.next(ctx, 0, 0, ctx.Err())
 			return
 		}
 	}
@@ -131,7 +163,7 @@ func (f *flushing) run(ctx context.Context) {
 
 // next takes in what became of a part, and returns how long to rest before the
 // next one.
-func (f *flushing) next(keys int, took time.Duration, err error) time.Duration {
+func (f *flushing) next(ctx context.Context, keys int, took time.Duration, err error) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err != nil {
@@ -146,6 +178,7 @@ func (f *flushing) next(keys int, took time.Duration, err error) time.Duration {
 	if f.end.IsZero() || f.left <= 0 {
 		return 0
 	}
+	f.hire(ctx)
 	parts := (f.left + f.s.pace.next() - 1) / f.s.pace.next()
 	return max(0, min(flushRest*took, time.Until(f.end)/time.Duration(parts)-took))
 }
@@ -156,10 +189,12 @@ func (s *Service) flushSome(ctx context.Context) (keys int, err error) {
 	if l == nil {
 		return 0, err
 	}
-	keys = len(l.keys)
-	began, ended := time.Now(), make(chan error, 1)
+	n, ended := len(l.keys), make(chan error, 1)
+	s.pace.begin()
 	go func() {
+		began := time.Now()
 		err := s.store.AddUsage(context.WithoutCancel(ctx), batch)
+		s.pace.end(n, time.Since(began), err == nil)
 		s.outbox.end(l, err == nil)
 		ended <- err
 	}()
@@ -175,8 +210,7 @@ func (s *Service) flushSome(ctx context.Context) (keys int, err error) {
 	if err != nil {
 		return 0, storeError("usage", err)
 	}
-	s.pace.learn(keys, time.Since(began))
-	return keys, nil
+	return n, nil
 }
 
 // flushLoop begins a flush every FlushEvery, and sooner when it will take so long
@@ -212,5 +246,5 @@ func (s *Service) flushLoop() {
 // flushTakes is how long it would take, as far as that is known, to write what
 // is counted now, as fast as possible.
 func (s *Service) flushTakes() time.Duration {
-	return s.pace.of(s.outbox.waiting()) / writers
+	return s.pace.of(s.outbox.waiting(), writers)
 }

@@ -21,6 +21,7 @@ type slowUsage struct {
 	apikey.Store
 	takes    time.Duration // a write
 	each     time.Duration // and each key in it
+	turns    chan struct{} // if not nil, of capacity 1: one write at a time
 	doubtful bool          // once ctx has ended, it says so, although it has written
 	writes   atomic.Int64
 	longest  atomic.Int64 // of the writes, in nanoseconds
@@ -31,6 +32,10 @@ func (s *slowUsage) Unwrap() apikey.Store { return s.Store }
 
 func (s *slowUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	s.writes.Add(1)
+	if s.turns != nil {
+		s.turns <- struct{}{}
+		defer func() { <-s.turns }()
+	}
 	begun := time.Now()
 	time.Sleep(s.takes + time.Duration(len(batch))*s.each)
 	at := time.Now()
@@ -271,8 +276,6 @@ func TestWhoeverIsCountedIsListed(t *testing.T) {
 	}
 }
 
-// TestAFlushRests: thousands of keys are written in parts that a store takes a few
-// hundredths of a second for, with rests while there is time for them.
 // TestWritesAreShortAgainWhenTheStoreIsSlow: what one write of many keys told of a
 // store that has become slow, the next one heeds.
 func TestWritesAreShortAgainWhenTheStoreIsSlow(t *testing.T) {
@@ -302,6 +305,8 @@ func TestWritesAreShortAgainWhenTheStoreIsSlow(t *testing.T) {
 	})
 }
 
+// TestAFlushRests: thousands of keys are written in parts that a store takes a few
+// hundredths of a second for, with rests while there is time for them.
 func TestAFlushRests(t *testing.T) {
 	const keys = 1024
 	for _, tc := range []struct {
@@ -311,7 +316,7 @@ func TestAFlushRests(t *testing.T) {
 	}{
 		{100 * time.Microsecond, 300 * time.Millisecond, 520 * time.Millisecond, 520 * time.Millisecond}, // a fifth of the time
 		{time.Millisecond, 2400 * time.Millisecond, 2600 * time.Millisecond, 2600 * time.Millisecond},    // all the time there is
-		{4 * time.Millisecond, 4 * time.Second, 4200 * time.Millisecond, 2400 * time.Millisecond},        // no time to rest: two at a time
+		{4 * time.Millisecond, 2 * time.Second, 2400 * time.Millisecond, 2400 * time.Millisecond},        // no time to rest: two at a time
 	} {
 		t.Run(fmt.Sprint(tc.each), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -355,27 +360,38 @@ func TestAFlushRests(t *testing.T) {
 }
 
 // TestManyKeysAreFlushedSooner: a flush that takes long begins so early that no
-// count gets older than one and a half times FlushEvery.
+// count gets older than one and a half times FlushEvery, on a store that writes
+// two parts at a time and on one that writes one after the other.
 func TestManyKeysAreFlushedSooner(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &slowUsage{Store: memstore.New(), each: 5 * time.Millisecond}
-		s := serviceOn(t, store, apikey.Options{})
-		var tokens []string
-		for range 2000 { // five seconds, two parts at a time
-			_, token := create(t, s)
-			tokens = append(tokens, token)
-		}
-		countOne(t, s, tokens...)
-		time.Sleep(30 * time.Second) // the pace is known
-		for range 3 {
-			countOne(t, s, tokens...)
-			begun := time.Now()
-			time.Sleep(13 * time.Second)
-			if age := store.finished.Load().Sub(begun); age > 7600*time.Millisecond {
-				t.Errorf("a count was %v old when it was written", age)
-			}
-		}
-	})
+	for name, store := range map[string]*slowUsage{
+		"two at a time":       {each: 5 * time.Millisecond},
+		"one after the other": {each: 2500 * time.Microsecond, turns: make(chan struct{}, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store.Store = memstore.New()
+				if store.turns != nil {
+					store.turns = make(chan struct{}, 1) // of this bubble
+				}
+				s := serviceOn(t, store, apikey.Options{})
+				var tokens []string
+				for range 2000 { // five seconds
+					_, token := create(t, s)
+					tokens = append(tokens, token)
+				}
+				countOne(t, s, tokens...)
+				time.Sleep(30 * time.Second) // the pace is known
+				for range 3 {
+					countOne(t, s, tokens...)
+					begun := time.Now()
+					time.Sleep(13 * time.Second)
+					if age := store.finished.Load().Sub(begun); age > 7600*time.Millisecond {
+						t.Errorf("a count was %v old when it was written", age)
+					}
+				}
+			})
+		})
+	}
 }
 
 // TestAddIsWhatAStoreDoes holds what is owed, added to what a store tells, against
