@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"slices"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -11,8 +12,8 @@ const day = 24 * time.Hour
 // Day returns the start of t's day, in UTC.
 func Day(t time.Time) time.Time { return NormalizeTime(t).Truncate(day) }
 
-// AddHour adds an hour's counts to the days of an activity. Hours come oldest
-// first; those of a day without a count leave no day.
+// AddHour adds an hour's counts to the days of an activity, which stay in order.
+// Hours may come in any order; those of a day without a count leave no day.
 func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
 	if c == (apikey.Counts{}) {
 		return
@@ -21,10 +22,15 @@ func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
 	if a.Days == nil {
 		a.Days = make([]apikey.DayCounts, 0, 32) // most ask for a month
 	}
-	if n := len(a.Days); n == 0 || !a.Days[n-1].Day.Equal(start) {
-		a.Days = append(a.Days, apikey.DayCounts{Day: start})
+	at := len(a.Days) // most come oldest first
+	for at > 0 && a.Days[at-1].Day.After(start) {
+		at--
 	}
-	a.Days[len(a.Days)-1].Counts.Add(c)
+	if at == 0 || !a.Days[at-1].Day.Equal(start) {
+		a.Days = slices.Insert(a.Days, at, apikey.DayCounts{Day: start})
+		at++
+	}
+	a.Days[at-1].Counts.Add(c)
 }
 
 // CheckActivity returns the error of [apikey.Store.Activity] for too many IDs.

@@ -35,8 +35,9 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) (_ 
 			return nil, err
 		}
 		all[i].ID = id
-		if all[i].Last, err = s.lastUse(totals, id); err == nil {
-			err = s.days(days, &all[i], storage.Day(since))
+		from := storage.Day(since)
+		if err = s.days(days, &all[i], from); err == nil {
+			err = s.newest(totals, &all[i], from)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("badgerstore: activity: %w", err)
@@ -57,15 +58,23 @@ func (s *Store) days(it *badger.Iterator, a *apikey.Activity, since time.Time) e
 	})
 }
 
-// lastUse returns the newest use of any secret of a key.
-func (s *Store) lastUse(it *badger.Iterator, id string) (last apikey.LastUse, err error) {
-	prefix := totalPrefix(id)
-	err = s.scanUsage(it, prefix, prefix, func(_, v []byte) error {
+// never is later than any day.
+var never = time.Unix(1<<60, 0)
+
+// newest reads the newest use of any secret of a key, and the newest day of each.
+func (s *Store) newest(it *badger.Iterator, a *apikey.Activity, since time.Time) error {
+	prefix := totalPrefix(a.ID)
+	return s.scanUsage(it, prefix, prefix, func(_, v []byte) error {
 		t, err := decodeTotal(v)
-		if err == nil && t.Last.At.After(last.At) {
-			last = t.Last
+		if err != nil {
+			return err
 		}
-		return err
+		if t.Last.At.After(a.Last.At) {
+			a.Last = t.Last
+		}
+		if !t.day.Before(since) && t.inDay != (apikey.Counts{}) {
+			storage.AddHour(a, t.day, t.inDay)
+		}
+		return nil
 	})
-	return last, err
 }

@@ -11,13 +11,18 @@ import (
 
 // Usage rows are counts, behind their number so that outcomes can be added:
 //
-//	hour:  counts
-//	day:   counts
-//	total: counts, microsecond of the last use, network, user agent, route, status
+//	hour:  counts of a secret
+//	day:   counts of a key
+//	total: of a secret: counts, microsecond of the last use, network, user agent, route, status;
+//	       second of the newest hour, its counts; second of its day, its counts; number of scopes used in the hour, their names
 //	scope: second of the start of the newest hour
 //
-// What was added to a total later is left out by the programs before, and for
-// theirs unknown.
+// **What was counted in a secret's newest hour, and on its newest day, is in its
+// total and in no other row**, until a later one begins. So a flush reads and
+// writes one row a secret. Rows of an hour or day may be added to later: what
+// comes late goes there.
+//
+// A total of the programs before ends with the status, or with the user agent.
 func appendCounts(dst []byte, c apikey.Counts) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c)))
 	for _, n := range c {
@@ -41,16 +46,33 @@ func splitCounts(b []byte) (c apikey.Counts, rest []byte, err error) {
 	return c, b, err
 }
 
-func appendTotal(dst []byte, t apikey.UsageSecret) []byte {
+// total is what a total row holds.
+type total struct {
+	apikey.UsageSecret
+	hour   time.Time // the newest
+	inHour apikey.Counts
+	day    time.Time // the newest
+	inDay  apikey.Counts
+	scopes []string // used in hour, whose rows say so
+}
+
+func appendTotal(dst []byte, t *total) []byte {
 	dst = appendCounts(dst, t.Counts)
 	dst = binary.AppendVarint(dst, t.Last.At.UnixMicro())
 	dst = str(dst, t.Last.Network)
 	dst = str(dst, t.Last.UserAgent)
 	dst = str(dst, t.Last.Route)
-	return binary.AppendUvarint(dst, uint64(t.Last.Status))
+	dst = binary.AppendUvarint(dst, uint64(t.Last.Status))
+	dst = appendCounts(appendHour(dst, t.hour), t.inHour)
+	dst = appendCounts(appendHour(dst, t.day), t.inDay)
+	dst = binary.AppendUvarint(dst, uint64(len(t.scopes)))
+	for _, scope := range t.scopes {
+		dst = str(dst, scope)
+	}
+	return dst
 }
 
-func decodeTotal(b []byte) (t apikey.UsageSecret, err error) {
+func decodeTotal(b []byte) (t total, err error) {
 	if t.Counts, b, err = splitCounts(b); err != nil {
 		return t, err
 	}
@@ -65,22 +87,53 @@ func decodeTotal(b []byte) (t apikey.UsageSecret, err error) {
 	if err != nil || len(b) == 0 {
 		return t, err
 	}
-	var status uint64
+	var status, scopes uint64
 	if t.Last.Route, b, err = splitString(b); err == nil {
-		status, _, err = splitUvarint(b)
+		status, b, err = splitUvarint(b)
 	}
 	t.Last.Status = int(status)
+	if err != nil || len(b) == 0 {
+		return t, err
+	}
+	if t.hour, b, err = splitStart(b); err == nil {
+		t.inHour, b, err = splitCounts(b)
+	}
+	if err == nil {
+		t.day, b, err = splitStart(b)
+	}
+	if err == nil {
+		t.inDay, b, err = splitCounts(b)
+	}
+	if err == nil {
+		scopes, b, err = splitUvarint(b)
+	}
+	for range scopes {
+		var scope string
+		if err == nil {
+			scope, b, err = splitString(b)
+		}
+		if err != nil {
+			break
+		}
+		t.scopes = append(t.scopes, scope)
+	}
 	return t, err
 }
 
 func appendHour(dst []byte, start time.Time) []byte { return binary.AppendVarint(dst, start.Unix()) }
 
 func decodeHour(b []byte) (time.Time, error) {
+	t, _, err := splitStart(b)
+	return t, err
+}
+
+// splitStart returns the start of an hour or a day that b begins with, and the rest.
+func splitStart(b []byte) (time.Time, []byte, error) {
 	s, n := binary.Varint(b)
 	if n <= 0 {
-		return time.Time{}, fmt.Errorf("%w: bad hour", storage.ErrCorrupt)
+		return time.Time{}, nil, fmt.Errorf("%w: bad hour", storage.ErrCorrupt)
 	}
-	return time.Unix(s, 0).UTC(), nil
+	return time.Unix(s, 0).UTC(), b[n:], nil
 }
 
 func splitUvarint(b []byte) (uint64, []byte, error) {

@@ -22,9 +22,9 @@ const (
 	tableAudit   = 'a' // seq                         -> entry
 	tableByKey   = 'k' // id, seq                     -> nothing
 	tableByOwner = 'o' // owner, seq                  -> nothing
-	tableHour    = 'u' // id, hour, secret            -> counts
-	tableDay     = 'd' // id, day                     -> counts of all secrets
-	tableTotal   = 't' // id, secret                  -> counts, last use
+	tableHour    = 'u' // id, hour, secret            -> counts, but for the newest hour
+	tableDay     = 'd' // id, day                     -> counts of all secrets, but for their newest day
+	tableTotal   = 't' // id, secret                  -> counts, last use, the newest hour and day
 	tableScope   = 'p' // id, scope                   -> the newest hour
 	tableWindow  = 'w' // subject                     -> the limiter's bytes
 )

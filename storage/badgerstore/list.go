@@ -156,11 +156,12 @@ func (l *lister) load(id string, r *apikey.Record) bool {
 		if l.totals == nil {
 			l.totals = l.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
 		}
-		last, err := l.lastUse(l.totals, id)
-		if err != nil {
+		a := apikey.Activity{ID: id}
+		if err := l.newest(l.totals, &a, never); err != nil {
 			l.err = err
+			return false
 		}
-		return err == nil && l.filter.Unused(last.At)
+		return l.filter.Unused(a.Last.At)
 	}
 	return true
 }

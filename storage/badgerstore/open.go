@@ -282,8 +282,8 @@ func (s *Store) update(bytes int64, f func(txn *badger.Txn) error) error {
 }
 
 // format is the number of the layout that this program reads and writes. It
-// brings a directory of the one before up to date.
-const format = 3
+// brings a directory of those before up to date.
+const format = 4
 
 // checkFormat refuses a directory that this program would misread, and signs a
 // new one.

@@ -39,7 +39,7 @@ func TestASecondOpenSaysWhatToDo(t *testing.T) {
 func TestANewerFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := openIn(t, dir)
-	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte{tableFormat}, []byte("4")) })
+	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set([]byte{tableFormat}, []byte("5")) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestANewerFormatIsRefused(t *testing.T) {
 	}
 	for range 2 { // the first refusal lets go of the directory
 		_, err = Open(dir, quiet)
-		wantWords(t, err, dir, `format "4"`, "knows 3", "newer version")
+		wantWords(t, err, dir, `format "5"`, "knows 4", "newer version")
 	}
 }
 

@@ -270,8 +270,10 @@ func TestHourlyRowsAreKeptForTheRetentionAndTotalsForGood(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	apply(t, s, changeOf("key", 0, nil))
 	before := time.Now()
-	if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: before, Counts: apikey.Counts{1}}}); err != nil {
-		t.Fatal(err)
+	for _, hour := range []time.Time{before, before.Add(time.Hour)} { // a row of its own has an hour that is over
+		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	err := s.db.View(func(txn *badger.Txn) error {
 		hour, err := txn.Get(hourKey("key", before.Truncate(time.Hour), 1))

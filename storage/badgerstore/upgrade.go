@@ -24,8 +24,10 @@ func (s *Store) upgrade(from int) error {
 			return err
 		}
 	}
-	if err := s.upgradeDays(txn, w); err != nil {
-		return err
+	if from < 3 {
+		if err := s.upgradeDays(txn, w); err != nil {
+			return err
+		}
 	}
 	if err := w.flush(); err != nil {
 		return err

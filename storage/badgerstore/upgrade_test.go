@@ -85,8 +85,8 @@ func TestADirectoryOfFormat1IsBroughtUpToDate(t *testing.T) {
 				t.Errorf("list %+v: got %s, want %s, error %v", q, got, want, err)
 			}
 		}
-		if got := formatOf(t, s); got != "3" {
-			t.Errorf("the format is %s, want 3", got)
+		if got := formatOf(t, s); got != "4" {
+			t.Errorf("the format is %s, want 4", got)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -288,8 +288,8 @@ func TestTheDaysOfFormat2AreAddedUp(t *testing.T) {
 	if after := activity(); !reflect.DeepEqual(after, before) {
 		t.Errorf("after the upgrade:\n%v\nwant\n%v", after, before)
 	}
-	if got := formatOf(t, s); got != "3" {
-		t.Errorf("the format is %s, want 3", got)
+	if got := formatOf(t, s); got != "4" {
+		t.Errorf("the format is %s, want 4", got)
 	}
 	it := s.db.NewTransaction(false)
 	defer it.Discard()

@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -38,16 +39,18 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) (err er
 }
 
 // addUsage adds a batch in one transaction, or its halves when it is too large:
-// a transaction that is too large has written nothing.
+// a transaction that is too large has written nothing. Changes of keys and other
+// usage wait meanwhile, so that what is read here is what is written to.
 func (s *Store) addUsage(batch []apikey.UsageDelta) error {
-	err := s.update(usageBytes(batch), func(txn *badger.Txn) error {
-		for i := range batch {
-			if err := s.addDelta(txn, &batch[i]); err != nil {
-				return err
-			}
+	t := tally{s: s, txn: s.db.NewTransaction(false), sums: make(map[string]*total, len(batch)), rows: map[string]*apikey.Counts{}, scopes: map[string]time.Time{}}
+	defer t.txn.Discard()
+	for i := range batch {
+		if err := t.add(&batch[i]); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	rows := t.all()
+	err := s.update(rowBytes(rows), func(txn *badger.Txn) error { return writeAll(txn, rows) })
 	if errors.Is(err, badger.ErrTxnTooBig) && len(batch) > 1 {
 		half := len(batch) / 2
 		if err = s.addUsage(batch[:half]); err == nil {
@@ -57,91 +60,145 @@ func (s *Store) addUsage(batch []apikey.UsageDelta) error {
 	return err
 }
 
-// usageBytes is what the rows of a batch take of a memtable, at most.
-func usageBytes(batch []apikey.UsageDelta) int64 {
-	n := int64(128)
-	for i := range batch {
-		d := &batch[i]
-		n += 4*int64(len(d.KeyID)) + 3*256 + int64(len(d.Last.Network)+len(d.Last.UserAgent)+len(d.Last.Route))
-		for _, scope := range d.Scopes {
-			n += int64(len(d.KeyID)+len(scope)) + 128
-		}
-	}
-	return n
+// tally adds a batch of usage to the rows that there are. See counts.go for the
+// rows.
+type tally struct {
+	s      *Store
+	txn    *badger.Txn // which reads only
+	sums   map[string]*total
+	rows   map[string]*apikey.Counts // of hours and days, by their keys
+	scopes map[string]time.Time
 }
 
-func (s *Store) addDelta(txn *badger.Txn, d *apikey.UsageDelta) error {
-	exists := false
-	if len(d.KeyID) <= maxString && d.KeyID != "" {
-		err := read(txn, recordKey(d.KeyID), func(v []byte) error { exists = len(v) > 0; return nil })
-		if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
-			return err
-		}
+func (t *tally) add(d *apikey.UsageDelta) error {
+	at := totalKey(d.KeyID, d.Secret)
+	sum, err := t.total(d.KeyID, at)
+	if sum == nil || err != nil {
+		return err // usage never brings a key back
 	}
-	if !exists {
-		return nil // usage never brings a key back
-	}
-
-	total := totalKey(d.KeyID, d.Secret)
-	var sum apikey.UsageSecret
-	if err := s.readUsage(txn, total, func(v []byte) (err error) { sum, err = decodeTotal(v); return err }); err != nil {
-		return err
-	}
-
 	sum.Counts.Add(d.Counts)
 	last := d.Last
 	if last.At = storage.NormalizeTime(last.At); last.Replaces(sum.Last) {
 		sum.Last = last
 	}
-	hour := d.Hour.Truncate(time.Hour)
-	for _, key := range [][]byte{hourKey(d.KeyID, hour, d.Secret), dayKey(d.KeyID, storage.Day(hour))} {
-		if err := s.addCounts(txn, key, d.Counts); err != nil {
+	hour, day := d.Hour.Truncate(time.Hour), storage.Day(d.Hour)
+	if hour.After(sum.hour) {
+		if err := t.addTo(hourKey(d.KeyID, sum.hour, d.Secret), &sum.inHour); err != nil {
 			return err
 		}
+		sum.hour, sum.inHour, sum.scopes = hour, apikey.Counts{}, nil
 	}
-	if err := txn.Set(total, appendTotal(nil, sum)); err != nil {
+	if day.After(sum.day) {
+		if err := t.addTo(dayKey(d.KeyID, sum.day), &sum.inDay); err != nil {
+			return err
+		}
+		sum.day, sum.inDay = day, apikey.Counts{}
+	}
+	if hour.Equal(sum.hour) {
+		sum.inHour.Add(d.Counts)
+	} else if err := t.addTo(hourKey(d.KeyID, hour, d.Secret), &d.Counts); err != nil {
 		return err
 	}
-	return s.addScopes(txn, d)
+	if day.Equal(sum.day) {
+		sum.inDay.Add(d.Counts)
+	} else if err := t.addTo(dayKey(d.KeyID, day), &d.Counts); err != nil {
+		return err
+	}
+	return t.addScopes(d, hour, sum)
 }
 
-// addCounts adds to the row of an hour or of a day.
-func (s *Store) addCounts(txn *badger.Txn, key []byte, c apikey.Counts) error {
-	var sum apikey.Counts
-	if err := s.readUsage(txn, key, func(v []byte) (err error) { sum, _, err = splitCounts(v); return err }); err != nil {
-		return err
+// total returns the sums of a secret; nil when there is no such key.
+func (t *tally) total(id string, at []byte) (*total, error) {
+	if sum := t.sums[string(at)]; sum != nil {
+		return sum, nil
 	}
-	sum.Add(c)
-	return txn.SetEntry(badger.NewEntry(key, appendCounts(nil, sum)).WithTTL(countTTL))
+	sum := new(total)
+	err := read(t.txn, at, func(v []byte) (err error) { *sum, err = decodeTotal(v); return err })
+	if err != nil { // a key without them is rare: a change that removes a key removes them, too
+		exists := false
+		if len(id) <= maxString && id != "" {
+			err := read(t.txn, recordKey(id), func(v []byte) error { exists = len(v) > 0; return nil })
+			if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
+				return nil, err
+			}
+		}
+		if !exists {
+			return nil, nil
+		}
+		if err := t.s.overlook(at, err); err != nil {
+			return nil, err
+		}
+	}
+	t.sums[string(at)] = sum
+	return sum, nil
+}
+
+// addTo adds to the row of an hour or of a day.
+func (t *tally) addTo(key []byte, c *apikey.Counts) error {
+	if *c == (apikey.Counts{}) {
+		return nil
+	}
+	sum := t.rows[string(key)]
+	if sum == nil {
+		sum = new(apikey.Counts)
+		if err := t.s.readUsage(t.txn, key, func(v []byte) (err error) { *sum, _, err = splitCounts(v); return err }); err != nil {
+			return err
+		}
+		t.rows[string(key)] = sum
+	}
+	sum.Add(*c)
+	return nil
 }
 
 // addScopes writes the hour of scopes that were not used in it, or a later one,
 // before: about one row a scope and hour.
-func (s *Store) addScopes(txn *badger.Txn, d *apikey.UsageDelta) error {
-	start := d.Hour.Truncate(time.Hour)
+func (t *tally) addScopes(d *apikey.UsageDelta, hour time.Time, sum *total) error {
 	for _, scope := range d.Scopes {
-		if len(scope) > maxString {
-			continue // no such scope
-		}
-		key := scopeKey(d.KeyID, scope)
-		var newest time.Time
-		if err := s.readUsage(txn, key, func(v []byte) (err error) { newest, err = decodeHour(v); return err }); err != nil {
-			return err
-		}
-		if !start.After(newest) {
+		if len(scope) > maxString { // no such scope
 			continue
 		}
-		if err := txn.Set(key, appendHour(nil, start)); err != nil {
-			return err
+		if hour.Equal(sum.hour) {
+			if slices.Contains(sum.scopes, scope) {
+				continue
+			}
+			sum.scopes = append(sum.scopes, scope)
+		}
+		key := scopeKey(d.KeyID, scope)
+		newest, ok := t.scopes[string(key)]
+		if !ok {
+			if err := t.s.readUsage(t.txn, key, func(v []byte) (err error) { newest, err = decodeHour(v); return err }); err != nil {
+				return err
+			}
+		}
+		if hour.After(newest) {
+			t.scopes[string(key)] = hour
 		}
 	}
 	return nil
 }
 
+// all returns the rows to write.
+func (t *tally) all() []row {
+	rows := make([]row, 0, len(t.sums)+len(t.rows)+len(t.scopes))
+	for key, sum := range t.sums {
+		rows = append(rows, row{key: []byte(key), value: appendTotal(nil, sum)})
+	}
+	for key, sum := range t.rows {
+		rows = append(rows, row{key: []byte(key), value: appendCounts(nil, *sum), ttl: countTTL})
+	}
+	for key, hour := range t.scopes {
+		rows = append(rows, row{key: []byte(key), value: appendHour(nil, hour)})
+	}
+	return rows
+}
+
 // readUsage reads a row if there is one. A damaged one counts as zero and is
 // logged: a number on a page is not worth refusing all others.
 func (s *Store) readUsage(txn *badger.Txn, key []byte, decode func(v []byte) error) error {
-	err := read(txn, key, decode)
+	return s.overlook(key, read(txn, key, decode))
+}
+
+func (s *Store) overlook(key []byte, err error) error {
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil
@@ -183,7 +240,10 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (_ apikey
 			t, err := decodeTotal(v)
 			if err == nil {
 				t.Secret = binary.BigEndian.Uint32(suffix)
-				u.Secrets = append(u.Secrets, t)
+				u.Secrets = append(u.Secrets, t.UsageSecret)
+				if !t.hour.Before(since) && t.inHour != (apikey.Counts{}) {
+					u.Hours = addHour(u.Hours, apikey.UsageHour{Hour: t.hour, Secret: t.Secret, Counts: t.inHour})
+				}
 			}
 			return err
 		})
@@ -203,6 +263,18 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (_ apikey
 		return apikey.Usage{}, fmt.Errorf("badgerstore: usage: %w", err)
 	}
 	return u, nil
+}
+
+// addHour adds to what is in order of hours and secrets, where an hour has its place.
+func addHour(hours []apikey.UsageHour, h apikey.UsageHour) []apikey.UsageHour {
+	at, found := slices.BinarySearchFunc(hours, h, func(a, b apikey.UsageHour) int {
+		return cmp.Or(a.Hour.Compare(b.Hour), cmp.Compare(a.Secret, b.Secret))
+	})
+	if !found {
+		return slices.Insert(hours, at, h)
+	}
+	hours[at].Counts.Add(h.Counts)
+	return hours
 }
 
 // scanUsage calls f with the rows that begin with prefix, from one on.
