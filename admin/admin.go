@@ -2,7 +2,6 @@ package admin
 
 import (
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -49,10 +48,7 @@ type Handler struct {
 	origins   *http.CrossOriginProtection
 	mux       *http.ServeMux
 	routes    map[string]*route // by mux pattern
-	lists     kept[viewed, template.HTML]
-	rows      kept[listed, template.HTML]
 	surveys   surveys
-	answers   kept[answered, []byte]
 	bulkhead  *bulkhead
 	style     asset
 	script    asset
@@ -94,8 +90,6 @@ func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error
 		style:    newAsset("admin.css", "text/css; charset=utf-8", o.Style),
 		script:   newAsset("admin.js", "text/javascript; charset=utf-8", ""),
 	}
-	h.lists.most, h.rows.most = 128, 4096 // a page has up to 40 KB, a row 2 KB
-	h.answers.most = 128
 	h.validate = newValidator(h.shape)
 	h.prefix = keys.Prefix()
 	for i, origin := range o.TrustedOrigins {

@@ -32,6 +32,9 @@ type banner struct {
 const (
 	// bannerKeys is how many keys a banner names.
 	bannerKeys = 3
+	// surveyKept is how long what was counted is shown again, at least, while
+	// nothing is changed here.
+	surveyKept = 10 * time.Second
 	// surveyFor is how long one view counts.
 	surveyFor = time.Second
 	// surveyPage is how many keys are read at a time.
@@ -64,24 +67,26 @@ func (n *need) add(k *apikey.Key, at time.Time) {
 		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.id, b.id))
 	})
 	if i < bannerKeys {
-		n.first = slices.Insert(n.first, i, w)
+		n.first = slices.Insert(slices.Clip(n.first), i, w) // a banner may be reading the old ones
 		n.first = n.first[:min(len(n.first), bannerKeys)]
 	}
 }
 
+// counted is a tally, and how it was counted.
+type counted struct {
+	tally
+	began   time.Time
+	changes uint64        // made here before that
+	took    time.Duration // of reading
+}
+
 // survey counts the keys of one list, one request at a time.
 type survey struct {
-	turn    chan struct{}
-	changed atomic.Bool // since the count began
+	whole atomic.Pointer[counted] // the last that was counted to its end; nil before
 
-	// Below is whose turn it is.
-	whole  *tally        // the last that was counted to its end; nil before
-	at     time.Time     // when that began
-	took   time.Duration // of reading
-	part   *tally        // what is being counted; nil when nothing is
-	begun  time.Time
-	spent  time.Duration
-	cursor string
+	counting sync.Mutex // of what follows; nobody waits for it
+	part     *counted   // nil when nothing is being counted
+	cursor   string
 }
 
 // surveyed is what a survey is of.
@@ -89,6 +94,8 @@ type surveyed struct{ owner, environment string }
 
 // surveys are those of a handler. When there are too many all are forgotten.
 type surveys struct {
+	changes atomic.Uint64 // made here: what was asked for may be done
+
 	mu  sync.Mutex
 	all map[surveyed]*survey
 }
@@ -101,49 +108,49 @@ func (s *surveys) of(list surveyed) *survey {
 		if s.all == nil || len(s.all) >= mostSurveys {
 			s.all = make(map[surveyed]*survey)
 		}
-		v = &survey{turn: make(chan struct{}, 1)}
+		v = new(survey)
 		s.all[list] = v
 	}
 	return v
 }
 
-// changed says that something was changed here: what was asked for may be done.
-func (s *surveys) changed() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, v := range s.all {
-		v.changed.Store(true)
-	}
-}
-
 // fresh reports whether what was counted is shown again.
-func (s *survey) fresh(now time.Time) bool {
-	age := now.Sub(s.at)
-	switch {
-	case s.whole == nil:
+func (s *surveys) fresh(w *counted, now time.Time) bool {
+	if w == nil {
 		return false
-	case !s.changed.Load():
-		return age < max(keptFor, 20*s.took)
 	}
-	return s.took > surveyQuick && age < 4*s.took
+	age := now.Sub(w.began)
+	if w.changes == s.changes.Load() {
+		return age < max(surveyKept, 20*w.took)
+	}
+	return w.took > surveyQuick && age < 4*w.took
 }
 
 // count returns what the keys of a list want, and whether all of them were
 // looked at. What cannot be read is left out. Where another request is counting
-// there may be nothing yet.
+// it is what was counted before that, or nothing yet.
 func (c *call) count(s *survey, list surveyed) (t *tally, whole bool) {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	default:
-		return nil, false
+	if !c.h.surveys.fresh(s.whole.Load(), c.now) {
+		t = c.countOn(s, list)
 	}
-	if s.fresh(c.now) {
-		return s.whole, true
+	if w := s.whole.Load(); w != nil {
+		return &w.tally, true
 	}
-	if s.part == nil || c.now.Sub(s.begun) > 10*time.Minute {
-		s.part, s.begun, s.spent, s.cursor = new(tally), c.now, 0, ""
-		s.changed.Store(false)
+	return t, false
+}
+
+// countOn counts for a while, and returns what it has so far; nil when that is in
+// s.whole, or another request is counting.
+func (c *call) countOn(s *survey, list surveyed) *tally {
+	if !s.counting.TryLock() {
+		return nil
+	}
+	defer s.counting.Unlock()
+	if c.h.surveys.fresh(s.whole.Load(), c.now) {
+		return nil // another request has just counted
+	}
+	if s.part == nil || c.now.Sub(s.part.began) > 10*time.Minute {
+		s.part, s.cursor = &counted{began: c.now, changes: c.h.surveys.changes.Load()}, ""
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), 2*surveyFor)
 	defer cancel()
@@ -151,24 +158,22 @@ func (c *call) count(s *survey, list surveyed) (t *tally, whole bool) {
 		began := time.Now()
 		err := c.countSome(ctx, s, list)
 		took := time.Since(began)
-		left, s.spent = left-took, s.spent+took
+		left -= took
+		s.part.took += took
 		if err != nil {
 			break
 		}
 		if s.cursor == "" {
-			s.whole, s.at, s.took, s.part = s.part, s.begun, s.spent, nil
-			return s.whole, true
+			s.whole.Store(s.part)
+			s.part = nil
+			return nil
 		}
 		if c.leave(); c.enter() != nil {
 			break
 		}
 	}
-	if s.whole != nil {
-		return s.whole, true
-	}
-	t = new(tally)
-	*t = *s.part // goes on
-	return t, false
+	t := s.part.tally // which goes on
+	return &t
 }
 
 // countSome counts the next keys of a list.
@@ -218,17 +223,16 @@ func (c *call) dueBefore() time.Time {
 	return c.now.Add(-c.h.keys.MaxAge()).Add(time.Microsecond) // MaxAge itself is due
 }
 
-// banners tells of the keys of a list that want something; whole says that it is
-// all there is to tell.
-func (c *call) banners(f listFilter) (found []banner, whole bool) {
+// banners tells of the keys of a list that want something.
+func (c *call) banners(f listFilter) (found []banner) {
 	r := f.request(c)
 	if len(r.Owner) > longestOwner {
-		return nil, true
+		return nil
 	}
 	list := surveyed{strings.Clone(r.Owner), r.Environment}
 	t, whole := c.count(c.h.surveys.of(list), list)
 	if t == nil {
-		return nil, false
+		return nil
 	}
 	add := func(n *need, one, many, show string, note func(wanting) string) {
 		if n.count == 0 {
@@ -257,5 +261,5 @@ func (c *call) banners(f listFilter) (found []banner, whole bool) {
 	add(&t.due, "A key is due for rotation, after "+age+":", "keys are due for rotation, after "+age+":", f.address(), plain)
 	f.Status, f.Unused = "active", true
 	add(&t.unused, "A key has not been used for "+length(unusedFor)+":", "keys have not been used for "+length(unusedFor)+":", f.address(), plain)
-	return found, whole
+	return found
 }

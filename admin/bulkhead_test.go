@@ -2,7 +2,6 @@ package admin_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http/httptest"
 	"runtime"
@@ -18,13 +17,11 @@ import (
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
-// gatedStore counts its lists and the keys whose activity is asked for, and holds
-// lists that come while it is shut.
+// gatedStore counts its lists, and holds those that come while it is shut.
 type gatedStore struct {
 	apikey.Store
-	lists, activities atomic.Int64
-	shut              atomic.Pointer[chan struct{}]
-	broken            atomic.Bool // activity fails
+	lists atomic.Int64
+	shut  atomic.Pointer[chan struct{}]
 }
 
 func (s *gatedStore) Unwrap() apikey.Store { return s.Store }
@@ -35,14 +32,6 @@ func (s *gatedStore) List(ctx context.Context, q apikey.Query) (apikey.Listing, 
 		ctx = context.WithoutCancel(ctx)
 	}
 	return s.Store.List(ctx, q)
-}
-
-func (s *gatedStore) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-	s.activities.Add(int64(len(ids)))
-	if s.broken.Load() {
-		return nil, errors.New("input/output error")
-	}
-	return s.Store.Activity(ctx, ids, since)
 }
 
 // TestBulkhead: as many lists as there are places are worked on; others wait,

@@ -21,8 +21,7 @@
 //
 // The API beside it comes first: what reads is worked on by no more than half of
 // the processors at a time, others wait, and too many are answered with 503 and
-// Retry-After. The page's list, and each row of it, is made anew after five to ten
-// seconds, and when a key changes. Changes never wait.
+// Retry-After. Changes never wait.
 //
 // For development, [Loopback] admits the person who runs the program, by a
 // link that works once. For a handful of people without a sign-in of your own,

@@ -127,10 +127,3 @@ func ServiceMethods() (names []string) {
 
 // Inert is a cell of an export.
 func Inert(cell string) string { return inert(cell) }
-
-// KeptLists returns how many pages of the list are kept.
-func (h *Handler) KeptLists() int {
-	h.lists.mu.Lock()
-	defer h.lists.mu.Unlock()
-	return len(h.lists.all)
-}

@@ -79,7 +79,7 @@ func (h *Handler) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = rt.handle(c)
 		if rt.method != http.MethodGet {
-			h.surveys.changed()
+			h.surveys.changes.Add(1)
 		}
 	}
 	if err != nil {

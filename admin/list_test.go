@@ -1,6 +1,8 @@
 package admin_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -11,7 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // TestListConditions: each condition of a list reaches the service, for the
@@ -134,4 +138,96 @@ func TestListConditions(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestListsAreOfTheirViewers: a list shows each person their own keys, and of a key
+// what they may know.
+func TestListsAreOfTheirViewers(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	ours, _ := g.key("acme", "production")
+	theirs, _ := g.key("evil", "production")
+	const create, owners = "Create new key", `data-label="Owner"`
+	for user, want := range map[string]struct {
+		ours, theirs, create, operator bool
+	}{
+		"owner":        {ours: true, create: true},
+		"owner-reader": {ours: true},
+		"stranger":     {theirs: true, create: true},
+		"op-reader":    {ours: true, theirs: true, operator: true},
+		"operator":     {ours: true, theirs: true, operator: true, create: true},
+	} {
+		page := g.want(200, user, "GET", "/", "").body
+		list := g.want(200, user, "GET", "/v1/keys", "").body
+		for text, want := range map[string]bool{ours.ID: want.ours, theirs.ID: want.theirs} {
+			if strings.Contains(page, text) != want || strings.Contains(list, text) != want {
+				t.Errorf("%s: the key %s is on the page: %v, in the list: %v, want %v", user, text, !want, strings.Contains(list, text), want)
+			}
+		}
+		for text, want := range map[string]bool{create: want.create, owners: want.operator, `placeholder="Owner"`: want.operator, ">" + people[user].ID + " ": true} {
+			if strings.Contains(page, text) != want {
+				t.Errorf("%s: %q is on the page: %v, want %v", user, text, !want, want)
+			}
+		}
+		if strings.Contains(list, "private-note") != want.operator {
+			t.Errorf("%s: the list has what operators know: %v, want %v", user, !want.operator, want.operator)
+		}
+	}
+}
+
+// TestListsShowWhatHasJustHappened: a change is in every list that is asked for
+// after it, and a use a second later.
+func TestListsShowWhatHasJustHappened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig(t)
+		since := time.Now().UTC().Format(time.RFC3339)
+		shows := func(want bool, page, list string) {
+			t.Helper()
+			for _, user := range []string{"owner", "operator"} {
+				if body := g.want(200, user, "GET", "/", "").body; strings.Contains(body, page) != want {
+					t.Errorf("%s: %q is on the page: %v, want %v", user, page, !want, want)
+				}
+				if body := g.want(200, user, "GET", "/v1/keys?activity_since="+since, "").body; strings.Contains(body, list) != want {
+					t.Errorf("%s: %q is in the list: %v, want %v", user, list, !want, want)
+				}
+			}
+		}
+		shows(false, ">production<", `"production"`)
+		k, token := g.key("acme", "production")
+		shows(true, ">production<", `"production"`)
+		shows(false, `class="spark"`, `"allowed":1`)
+		v, err := g.keys.Verify(t.Context(), token.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Count(apikey.OutcomeAllowed, 0, nil)
+		time.Sleep(time.Second) // reads share what was collected
+		shows(true, `class="spark"`, `"allowed":1`)
+		shows(false, ">disabled</span>", `"disabled"`)
+		if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, k.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		shows(true, ">disabled</span>", `"disabled"`)
+	})
+}
+
+// noActivity is a store that cannot read what keys were used for.
+type noActivity struct{ apikey.Store }
+
+func (s noActivity) Unwrap() apikey.Store { return s.Store }
+func (s noActivity) Activity(context.Context, []string, time.Time) ([]apikey.Activity, error) {
+	return nil, errors.New("input/output error")
+}
+
+// TestListWithoutUsage: a page that cannot tell the use of its keys lists them all
+// the same.
+func TestListWithoutUsage(t *testing.T) {
+	t.Parallel()
+	store := memstore.New()
+	aged(t, store, apikey.Key{ID: keyID(1), Name: "website", Owner: "acme", Environment: "live", Plan: "free"}, time.Hour, 500)
+	g := newRigWith(t, noActivity{store}, signIn, admin.Options{})
+	a := g.want(200, "owner", "GET", "/", "")
+	if !strings.Contains(a.body, ">website<") || strings.Contains(a.body, `class="spark"`) || !strings.Contains(g.log.String(), "usage left out") {
+		t.Errorf("a list without usage:\n%s\n%s", a.body, g.log)
+	}
 }

@@ -77,23 +77,15 @@ func (v *view) Operator() bool { return v.Actor != nil && v.Actor.operator() }
 // page answers with a rendered page.
 func (c *call) page(status int, name, title string, body any) error {
 	var out bytes.Buffer
-	if err := c.render(&out, name, title, body); err != nil {
-		return err
-	}
-	return c.html(status, out.Bytes())
-}
-
-func (c *call) html(status int, body []byte) error {
-	return c.write(status, "text/html; charset=utf-8", body)
-}
-
-func (c *call) render(out *bytes.Buffer, name, title string, body any) error {
 	v := &view{Title: title, App: c.h.o.Title, Root: c.root(), Body: body}
 	v.Style, v.Script = v.Root+c.h.style.address(), v.Root+c.h.script.address()
 	if c.actor.Role != 0 {
 		v.Actor = &c.actor
 	}
-	return pages[name].ExecuteTemplate(out, "layout.html", v)
+	if err := pages[name].ExecuteTemplate(&out, "layout.html", v); err != nil {
+		return err
+	}
+	return c.write(status, "text/html; charset=utf-8", out.Bytes())
 }
 
 // root is the way from the request's address back to the mount point.

@@ -1,13 +1,10 @@
 package admin
 
 import (
-	"bytes"
-	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -24,14 +21,9 @@ const (
 	unusedFor = 90 * 24 * time.Hour
 )
 
-// listRights are what a list asks of whoever it is shown to.
-type listRights struct{ Operator, CanWrite bool }
-
 type listBody struct {
-	App string
-	listRights
 	listFilter
-	Rows         []template.HTML
+	Rows         []keyRow
 	Environments []link
 	Statuses     []choice
 	Plans        []choice
@@ -66,7 +58,7 @@ var listOrders = []listOrder{{"", "Newest first", apikey.NewestFirst}, {"oldest"
 // arrive by old links, too.
 func (c *call) listFilter() listFilter {
 	query := c.r.URL.Query()
-	// What stands here is written into links and fields of the page, and kept.
+	// This is written into links and fields of the page.
 	cut := func(name string) string { text := query.Get(name); return text[:min(len(text), maxParameter)] }
 	redact := c.h.shape.redact
 	f := listFilter{
@@ -86,11 +78,6 @@ func (c *call) listFilter() listFilter {
 		f.Order = ""
 	}
 	return f
-}
-
-// size is how many bytes it takes to keep.
-func (f *listFilter) size() int {
-	return len(f.Environment) + len(f.Owner) + len(f.Search) + len(f.Status) + len(f.Plan) + len(f.Order) + len(f.cursor)
 }
 
 type listStatus struct {
@@ -185,8 +172,6 @@ type keyRow struct {
 	LastUsed when
 	Expires  when
 	Spark    sparkline
-
-	WithOwner bool // say whose it is
 }
 
 // Chips are what a row has room for: that a key is active goes without saying
@@ -217,66 +202,25 @@ func (r *keyRow) OtherCount() int { return max(0, len(r.Scopes)-1) }
 type chip struct{ Class, Text, Title string }
 
 func (c *call) pageList() error {
-	v := c.viewed() // before the keys are read
-	page, ok := c.h.lists.get(v, c.now)
-	if !ok {
-		b, oldest, err := c.listBody(v)
-		if err != nil {
-			return err
-		}
-		html, err := part("list", b)
-		if err != nil {
-			return err
-		}
-		if page = (made[template.HTML]{oldest, html}); v.filter.size() <= maxFilter {
-			c.h.lists.put(v, page)
-		}
-	}
-	return withBuffer(func(out *bytes.Buffer) error {
-		if err := c.render(out, "list", c.h.o.Title, page.thing); err != nil {
-			return err
-		}
-		return c.html(http.StatusOK, out.Bytes())
-	})
-}
-
-// part renders a part of the list.
-func part(name string, body any) (html template.HTML, err error) {
-	err = withBuffer(func(out *bytes.Buffer) error {
-		err := pages["list"].ExecuteTemplate(out, name, body)
-		html = template.HTML(out.String())
+	b, err := c.listBody(c.listFilter())
+	if err != nil {
 		return err
-	})
-	return html, err
+	}
+	return c.page(http.StatusOK, "list", c.h.o.Title, b)
 }
 
-// withBuffer calls f with an empty buffer that is used again: where most of a list
-// was kept, memory to put it together in costs more than all the rest. It is for
-// lists alone, for what was written stays in it for a while.
-func withBuffer(f func(*bytes.Buffer) error) error {
-	out := buffers.Get().(*bytes.Buffer)
-	defer buffers.Put(out)
-	out.Reset()
-	return f(out)
-}
-
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// listBody reads what a page of the list shows. Some of it may have been made
-// before, the oldest at the time that is returned.
-func (c *call) listBody(v viewed) (b listBody, oldest time.Time, err error) {
-	b.App, b.listRights, b.listFilter = c.h.o.Title, v.listRights, v.filter
+// listBody reads what a page of the list shows.
+func (c *call) listBody(f listFilter) (b listBody, err error) {
+	b.listFilter = f
 	page, err := c.h.keys.List(c.r.Context(), b.request(c))
 	if err != nil {
-		return b, oldest, err
+		return b, err
 	}
-	if b.Rows, oldest, err = c.rows(page.Keys); err != nil {
-		return b, oldest, err
-	}
+	b.Rows = c.rows(page.Keys)
 	b.Filtered = b.filtered()
 	if len(page.Keys) == 0 && page.Next == "" && b.cursor == "" && !b.Filtered {
 		if b.Hidden, err = c.anyKey(b.listFilter); err != nil {
-			return b, oldest, err
+			return b, err
 		}
 		b.Empty = !b.Hidden
 	}
@@ -308,12 +252,9 @@ func (c *call) listBody(v viewed) (b listBody, oldest time.Time, err error) {
 		b.Next = b.at(page.Next).address()
 	}
 	if b.cursor == "" && b.Search+b.Status+b.Plan == "" && !b.Unused {
-		whole := false
-		if b.Banners, whole = c.banners(b.listFilter); !whole {
-			oldest = time.Time{} // the next view counts on
-		}
+		b.Banners = c.banners(b.listFilter)
 	}
-	return b, oldest, nil
+	return b, nil
 }
 
 // anyKey reports whether the list has keys of any status.
@@ -325,46 +266,10 @@ func (c *call) anyKey(f listFilter) (bool, error) {
 	return len(page.Keys) > 0, err
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-// rows are the rows of a page of keys, of which the oldest was made at the time
-// that is returned.
-func (c *call) rows(keys []apikey.Key) (rows []template.HTML, oldest time.Time, err error) {
-	rows, oldest = make([]template.HTML, len(keys)), c.now
-	var missing []apikey.Key
-	for i, k := range keys {
-		row, ok := c.h.rows.get(c.listed(&k), c.now)
-		if !ok {
-			missing = append(missing, k)
-			continue
-		}
-		rows[i], oldest = row.thing, earlier(oldest, row.at)
-	}
-	fresh, err := c.makeRows(missing)
-	if err != nil {
-		return nil, oldest, err
-	}
-	for i := range rows {
-		if rows[i] == "" {
-			rows[i], fresh = fresh[0], fresh[1:]
-		}
-	}
-	return rows, oldest, nil
-}
-
-func (c *call) listed(k *apikey.Key) listed {
-	return listed{k.ID, k.CreatedAt, k.Revision, c.actor.operator()}
-}
-
-// makeRows makes rows anew, with the last days of each key.
-func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
+// rows are the rows of a page of keys, with the last days of each.
+func (c *call) rows(keys []apikey.Key) []keyRow {
 	if len(keys) == 0 {
-		return nil, nil
+		return nil
 	}
 	days := spans(c.now, sparkDays, 24*time.Hour)
 	from := days[0].From
@@ -372,13 +277,13 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 	for i := range keys {
 		ids[i] = keys[i].ID
 	}
-	activity, failed := c.h.keys.Activity(c.r.Context(), ids, from)
-	if failed != nil {
+	activity, err := c.h.keys.Activity(c.r.Context(), ids, from)
+	if err != nil {
 		// The list is worth more than its sparklines.
-		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", failed)
+		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", err)
 		activity = make([]apikey.Activity, len(keys))
 	}
-	rows := make([]template.HTML, len(keys))
+	rows := make([]keyRow, len(keys))
 	for i, k := range keys {
 		for at := range days {
 			days[at].Counts = apikey.Counts{}
@@ -388,17 +293,9 @@ func (c *call) makeRows(keys []apikey.Key) ([]template.HTML, error) {
 				days[at].Counts.Add(d.Counts)
 			}
 		}
-		row := c.row(k, days, activity[i].Last)
-		row.WithOwner = c.actor.operator()
-		html, err := part("row", &row)
-		if err != nil {
-			return nil, err
-		}
-		if rows[i] = html; failed == nil {
-			c.h.rows.put(c.listed(&k), made[template.HTML]{c.now, rows[i]})
-		}
+		rows[i] = c.row(k, days, activity[i].Last)
 	}
-	return rows, nil
+	return rows
 }
 
 // row makes a key ready to be shown; days may be nil where no sparkline is.

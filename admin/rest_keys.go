@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -33,13 +31,6 @@ func (c *call) listKeys() error {
 	if err := p.err(); err != nil {
 		return err
 	}
-	list, keep := c.answered(q) // before the keys are read
-	keep = keep && activitySince.IsZero()
-	if keep {
-		if answer, ok := c.h.answers.get(list, c.now); ok {
-			return c.write(http.StatusOK, "application/json", answer.thing)
-		}
-	}
 	page, err := c.h.keys.List(c.r.Context(), q)
 	if err != nil {
 		return err
@@ -50,15 +41,7 @@ func (c *call) listKeys() error {
 			return err
 		}
 	}
-	return withBuffer(func(out *bytes.Buffer) error {
-		if err := json.NewEncoder(out).Encode(listJSON{keys, page.Next}); err != nil {
-			return err
-		}
-		if keep && out.Len() <= maxAnswer {
-			c.h.answers.putUntil(list, made[[]byte]{c.now, bytes.Clone(out.Bytes())}, sameUntil(page.Keys, c.now))
-		}
-		return c.write(http.StatusOK, "application/json", out.Bytes())
-	})
+	return c.json(http.StatusOK, listJSON{keys, page.Next})
 }
 
 type listJSON struct {

@@ -158,5 +158,5 @@ var operations = map[string]string{
 	"RefreshPlans": "POST /v1/refresh-plans", "Environments": "GET /v1/environments", "Plans": "GET /v1/plans",
 	"Scopes": "GET /v1/scopes", "DefaultPlan": "GET /v1/whoami",
 	"Verify": "is the API's own door", "Close": "is the program's", "Attach": "is the limiter's", "Store": "is the program's",
-	"Redact": "cleans what is shown", "Prefix": "shows in the hint of a key", "MaxAge": "shows in rotate_by of a key", "Changes": "tells the handler what it may keep",
+	"Redact": "cleans what is shown", "Prefix": "shows in the hint of a key", "MaxAge": "shows in rotate_by of a key",
 }

@@ -35,8 +35,7 @@ type cache struct {
 	shards [cacheShards]shard
 	absent [absentSlots]atomic.Pointer[absent] // by hash; an entry is stored under its shard's lock
 
-	changes atomic.Uint64 // see Service.Changes
-	era     atomic.Uint32 // moved on by flush
+	era atomic.Uint32 // moved on by flush
 }
 
 // Both are powers of two, so that a slot belongs to one shard.
@@ -327,7 +326,6 @@ func (e *entry) retire() bool {
 // and a snapshot from before the change goes. It returns the key's entry, nil
 // when it has none.
 func (c *cache) invalidate(n Notice) *entry {
-	c.changes.Add(1)
 	if len(n.ID) != idLen {
 		return nil // no token has such an id
 	}
@@ -364,7 +362,6 @@ func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) 
 // again.
 func (c *cache) flush() (ids []string) {
 	c.era.Add(1)
-	c.changes.Add(1)
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.mu.Lock()

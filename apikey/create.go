@@ -97,7 +97,6 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	if err := s.validate(ctx, &Key{}, &k); err != nil {
 		return Key{}, Token{}, err
 	}
-	defer s.cache.changes.Add(1)
 	for range maxTries { // an id of 95 random bits: once is enough
 		token, parsed := s.format.mint(env, id)
 		k.ID = strings.Clone(parsed.id) // a view would keep the token wherever the id is kept

@@ -108,13 +108,6 @@ func (s *Service) list(ctx context.Context, q Query) (l Listing, err error) {
 	return l, err
 }
 
-// Changes returns a number that grows with every change of a key that this
-// process makes or learns of. While it stays the same, so does every list of
-// keys, but for what the clock does to it, as far as this process can know: with a
-// [Feed] within a poll. With a [Notifier] all is true: this process learns of
-// every change before whoever made it does. It costs one atomic load.
-func (s *Service) Changes() (n uint64, all bool) { return s.cache.changes.Load(), s.synchronous }
-
 // term returns what to search for: of a token, whole or cut, wherever it stands
 // in what was pasted, as much of the id as is there.
 func (f *tokenFormat) term(text string) string {
