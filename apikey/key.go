@@ -146,9 +146,13 @@ type Record struct {
 	// Request digests what was asked for when the key was created once by name
 	// ([NewKey.Once]); zero for every other key. It never changes.
 	Request [32]byte
+	// Later is what a later version of this package added to the record and this
+	// one may skip, as it is stored. Whoever writes the record back keeps it; nil
+	// for every record that this version makes.
+	Later []byte
 }
 
 // Clone returns a copy that shares no memory with r.
 func (r Record) Clone() Record {
-	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests), Request: r.Request}
+	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests), Request: r.Request, Later: slices.Clone(r.Later)}
 }

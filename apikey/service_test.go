@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -226,6 +227,40 @@ func TestUpdateChangesWhatIsNamedAndNothingElse(t *testing.T) {
 	trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
 	if got, want := trail[0].Details["scopes"], "marketplace:read -> billing:read"; got != want {
 		t.Errorf("audit says %q, want %q", got, want)
+	}
+}
+
+// TestWhatALaterVersionWroteIsKept: no change of a key drops what this version
+// does not know of its record.
+func TestWhatALaterVersionWroteIsKept(t *testing.T) {
+	mem := memstore.New()
+	s := serviceOn(t, mem, apikey.Options{})
+	k, _ := create(t, s)
+	r, err := mem.Get(t.Context(), k.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Later = []byte{1, 2, 'h', 'i'}
+	c := apikey.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{KeyID: k.ID, Action: apikey.ActionUpdate}}
+	if _, err := mem.Apply(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []func() (apikey.Key, error){
+		func() (apikey.Key, error) { return s.Update(t.Context(), ops, k.ID, apikey.Update{Name: new("new")}) },
+		func() (apikey.Key, error) {
+			k, _, err := s.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{})
+			return k, err
+		},
+		func() (apikey.Key, error) { return s.Disable(t.Context(), ops, k.ID, "") },
+		func() (apikey.Key, error) { return s.Revoke(t.Context(), ops, k.ID, "") },
+	} {
+		after, err := change()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := mem.Get(t.Context(), k.ID); err != nil || !bytes.Equal(got.Later, r.Later) {
+			t.Errorf("after revision %d: %x, %v, want %x", after.Revision, got.Later, err, r.Later)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package storage
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -13,16 +14,24 @@ import (
 // have equal encodings. Times keep their microseconds; empty lists and maps
 // come back as nil.
 //
-// A record without the fields of version 2 is written as version 1, so that
-// programs that know no other still read it. To them a record with those fields
-// is [ErrVersion], and its key unavailable, rather than one that they would
-// write back without.
+// A record is written in the lowest version that has its fields, so that programs
+// that know no other still read it. To them a record with newer fields is
+// [ErrVersion], and its key unavailable, rather than one that they would write
+// back without.
+//
+// Version 3 ends with extensions, by rising tag: tag, length, bytes. One with an
+// even tag must be understood, and is [ErrVersion] to a program that does not; one
+// with an odd tag may be skipped, and is kept in r.Later. docs/contract.md has the
+// tags.
 func AppendRecord(dst []byte, r apikey.Record) []byte {
 	start := len(dst)
 	k := &r.Key
 	version := version1
 	if k.Locked || r.Request != [32]byte{} {
 		version = version2
+	}
+	if len(r.Later) > 0 {
+		version = version3
 	}
 	dst = append(dst, kindRecord, version)
 	for _, s := range recordStrings(k) {
@@ -61,8 +70,11 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 		dst = append(dst, d.Sum[:]...)
 		dst = binary.AppendUvarint(dst, uint64(d.Pepper))
 	}
-	if version == version2 {
+	if version >= version2 {
 		dst = append(appendBool(dst, k.Locked), r.Request[:]...)
+	}
+	if version >= version3 {
+		dst = append(dst, r.Later...)
 	}
 	return seal(dst, start)
 }
@@ -72,7 +84,7 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 // The error is [ErrCorrupt] or [ErrVersion], and the record is then zero: half
 // a key is no key. The record shares no memory with b.
 func DecodeRecord(b []byte) (apikey.Record, error) {
-	version, d, err := open(b, kindRecord, version2)
+	version, d, err := open(b, kindRecord, version3)
 	if err != nil {
 		return apikey.Record{}, err
 	}
@@ -105,17 +117,48 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 		g.Pepper = d.uint32()
 		return g
 	})
-	if version == version2 {
+	if version >= version2 {
 		k.Locked = d.bool()
 		copy(r.Request[:], d.bytes(32))
-		if !k.Locked && r.Request == [32]byte{} {
+		if version == version2 && !k.Locked && r.Request == [32]byte{} {
 			d.fail("version") // its one encoding is version 1
 		}
+	}
+	if version >= version3 {
+		r.Later = d.extensions()
 	}
 	if err := d.end(); err != nil {
 		return apikey.Record{}, err
 	}
 	return r, nil
+}
+
+// extensions reports whether b is some that may be skipped.
+func extensions(b []byte) bool {
+	d := &decoder{b: b}
+	d.extensions()
+	return d.err == nil
+}
+
+// extensions reads to the end, and returns what may be skipped: all of it.
+func (d *decoder) extensions() []byte {
+	all := d.b
+	if len(all) == 0 {
+		d.fail("version") // its one encoding is an earlier version
+	}
+	for last := uint64(0); len(d.b) > 0; {
+		tag := d.uvarint()
+		d.bytes(d.uvarint())
+		switch {
+		case d.err != nil:
+		case tag <= last:
+			d.fail("order")
+		case tag%2 == 0:
+			d.err, d.b = fmt.Errorf("%w: extension %d", ErrVersion, tag), nil
+		}
+		last = tag
+	}
+	return bytes.Clone(all)
 }
 
 // recordStrings and recordTimes list the plain fields in their order on disk:

@@ -203,6 +203,48 @@ func TestOldRecords(t *testing.T) {
 	}
 }
 
+// TestExtensions: what a later version adds is kept where it may be skipped, and
+// is no record where it must be understood.
+func TestExtensions(t *testing.T) {
+	extend := func(tags ...uint64) (later []byte) {
+		for _, tag := range tags {
+			later = append(binary.AppendUvarint(binary.AppendUvarint(later, tag), 3), "abc"...)
+		}
+		return later
+	}
+	for _, r := range []apikey.Record{{}, sample()} {
+		r.Later = extend(1, 3, 1<<40+1)
+		b := storage.AppendRecord(nil, r)
+		got, err := storage.DecodeRecord(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(r, got, sameNetwork); d != "" || b[1] != 3 {
+			t.Errorf("a record of version %d with what may be skipped (-want +got):\n%s", b[1], d)
+		}
+		clear(b)
+		if !bytes.Equal(got.Later, r.Later) {
+			t.Error("a record shares memory with its encoding")
+		}
+		for want, later := range map[error][][]byte{
+			storage.ErrVersion: {extend(2), extend(1, 2), extend(1, 2, 3)},
+			storage.ErrCorrupt: {extend(3, 1), extend(1, 1), extend(0), {1}, {1, 9, 'a'}, {0x81, 0, 0}},
+		} {
+			for _, bad := range later {
+				r.Later = bad
+				if _, err := storage.DecodeRecord(storage.AppendRecord(nil, r)); !errors.Is(err, want) {
+					t.Errorf("% x: error %v, want %v", bad, err, want)
+				}
+			}
+		}
+	}
+	none := storage.AppendRecord(nil, apikey.Record{Later: []byte{1, 0}})
+	none = append(none[:len(none)-6], 0, 0, 0, 0)
+	if _, err := storage.DecodeRecord(reseal(none)); !errors.Is(err, storage.ErrCorrupt) {
+		t.Errorf("version 3 without extensions is a second encoding: got %v, want ErrCorrupt", err)
+	}
+}
+
 func TestAHostileCountAllocatesNothing(t *testing.T) {
 	b := append([]byte{'R', 1}, make([]byte, 15)...) // 9 strings, 5 times, revision: all zero
 	b = binary.AppendUvarint(b, 1<<40)               // scopes

@@ -29,6 +29,7 @@ const (
 	kindEntry  byte = 'A'
 	version1   byte = 1
 	version2   byte = 2 // of a record alone
+	version3   byte = 3 // of a record alone
 
 	headSize = 2
 	sumSize  = 4

@@ -1,0 +1,81 @@
+package tree_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// surface is how many names a package may export, without methods and fields. docs/contract.md has what they are to be
+// at 1.0: a number here goes down, and goes up only with the reason in the commit.
+var surface = map[string]int{
+	"apikey": 172, "middleware": 27, "limiter": 25, "storage": 24, "admin": 15,
+	"limiter/limitertest": 6, "middleware/middlewaretest": 12, "storage/storetest": 4,
+	"storage/memstore": 2, "storage/badgerstore": 3, "storage/pgstore": 13, "storage/pgstore/pgtest": 5,
+}
+
+// TestSurface: what a user has to look through does not grow unseen.
+func TestSurface(t *testing.T) {
+	t.Parallel()
+	for _, dir := range slices.Sorted(maps.Keys(surface)) {
+		if names := exported(t, dir); len(names) != surface[dir] {
+			t.Errorf("%s exports %d names, and may export %d: %s", dir, len(names), surface[dir], strings.Join(names, " "))
+		}
+	}
+}
+
+func exported(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, raw, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			for _, id := range declared(d) {
+				if id.IsExported() {
+					names[id.Name] = true
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// declared returns the names of a declaration; a method has none of its own.
+func declared(d ast.Decl) (ids []*ast.Ident) {
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Recv == nil {
+			ids = append(ids, d.Name)
+		}
+	case *ast.GenDecl:
+		for _, spec := range d.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				ids = append(ids, spec.Name)
+			case *ast.ValueSpec:
+				ids = append(ids, spec.Names...)
+			}
+		}
+	}
+	return ids
+}
