@@ -66,7 +66,7 @@ func (m maker) value(schema *openapi3.Schema, depth int) any {
 		}
 		if extra := schema.AdditionalProperties.Schema; extra != nil {
 			for range m.IntN(3) {
-				all[m.text(1, 20)] = m.value(extra.Value, depth+1)
+				all[strings.ReplaceAll(m.text(1, 20), "\x00", "0")] = m.value(extra.Value, depth+1)
 			}
 		}
 		return all
@@ -81,11 +81,20 @@ func (m maker) value(schema *openapi3.Schema, depth int) any {
 	if schema.MaxLength != nil && m.IntN(3) == 0 {
 		most = int(*schema.MaxLength)
 	}
-	return m.text(int(schema.MinLength), most)
+	for {
+		text := m.text(int(schema.MinLength), most)
+		if schema.Pattern == "" || regexp.MustCompile(schema.Pattern).MatchString(text) {
+			return text
+		}
+	}
 }
 
 func (m maker) text(least, most int) string {
 	var b strings.Builder
+	if m.IntN(8) == 0 && most > 1 { // what no line of text holds
+		b.WriteRune([]rune("\x00\n\t\x7f\u0085\u061c\u200e\u2028\u202e\u2069 ")[m.IntN(11)])
+		least, most = max(least-1, 0), most-1
+	}
 	for range least + m.IntN(most-least+1) {
 		b.WriteRune([]rune("abcXYZ019 -_:*/.é日🔑\"'<\\")[m.IntN(23)])
 	}
@@ -125,7 +134,7 @@ func (m maker) wrong(v any) any {
 
 // shapeFault is what the handler says of a body that has another shape than it
 // takes.
-var shapeFault = regexp.MustCompile(`^(must be (a string|a whole number|true or false|an array|an object)$|must be a whole number of seconds|must not be null|is not known here|stands twice|may have at most|may be at most|must be at least)`)
+var shapeFault = regexp.MustCompile(`^(must be (a string|a whole number|true or false|an array|an object)$|must be a whole number of seconds|must not be null|is not known here|stands twice|must be one line|names must not be empty|give the key a name|may have at most|may be at most|must be at least)`)
 
 // TestBodies: the handler takes every body that the document allows, but for a
 // reason of its own, and refuses every body that the document forbids.
