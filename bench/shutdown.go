@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
-	"github.com/wontopos/latchkey/middleware"
 )
 
 // The shutdown suite asks how long counts stay in memory: what a flush of very
@@ -307,191 +304,6 @@ func (s *shutdownRun) closeAll() (took time.Duration, stored uint64, err error) 
 }
 
 func (s *shutdownRun) beganDay() time.Time { return time.Now().Add(-24 * time.Hour) }
-
-// usageTap looks at the usage that a store is given.
-type usageTap struct {
-	apikey.Store
-	writes, running atomic.Int64
-	ages            atomic.Bool // look at the age of counts
-
-	mu         sync.Mutex
-	keys       map[string]*usedKey
-	left       int // keys until all is closed
-	all        chan struct{}
-	first, end time.Time
-	base       time.Time
-	age        time.Duration
-}
-
-func (t *usageTap) Unwrap() apikey.Store { return t.Store }
-
-func (t *usageTap) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
-	t.writes.Add(1)
-	t.running.Add(1)
-	defer t.running.Add(-1)
-	begun := time.Now()
-	err := t.Store.AddUsage(ctx, batch)
-	if err == nil {
-		t.added(batch, begun)
-	}
-	return err
-}
-
-func (t *usageTap) added(batch []apikey.UsageDelta, begun time.Time) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	for _, d := range batch {
-		k := t.keys[d.KeyID]
-		if k == nil {
-			continue
-		}
-		if t.left > 0 && d.Counts.Total() == 3 {
-			if t.first.IsZero() {
-				t.first = begun
-			}
-			if t.left--; t.left == 0 {
-				t.end = now
-				close(t.all)
-			}
-		}
-		if t.ages.Load() && k.written < len(k.times) {
-			t.age = max(t.age, now.Sub(t.base)-k.times[k.written])
-			k.written += int(d.Counts.Total())
-		}
-	}
-}
-
-// expect has all closed when n keys were written with three requests each.
-func (t *usageTap) expect(n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.left, t.all, t.first = n, make(chan struct{}), time.Time{}
-}
-
-// started reports that the first of the keys is being written, or was.
-func (t *usageTap) started() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return !t.first.IsZero()
-}
-
-func (t *usageTap) took() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.end.Sub(t.first).Round(time.Millisecond)
-}
-
-// begin looks at ages from now on.
-func (t *usageTap) begin(base time.Time, keys []*usedKey) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, k := range keys {
-		k.times, k.written = k.times[:0], 0
-	}
-	t.base, t.age = base, 0
-	t.ages.Store(true)
-}
-
-// oldest returns the age of the oldest count, written or not, and looks no more.
-func (t *usageTap) oldest() time.Duration {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ages.Store(false)
-	now := time.Since(t.base)
-	for _, k := range t.keys {
-		if k.written < len(k.times) {
-			t.age = max(t.age, now-k.times[k.written])
-		}
-	}
-	return t.age.Round(time.Millisecond)
-}
-
-// flushedAPI is the API beside the flushes.
-type flushedAPI struct {
-	plan clientPlan
-	stop []func()
-}
-
-func (s *shutdownRun) openAPI() (*flushedAPI, error) {
-	a := &flushedAPI{}
-	g, err := middleware.New(s.service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return nil, err
-	}
-	a.stop = append(a.stop, func() { _ = g.Close(context.Background()) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		a.close()
-		return nil, err
-	}
-	server := &http.Server{Handler: wrapRequire(g), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
-	go func() { _ = server.Serve(l) }()
-	a.stop = append(a.stop, func() { _ = server.Close() })
-	var auth []string
-	for _, k := range s.keys[s.shape.many:] {
-		auth = append(auth, "Bearer "+k.token)
-	}
-	a.plan = clientPlan{
-		Address: l.Addr().String(), Requests: rawRequests(auth), Connections: 32, Size: shortAnswer, Length: s.shape.turn,
-		Every: time.Second / time.Duration(s.shape.apiRate), Order: newIDs(len(auth), roomy).sequence(zipfAll, 1<<16),
-	}
-	return a, nil
-}
-
-func (a *flushedAPI) close() {
-	for _, f := range slices.Backward(a.stop) {
-		f()
-	}
-}
-
-// measure asks the API without a flush and beside flushes of n keys, by turns.
-func (a *flushedAPI) measure(s *shutdownRun, n int) (alone, beside *besideArm, err error) {
-	alone, beside = new(besideArm), new(besideArm)
-	for round := range s.shape.rounds {
-		for turn := range 2 {
-			arm, used := alone, 0
-			if (turn+round)%2 == 1 {
-				arm, used = beside, n
-			}
-			if err := s.quiet(); err != nil {
-				return nil, nil, err
-			}
-			if used > 0 {
-				s.tap.expect(used)
-				s.use(s.keys[:used], 3)
-				for !s.tap.started() {
-					time.Sleep(time.Millisecond)
-				}
-			}
-			a.plan.Offset = round * 7919
-			r, err := client(a.plan)
-			if err != nil {
-				return nil, nil, err
-			}
-			s.counted.Add(uint64(r.N + a.plan.Connections)) // each connection begins with a request that is not timed
-			arm.turns = append(arm.turns, r.histogram())
-		}
-	}
-	return alone, beside, nil
-}
-
-type besideArm struct{ turns []*histogram }
-
-func (b *besideArm) p99() float64 {
-	all := newHistogram()
-	for _, h := range b.turns {
-		all.add(h)
-	}
-	return float64(all.quantile(0.99))
-}
-
-func (b *besideArm) over(o *besideArm) (q []float64) {
-	for i, h := range b.turns {
-		q = append(q, float64(h.quantile(0.99))/float64(o.turns[i].quantile(0.99)))
-	}
-	return q
-}
 
 // shutdownRow is what was measured with a number of keys.
 type shutdownRow struct {

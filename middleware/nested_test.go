@@ -1,10 +1,7 @@
 package middleware_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -334,91 +331,6 @@ func TestWhoAmIInsideADoor(t *testing.T) {
 		t.Errorf("%d %s", res.StatusCode, text)
 	}
 	n.want("ok", 1, once{apikey.OutcomeAllowed: 1})
-}
-
-// failOpen is a limiter that fails, and notes what it is asked.
-type failOpen struct {
-	*limiter.Window
-	err     error
-	settled int
-}
-
-func (f *failOpen) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	if f.err != nil {
-		return limiter.Decision{}, f.err
-	}
-	return f.Window.Take(ctx, r)
-}
-
-func (f *failOpen) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
-	f.settled++
-	if f.err != nil {
-		return limiter.Decision{}, f.err
-	}
-	return f.Window.Settle(ctx, r, d, cost)
-}
-
-// TestNothingIsGivenBackOfNothing: a limiter that failed open took nothing, and
-// one that fails inside a request is answered as the guard says.
-func TestNothingIsGivenBackOfNothing(t *testing.T) {
-	w, _ := limiter.New(limiter.Options{})
-	l := &failOpen{Window: w, err: errors.New("down")}
-	n := newNest(t, func(o *middleware.Options) { o.Limiter, o.LimiterFailure = l, middleware.FailOpen })
-	refused := n.guard.AnyKey()(n.guard.Require("things:write")(noContent))
-	if res := serve(refused, get(n.token)); res.StatusCode != 403 || l.settled != 0 {
-		t.Errorf("got %d, settled %d times", res.StatusCode, l.settled)
-	}
-	dear := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.err = nil
-		n.costing(5, apikey.AnyKey())(noContent).ServeHTTP(w, r)
-	}))
-	if res := serve(dear, get(n.token)); res.StatusCode != 204 {
-		t.Errorf("got %d", res.StatusCode)
-	}
-	n.want("insufficient_scope ok", 5, once{apikey.OutcomeAllowed: 1, apikey.OutcomeScope: 1})
-
-	l = &failOpen{Window: w}
-	n = newNest(t, func(o *middleware.Options) { o.Limiter = l })
-	closed := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.err = errors.New("down")
-		n.costing(5, apikey.AnyKey())(noContent).ServeHTTP(w, r)
-	}))
-	if res := serve(closed, get(n.token)); res.StatusCode != 503 {
-		t.Errorf("got %d", res.StatusCode)
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if got := strings.Join(n.decisions, " "); got != "unavailable" {
-		t.Errorf("OnDecision saw %q", got)
-	}
-}
-
-// TestALimiterThatCannotGiveBack: what a door took stays taken, the log says so
-// once, and a higher cost is charged by the difference.
-func TestALimiterThatCannotGiveBack(t *testing.T) {
-	var log bytes.Buffer
-	n := newNest(t, func(o *middleware.Options) {
-		o.Limiter = struct{ limiter.Limiter }{o.Limiter}
-		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	})
-	refused := n.guard.AnyKey()(n.guard.Require("things:write")(noContent))
-	for range 3 {
-		if res := serve(refused, get(n.token)); res.StatusCode != 403 {
-			t.Errorf("got %d", res.StatusCode)
-		}
-	}
-	if got := strings.Count(log.String(), "cannot give back"); got != 1 {
-		t.Errorf("it was logged %d times", got)
-	}
-	dear := n.guard.AnyKey()(n.costing(5, apikey.AnyKey())(noContent))
-	if res := serve(dear, get(n.token)); res.StatusCode != 204 {
-		t.Errorf("got %d", res.StatusCode)
-	}
-	if res := serve(dear, get(n.token)); res.StatusCode != 429 || res.Header.Get("Retry-After") == "" {
-		t.Errorf("got %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
-	}
-	n.want("insufficient_scope insufficient_scope insufficient_scope ok rate_limited", 9,
-		once{apikey.OutcomeAllowed: 1, apikey.OutcomeScope: 3, apikey.OutcomeRateLimited: 1})
 }
 
 // TestOnDecisionIsToldOnceHoweverTheHandlerEnds.
