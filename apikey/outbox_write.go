@@ -107,7 +107,9 @@ func (o *outbox) take(n int) map[string][]UsageDelta {
 		}
 		passed = passed[n:]
 	}
-	o.queue = append(passed, o.queue[at:]...)
+	at -= copy(o.queue[at-len(passed):at], passed) // in place: the queue may be of all keys
+	clear(o.queue[:at])
+	o.queue = o.queue[at:]
 	for id := range keys {
 		delete(o.owed, id)
 	}

@@ -1,9 +1,11 @@
 package tree_test
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -78,4 +80,27 @@ func declared(d ast.Decl) (ids []*ast.Ident) {
 		}
 	}
 	return ids
+}
+
+// TestFilesAreShort: nobody has to scroll through more than 400 lines of Go for one subject.
+func TestFilesAreShort(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(".", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && path != "." && (strings.HasPrefix(e.Name(), ".") || e.Name() == "testdata" || e.Name() == "node_modules"):
+			return filepath.SkipDir
+		case e.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, ".gen.go"):
+			return nil
+		}
+		raw, err := os.ReadFile(path)
+		if n := bytes.Count(raw, []byte("\n")); n > 400 {
+			t.Errorf("%s has %d lines: give each of its subjects a file", path, n)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
