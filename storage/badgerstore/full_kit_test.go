@@ -37,7 +37,11 @@ func onSmallDisk(t *testing.T, megabytes int, test func(t *testing.T, dir string
 		test(t, dir)
 		return
 	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=2m")
+	timeout := "-test.timeout=2m"
+	if os.Getenv("LATCHKEY_LONG") != "" {
+		timeout = "-test.timeout=30m"
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", timeout)
 	child.Env = append(os.Environ(), variable+"="+t.TempDir())
 	child.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
