@@ -193,6 +193,14 @@ func TestNumbersOfThePage(t *testing.T) {
 			}
 		}
 		if v.RotatingAt(time.Now()) {
+			use, err := g.keys.Usage(t.Context(), id, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			page := g.want(200, "owner", "GET", "/keys/"+id, "").body
+			if old := use.Of(v.Secrets[1].Number).Counts; old.Total() > 0 && strings.Contains(page, "The old secret was never used") {
+				t.Errorf("seed %d: the old secret was never used, and has %v", seed, old)
+			}
 			told := g.want(200, "owner", "GET", "/keys/"+id+"/rotation", "", asJSON)
 			for side, s := range map[string]apikey.Secret{"old": v.Secrets[1], "new": v.Secrets[0]} {
 				text, _ := told.members(t)[side].(string)

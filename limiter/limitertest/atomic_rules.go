@@ -144,7 +144,7 @@ func concurrent(e *env) {
 			e.Errorf("concurrent takers admit exactly N: %d were admitted, want %d", got, n)
 		}
 	}
-	e.about("concurrent takers leave exact counts", e.unused(2*n), ask("busy", e.long(2*n)), n)
+	e.remaining("concurrent takers leave exact counts", ask("busy", e.long(2*n)), n)
 }
 
 // crossed takes two subjects in both orders at once, where careless locking
@@ -166,7 +166,7 @@ func crossed(e *env) {
 		})
 	}
 	wg.Wait()
-	e.about("every hit is counted on both subjects", e.unused(8*n), with(ask("left", e.long(8*n)), "right", e.long(8*n)), 6*n, 6*n)
+	e.remaining("every hit is counted on both subjects", with(ask("left", e.long(8*n)), "right", e.long(8*n)), 6*n, 6*n)
 }
 
 func nothing(e *env) {

@@ -147,16 +147,10 @@ func (e *env) inTime() {
 // remaining fails the rule unless Peek sees this much in the first windows.
 func (e *env) remaining(rule string, r limiter.Request, want ...int64) {
 	e.Helper()
-	e.about(rule, 0, r, want...)
-}
-
-// about fails the rule unless Peek sees this much in the first windows, or so little less.
-func (e *env) about(rule string, less int64, r limiter.Request, want ...int64) {
-	e.Helper()
 	d := e.peek(r)
 	for i, n := range want {
-		if got := d.Windows[i].Remaining; got > n || got < n-less {
-			e.Errorf("%s: Remaining of window %d is %d, want %d", rule, i, got, n)
+		if d.Windows[i].Remaining != n {
+			e.Errorf("%s: Remaining of window %d is %d, want %d", rule, i, d.Windows[i].Remaining, n)
 		}
 	}
 }

@@ -94,8 +94,9 @@ func TestLimiter(t *testing.T) {
 		Unit:   4 * time.Second,
 		Unused: func(n int64) int64 { return n / 8 },
 	}
-	t.Run("alone", func(t *testing.T) { t.Parallel(); limitertest.Run(t, alone) })
-	t.Run("under an Escrow", func(t *testing.T) { t.Parallel(); limitertest.Run(t, escrow) })
+	// One after the other: side by side they keep each other waiting, and measure that.
+	t.Run("alone", func(t *testing.T) { limitertest.Run(t, alone) })
+	t.Run("under an Escrow", func(t *testing.T) { limitertest.Run(t, escrow) })
 }
 
 // Four processes, each with a pool of its own, and two goroutines each are after
