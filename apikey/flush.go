@@ -40,9 +40,9 @@ func (p *pace) next() int {
 	return max(p.size, fewestKeys)
 }
 
-// of returns how long it takes to write some keys with so many writers, without
+// estimate returns how long it takes to write some keys with so many writers, without
 // rests; 0 when nothing is known.
-func (p *pace) of(keys, writers int) time.Duration {
+func (p *pace) estimate(keys, writers int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return time.Duration(keys) * p.each[writers]
@@ -111,7 +111,7 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 		f.end = time.Now().Add(within)
 	}
 	f.mu.Lock()
-	f.hire(ctx)
+	f.startWriters(ctx)
 	f.mu.Unlock()
 	f.group.Wait() // not for long: they look at ctx
 	if f.err != nil {
@@ -124,10 +124,11 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 // deadline, before nobody waits for it any more.
 func (s *Service) stuckAfter() time.Duration { return 2 * s.o.StoreTimeout }
 
-// hire lets as many write as it takes to be done in time: one, if it can. It holds mu.
-func (f *flushing) hire(ctx context.Context) {
+// startWriters starts a second writer when one would not be done in time. The
+// caller holds mu.
+func (f *flushing) startWriters(ctx context.Context) {
 	want := 1
-	if f.end.IsZero() || f.s.pace.of(f.left, 1) > time.Until(f.end) {
+	if f.end.IsZero() || f.s.pace.estimate(f.left, 1) > time.Until(f.end) {
 		want = writers
 	}
 	for ; f.workers < want; f.workers++ {
@@ -178,7 +179,7 @@ func (f *flushing) next(ctx context.Context, keys int, took time.Duration, err e
 	if f.end.IsZero() || f.left <= 0 {
 		return 0
 	}
-	f.hire(ctx)
+	f.startWriters(ctx)
 	parts := (f.left + f.s.pace.next() - 1) / f.s.pace.next()
 	return max(0, min(flushRest*took, time.Until(f.end)/time.Duration(parts)-took))
 }
@@ -247,5 +248,5 @@ func (s *Service) flushLoop() {
 // is counted now, as fast as possible, and a quarter of that: the processor has
 // more to do when so much is counted.
 func (s *Service) flushTakes() time.Duration {
-	return s.pace.of(s.outbox.waiting(), writers) * 5 / 4
+	return s.pace.estimate(s.outbox.waiting(), writers) * 5 / 4
 }

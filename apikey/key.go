@@ -146,13 +146,13 @@ type Record struct {
 	// Request digests what was asked for when the key was created once by name
 	// ([NewKey.Once]); zero for every other key. It never changes.
 	Request [32]byte
-	// Later is what a later version of this package added to the record and this
-	// one may skip, as it is stored. Whoever writes the record back keeps it; nil
-	// for every record that this version makes.
-	Later []byte
+	// Extensions holds, in their stored form, the fields that a later version of
+	// this package added and that this version may skip. A caller that writes the
+	// record back must keep them. Nil in every record that this version makes.
+	Extensions []byte
 }
 
 // Clone returns a copy that shares no memory with r.
 func (r Record) Clone() Record {
-	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests), Request: r.Request, Later: slices.Clone(r.Later)}
+	return Record{Key: r.Key.Clone(), Digests: slices.Clone(r.Digests), Request: r.Request, Extensions: slices.Clone(r.Extensions)}
 }

@@ -239,7 +239,7 @@ func TestWhatALaterVersionWroteIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Later = []byte{1, 2, 'h', 'i'}
+	r.Extensions = []byte{1, 2, 'h', 'i'}
 	c := apikey.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{KeyID: k.ID, Action: apikey.ActionUpdate}}
 	if _, err := mem.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
@@ -257,8 +257,8 @@ func TestWhatALaterVersionWroteIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := mem.Get(t.Context(), k.ID); err != nil || !bytes.Equal(got.Later, r.Later) {
-			t.Errorf("after revision %d: %x, %v, want %x", after.Revision, got.Later, err, r.Later)
+		if got, err := mem.Get(t.Context(), k.ID); err != nil || !bytes.Equal(got.Extensions, r.Extensions) {
+			t.Errorf("after revision %d: %x, %v, want %x", after.Revision, got.Extensions, err, r.Extensions)
 		}
 	}
 }

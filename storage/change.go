@@ -65,8 +65,8 @@ func checkShape(c apikey.Change) error {
 		return invalid("Change.Record.Key.Secrets", "a key has one or two secrets")
 	case len(c.Record.Digests) != len(k.Secrets):
 		return invalid("Change.Record.Digests", "every secret has one digest")
-	case len(c.Record.Later) > 0 && !extensions(c.Record.Later):
-		return invalid("Change.Record.Later", "is not what a record was read with")
+	case len(c.Record.Extensions) > 0 && !extensions(c.Record.Extensions):
+		return invalid("Change.Record.Extensions", "is not what a record was read with")
 	}
 	return checkTold(c)
 }

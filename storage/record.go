@@ -21,7 +21,7 @@ import (
 //
 // Version 3 ends with extensions, by rising tag: tag, length, bytes. One with an
 // even tag must be understood, and is [ErrVersion] to a program that does not; one
-// with an odd tag may be skipped, and is kept in r.Later. docs/contract.md has the
+// with an odd tag may be skipped, and is kept in r.Extensions. docs/contract.md has the
 // tags.
 func AppendRecord(dst []byte, r apikey.Record) []byte {
 	start := len(dst)
@@ -30,7 +30,7 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 	if k.Locked || r.Request != [32]byte{} {
 		version = version2
 	}
-	if len(r.Later) > 0 {
+	if len(r.Extensions) > 0 {
 		version = version3
 	}
 	dst = append(dst, kindRecord, version)
@@ -74,7 +74,7 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 		dst = append(appendBool(dst, k.Locked), r.Request[:]...)
 	}
 	if version >= version3 {
-		dst = append(dst, r.Later...)
+		dst = append(dst, r.Extensions...)
 	}
 	return seal(dst, start)
 }
@@ -125,7 +125,7 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 		}
 	}
 	if version >= version3 {
-		r.Later = d.extensions()
+		r.Extensions = d.extensions()
 	}
 	if err := d.end(); err != nil {
 		return apikey.Record{}, err

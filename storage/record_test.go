@@ -213,7 +213,7 @@ func TestExtensions(t *testing.T) {
 		return later
 	}
 	for _, r := range []apikey.Record{{}, sample()} {
-		r.Later = extend(1, 3, 1<<40+1)
+		r.Extensions = extend(1, 3, 1<<40+1)
 		b := storage.AppendRecord(nil, r)
 		got, err := storage.DecodeRecord(b)
 		if err != nil {
@@ -223,7 +223,7 @@ func TestExtensions(t *testing.T) {
 			t.Errorf("a record of version %d with what may be skipped (-want +got):\n%s", b[1], d)
 		}
 		clear(b)
-		if !bytes.Equal(got.Later, r.Later) {
+		if !bytes.Equal(got.Extensions, r.Extensions) {
 			t.Error("a record shares memory with its encoding")
 		}
 		for want, later := range map[error][][]byte{
@@ -231,14 +231,14 @@ func TestExtensions(t *testing.T) {
 			storage.ErrCorrupt: {extend(3, 1), extend(1, 1), extend(0), {1}, {1, 9, 'a'}, {0x81, 0, 0}},
 		} {
 			for _, bad := range later {
-				r.Later = bad
+				r.Extensions = bad
 				if _, err := storage.DecodeRecord(storage.AppendRecord(nil, r)); !errors.Is(err, want) {
 					t.Errorf("% x: error %v, want %v", bad, err, want)
 				}
 			}
 		}
 	}
-	none := storage.AppendRecord(nil, apikey.Record{Later: []byte{1, 0}})
+	none := storage.AppendRecord(nil, apikey.Record{Extensions: []byte{1, 0}})
 	none = append(none[:len(none)-6], 0, 0, 0, 0)
 	if _, err := storage.DecodeRecord(reseal(none)); !errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("version 3 without extensions is a second encoding: got %v, want ErrCorrupt", err)

@@ -58,8 +58,8 @@ func (s *Store) days(it *badger.Iterator, a *apikey.Activity, since time.Time) e
 	})
 }
 
-// never is later than any day.
-var never = time.Unix(1<<60, 0)
+// noDays is later than any day.
+var noDays = time.Unix(1<<60, 0)
 
 // newest reads the newest use of any secret of a key, and the newest day of each.
 func (s *Store) newest(it *badger.Iterator, a *apikey.Activity, since time.Time) error {

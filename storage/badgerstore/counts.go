@@ -17,12 +17,13 @@ import (
 //	       second of the newest hour, its counts; second of its day, its counts; number of scopes used in the hour, their names
 //	scope: second of the start of the newest hour
 //
-// **What was counted in a secret's newest hour, and on its newest day, is in its
-// total and in no other row**, until a later one begins. So a flush reads and
-// writes one row a secret. Rows of an hour or day may be added to later: what
-// comes late goes there.
+// **Counts of a secret's newest hour, and of its newest day, are added to its
+// total**, and move to a row of their own when a later hour or day begins. So a
+// flush reads and writes one row for each secret. Counts that arrive late are
+// added to the row of their hour and day. A reader adds the two: a directory of
+// format 3 may have a row for the newest hour, too.
 //
-// A total of the programs before ends with the status, or with the user agent.
+// A total that an older program wrote ends with the status, or with the user agent.
 func appendCounts(dst []byte, c apikey.Counts) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c)))
 	for _, n := range c {

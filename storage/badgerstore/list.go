@@ -157,7 +157,7 @@ func (l *lister) load(id string, r *apikey.Record) bool {
 			l.totals = l.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
 		}
 		a := apikey.Activity{ID: id}
-		if err := l.newest(l.totals, &a, never); err != nil {
+		if err := l.newest(l.totals, &a, noDays); err != nil {
 			l.err = err
 			return false
 		}

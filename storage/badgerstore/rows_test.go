@@ -249,7 +249,7 @@ func TestADamagedUsageRowCountsAsZero(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	apply(t, s, changeOf("key", 0, nil))
 	d := []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Unix(0, 0), Counts: apikey.Counts{1}}}
-	for _, bad := range []string{"", "\xff", "\x0a\x01", "\x01\x05\x00\xff"} {
+	for _, bad := range []string{"", "\xff", "\x0a\x01", "\x01\x05\x00\xff", "\x01\x05\x00\x00\x00\x09"} {
 		err := s.db.Update(func(txn *badger.Txn) error {
 			return writeAll(txn, []row{{key: hourKey("key", time.Unix(0, 0), 1), value: []byte(bad)}, {key: totalKey("key", 1), value: []byte(bad)}})
 		})
@@ -261,6 +261,9 @@ func TestADamagedUsageRowCountsAsZero(t *testing.T) {
 		}
 		if err := s.AddUsage(t.Context(), d); err != nil {
 			t.Errorf("row %q: %v", bad, err)
+		}
+		if u, err := s.Usage(t.Context(), "key", time.Time{}); err != nil || len(u.Secrets) != 1 || u.Secrets[0].Counts != (apikey.Counts{1}) {
+			t.Errorf("row %q: %+v, %v, want what was counted since", bad, u.Secrets, err)
 		}
 	}
 }

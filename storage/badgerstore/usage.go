@@ -128,6 +128,7 @@ func (t *tally) total(id string, at []byte) (*total, error) {
 		if err := t.s.overlook(at, err); err != nil {
 			return nil, err
 		}
+		*sum = total{} // a damaged row may have been decoded in part
 	}
 	t.sums[string(at)] = sum
 	return sum, nil
@@ -161,7 +162,9 @@ func (t *tally) addScopes(d *apikey.UsageDelta, hour time.Time, sum *total) erro
 			if slices.Contains(sum.scopes, scope) {
 				continue
 			}
-			sum.scopes = append(sum.scopes, scope)
+			if len(sum.scopes) < apikey.MaxScopes { // the row stays small; what is left out is looked up
+				sum.scopes = append(sum.scopes, scope)
+			}
 		}
 		key := scopeKey(d.KeyID, scope)
 		newest, ok := t.scopes[string(key)]

@@ -3,6 +3,7 @@ package badgerstore
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -121,6 +122,20 @@ func TestAFlushWritesOneRowASecret(t *testing.T) {
 	})
 	if err != nil || len(sum.scopes) != 1 {
 		t.Errorf("the scopes of the hour are %q, error %v", sum.scopes, err)
+	}
+
+	// However many scopes are used in an hour, the row stays small, and all are told.
+	for i := range 2 * apikey.MaxScopes {
+		d := apikey.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{fmt.Sprint("things:", i)}}
+		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.db.View(func(txn *badger.Txn) error {
+		return read(txn, totalKey("key", 1), func(v []byte) (err error) { sum, err = decodeTotal(v); return err })
+	})
+	if u, uerr := s.Usage(t.Context(), "key", hour); err != nil || uerr != nil || len(sum.scopes) != apikey.MaxScopes || len(u.Scopes) != 2*apikey.MaxScopes+1 {
+		t.Errorf("%d scopes in the row, %d told, errors %v, %v", len(sum.scopes), len(u.Scopes), err, uerr)
 	}
 }
 

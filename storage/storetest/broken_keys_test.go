@@ -52,7 +52,7 @@ var brokenKeys = map[string]brokenStore{
 	"forgets what a later version wrote": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
 		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
 			r, err := m.Get(ctx, id)
-			r.Later = nil
+			r.Extensions = nil
 			return r, err
 		}
 	})},

@@ -52,7 +52,7 @@ func full(id string) apikey.Record {
 	}
 	r.Digests = []apikey.Digest{{Sum: [32]byte{0xff, 31: 2}, Pepper: 4_000_000_000}, {Sum: [32]byte{31: 1}, Pepper: 3}}
 	r.Request = [32]byte{0xfe, 31: 3}
-	r.Later = []byte{1, 2, 'h', 'i'} // of a later version: a tag that may be skipped, a length, two bytes
+	r.Extensions = []byte{1, 2, 'h', 'i'} // of a later version: a tag that may be skipped, a length, two bytes
 	return r
 }
 
@@ -115,7 +115,7 @@ func want(what string, got, sentinel error) error {
 func same(what string, got, want apikey.Record) error {
 	g, w := canonical(got), canonical(want)
 	if !reflect.DeepEqual(g, w) {
-		return broken("%s:\n got %+v %v %x %x\nwant %+v %v %x %x", what, g.Key, g.Digests, g.Request, g.Later, w.Key, w.Digests, w.Request, w.Later)
+		return broken("%s:\n got %+v %v %x %x\nwant %+v %v %x %x", what, g.Key, g.Digests, g.Request, g.Extensions, w.Key, w.Digests, w.Request, w.Extensions)
 	}
 	return nil
 }
@@ -127,7 +127,7 @@ func canonical(r apikey.Record) apikey.Record {
 	if len(k.Metadata) == 0 {
 		k.Metadata = nil
 	}
-	r.Digests, r.Later = none(r.Digests), none(r.Later)
+	r.Digests, r.Extensions = none(r.Digests), none(r.Extensions)
 	return r
 }
 

@@ -105,7 +105,7 @@ func TestExchanges(t *testing.T) {
 	faults := append(api.Routes(r.routes), api.Unseen(r.exchanges)...)
 	times, checked := map[string]int{}, 0
 	for i := range r.exchanges {
-		if !due(times, &r.exchanges[i]) {
+		if !sampled(times, &r.exchanges[i]) {
 			continue
 		}
 		checked++
@@ -119,9 +119,9 @@ func TestExchanges(t *testing.T) {
 	t.Logf("%d routes, %d exchanges, %d of them checked", len(r.routes), len(r.exchanges), checked)
 }
 
-// due selects the exchanges to check, which takes milliseconds each: a test that asks for the same list ten thousand
+// sampled selects the exchanges to check, which takes milliseconds each: a test that asks for the same list ten thousand
 // times has all its first answers checked, and some of the others.
-func due(times map[string]int, x *openapi.Exchange) bool {
+func sampled(times map[string]int, x *openapi.Exchange) bool {
 	path, _, _ := strings.Cut(x.Path, "?")
 	parts := strings.Split(path, "/")
 	if len(parts) > 3 {
