@@ -77,6 +77,7 @@ type stuckUsage struct {
 	deaf  bool
 	mu    sync.Mutex
 	stuck chan struct{} // nil: it answers
+	freed atomic.Int64  // writes that were stuck, and of which one a millisecond is answered later
 	given atomic.Int64
 }
 
@@ -102,6 +103,7 @@ func (s *stuckUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) er
 	if stuck != nil {
 		if s.deaf {
 			<-stuck
+			time.Sleep(time.Duration(s.freed.Add(1)) * time.Millisecond)
 		} else {
 			select {
 			case <-stuck:

@@ -114,10 +114,7 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 	f.startWriters(ctx)
 	f.mu.Unlock()
 	f.group.Wait() // not for long: they look at ctx
-	if f.err != nil {
-		return f.err
-	}
-	return s.outbox.settle(ctx, s.stuckAfter())
+	return f.err
 }
 
 // stuckAfter is how long a write may take when the store does not even heed its

@@ -2,7 +2,6 @@ package apikey
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
@@ -30,9 +29,10 @@ func (l *lane) owes() bool   { return l.state == laneFailed || l.state == laneCl
 
 // begin returns a lane and the counts of up to n keys in it, which the store is
 // to get now: those that it did not take before, then those that have waited
-// longest and that nobody reads. It waits for a free lane, and for those who read
-// the keys, for no longer than patience. After it comes end, unless the lane is
-// nil: then nothing is owed, or other lanes have the last of it.
+// longest and that nobody reads. It waits for other lanes, which may be free soon
+// or have to be written again, and for those who read the keys, for no longer
+// than patience. After it comes end, unless the lane is nil: then nothing is owed
+// any more.
 func (o *outbox) begin(ctx context.Context, n int, patience time.Duration) (l *lane, batch []UsageDelta, err error) {
 	late := time.Now().Add(patience)
 	o.mu.Lock()
@@ -40,12 +40,10 @@ func (o *outbox) begin(ctx context.Context, n int, patience time.Duration) (l *l
 	if time.Since(o.collected) >= collectEvery {
 		o.collect() // a long flush writes what is new, too
 	}
-	for {
-		var busy bool
-		if l, busy = o.freeLane(); l == nil && !busy {
+	var busy bool
+	for l, busy = o.freeLane(); l == nil; l, busy = o.freeLane() {
+		if !busy {
 			return nil, nil, nil
-		} else if l != nil {
-			break
 		}
 		if err := o.wait(ctx, late); err != nil {
 			return nil, nil, err
@@ -72,15 +70,14 @@ func (o *outbox) begin(ctx context.Context, n int, patience time.Duration) (l *l
 // freeLane returns a lane that has something to write again, or could take what
 // is in the queue: the one that has not been used for longest, so that keys that
 // the store refuses keep no others waiting. It is nil when there is none, and
-// then busy says whether that is because all are in use.
+// busy says whether one is in use.
 func (o *outbox) freeLane() (free *lane, busy bool) {
-	busy = true
 	for i := range o.lanes {
 		l := &o.lanes[i]
 		if l.blocks() {
+			busy = true
 			continue
 		}
-		busy = false
 		if (l.state == laneFailed || len(o.queue) > 0) && (free == nil || l.since.Before(free.since)) {
 			free = l
 		}
@@ -138,26 +135,4 @@ func (o *outbox) end(l *lane, taken bool) {
 		l.state, l.keys = laneFree, nil
 	}
 	o.change()
-}
-
-// settle waits until no lane is being written, each for no longer than patience
-// since it began. Its error says that something is left.
-func (o *outbox) settle(ctx context.Context, patience time.Duration) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for {
-		since, busy := o.clash(nil)
-		if !busy {
-			break
-		}
-		if err := o.wait(ctx, since.Add(patience)); err != nil {
-			return err
-		}
-	}
-	for i := range o.lanes {
-		if o.lanes[i].state != laneFree {
-			return unavailable("usage", errors.New("the store has not taken all usage"))
-		}
-	}
-	return nil
 }
