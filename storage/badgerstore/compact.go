@@ -11,10 +11,15 @@ import (
 // made of; and one that meets a damaged block leaves out all that follows. So before each there has to be room for all
 // tables once more, files must be allowed to be made and opened, and every block is checked. Whatever fills the disk
 // later meets Badger's next table: it waits for room (beforeTable).
+//
+// A compaction has nothing to do with any request, and up to five goroutines of Badger's work at one: without rests they
+// would take every processor for seconds. So they take turns, table by table, and rest after each.
 
 const (
 	compactRoom = 16 << 20 // besides that of the tables
 	tableRoom   = 12 << 20 // before each table: several are written at once
+	manyTables  = 5
+	tableRest   = 3 // times as long as it took to fill a table
 )
 
 // compactor runs until Close.
@@ -26,7 +31,9 @@ func (s *Store) compactor() {
 		case <-s.reserve.stop:
 			return
 		case answer := <-s.wanted:
+			s.hurried.Store(true)
 			err := s.compact()
+			s.hurried.Store(false)
 			if err == nil {
 				s.collect()
 			}
@@ -50,15 +57,18 @@ func (s *Store) compactor() {
 }
 
 // crowded reports whether level 0 has so many tables that reading suffers: five, and more where the other levels are
-// large, because all of them are written anew.
+// large, because all of them are written anew; or, on a disk that is nearly full, any.
 func (s *Store) crowded() bool {
 	levels := s.db.Levels()
+	if levels[0].NumTables > 0 && s.reserve.nearlyCramped() {
+		return true
+	}
 	size := int64(0)
 	for _, l := range levels[1:] {
 		size += l.Size
 	}
 	o := s.db.Opts()
-	return levels[0].NumTables >= min(o.NumLevelZeroTablesStall/2, max(o.NumLevelZeroTables, int(size/o.MemTableSize/16)))
+	return levels[0].NumTables >= min(o.NumLevelZeroTablesStall/2, max(manyTables, int(size/o.MemTableSize/16)))
 }
 
 // compact brings all tables to one level, or says why it must not.
@@ -66,10 +76,7 @@ func (s *Store) compact() (err error) {
 	defer catchFaults()()
 	defer recovered(&err)
 	dir := s.db.Opts().Dir
-	size := int64(0)
-	for _, l := range s.db.Levels() {
-		size += l.Size
-	}
+	size := s.tableBytes()
 	free, err := freeBytes(dir)
 	if err != nil {
 		return err
@@ -90,11 +97,27 @@ func (s *Store) compact() (err error) {
 	return s.db.Flatten(1)
 }
 
-// beforeTable holds up a compaction, which is about to write a table, while there is no room for it. Badger's own
-// goroutine comes by here. After Close it waits for ever: the process is about to end, and what was not written is
-// still in the tables that there are.
-func (s *Store) beforeTable() {
-	for s.reserve != nil {
+// beforeTable holds up a compaction, which is about to write a table that took so long to fill: while there is no room for
+// it, and until it has rested. Badger's own goroutines come by here. After Close they wait for ever for room: the process
+// is about to end, and what was not written is still in the tables that there are.
+func (s *Store) beforeTable(took time.Duration) {
+	if s.reserve == nil {
+		return
+	}
+	s.pacing.Lock() // one at a time
+	defer s.pacing.Unlock()
+	s.waitForRoom()
+	if o := s.db.Opts(); s.hurried.Load() || s.db.Levels()[0].NumTables >= o.NumLevelZeroTablesStall/2 {
+		return
+	}
+	select {
+	case <-time.After(tableRest * took):
+	case <-s.reserve.stop:
+	}
+}
+
+func (s *Store) waitForRoom() {
+	for {
 		free, err := freeBytes(s.reserve.dir)
 		if err == nil {
 			err = mayWrite(s.reserve.dir)

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -33,6 +34,16 @@ func (s *Store) Damage(id string) error {
 		v[len(v)/2] ^= 1
 		return txn.Set(recordKey(id), v)
 	})
+}
+
+// Tables says how large the levels are.
+func (s *Store) Tables() (levels []string) {
+	for _, l := range s.db.Levels() {
+		if l.NumTables > 0 {
+			levels = append(levels, fmt.Sprintf("level %d: %d tables, %d KiB", l.Level, l.NumTables, l.Size>>10))
+		}
+	}
+	return levels
 }
 
 // Raw reads a record's row; nil when there is none.

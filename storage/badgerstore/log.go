@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // bridge gives Badger's log lines to slog, its news at level Debug.
 type bridge struct {
 	log         *slog.Logger
-	beforeTable func() // called when a compaction is about to write a table
+	beforeTable func(took time.Duration) // called when a compaction is about to write a table, which took so long to fill
 }
 
 func (b bridge) say(level slog.Level, f string, args []any) {
@@ -27,6 +28,7 @@ func (b bridge) Infof(f string, args ...any)    { b.say(slog.LevelDebug, f, args
 func (b bridge) Debugf(f string, args ...any) {
 	b.say(slog.LevelDebug, f, args)
 	if b.beforeTable != nil && strings.HasPrefix(f, "[%d] LOG Compact. Added") {
-		b.beforeTable()
+		took, _ := args[len(args)-1].(time.Duration)
+		b.beforeTable(took)
 	}
 }

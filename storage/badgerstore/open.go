@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -47,6 +48,9 @@ type Store struct {
 	usage    sync.Mutex // one batch of usage at a time: it reads, adds, writes
 	maintain sync.Mutex // one maintenance at a time
 
+	pacing  sync.Mutex  // held by the one goroutine of a compaction that rests
+	hurried atomic.Bool // a compaction does not rest: somebody waits for it
+
 	wanted        chan chan error // of Maintain
 	stop, stopped chan struct{}   // of keepTidy
 	closing       sync.Once
@@ -77,12 +81,12 @@ type Options struct {
 // # Room
 //
 // On the disk the store keeps 10 MiB for itself from the start, so that a full
-// file system neither ends the process nor takes a change that was acknowledged;
-// the smallest that it runs on has 12 MiB. With less than 1 MiB free it refuses
-// new keys and counts; keys that exist can still be changed, revoked above all,
-// until the part that was set aside is full: two megabytes, on average. To go on
-// then takes another 10 MiB, and to compact takes as much as the tables are large,
-// and 16 MiB. What is refused is refused as [apikey.Unavailable] with the reason in
+// file system neither ends the process nor takes a change that was acknowledged.
+// To compact takes as much room as the tables hold: have twice that on the file
+// system, and 40 MiB. Where there is less than the tables hold and 26 MiB free, or
+// less than 1 MiB, the store refuses new keys and counts; keys that exist can still
+// be changed, revoked above all, until the part that was set aside is full: two
+// megabytes, on average. What is refused is refused as [apikey.Unavailable] with the reason in
 // it, [Store.Refusing] and [apikey.Health] tell it, and it ends by itself when
 // there is room. Where room cannot be set aside (Windows; file systems without
 // fallocate) everything is refused below 15 MiB.
@@ -126,7 +130,7 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 	}
 	s.sync = s.db.Sync
 	if err = s.prepare(dir, newest); err == nil {
-		s.reserve, err = openReserve(dir, o.MemTableSize, s.newestTable, log)
+		s.reserve, err = openReserve(dir, o.MemTableSize, s.newestTable, s.tableBytes, log)
 	}
 	if err == nil {
 		s.reserve.running.Go(s.compactor) // an upgrade may write more tables than Badger lets lie
@@ -177,6 +181,14 @@ func (s *Store) newestTable() (version uint64) {
 	return version
 }
 
+// tableBytes returns how much is in tables.
+func (s *Store) tableBytes() (n int64) {
+	for _, l := range s.db.Levels() {
+		n += l.Size
+	}
+	return n
+}
+
 // begin reads what has to be known, and writes what a new directory lacks.
 func (s *Store) begin(dir string) error {
 	err := s.checkFormat(dir)
@@ -209,6 +221,7 @@ func badgerOptions(dir string, log bridge) badger.Options {
 		WithNumMemtables(2).
 		WithBaseTableSize(1 << 20).
 		WithNumCompactors(0).
+		WithNumLevelZeroTables(1). // so that Flatten takes two for too many
 		WithNumLevelZeroTablesStall(40).
 		WithBypassLockGuard(ownLock).
 		WithValueThreshold(512 << 10).

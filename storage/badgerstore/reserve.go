@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -23,13 +22,15 @@ import (
 //   - A memtable that is full becomes a table, in a goroutine of Badger's. A write that may begin this is let through
 //     only when there is room for it, and for a file as large (the ballast). That stays while Badger writes the table, in case
 //     somebody else fills the disk: then it is given up.
-//   - Tables are compacted by [Store.compactor], when there is room for all of them once more.
+//   - Tables are compacted by [Store.compactor], when there is room for all of them once more. A memtable that would
+//     become a table without leaving that room is not filled: tables nobody can compact would take the disk for good.
 //
 // How full the memtable is Badger does not say. It is counted here, never too low.
 type reserve struct {
 	dir    string
 	size   int64         // of a memtable, after which Badger turns to the next
 	newest func() uint64 // the highest version in a table
+	tables func() int64  // bytes in tables
 	log    *slog.Logger
 
 	mu       sync.Mutex
@@ -64,8 +65,10 @@ const (
 // size, and a transaction takes less than a quarter of that.
 func (r *reserve) logSize() int64 { return r.size + r.size/4 }
 
-func openReserve(dir string, size int64, newest func() uint64, log *slog.Logger) (*reserve, error) {
-	r := &reserve{dir: dir, size: size, newest: newest, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{})}
+func openReserve(dir string, size int64, newest func() uint64, tables func() int64, log *slog.Logger) (*reserve, error) {
+	r := &reserve{
+		dir: dir, size: size, newest: newest, tables: tables, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{}),
+	}
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		logs, err := files(dir, ".mem")
 		switch {
@@ -119,132 +122,6 @@ func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
 	_ = r.holdFiles()
 	r.turn(bytes)
 	return err
-}
-
-// check says why nothing can be written, or why it must be urgent. It holds mu.
-func (r *reserve) check() (always, usually error) {
-	if err := mayWrite(r.dir); err != nil {
-		return fmt.Errorf("the directory can no longer be written to: give it back to this program, or mount it again: %w", err), nil
-	}
-	_, err := os.Lstat(r.current)
-	if err != nil { // it may be a table, and the next log begun unseen
-		r.turn(0)
-		_, err = os.Lstat(r.current)
-	}
-	if err != nil {
-		return fmt.Errorf("the database's files have been taken away: put the directory back as it was, or restore a backup, and restart: %w", err), nil
-	}
-	free, err := freeBytes(r.dir)
-	if err != nil {
-		return err, nil
-	}
-	full := func(err error) error {
-		switch {
-		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
-			return fmt.Errorf("this process has too many files open: allow it more (ulimit -n): %w", err)
-		case err == nil:
-			err = errors.New("too little")
-		}
-		return fmt.Errorf("the file system of %s has %d KiB free (%w): make room on it, or enlarge it; the store then goes on by itself", r.dir, free>>10, err)
-	}
-	if !r.ready && !r.plain {
-		if err := r.putAside(r.current, os.O_WRONLY); err != nil {
-			return full(err), nil
-		}
-		r.ready = !r.plain
-	}
-	if r.plain {
-		if free < 3*r.logSize() {
-			return full(nil), nil
-		}
-	} else if r.spare == "" && !r.flushing {
-		if err := r.makeSpare(); err != nil {
-			usually = full(err)
-		}
-	}
-	if r.used >= r.size { // what is written next may turn the log
-		switch {
-		case usually != nil:
-			return usually, nil
-		case r.spare == "" && !r.plain:
-			return errors.New("the disk is too slow: what came before is not written yet: try again in a moment"), nil
-		case r.stuck.Load() != nil:
-			return *r.stuck.Load(), nil
-		}
-		if err := r.makeBallast(); err != nil {
-			return full(err), nil
-		}
-		// The table has room besides the ballast, which is for when somebody else takes that.
-		if free, err = freeBytes(r.dir); err == nil && free < r.logSize() {
-			return full(nil), nil
-		}
-		if err := r.holdFiles(); err != nil {
-			return full(err), nil
-		}
-	}
-	if free < floor && usually == nil {
-		usually = full(nil)
-	}
-	return nil, usually
-}
-
-// putAside gives a log its blocks.
-func (r *reserve) putAside(name string, flags int) error {
-	f, err := os.OpenFile(name, flags, 0o666)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	err = allocate(f, r.logSize())
-	if errors.Is(err, errors.ErrUnsupported) {
-		r.plain = true
-		return nil
-	}
-	return err
-}
-
-// makeSpare makes the log of the next memtable, in the place where Badger will look for it.
-func (r *reserve) makeSpare() error {
-	name := nextLog(r.current)
-	err := r.putAside(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
-	if err != nil || r.plain {
-		_ = os.Remove(name)
-		return err
-	}
-	r.spare = name
-	return nil
-}
-
-func (r *reserve) makeBallast() error {
-	if r.ballast || r.plain {
-		return nil
-	}
-	name := filepath.Join(r.dir, ballastFor)
-	if err := r.putAside(name, os.O_WRONLY|os.O_CREATE); err != nil {
-		_ = os.Remove(name)
-		return err
-	}
-	r.ballast = true
-	return nil
-}
-
-// holdFiles keeps places in the process's table of open files: when Badger cannot open a new log it ends the process.
-func (r *reserve) holdFiles() error {
-	for len(r.files) < heldFiles {
-		f, err := os.Open(os.DevNull)
-		if err != nil {
-			return err
-		}
-		r.files = append(r.files, f)
-	}
-	return nil
-}
-
-func (r *reserve) letFilesGo() {
-	for _, f := range r.files {
-		f.Close()
-	}
-	r.files = nil
 }
 
 // turn sees whether Badger has begun the next log, with so many bytes in it.
