@@ -10,11 +10,13 @@ import (
 
 const (
 	// flushAim is how long a write of usage should take: long enough to be worth
-	// a transaction, short enough that nothing waits for it, for the processor or
-	// for what is owed. The number of keys in one follows.
-	flushAim   = 40 * time.Millisecond
-	fewestKeys = 16
-	mostKeys   = 1000
+	// a transaction, short enough that nothing waits for what is owed. The number
+	// of keys in one follows. A store in this process does its work on processors
+	// that requests wait for: there it is flushAimHere.
+	flushAim     = 40 * time.Millisecond
+	flushAimHere = 4 * time.Millisecond
+	fewestKeys   = 16
+	mostKeys     = 1000
 	// flushRest is how many times as long as it worked a flush rests, where there
 	// is time for it.
 	flushRest = 4
@@ -27,6 +29,8 @@ var errStuck = errors.New("the store was given usage to write and has not answer
 
 // pace is what the writes so far told of the store.
 type pace struct {
+	aim time.Duration // of a write; final
+
 	mu     sync.Mutex
 	size   int                        // keys in the next write
 	active int                        // writes that are running
@@ -72,9 +76,9 @@ func (p *pace) end(keys int, took time.Duration, taken bool) {
 		p.each[1] = p.each[n]
 	}
 	switch {
-	case took > flushAim:
-		p.size = max(fewestKeys, int(int64(keys)*int64(flushAim)/int64(took)))
-	case keys >= p.size && took < flushAim/2: // a smaller one says little of those to come
+	case took > p.aim:
+		p.size = max(fewestKeys, int(int64(keys)*int64(p.aim)/int64(took)))
+	case keys >= p.size && took < p.aim/2: // a smaller one says little of those to come
 		p.size = min(mostKeys, 2*max(p.size, fewestKeys))
 	}
 }
@@ -211,7 +215,7 @@ func (s *Service) flushSome(ctx context.Context) (keys int, err error) {
 	return n, nil
 }
 
-// flushLoop begins a flush every FlushEvery, and sooner when it will take so long
+// flushLoop begins a flush every FlushEvery, and sooner when it will last so long
 // that counts would get older than one and a half times that.
 func (s *Service) flushLoop() {
 	step := max(s.o.FlushEvery/10, time.Millisecond)
@@ -225,12 +229,13 @@ func (s *Service) flushLoop() {
 		case <-tick.C:
 		}
 		waited := time.Since(last)
-		if waited < s.o.FlushEvery-step/2 && !(sooner && waited+step+s.flushTakes() > s.o.FlushEvery*3/2) {
+		within := s.flushWithin()
+		if waited < s.o.FlushEvery-step/2 && !(sooner && waited+step+max(within, s.flushTakes()) > s.o.FlushEvery*3/2) {
 			continue
 		}
 		last = time.Now()
 		s.cache.shrink()
-		err := s.flush(s.stopped, s.o.FlushEvery/2)
+		err := s.flush(s.stopped, within)
 		sooner = err == nil // a store that takes nothing is not asked more often
 		if err != nil && s.stopped.Err() == nil {
 			s.log.Warn("usage was not written and will be tried again", "error", err)
@@ -239,6 +244,14 @@ func (s *Service) flushLoop() {
 			s.log.Error("usage is lost: the store has not taken any for so long that there is no more room to keep it", "requests", lost)
 		}
 	}
+}
+
+// flushWithin is how long a flush that begins now should last: twice as long as
+// one writer needs, but half to four fifths of FlushEvery. What is written with
+// rests keeps no request waiting.
+func (s *Service) flushWithin() time.Duration {
+	takes := s.pace.estimate(s.outbox.waiting(), 1)
+	return min(max(2*takes, s.o.FlushEvery/2), s.o.FlushEvery*4/5)
 }
 
 // flushTakes is how long it would take, as far as that is known, to write what

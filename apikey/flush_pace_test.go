@@ -28,29 +28,35 @@ func TestWritesAreShortAgainWhenTheStoreIsSlow(t *testing.T) {
 			return time.Duration(store.longest.Load())
 		}
 		flush()
-		if quick := flush(); quick < 10*time.Millisecond {
+		if quick := flush(); quick < 2*time.Millisecond {
 			t.Fatalf("writes of %v at most: the store is not given more at a time for being quick", quick)
 		}
 		store.each = time.Millisecond
 		flush()
-		if slow := flush(); slow > 80*time.Millisecond {
+		if slow := flush(); slow > 20*time.Millisecond {
 			t.Errorf("a write took %v, after one that told how slow the store is", slow)
 		}
 	})
 }
 
-// TestAFlushRests: thousands of keys are written in parts that a store takes a few
-// hundredths of a second for, with rests while there is time for them.
+// TestAFlushRests: thousands of keys are written in parts that a store in this
+// process takes a few thousandths of a second for, with rests while there is time
+// for them.
 func TestAFlushRests(t *testing.T) {
 	const keys = 1024
+	type span [2]time.Duration
+	ms := func(least, most int) span {
+		return span{time.Duration(least) * time.Millisecond, time.Duration(most) * time.Millisecond}
+	}
 	for _, tc := range []struct {
 		each        time.Duration // of a key
-		least, most time.Duration // the first flush
-		next        time.Duration // and at most a later one
+		first, next span          // what flushes take
+		writers     int64         // at a time
 	}{
-		{100 * time.Microsecond, 300 * time.Millisecond, 520 * time.Millisecond, 520 * time.Millisecond}, // a fifth of the time
-		{time.Millisecond, 2400 * time.Millisecond, 2600 * time.Millisecond, 2600 * time.Millisecond},    // all the time there is
-		{4 * time.Millisecond, 2 * time.Second, 2400 * time.Millisecond, 2400 * time.Millisecond},        // no time to rest: two at a time
+		{100 * time.Microsecond, ms(300, 520), ms(300, 520), 1},      // a fifth of the time
+		{time.Millisecond, ms(2400, 2600), ms(2400, 2600), 1},        // half of FlushEvery
+		{1500 * time.Microsecond, ms(2400, 2600), ms(3000, 3200), 1}, // twice as long as it writes, once that is known
+		{4 * time.Millisecond, ms(2000, 2400), ms(3400, 4100), 2},    // four fifths of FlushEvery, which takes two writers
 	} {
 		t.Run(fmt.Sprint(tc.each), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -61,22 +67,30 @@ func TestAFlushRests(t *testing.T) {
 					_, token := create(t, s)
 					tokens = append(tokens, token)
 				}
-				flush := func(least, most time.Duration) {
+				flush := func(want span) {
 					t.Helper()
+					time.Sleep(1234 * time.Millisecond) // between two flushes
+					store.started.Store(nil)
 					countOne(t, s, tokens...)
-					begun := time.Now().Truncate(5 * time.Second)
-					time.Sleep(time.Until(begun.Add(9900 * time.Millisecond)))
-					if took := store.finished.Load().Sub(begun) - 5*time.Second; took < least || took > most {
-						t.Errorf("the flush took %v, want %v to %v", took, least, most)
+					counted := time.Now()
+					time.Sleep(10 * time.Second)
+					if took := store.finished.Load().Sub(*store.started.Load()); took < want[0] || took > want[1] {
+						t.Errorf("the flush took %v, want %v to %v", took, want[0], want[1])
+					}
+					if age := store.finished.Load().Sub(counted); age > 7600*time.Millisecond {
+						t.Errorf("a count was %v old when it was written", age)
 					}
 				}
-				time.Sleep(time.Until(time.Now().Truncate(5 * time.Second).Add(5 * time.Second)))
-				flush(tc.least, tc.most)
+				flush(tc.first)
 				for range 3 {
-					flush(tc.least/2, tc.next)
+					flush(tc.next)
 				}
-				if d := time.Duration(store.longest.Load()); d > 80*time.Millisecond {
+				if d := time.Duration(store.longest.Load()); d > max(10*time.Millisecond, 17*tc.each) {
 					t.Errorf("one write took %v", d)
+				}
+
+				if n := store.most.Load(); n != tc.writers {
+					t.Errorf("%d writes at a time, want %d", n, tc.writers)
 				}
 
 				// Close does not rest, and writes two parts at a time.

@@ -24,7 +24,10 @@ type slowUsage struct {
 	turns    chan struct{} // if not nil, of capacity 1: one write at a time
 	doubtful bool          // once ctx has ended, it says so, although it has written
 	writes   atomic.Int64
+	running  atomic.Int64
+	most     atomic.Int64 // at a time
 	longest  atomic.Int64 // of the writes, in nanoseconds
+	started  atomic.Pointer[time.Time]
 	finished atomic.Pointer[time.Time]
 }
 
@@ -32,11 +35,14 @@ func (s *slowUsage) Unwrap() apikey.Store { return s.Store }
 
 func (s *slowUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	s.writes.Add(1)
+	s.most.Store(max(s.most.Load(), s.running.Add(1)))
+	defer s.running.Add(-1)
 	if s.turns != nil {
 		s.turns <- struct{}{}
 		defer func() { <-s.turns }()
 	}
 	begun := time.Now()
+	s.started.CompareAndSwap(nil, &begun)
 	time.Sleep(s.takes + time.Duration(len(batch))*s.each)
 	at := time.Now()
 	s.longest.Store(max(s.longest.Load(), int64(at.Sub(begun))))

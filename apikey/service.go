@@ -87,6 +87,9 @@ func New(store Store, o Options) (*Service, error) {
 	}
 	s.outbox = newOutbox(s.meter)
 	s.synchronous = synchronous
+	if s.pace.aim = flushAim; synchronous {
+		s.pace.aim = flushAimHere
+	}
 	s.announcer, _ = As[Announcer](store)
 	s.refuser, _ = As[refuser](store)
 	var stale time.Duration

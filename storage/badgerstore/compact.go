@@ -68,7 +68,7 @@ func (s *Store) crowded() bool {
 		size += l.Size
 	}
 	o := s.db.Opts()
-	return levels[0].NumTables >= min(o.NumLevelZeroTablesStall/2, max(manyTables, int(size/o.MemTableSize/16)))
+	return levels[0].NumTables >= min(o.NumLevelZeroTablesStall/2, max(manyTables, int(size/o.MemTableSize/2)))
 }
 
 // compact brings all tables to one level, or says why it must not.
