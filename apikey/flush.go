@@ -246,12 +246,15 @@ func (s *Service) flushLoop() {
 	}
 }
 
-// flushWithin is how long a flush that begins now should last: twice as long as
-// one writer needs, but half to four fifths of FlushEvery. What is written with
-// rests keeps no request waiting.
+// flushWithin is how long a flush that begins now should last: half of FlushEvery,
+// but twice as long as one writer needs, up to four fifths, where the store's work
+// takes processors that requests wait for.
 func (s *Service) flushWithin() time.Duration {
-	takes := s.pace.estimate(s.outbox.waiting(), 1)
-	return min(max(2*takes, s.o.FlushEvery/2), s.o.FlushEvery*4/5)
+	within := s.o.FlushEvery / 2
+	if s.synchronous {
+		within = max(within, min(2*s.pace.estimate(s.outbox.waiting(), 1), s.o.FlushEvery*4/5))
+	}
+	return within
 }
 
 // flushTakes is how long it would take, as far as that is known, to write what
