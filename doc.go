@@ -1,5 +1,5 @@
-// Package latchkey is the root of a module of API keys for Go servers: issue them, check them, limit them, cut
-// them off, and let people manage them. It holds no code. The packages form a star around apikey:
+// Package latchkey is the root of a module of API keys for Go servers: issue, verify, limit and instantly revoke
+// them, and let people manage them. It holds no code. The packages form a star around apikey:
 //
 //   - apikey: keys, scopes, plans, the Store interface, and the service that creates, verifies, rotates and revokes
 //   - limiter: exact sliding windows, in one process or shared

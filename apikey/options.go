@@ -52,8 +52,8 @@ type Options struct {
 	// CacheSize is how many keys are kept ready to verify; default 100,000
 	// (about 1 KiB each). Keys with requests in flight stay beyond it.
 	CacheSize int
-	// FlushEvery is how often usage is written, in parts over half of it; default
-	// five seconds. A crash loses at most one and a half times that much of the
+	// FlushEvery is how often usage is written, in parts over at least half of it;
+	// default five seconds. A crash loses at most one and a half times that much of the
 	// counts, or, where more keys are in use than the store writes in that time, as
 	// much as it takes to write them all. Whoever reads usage need not wait for it.
 	FlushEvery time.Duration
