@@ -48,7 +48,7 @@ func restarts(e *env) {
 	e.refuse(rule, r)
 }
 
-// crashes strikes at random instants while the limit is overrun.
+// crashes crashes the limiter at random times while the limit is exceeded.
 func crashes(e *env) {
 	n := e.load()
 	rng := rand.New(rand.NewPCG(9, 11))
