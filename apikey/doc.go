@@ -38,11 +38,11 @@
 // ([ScopeUse]). Unused scopes can all be taken away at once: a request like any
 // that was made before still succeeds.
 //
-// latchkey records only the last use of each secret, which the next one
-// replaces: the source's /24 or /48, the user agent, and the route. The route
-// is its pattern if it has one, otherwise the path without its query. If paths
-// contain private data (a name, a patient's number), register routes with
-// patterns.
+// Of each request, latchkey keeps only the last use of its secret, which the
+// next one replaces: the source's /24 or /48, the user agent, and the route.
+// The route is its pattern if it has one, otherwise the path without its query.
+// If paths contain private data (a name, a patient's number), register routes
+// with patterns.
 //
 // # What is promised
 //

@@ -15,8 +15,8 @@ type Options struct {
 	// Prefix starts every key; default "sk". It may contain a-z, 0-9 and '_', at
 	// most 16 characters, and starts with a letter.
 	Prefix string
-	// Environments are the environments that keys belong to; default "live" alone,
-	// on any host. See [LiveAndTest].
+	// Environments are the separate worlds that keys belong to; default "live"
+	// alone, on any host. See [LiveAndTest].
 	Environments []Environment
 	// Plans are the plans that a key may name; default [StandardPlans].
 	Plans []Plan

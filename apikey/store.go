@@ -28,11 +28,12 @@ type Store interface {
 	// both are durable as far as the store promises durability. It returns the
 	// revision that it wrote.
 	//
-	// If the record's revision is not Change.Expect, the error is [ErrConflict]. A
-	// change that would undo a revocation is [ErrInvalidState], whatever its
-	// revision: revoked stays revoked. After any error that is neither an [*Error]
-	// nor ctx's own, the outcome is unknown. It is also unknown if ctx ends while
-	// the change is on its way; the error must then not be ctx's own.
+	// If the stored record's revision is not Change.Expect, the error is
+	// [ErrConflict]. A change that would undo a revocation is [ErrInvalidState],
+	// whatever its revision: revoked stays revoked. After any error that is
+	// neither an [*Error] nor ctx's own, the outcome is unknown. It is also
+	// unknown if ctx ends while the change is on its way; the error must then not
+	// be ctx's own.
 	Apply(ctx context.Context, c Change) (revision uint64, err error)
 
 	// List returns the records that a query selects, in its order, that come

@@ -97,7 +97,7 @@ func (p *pocket) call() *call {
 // used takes the call out of the pocket for good.
 func (p *pocket) used() { p.spare = nil }
 
-// unused returns the call of a request that nobody serves with it.
+// unused puts back the call of a request that is not served with it.
 func (p *pocket) unused(c *call) { c.w.under, c.w.original = nil, nil }
 
 // wipe erases what was last written into buf.

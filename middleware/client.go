@@ -37,8 +37,8 @@ func (g *Guard) trustsPeer(addr netip.Addr, peer string) bool {
 }
 
 // forwarded walks X-Forwarded-For from the right, where our own proxies wrote.
-// Anybody may have made up what is left of the first address that is not one of
-// theirs. If all are theirs, the client is one of them: the leftmost.
+// Whatever stands to the left of the first address that is not theirs may be
+// made up. If all are theirs, the client is one of them: the leftmost.
 func (g *Guard) forwarded(addr netip.Addr, lines []string) netip.Addr {
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, more := lines[i], true; more; {

@@ -139,7 +139,7 @@ func (c *call) brokenOff() bool {
 	return c.w.state.Load()&(cut|sent) == cut|sent && c.plain().hijacked() == nil
 }
 
-// breakOff ends a response that has begun with an error that the client sees,
+// breakOff ends a response that has begun, so that the client sees an error
 // whatever becomes of the panic that follows: middleware around the guard may
 // recover it and return, and net/http would then end the response cleanly.
 func (c *call) breakOff() {

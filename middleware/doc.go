@@ -89,10 +89,10 @@
 //     Flush, even if net/http still has it in a buffer. 1xx responses do not
 //     count.
 //
-// The limits of this: a handler that ignores its context, its reader and its
-// writer runs to its end, because Go has no way to stop it. Its answer is
-// suppressed; its other effects happen. A response that the client has received
-// whole cannot be taken back.
+// What it cannot do is stop a handler that ignores its context, its reader and
+// its writer, because Go has no way to. Such a handler runs to its end: its
+// answer is suppressed, but its other effects happen. A response that the
+// client has received whole cannot be taken back.
 //
 // The guard reaches the connection through Unwrap, as [http.ResponseController]
 // does. Middleware between the server and the guard that wraps the

@@ -46,8 +46,8 @@ type Request struct {
 // Fields gives access to the header fields of a request. http.Header is one.
 type Fields interface {
 	// Values returns the lines of a field, in order. The name comes in the
-	// canonical form of [http.CanonicalHeaderKey]. The result is only read, and is
-	// not kept.
+	// canonical form of [http.CanonicalHeaderKey]. The Guard only reads the
+	// result, and does not keep it.
 	Values(name string) []string
 }
 
