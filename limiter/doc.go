@@ -72,8 +72,8 @@
 //
 // If a record cannot be decoded, the windows of its subject start full, as if
 // used up when the process started, and an error is logged. The guarantee holds
-// and the subject recovers within its windows. To waive it, delete the record
-// before the start.
+// and the subject recovers within its windows. To waive the guarantee, delete
+// the record before the start.
 //
 // # In several processes
 //

@@ -165,8 +165,8 @@ func (q *claim) answer(a *answer, charge bool, now int64, d *Decision) {
 }
 
 // recall remembers a refusal. If one subject refused, it holds for all requests
-// that name that subject. If both did, or were asked for less than each of them
-// lacks, it holds for the pair.
+// that name that subject. If both did, or the shared limiter was not asked for
+// exactly what each of them lacks, it holds for the pair.
 func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 	f := refusal{cost: cost, until: forever}
 	if a.RetryAfter >= 0 {

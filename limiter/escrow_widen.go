@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// widening is how much longer the windows are for which a Limiter that is not
-	// a Reserver is asked, and so how long its charges may be held.
+	// widening is added to each window for a Limiter that is not a Reserver, so
+	// its charges may be held for that long.
 	widening = time.Second
 	// widenFrom is the shortest window for which widening is worthwhile.
 	widenFrom = time.Minute

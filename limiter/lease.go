@@ -19,7 +19,7 @@ type lease struct {
 	known  bool          // the bucket has what the journal had
 	record bool          // the journal may have a record
 	over   bool          // the record counts more than the bucket does
-	block  int64         // the size of the newest reservation, for cost 1
+	block  int64         // the size that the newest reservation has for cost 1
 	left   int64         // cost that may still be admitted
 	until  int64         // ... before this time
 }

@@ -23,10 +23,10 @@
 //     that says what to do. Missing keys are never mistaken for an empty store.
 //
 // What it does not do: share keys between processes (use a store that is a
-// server). Also, when somebody takes free space that was there when a table was
-// begun, within the milliseconds in which Badger writes the table through
-// mapped memory, the process can still end (SIGBUS): what was acknowledged is
-// there after the restart.
+// server). Nor can it rule out one way for the process to end (SIGBUS): a table
+// was begun with enough free space, and somebody takes that space within the
+// milliseconds in which Badger writes the table through mapped memory. What was
+// acknowledged is there after the restart.
 //
 // # Layout
 //

@@ -22,8 +22,8 @@ const (
 	tableAudit   = 'a' // seq                         -> entry
 	tableByKey   = 'k' // id, seq                     -> nothing
 	tableByOwner = 'o' // owner, seq                  -> nothing
-	tableHour    = 'u' // counts, except those of the newest hour
-	tableDay     = 'd' // counts of all secrets, except those of their newest day
+	tableHour    = 'u' // id, hour, secret            -> counts, except those of the newest hour
+	tableDay     = 'd' // id, day                     -> counts of all secrets, except those of their newest day
 	tableTotal   = 't' // id, secret                  -> counts, last use, the newest hour and day
 	tableScope   = 'p' // id, scope                   -> the newest hour
 	tableWindow  = 'w' // subject                     -> the limiter's bytes

@@ -70,7 +70,7 @@ type Options struct {
 const (
 	defaultSchema    = "latchkey"
 	defaultRetention = 24 * time.Hour
-	maxSchema        = 63 // of a name, in PostgreSQL
+	maxSchema        = 63 // bytes of a name, in PostgreSQL
 )
 
 func (o *Options) prepare() error {

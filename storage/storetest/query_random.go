@@ -69,7 +69,7 @@ func randomTerm(r *rand.Rand, m model) string {
 			break
 		}
 	}
-	slices.Sort(names) // the map's order must not depend on the seed
+	slices.Sort(names) // the result depends on the seed, not on the map's order
 	text := []rune(oneOf(r, names...))
 	if len(text) == 0 {
 		return "x"
