@@ -12,36 +12,35 @@ import (
 )
 
 // Authorizer says who makes a request to the handler: it reads the session of
-// your own sign-in, never an API key. It is called for every request but the
-// style sheet's, from several goroutines at once.
+// your own sign-in, never an API key. It is called for every request except the
+// style sheet's, and concurrently.
 //
-// An error means that nobody may come in: [ErrUnauthenticated] (or any error
-// that is not of this module) is answered with 401, [ErrForbidden] with 403,
+// An error denies access: [ErrUnauthenticated] (or any error from outside this
+// module) is answered with 401, [ErrForbidden] with 403,
 // [apikey.ErrUnavailable] with 503. The Msg of an [apikey.Error] with one of
-// the first two codes is shown, every other text goes into the log only. An
-// error that is an [http.Handler] answers the request itself: a redirect to a
-// sign-in page, a challenge. A redirect of a request that the page itself sent
-// (a form, as a rule, whose session has ended) becomes a page with status 401 and
+// the first two codes is shown; any other text is only logged. An error that is
+// an [http.Handler] answers the request itself: a redirect to a sign-in page, a
+// challenge. If it redirects a request that the page itself sent (usually a
+// form whose session has ended), the answer becomes a page with status 401 and
 // the link, with the redirect's other header fields: browsers would drop the
-// redirect of a form to another origin. Middleware outside the handler that
-// redirects forms has no such help.
+// redirect of a form to another origin. This does not help middleware outside
+// the handler that redirects forms.
 type Authorizer func(r *http.Request) (Actor, error)
 
-// Errors for an [Authorizer] to return; errors.Is finds them under any
-// wrapping.
+// Errors for an [Authorizer] to return; they may be wrapped in any way.
 var (
 	ErrUnauthenticated = &apikey.Error{Code: apikey.Unauthenticated, Msg: "sign in to manage API keys"}
 	ErrForbidden       = &apikey.Error{Code: apikey.Forbidden, Msg: "this account may not manage API keys: ask for access"}
 )
 
-// Role says whose keys an [Actor] manages. The zero Role is none, and is
+// Role says whose keys an [Actor] manages. The zero Role is not a role, and is
 // refused.
 type Role uint8
 
 // The roles.
 const (
-	// Customer manages the keys of one owner, [Actor.Owner]; every other key
-	// is as if it did not exist.
+	// Customer manages the keys of one owner, [Actor.Owner]; to a Customer every
+	// other key does not exist.
 	Customer Role = iota + 1
 	// Operator manages the keys of all owners.
 	Operator
@@ -59,29 +58,29 @@ func (r Role) String() string {
 }
 
 // Actor is who makes a request, as your sign-in knows them. The zero Actor is
-// nobody and is refused, so that a forgotten field opens nothing.
+// nobody and is refused, so that a forgotten field grants no access.
 type Actor struct {
 	// ID goes into the audit trail: an account, an e-mail address. Required,
 	// at most 256 characters.
 	ID string
 	// Role says whose keys the actor manages. Required.
 	Role Role
-	// Owner is the account of a [Customer], and the owner of every key that
-	// they create. Required for a Customer, empty for an [Operator].
+	// Owner is the account of a [Customer], and becomes the owner of every key
+	// that they create. Required for a Customer, empty for an [Operator].
 	Owner string
-	// ReadOnly takes every change away, from either role.
+	// ReadOnly denies every change, to either role.
 	ReadOnly bool
-	// Plans are those that a Customer may give to keys; the first is the
-	// default. Empty means the service's default plan alone: a customer does
-	// not choose their way out of a limit. An Operator may give any.
+	// Plans are those that a Customer may give to keys; the first is the default.
+	// Empty means only the service's default plan, so that customers cannot choose
+	// their way out of a limit. An Operator may give any plan.
 	Plans []string
-	// From is the address for the audit trail; default the client's, as
-	// Options.Guard tells it, and without a guard the peer's. At most 256
+	// From is the address for the audit trail. It defaults to the client's, as
+	// determined by Options.Guard, and without a guard to the peer's. At most 256
 	// characters.
 	From string
 }
 
-// validate keeps an authorizer's mistake from becoming access: a Customer
+// validate prevents an authorizer's mistake from granting access: a Customer
 // without an owner would otherwise see every owner's keys.
 func (a *Actor) validate() error {
 	switch {
@@ -101,7 +100,7 @@ func (a *Actor) validate() error {
 func (a *Actor) operator() bool { return a.Role == Operator }
 
 // sees reports whether a key of this owner exists for the actor. Every access
-// to somebody's key rests on it.
+// to another person's key is checked by it.
 func (a *Actor) sees(owner string) bool {
 	return a.Role == Operator || a.Role == Customer && a.Owner != "" && a.Owner == owner
 }

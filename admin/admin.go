@@ -12,33 +12,33 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// Options sets up a [Handler]. The zero value is good.
+// Options configures a [Handler]. The zero value is ready to use.
 type Options struct {
-	// Title heads the page; default "API keys".
+	// Title is the heading of the page; default "API keys".
 	Title string
 	// ExamplePath is the path that the snippets on the page request; default
 	// "/". It starts with a slash.
 	ExamplePath string
-	// Style is CSS that is appended to the page's style sheet, to make it look
-	// like your application: `:root { --accent: #0a7d5a; --radius: 4px; }`. The
-	// custom properties at the top of the sheet are what a theme sets.
+	// Style is CSS that is appended to the page's style sheet, to match the look
+	// of your application: `:root { --accent: #0a7d5a; --radius: 4px; }`. A theme
+	// sets the custom properties at the top of the sheet.
 	Style string
-	// Guard is the guard of the API that the keys are for. With it the
-	// explanations of requests include their limits, and a key's page shows
-	// what is left of each.
+	// Guard is the guard of the API that the keys are for. With it, explanations
+	// of requests include their limits, and a key's page shows what is left of
+	// each limit.
 	Guard *middleware.Guard
-	// TrustedOrigins are origins like "https://admin.example.com" whose pages
-	// may send changes here, besides the handler's own. Usually none.
+	// TrustedOrigins are origins like "https://admin.example.com" whose pages may
+	// send changes here, in addition to the handler's own. Usually none.
 	TrustedOrigins []string
-	// Logger gets faults, and refused requests at debug level; default
+	// Logger receives faults, and refused requests at debug level; default
 	// [slog.Default]. No secret and no body is ever logged.
 	Logger *slog.Logger
 }
 
 // Handler is the settings page and the REST API of one service. Make it with
-// [New]; it is an [http.Handler] and may be shared. Several of them on one store
-// serve the same people: a form that one gave out may be sent to another, or
-// after a restart, and makes one key at most.
+// [New]; it is an [http.Handler] and may be shared. Several handlers on one
+// store serve the same people: a form from one may be sent to another, or after
+// a restart, and makes at most one key.
 type Handler struct {
 	keys      *apikey.Service
 	authorize Authorizer
@@ -108,7 +108,8 @@ func invalid(field, msg string) error {
 	return &apikey.Error{Code: apikey.InvalidArgument, Field: "admin.New: " + field, Msg: msg}
 }
 
-// hint is the public start of a key's tokens, by which people recognise them.
+// hint is the public beginning of a key's tokens, by which people recognise
+// them.
 func (h *Handler) hint(k *apikey.Key) string { return h.prefix + "_" + k.Environment + "_" + k.ID }
 
 func (h *Handler) environment(name string) (apikey.Environment, bool) {

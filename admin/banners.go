@@ -12,44 +12,45 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Banners tell how many keys of a list expire soon, are due for rotation or go
+// Banners say how many keys of a list expire soon, are due for rotation or are
 // unused. No store has an index for that, so all active keys of the list are
-// read, a thousand at a time: 100,000 keys take about a second of one processor.
-// What was counted is shown for 10 seconds, or for twenty times as long as it
-// took; after a change made here, small lists are counted again at once, and
-// large ones after four times as long as it took. One view counts for surveyFor
-// at most, and gives its place in the bulkhead to others between two thousands;
-// the next one goes on. Until all are counted a banner says "at least".
+// read, a thousand at a time: 100,000 keys take about a second of one
+// processor. A count is shown again for 10 seconds, or for twenty times as long
+// as it took. After a change made here, small lists are counted again at once,
+// and large ones after four times as long as the count took. One view counts
+// for surveyFor at most, and gives up its place in the bulkhead between two
+// thousands; the next view continues. Until all keys are counted a banner says
+// "at least".
 
-// banner is something above the list that wants to be done.
+// banner is a message above the list that asks for an action.
 type banner struct {
 	Text string
 	Keys []link // the first few
-	More string // how many besides
-	Show string // address of the list of them, if there are more
+	More string // how many more
+	Show string // address of the list of these keys, if there are more
 }
 
 const (
 	// bannerKeys is how many keys a banner names.
 	bannerKeys = 3
-	// surveyKept is how long what was counted is shown again, at least, while
+	// surveyKept is the minimum time for which a count is shown again, while
 	// nothing is changed here.
 	surveyKept = 10 * time.Second
 	// surveyFor is how long one view counts.
 	surveyFor = time.Second
 	// surveyPage is how many keys are read at a time.
 	surveyPage = 1000
-	// surveyQuick is how long it may take to count keys that are counted again
-	// after each change.
+	// surveyQuick is how long counting may take if the keys are to be counted
+	// again after each change.
 	surveyQuick = 20 * time.Millisecond
-	// mostSurveys and longestOwner bound what is remembered.
+	// mostSurveys and longestOwner bound what is kept in memory.
 	mostSurveys, longestOwner = 1024, 256
 )
 
-// tally is what the keys of a list want.
+// tally is what the keys of a list need.
 type tally struct{ expiring, due, unused need }
 
-// need is how many keys want one thing, and those that want it most.
+// need is how many keys need one thing, and those that need it most.
 type need struct {
 	count int
 	first []wanting
@@ -67,34 +68,34 @@ func (n *need) add(k *apikey.Key, at time.Time) {
 		return cmp.Or(a.at.Compare(b.at), strings.Compare(a.id, b.id))
 	})
 	if i < bannerKeys {
-		n.first = slices.Insert(slices.Clip(n.first), i, w) // a banner may be reading the old ones
+		n.first = slices.Insert(slices.Clip(n.first), i, w) // a banner may be reading the old slice
 		n.first = n.first[:min(len(n.first), bannerKeys)]
 	}
 }
 
-// counted is a tally, and how it was counted.
+// counted is a tally and how it was made.
 type counted struct {
 	tally
 	began   time.Time
 	changes uint64        // made here before that
-	took    time.Duration // of reading
+	took    time.Duration // of reading the keys
 }
 
-// survey counts the keys of one list, one request at a time.
+// survey counts the keys of one list, for one request at a time.
 type survey struct {
-	whole atomic.Pointer[counted] // the last that was counted to its end; nil before
+	whole atomic.Pointer[counted] // the last complete count; nil before the first
 
-	counting sync.Mutex // of what follows; nobody waits for it
-	part     *counted   // nil when nothing is being counted
+	counting sync.Mutex // for what follows; nobody waits for it
+	part     *counted   // nil if no count is in progress
 	cursor   string
 }
 
-// surveyed is what a survey is of.
+// surveyed identifies what a survey covers.
 type surveyed struct{ owner, environment string }
 
-// surveys are those of a handler. When there are too many all are forgotten.
+// surveys are the surveys of a handler. If there are too many, all are dropped.
 type surveys struct {
-	changes atomic.Uint64 // made here: what was asked for may be done
+	changes atomic.Uint64 // made here: a banner may have been acted on
 
 	mu  sync.Mutex
 	all map[surveyed]*survey
@@ -114,7 +115,7 @@ func (s *surveys) of(list surveyed) *survey {
 	return v
 }
 
-// fresh reports whether what was counted is shown again.
+// fresh reports whether a count may be shown again.
 func (s *surveys) fresh(w *counted, now time.Time) bool {
 	if w == nil {
 		return false
@@ -126,9 +127,9 @@ func (s *surveys) fresh(w *counted, now time.Time) bool {
 	return w.took > surveyQuick && age < 4*w.took
 }
 
-// count returns what the keys of a list want, and whether all of them were
-// looked at. What cannot be read is left out. Where another request is counting
-// it is what was counted before that, or nothing yet.
+// count returns what the keys of a list need, and whether all of them were
+// counted. Keys that cannot be read are left out. If another request is
+// counting, count returns the previous count, or nothing yet.
 func (c *call) count(s *survey, list surveyed) (t *tally, whole bool) {
 	if !c.h.surveys.fresh(s.whole.Load(), c.now) {
 		t = c.countOn(s, list)
@@ -139,8 +140,8 @@ func (c *call) count(s *survey, list surveyed) (t *tally, whole bool) {
 	return t, false
 }
 
-// countOn counts for a while, and returns what it has so far; nil when that is in
-// s.whole, or another request is counting.
+// countOn counts for a while, and returns what it has so far; nil if the result
+// is in s.whole, or if another request is counting.
 func (c *call) countOn(s *survey, list surveyed) *tally {
 	if !s.counting.TryLock() {
 		return nil
@@ -172,7 +173,7 @@ func (c *call) countOn(s *survey, list surveyed) *tally {
 			break
 		}
 	}
-	t := s.part.tally // which goes on
+	t := s.part.tally // a copy, because counting continues
 	return &t
 }
 
@@ -218,12 +219,13 @@ func (c *call) countSome(ctx context.Context, s *survey, list surveyed) error {
 	return nil
 }
 
-// dueBefore is when the secrets were made that are due for rotation.
+// dueBefore is the time before which secrets that are due for rotation were
+// made.
 func (c *call) dueBefore() time.Time {
 	return c.now.Add(-c.h.keys.MaxAge()).Add(time.Microsecond) // MaxAge itself is due
 }
 
-// banners tells of the keys of a list that want something.
+// banners returns the banners for the keys of a list.
 func (c *call) banners(f listFilter) (found []banner) {
 	r := f.request(c)
 	if len(r.Owner) > longestOwner {

@@ -21,35 +21,37 @@ import (
 type Account struct {
 	// Name is what the person types: 1 to 256 bytes without a colon.
 	Name string
-	// Hash is the password's, as [HashPassword] or the argon2 program writes
-	// it: $argon2id$v=19$m=…,t=…,p=…$salt$hash.
+	// Hash is the hash of the password, as [HashPassword] or the argon2 program
+	// writes it: $argon2id$v=19$m=…,t=…,p=…$salt$hash.
 	Hash string
-	// Actor is who they are; its ID is Name if it is empty.
+	// Actor is who they are; an empty ID means Name.
 	Actor Actor
 }
 
 const (
-	// signedInFor is how long after its last use a password that was right is
-	// known again without the cost of its hash.
+	// signedInFor is how long after its last use a correct password is recognised
+	// without the cost of hashing it.
 	signedInFor = 12 * time.Hour
 )
 
 // BasicAuth returns an Authorizer for a handful of people without a sign-in of
-// your own: HTTP Basic authentication, over TLS, with passwords that are kept
+// your own: HTTP Basic authentication, over TLS, with passwords that are stored
 // as argon2id hashes.
 //
-// One password is hashed at a time, so that guesses cost memory and time once,
-// whatever their number, and come slowly: some ten in a second. At most 128 wait
-// for their turn, for 15 seconds; others are answered with 503 and Retry-After.
-// Addresses that sent a wrong password wait for those that did not, and lose their
-// places first. Whoever signs in for the first time while 24 strangers keep
-// guessing is in after 25 hashes at most, two or three seconds; or at once, from
-// an address of their own. A password that was right is recognised, by a keyed
-// digest, until twelve hours after its last use: who is signed in waits for
-// nobody. An unknown name costs as much as a wrong password and is answered alike.
+// Only one password is hashed at a time, so that guesses, whatever their
+// number, cost the memory and time of one hash and are slow: some ten per
+// second. At most 128 requests wait for their turn, for 15 seconds; others are
+// answered with 503 and Retry-After. Addresses that sent a wrong password wait
+// behind those that did not, and lose their places first. Somebody who signs in
+// for the first time while 24 strangers keep guessing is admitted after at most
+// 25 hashes, two or three seconds; or at once, from an address of their own. A
+// correct password is recognised, by a keyed digest, until twelve hours after
+// its last use: people who are signed in do not wait. An unknown name takes as
+// long as a wrong password and gets the same answer.
 //
 // A mistake in the accounts is an error that names the field. To sign somebody
-// out, restart with other accounts: a browser keeps sending what it knows.
+// out, restart with other accounts: a browser keeps sending the password that
+// it has.
 func BasicAuth(accounts ...Account) (Authorizer, error) {
 	b, err := newBasicAuth(accounts)
 	if err != nil {
@@ -93,10 +95,10 @@ func newBasicAuth(accounts []Account) (*basicAuth, error) {
 }
 
 type basicAuth struct {
-	key      [32]byte // of the digests of passwords that were right
+	key      [32]byte // for the digests of correct passwords
 	turns    turns
-	accounts map[string]*basicAccount // by name; read only
-	nobody   *passwordHash            // that unknown names are checked against
+	accounts map[string]*basicAccount // by name; read-only
+	nobody   *passwordHash            // used to check unknown names
 	matches  func(h *passwordHash, password string) bool
 }
 
@@ -105,7 +107,7 @@ type basicAccount struct {
 	hash  *passwordHash
 
 	mu    sync.Mutex
-	right [sha256.Size]byte // digest of the password that was right last
+	right [sha256.Size]byte // digest of the last correct password
 	until time.Time
 }
 
@@ -129,7 +131,7 @@ func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
 		return Actor{}, apikey.ErrUnavailable
 	}
 	defer func() { b.turns.give(from, right) }()
-	if account != nil && account.remembers(&digest, time.Now()) { // meanwhile, by another request
+	if account != nil && account.remembers(&digest, time.Now()) { // another request has checked it meanwhile
 		right = true
 		return account.actor, nil
 	}
@@ -145,7 +147,8 @@ func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
 	return account.actor, nil
 }
 
-// digest is of a name and a password, under a key of this process alone.
+// digest returns the digest of a name and a password, under a key that only
+// this process has.
 func (b *basicAuth) digest(name, password string) (digest [sha256.Size]byte) {
 	mac := hmac.New(sha256.New, b.key[:])
 	mac.Write([]byte(name + "\x00" + password))
@@ -153,8 +156,8 @@ func (b *basicAuth) digest(name, password string) (digest [sha256.Size]byte) {
 	return digest
 }
 
-// remembers reports whether the password was right before, and remembers it for
-// longer then.
+// remembers reports whether the password was correct before, and if so extends
+// how long it is remembered.
 func (a *basicAccount) remembers(digest *[sha256.Size]byte, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

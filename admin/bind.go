@@ -23,12 +23,12 @@ const maxBody = 256 << 10
 // maxFaults bounds how many faults one answer lists.
 const maxFaults = 20
 
-// body reads the JSON body into dst, a pointer to a struct, and checks it. A
-// body that is missing leaves dst as it is.
+// body reads the JSON body into dst, a pointer to a struct, and checks it. If
+// there is no body, dst is unchanged.
 //
-// encoding/json would take names in any case, the last of two equal ones, and
-// null for anything, and could not say where in an array a fault is; so it only
-// splits the text here, and binder decides.
+// encoding/json would accept names in any case, the last of two equal names,
+// and null for anything, and could not say where in an array a fault is. So it
+// only splits the text here, and binder decides.
 func (c *call) body(dst any) error {
 	if err := c.params().err(); err != nil {
 		return err
@@ -80,11 +80,11 @@ func wellFormed(raw []byte) error {
 	return nil
 }
 
-// halfPair returns where in well-formed JSON half of a surrogate pair stands, -1
-// when none does: it would be read as another character than the one sent, and two
-// names as one.
+// halfPair returns the position of half a surrogate pair in well-formed JSON,
+// or -1 if there is none. It would be decoded as a different character from the
+// one sent, and two names as one.
 func halfPair(raw []byte) int {
-	unit := func(i int) rune { // of the escape that is there, else 0
+	unit := func(i int) rune { // of the escape at i, otherwise 0
 		if i+6 > len(raw) || raw[i] != '\\' || raw[i+1] != 'u' {
 			return 0
 		}
@@ -101,21 +101,21 @@ func halfPair(raw []byte) int {
 		case utf16.IsSurrogate(u):
 			return i
 		default:
-			i++ // what is escaped
+			i++ // the escaped character
 		}
 	}
 	return -1
 }
 
 // binder copies JSON into a struct and collects what does not fit, each with
-// the pointer to it. Struct fields take the names of their json tags; one
-// tagged null:"empty" takes null as its zero value, every other refuses null.
-// Faults never repeat a value.
+// the pointer to it. Struct fields have the names in their json tags. A field
+// tagged null:"empty" accepts null as its zero value; every other field refuses
+// null. Faults never repeat a value.
 type binder struct{ faults []fieldError }
 
-// scalar is a type of ours that has its own form in JSON.
+// scalar is one of our types with its own form in JSON.
 type scalar interface {
-	setJSON(raw []byte) error // its text goes to the client
+	setJSON(raw []byte) error // its text is sent to the client
 }
 
 func (b *binder) fault(pointer, detail string) {
@@ -206,12 +206,12 @@ func (b *binder) object(raw []byte, v reflect.Value, at string) {
 	}
 }
 
-// members walks an object in the order of its text; a name that stands twice
-// is a fault, because two readers could take different ones.
+// members walks an object in the order of its text. A duplicate name is a
+// fault, because two readers could use different values.
 func (b *binder) members(raw []byte, at string) func(yield func(string, json.RawMessage) bool) {
 	return func(yield func(string, json.RawMessage) bool) {
 		d := json.NewDecoder(bytes.NewReader(raw))
-		_, _ = d.Token() // '{'; all of it is well-formed
+		_, _ = d.Token() // '{'; the text is well-formed
 		seen := make(map[string]bool)
 		for d.More() {
 			token, _ := d.Token()
@@ -232,13 +232,13 @@ func (b *binder) members(raw []byte, at string) func(yield func(string, json.Raw
 	}
 }
 
-// escapePointer writes a member's name as a segment of a JSON pointer
-// (RFC 6901), cut where it would make the answer long.
+// escapePointer writes a member's name as a segment of a JSON pointer (RFC
+// 6901), shortened if it would make the answer long.
 func escapePointer(name string) string {
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(clipName(name))
 }
 
-// clipName cuts a name of the client's where it would make the answer long.
+// clipName shortens a name from the client if it would make the answer long.
 func clipName(name string) string {
 	if len(name) > 128 {
 		return strings.ToValidUTF8(name[:128], "") + "…"

@@ -9,16 +9,16 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// bulkhead bounds how many requests are read for at a time, so that no flood of
-// them takes the processors away from the API beside this handler. Changes pass
-// it by: a revocation never waits behind lists. What waits for too long is
-// refused, and nothing is done for it.
+// bulkhead bounds how many requests may read at the same time, so that no flood
+// of them takes the processors away from the API beside this handler. Changes
+// bypass it: a revocation never waits behind lists. A request that waits too
+// long is refused, and no work is done for it.
 type bulkhead struct{ places, queue chan struct{} }
 
 const (
 	// mostWaiting is how many requests may wait for a place.
 	mostWaiting = 256
-	// longestWait is how long one waits.
+	// longestWait is how long a request waits.
 	longestWait = 5 * time.Second
 )
 
@@ -60,8 +60,8 @@ func (b *bulkhead) enter(ctx context.Context) error {
 
 func (b *bulkhead) leave() { <-b.places }
 
-// enter takes a place for a request that reads. It is given back before the
-// answer is sent: a client may take its time to receive it.
+// enter takes a place for a request that reads. The place is given back before
+// the answer is sent, because a slow client may take its time to receive it.
 func (c *call) enter() error {
 	if c.inside {
 		return nil

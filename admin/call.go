@@ -14,7 +14,7 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// call is one request on its way through a route.
+// call is one request being handled by a route.
 type call struct {
 	h     *Handler
 	w     http.ResponseWriter
@@ -23,13 +23,13 @@ type call struct {
 	now   time.Time
 	route *route     // nil until the route is known
 	actor Actor      // zero until admitted
-	key   apikey.Key // that the path names; the actor may see it
+	key   apikey.Key // named by the path; the actor may see it
 
-	inside bool // it has a place of the bulkhead
+	inside bool // it has a place in the bulkhead
 }
 
 func (h *Handler) newCall(w http.ResponseWriter, r *http.Request) *call {
-	id := w.Header().Get("X-Request-Id") // of this request, when it passed here before
+	id := w.Header().Get("X-Request-Id") // of this request, if it passed here before
 	if id == "" {
 		id = requestID(r)
 	}
@@ -37,8 +37,8 @@ func (h *Handler) newCall(w http.ResponseWriter, r *http.Request) *call {
 	return &call{h: h, w: w, r: r, id: id, now: time.Now()}
 }
 
-// requestID takes over the caller's id when it is a plain one, so that traces
-// join up. An API key is not: it has underscores.
+// requestID uses the caller's id if it is a plain one, so that traces can be
+// joined. An API key is not plain: it has underscores.
 func requestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	plain := func(c rune) bool {
@@ -51,12 +51,12 @@ func requestID(r *http.Request) string {
 }
 
 // contentPolicy lets a page load its style sheet and its module, send its forms
-// and ask for news of itself, and nothing else. Trusted types without a policy:
-// the module cannot make markup of text even by mistake.
+// and fetch news of itself, and nothing else. Trusted types without a policy:
+// the module cannot turn text into markup even by mistake.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; " +
 	"frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// secureHeaders are on every response, whatever it is.
+// secureHeaders sets the fields that every response has.
 func secureHeaders(header http.Header, id string) {
 	header.Set("X-Request-Id", id)
 	header.Set("Cache-Control", "no-store")
@@ -68,8 +68,8 @@ func secureHeaders(header http.Header, id string) {
 	header.Set("X-Frame-Options", "DENY")
 }
 
-// api reports whether the answer is JSON. Requests beyond the table get it
-// too, unless a browser asks for a page.
+// api reports whether the answer is JSON. So is the answer to a request outside
+// the table, unless a browser asks for a page.
 func (c *call) api() bool {
 	if c.route != nil {
 		return c.route.api()
@@ -85,8 +85,8 @@ func (c *call) by() apikey.Actor {
 	return apikey.Actor{ID: c.actor.ID, From: from, Customer: c.actor.Role == Customer}
 }
 
-// from is where a request came from, for the audit trail: by the guard's notion of
-// the client where there is a guard.
+// from is where a request came from, for the audit trail: the client as the
+// guard determines it, if there is a guard.
 func (h *Handler) from(r *http.Request) string {
 	var addr netip.Addr
 	if h.o.Guard != nil {
@@ -113,28 +113,29 @@ func (c *call) json(status int, v any) error {
 	return c.write(status, "application/json", body.Bytes())
 }
 
-// write sends a finished body: an error that comes before it still finds the
-// response unwritten.
+// write sends a finished body: after an earlier error the response is still
+// unwritten.
 func (c *call) write(status int, contentType string, body []byte) error {
 	c.leave()
 	header := c.w.Header()
 	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(body) // the client went away; there is nobody to tell
+	_, _ = c.w.Write(body) // the client has gone; there is nobody to tell
 	return nil
 }
 
-// redirect sends the client to an address relative to the request's: the mount
-// point is not ours to know. [http.Redirect] would make it absolute from the
-// stripped path.
+// redirect sends the client to an address relative to the request's: the
+// handler does not know its mount point. [http.Redirect] would make the address
+// absolute from the stripped path.
 func (c *call) redirect(status int, relative string) error {
 	c.w.Header().Set("Location", relative)
 	c.w.WriteHeader(status)
 	return nil
 }
 
-// toMountPoint adds the slash that relative addresses need.
+// toMountPoint redirects to the address with the slash that relative addresses
+// need.
 func (c *call) toMountPoint() error {
 	full, _, _ := strings.Cut(c.r.RequestURI, "?")
 	segment := lastSegment(full)
@@ -153,11 +154,11 @@ func query(r *http.Request) string {
 	return "?" + r.URL.RawQuery
 }
 
-// etag is a key's revision, as If-Match wants it.
+// etag is a key's revision, in the form for If-Match.
 func etag(k *apikey.Key) string { return `"` + strconv.FormatUint(k.Revision, 10) + `"` }
 
-// checkIfMatch refuses a change that was made from another revision than the
-// key's present one.
+// checkIfMatch refuses a change that is based on a revision other than the
+// key's current one.
 func (c *call) checkIfMatch() error {
 	want := c.r.Header.Values("If-Match")
 	if len(want) == 0 || c.route.access == reads || c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
@@ -172,7 +173,7 @@ func (c *call) checkIfMatch() error {
 }
 
 // matched reports whether If-Match was compared with the key, so that the
-// change is for that revision alone.
+// change is for that revision only.
 func (c *call) matched() bool {
 	want := c.r.Header.Get("If-Match")
 	return want != "" && want != "*"

@@ -8,7 +8,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// span is a stretch of time on a chart, and what was counted in it.
+// span is a period on a chart, and what was counted in it.
 type span struct {
 	From, To time.Time
 	Counts   apikey.Counts
@@ -17,8 +17,8 @@ type span struct {
 func (s *span) admitted() uint64 { return s.Counts[apikey.OutcomeAllowed] }
 func (s *span) refused() uint64  { return s.Counts.Total() - s.Counts[apikey.OutcomeAllowed] }
 
-// spans cuts the time up to now into n pieces of a length that divides a day.
-// The last is the one that now lies in.
+// spans divides the time up to now into n pieces of a length that divides a
+// day. The last piece contains now.
 func spans(now time.Time, n int, length time.Duration) []span {
 	all := make([]span, n)
 	from := now.UTC().Truncate(length).Add(-time.Duration(n-1) * length)
@@ -29,7 +29,7 @@ func spans(now time.Time, n int, length time.Duration) []span {
 	return all
 }
 
-// fill adds hourly counts to the spans they lie in.
+// fill adds hourly counts to the spans that contain them.
 func fill(all []span, hours []apikey.UsageHour) {
 	length := all[0].To.Sub(all[0].From)
 	for _, h := range hours {
@@ -39,23 +39,23 @@ func fill(all []span, hours []apikey.UsageHour) {
 	}
 }
 
-// sparkline is a month of one key in the space of a word: a step a day, for what
-// was admitted, and behind it for all that was asked.
+// sparkline shows a month of one key in the space of a word: one step per day,
+// for the admitted requests, and behind it for all requests.
 type sparkline struct {
-	Admitted, All string // SVG path data; All is empty when nothing was refused
-	Limit         string // SVG path data of the daily limit, where it is near
+	Admitted, All string // SVG path data; All is empty if nothing was refused
+	Limit         string // SVG path data of the daily limit, if it is near
 	Total         uint64
 	Text          string // the same in words
 }
 
 const (
 	sparkHeight = 22
-	sparkStep   = 3 // units a day
+	sparkStep   = 3 // units per day
 )
 
 // spark draws days, oldest first, against a daily limit (0: none). The scale is
-// that of the busiest day. A limit that lies within twice that is drawn, so a
-// line that is missing means that it is far away.
+// that of the busiest day. A limit within twice that is drawn, so a missing
+// line means that the limit is far away.
 func spark(days []span, limit uint64) sparkline {
 	var s sparkline
 	var peak, refused uint64
@@ -90,8 +90,8 @@ func spark(days []span, limit uint64) sparkline {
 	return s
 }
 
-// steps is the outline of one number a day; days that are as high as the one
-// before share a line.
+// steps is the outline of one number per day; consecutive days of the same
+// height share a line.
 func steps(days []span, top uint64, number func(*span) uint64) string {
 	b := []byte("M0 " + strconv.Itoa(sparkHeight))
 	at, wide := sparkHeight, 0
@@ -110,7 +110,8 @@ func steps(days []span, top uint64, number func(*span) uint64) string {
 	return string(append(b, "V"+strconv.Itoa(sparkHeight)+"z"...))
 }
 
-// scaled is n of top in units of height, rounded up: what there is, is seen.
+// scaled returns n as part of top in units of height, rounded up so that
+// everything is visible.
 func scaled(n, top uint64, height int) int {
 	if n == 0 {
 		return 0
@@ -122,18 +123,18 @@ func scaled(n, top uint64, height int) int {
 type chart struct {
 	Width, Height int
 	Bars          []chartBar
-	Top           string // what the height stands for
-	First, Last   string // what the ends stand for
-	LimitAt       int    // height of the limit's line from the top; -1: none
-	Limit         string // which limit the line is, or would be off the scale
+	Top           string // the number at the full height
+	First, Last   string // the times at the two ends
+	LimitAt       int    // distance of the limit's line from the top; -1: none
+	Limit         string // which limit the line shows, or would show if it were on the scale
 	Sum           apikey.Counts
 }
 
-// OffScale is a limit that lies above the chart, in short.
+// OffScale is a limit above the chart, in short form.
 func (c chart) OffScale() string { return strings.Replace(c.Limit, " per ", "/", 1) }
 
-// chartBar is one span: two boxes, of what was admitted and of what was refused
-// on top of it.
+// chartBar is one span: two boxes, for the admitted requests and for the
+// refused ones on top.
 type chartBar struct {
 	X, Width        int
 	AdmittedY       int
@@ -149,8 +150,8 @@ const (
 	chartHeight = 140
 )
 
-// barChart draws spans, with the line of a limit on one span where it lies
-// within twice the highest bar.
+// barChart draws spans, with a line for the limit of one span if it is within
+// twice the highest bar.
 func barChart(all []span, limit uint64, limitText, layout string) chart {
 	c := chart{
 		Width: chartWidth, Height: chartHeight, LimitAt: -1,

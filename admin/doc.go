@@ -10,20 +10,21 @@
 //
 // # Who may do what
 //
-// The [Authorizer] is yours: it reads the session of your own sign-in and
+// You supply the [Authorizer]: it reads the session of your own sign-in and
 // returns an [Actor]. An [Operator] manages the keys of all owners, a
 // [Customer] those of their own account, and either may be ReadOnly. A
-// customer's owner comes from the Actor alone, never from a body or a query;
-// somebody else's key is answered exactly as one that does not exist; limits
-// of a key's own and metadata are for operators, and a plan outside
-// [Actor.Plans] is too. An API key never opens the administration: a request
-// that is signed with one is refused before the Authorizer is asked.
+// customer's owner comes from the Actor alone, never from a body or a query.
+// The answer for somebody else's key is exactly that for a key that does not
+// exist. A key's own limits and its metadata are for operators only, and so is
+// a plan outside [Actor.Plans]. An API key never gives access to the
+// administration: a request that carries one is refused before the Authorizer
+// is asked.
 //
-// The API beside it comes first: what reads is worked on by no more than half of
-// the processors at a time, others wait, and too many are answered with 503 and
-// Retry-After. Changes never wait.
+// The API beside the handler has priority: reads use no more than half of the
+// processors at a time, further reads wait, and if too many wait they are
+// answered with 503 and Retry-After. Changes never wait.
 //
-// For development, [Loopback] admits the person who runs the program, by a
+// For development, [Loopback] admits the person who runs the program, with a
 // link that works once. For a handful of people without a sign-in of your own,
 // [BasicAuth] checks passwords against argon2id hashes.
 //
@@ -56,40 +57,43 @@
 //
 // Times are RFC 3339, durations whole seconds (requests may also write "24h").
 // Every change of a key accepts If-Match with its ETag, and is refused with 412
-// when the key has moved on. A creation that is sent again with its
+// if the key has changed since. A creation that is repeated with its
 // Idempotency-Key makes no second key, on any instance and after any crash. A
-// refusal is a problem (RFC 9457) whose code is stable and whose errors point at
-// each fault; a field, parameter or name that is not known is a fault too, rather
-// than being ignored.
+// refusal is a problem (RFC 9457) whose code is stable and whose errors point
+// at each fault; an unknown field, parameter or name is a fault too and is not
+// ignored.
 //
-// [Options.Guard] lets explanations tell of limits. For a key to see itself,
-// mount [middleware.Guard.WhoAmI] beside the API: no key opens this handler.
+// With [Options.Guard], explanations include limits. To let a key see itself,
+// mount [middleware.Guard.WhoAmI] beside the API: no key gives access to this
+// handler.
 //
-// A token is in exactly one response, that to the request which made it.
+// A token appears in exactly one response, the one to the request that made it.
 //
 // # The page
 //
-// HTML drawn by the server, one style sheet and one small module of scripts,
-// under a Content Security Policy that allows nothing else. Everything works
-// without the scripts: they copy to the clipboard, watch for a first request,
-// sum up what is ticked, and answer to the keys / c and ?.
+// The page is HTML rendered by the server, one style sheet and one small script
+// module, under a Content Security Policy that allows nothing else. Everything
+// works without the scripts: they copy to the clipboard, watch for a first
+// request, summarise what is ticked, and handle the keys / c and ?.
 //
-//   - The list shows what each key did in the last 30 days, searches, filters,
-//     and says which keys are due for rotation, expire soon or lie unused.
+//   - The list shows what each key did in the last 30 days, can be searched and
+//     filtered, and says which keys are due for rotation, expire soon or are
+//     unused.
 //   - A new secret is shown once, masked, ready to copy in six forms, with a
-//     light that tells when it is first used. A form makes one key, and the
+//     light that shows when it is first used. A form makes one key, and the
 //     next secret of a key is made once: a reload, Back or a double click never
-//     makes another, whichever instance it reaches, also after a restart.
-//   - A rotation is one sentence, amber until the old secret has gone quiet and
-//     green from then on. Ending it earlier takes the name of the key, as
-//     revoking does. What a change came to is said in milliseconds.
-//   - Every step can be taken by the keyboard; the focus is then on what came of
-//     it. With forced colours edges and shapes say what colours said; nothing
+//     makes another, whichever instance it reaches, even after a restart.
+//   - A rotation is one sentence, amber until the old secret is no longer used
+//     and green from then on. To end it earlier, people must type the name of
+//     the key, as for revoking. The page says within how many milliseconds a
+//     change took effect.
+//   - Every step can be taken with the keyboard; the focus then moves to the
+//     result. With forced colours, edges and shapes replace colours; nothing
 //     moves for people who asked for that.
-//   - A key that somebody found is pasted at leak, named, and rotated or revoked
-//     with the second click. It is hashed at once, and neither shown again nor
-//     logged.
+//   - A key that somebody found is pasted at leak, identified, and rotated or
+//     revoked with the second click. It is hashed at once, and neither shown
+//     again nor logged.
 //
 // [Options.Style] is CSS that comes after the page's own: set the custom
-// properties that stand at its top.
+// properties at the top of the page's style sheet.
 package admin

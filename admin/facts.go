@@ -13,7 +13,7 @@ type fact struct{ Name, Text string }
 
 // facts puts the details of an audit entry into words, in the order of their
 // names. The trail itself, and every export of it, keeps them as they were
-// written. Details that are empty say nothing.
+// written. Empty details are left out.
 func facts(details map[string]string) (all []fact) {
 	for _, name := range slices.Sorted(maps.Keys(details)) {
 		value := details[name]
@@ -21,7 +21,7 @@ func facts(details map[string]string) (all []fact) {
 			continue
 		}
 		switch name {
-		case "name": // somebody's words
+		case "name": // free text
 		case "scopes", "networks", "plan", "limits", "expires_at", "old_secret_ends", "pepper":
 			before, after, changed := strings.Cut(value, " -> ")
 			if value = inWords(name, before); changed {
@@ -40,8 +40,8 @@ var (
 	limitText    = regexp.MustCompile(`^[a-z0-9_-]+=(\d+)/(\S+)$`)
 )
 
-// inWords is one value of a detail for people: times and durations are written
-// out.
+// inWords formats one value of a detail for people: times and durations are
+// written out.
 func inWords(name, value string) string {
 	switch name {
 	case "scopes", "networks", "limits":
@@ -75,7 +75,7 @@ func inWords(name, value string) string {
 	})
 }
 
-// exactLength is a duration in its two largest units, "2 days 3 hours".
+// exactLength formats a duration in its two largest units, "2 days 3 hours".
 func exactLength(d time.Duration) string {
 	first := length(d)
 	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {

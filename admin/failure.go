@@ -9,20 +9,20 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// failure is an answer that refuses. Only detail and fields reach the client;
-// err is for the log.
+// failure is a refusal. Only detail and fields are sent to the client; err is
+// for the log.
 type failure struct {
 	info   apikey.CodeInfo
 	detail string
 	fields []fieldError
 	header http.Header
-	keyID  string // that the refusal is about, where the request did not name it
-	signIn string // the address of the application's sign-in, where it is known
+	keyID  string // what the refusal is about, if the request did not name it
+	signIn string // the address of the application's sign-in, if it is known
 	err    error
 }
 
-// fieldError is one fault in what was sent: at a JSON pointer into the body,
-// or at a query parameter.
+// fieldError is one fault in the request: at a JSON pointer into the body, or
+// at a query parameter.
 type fieldError struct {
 	Pointer   string `json:"pointer,omitempty"`
 	Parameter string `json:"parameter,omitempty"`
@@ -38,7 +38,7 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.err }
 
-// The refusals that only HTTP knows; the rest are rows of apikey's table.
+// The refusals that only HTTP has; the rest are rows of apikey's table.
 var (
 	noRoute            = apikey.CodeInfo{Name: "no_such_route", Title: "No such address", Status: http.StatusNotFound}
 	methodNotAllowed   = apikey.CodeInfo{Name: "method_not_allowed", Title: "Method not allowed", Status: http.StatusMethodNotAllowed}
@@ -56,7 +56,7 @@ var (
 	errOperatorsOnly = &failure{info: apikey.Forbidden.Info(), detail: "Only operators may do this."}
 )
 
-// invalidFields answers 422 with one entry a fault.
+// invalidFields answers 422 with one entry per fault.
 func invalidFields(fields []fieldError) error {
 	if len(fields) == 0 {
 		return nil
@@ -71,7 +71,7 @@ func invalidFields(fields []fieldError) error {
 	return &failure{info: apikey.InvalidArgument.Info(), detail: detail, fields: fields}
 }
 
-// failureOf maps any error to its answer. Text is passed on only where it is
+// failureOf maps any error to its answer. It passes text on only if the text is
 // written for the client.
 func (c *call) failureOf(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
@@ -117,7 +117,7 @@ func unavailable(err error) *failure {
 	}
 }
 
-// pointer makes a JSON pointer of a path like "scopes[0]" or "limits[1].N".
+// pointer converts a path like "scopes[0]" or "limits[1].N" to a JSON pointer.
 func pointer(path string) string {
 	return "/" + strings.ToLower(strings.NewReplacer("[", "/", "]", "", ".", "/").Replace(path))
 }

@@ -10,13 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// when is an instant for people: relative in the text, exact in the title.
+// when is a time for people: relative in the text, exact in the title.
 type when struct {
 	ISO, Exact, Text string
-	Date             string // the day alone
+	Date             string // the day only
 }
 
-// past tells how long ago t was; the zero time is "never".
+// past formats how long ago t was; the zero time is "never".
 func past(t, now time.Time) when {
 	if t.IsZero() {
 		return when{Text: "never"}
@@ -24,7 +24,7 @@ func past(t, now time.Time) when {
 	return exact(t, ago(now.Sub(t), t))
 }
 
-// coming tells how long until t; the zero time is "never".
+// coming formats how long it is until t; the zero time is "never".
 func coming(t, now time.Time) when {
 	switch d := t.Sub(now); {
 	case t.IsZero():
@@ -32,7 +32,7 @@ func coming(t, now time.Time) when {
 	case d <= 0:
 		return exact(t, ago(-d, t))
 	default:
-		return exact(t, "in "+length(d+time.Minute)) // a day set a moment ago is still a day
+		return exact(t, "in "+length(d+time.Minute)) // a day set a moment ago still reads as a day
 	}
 }
 
@@ -51,7 +51,7 @@ func ago(d time.Duration, t time.Time) string {
 	return t.UTC().Format("2 Jan 2006")
 }
 
-// length is a duration in its largest unit.
+// length formats a duration in its largest unit.
 func length(d time.Duration) string {
 	for _, u := range []struct {
 		unit time.Duration
@@ -74,7 +74,7 @@ func plural(n int, name string) string {
 // grouped writes 50000 as 50,000.
 func grouped(n uint64) string { return groupedText(strconv.FormatUint(n, 10)) }
 
-// groupedText does it for a number that is a text.
+// groupedText does the same for a number given as text.
 func groupedText(digits string) string {
 	var b strings.Builder
 	for i, digit := range digits {
@@ -110,8 +110,8 @@ var templateFuncs = template.FuncMap{
 	"spoken":  spoken,
 }
 
-// spoken makes a sentence of a message that is written for programs and logs, or
-// of one about a field.
+// spoken turns a message that is written for programs and logs, or one about a
+// field, into a sentence.
 func spoken(s string) string {
 	for _, about := range []string{"is ", "may ", "must ", "looks "} {
 		if strings.HasPrefix(s, about) {

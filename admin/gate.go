@@ -18,8 +18,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// route refuses what needs no knowledge of the actor and hands the rest to the
-// mux, whose patterns all lead to serve.
+// route refuses what can be refused without knowing the actor and passes the
+// rest to the mux, whose patterns all lead to serve.
 func (h *Handler) route(c *call) error {
 	r := c.r
 	if h.shape.inAuthorization(r.Header) {
@@ -34,7 +34,7 @@ func (h *Handler) route(c *call) error {
 		return c.toMountPoint()
 	case p != "/" && strings.HasSuffix(p, "/") && path.Clean(p)+"/" == p:
 		return c.redirect(http.StatusPermanentRedirect, "../"+h.shape.redact(lastSegment(strings.TrimSuffix(r.URL.EscapedPath(), "/"))+query(r)))
-	case path.Clean(p) != p: // the mux would redirect out of the mount point
+	case path.Clean(p) != p: // the mux would redirect to outside the mount point
 		return errNoRoute
 	}
 	if _, pattern := h.mux.Handler(r); pattern != "" {
@@ -44,7 +44,7 @@ func (h *Handler) route(c *call) error {
 	return h.unrouted(r)
 }
 
-// unrouted tells an unknown path from a wrong method.
+// unrouted distinguishes an unknown path from a wrong method.
 func (h *Handler) unrouted(r *http.Request) error {
 	answer := &headerOnly{header: make(http.Header)}
 	handler, _ := h.mux.Handler(r)
@@ -56,8 +56,8 @@ func (h *Handler) unrouted(r *http.Request) error {
 	return &failure{info: methodNotAllowed, detail: "this address answers to " + allow + ", not to " + r.Method, header: http.Header{"Allow": {allow}}}
 }
 
-// headerOnly takes the mux's own refusal, which is plain text, to be written
-// as ours.
+// headerOnly captures the mux's own refusal, which is plain text, so that it
+// can be written as one of ours.
 type headerOnly struct {
 	header http.Header
 	status int
@@ -67,7 +67,7 @@ func (w *headerOnly) Header() http.Header         { return w.header }
 func (w *headerOnly) Write(p []byte) (int, error) { return len(p), nil }
 func (w *headerOnly) WriteHeader(status int)      { w.status = status }
 
-// serve is the one way to every route's handler.
+// serve is the only way to every route's handler.
 func (h *Handler) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := h.newCall(w, r)
 	c.route = rt
@@ -87,8 +87,8 @@ func (h *Handler) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// admit decides who the actor is, whether the route is theirs, and whether the
-// key that it names is.
+// admit determines who the actor is, whether they may use the route, and
+// whether they may see the key that it names.
 func (h *Handler) admit(c *call) error {
 	if c.route.access == everybody {
 		return nil
@@ -136,12 +136,12 @@ func (h *Handler) admit(c *call) error {
 }
 
 // notAuthorized answers an authorizer's error. An [apikey.Error] has a message
-// for the client; the text of any other is for the log.
+// for the client; the text of any other error is for the log.
 func notAuthorized(err error) error {
 	if answer, ok := errors.AsType[selfAnswering](err); ok {
 		return answer
 	}
-	if own, ok := errors.AsType[*failure](err); ok { // of an authorizer of this package
+	if own, ok := errors.AsType[*failure](err); ok { // from an authorizer of this package
 		return own
 	}
 	f := &failure{info: apikey.Unauthenticated.Info(), detail: ErrUnauthenticated.Msg, err: err}

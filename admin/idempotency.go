@@ -10,34 +10,35 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// A client that sends Idempotency-Key with a creation may send it again, after
-// a timeout or a crash of either side, and never makes a second key
-// (draft-ietf-httpapi-idempotency-key-header-06, section 2.6). What it gets is
+// A client that sends Idempotency-Key with a creation may repeat it, after a
+// timeout or a crash of either side, and never makes a second key
+// (draft-ietf-httpapi-idempotency-key-header-06, section 2.6). It gets
 //
-//   - 409 already_created with the key's id and Location, when the key is there.
-//     Never the secret: rotate the key, if the first answer was lost;
-//   - 422 idempotency_key_reused, when it stands for another body (section 2.7).
+//   - 409 already_created with the key's id and Location, if the key exists. It
+//     never gets the secret: rotate the key if the first answer was lost;
+//   - 422 idempotency_key_reused, if the Idempotency-Key belongs to another
+//     body (section 2.7).
 //
 // The claim and the key are one write of the store ([apikey.NewKey.Once]), so
-// that there is no time in between in which a second request would have to be
-// told to wait. It is kept as long as the key is on record: until a purge, at
+// there is no moment in between at which a second request would have to be told
+// to wait. The claim is kept as long as the key is on record: until a purge, at
 // least a day after the revocation (section 2.3).
 
 // Bounds of an Idempotency-Key, in characters. A short one could be guessed,
-// and is likely to be a counter that starts anew with its client.
+// and is likely to be a counter that restarts with its client.
 const (
 	minIdempotencyKey = 16
 	maxIdempotencyKey = 128
 )
 
 // onceName names a creation to the service: by its actor, so that nobody meets
-// another's, and by what the name is of.
+// another's names, and by kind, what the name identifies.
 func (a *Actor) onceName(kind, name string) string {
 	return fmt.Sprintf("admin %s %d %q %q %q", kind, a.Role, a.Owner, a.ID, name)
 }
 
-// once returns the name of the creation that the request asks for; empty when
-// it has none.
+// once returns the name of the creation that the request asks for, or "" if it
+// has none.
 func (c *call) once() (string, error) {
 	lines := c.r.Header.Values("Idempotency-Key")
 	if len(lines) == 0 {
@@ -54,7 +55,7 @@ func (c *call) once() (string, error) {
 }
 
 // parseIdempotencyKey reads a string of RFC 9651 (section 3.3.3), which the
-// draft wants, or the same without quotes, which many clients send. Both
+// draft requires, or the same without quotes, which many clients send. Both
 // spellings of a key are one key.
 func parseIdempotencyKey(lines []string) (key string, ok bool) {
 	if len(lines) != 1 {
@@ -91,30 +92,30 @@ var errIdempotencyKeyReused = &failure{
 	fields: []fieldError{{Parameter: "Idempotency-Key", Detail: "stands for another request"}},
 }
 
-// The form of a new key has such a name, too, in a field that nobody sees: a
-// reload, Back or a double click makes no second key, on any instance. The name
-// needs no proof of who gave it out. To whoever sends it, it stands for a key
-// of their own, which they may make anyway; what others sent cannot be met with
-// it ([Actor.onceName]), and pages of other origins send nothing here.
+// The form of a new key has such a name, too, in a hidden field: a reload, Back
+// or a double click makes no second key, on any instance. The name needs no
+// proof of who issued it. For whoever sends it, it identifies a key of their
+// own, which they may create anyway; it never matches what others sent
+// ([Actor.onceName]), and pages of other origins cannot send anything here.
 //
-// It starts with the instant at which the form was made. The dates on the form
-// count from there, so that a form that is sent again asks for the same key.
-// And it tells how old the form is: one that outlived a purge of its key would
-// make another.
+// The name begins with the time at which the form was made. The dates on the
+// form count from there, so that a repeated form asks for the same key. It also
+// shows how old the form is: one that outlived a purge of its key would make
+// another key.
 
 const (
 	formTime = "20060102T150405Z"
 	formLife = apikey.MinPurgeAge - 4*time.Hour // for clocks that differ
 )
 
-// formLetters are those of [rand.Text].
+// formLetters are the letters of [rand.Text].
 const formLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
-// newForm names a form.
+// newForm makes the name of a form.
 func newForm(now time.Time) string { return now.UTC().Format(formTime) + rand.Text() }
 
-// formMade returns the instant at which a form was made. A form that is too
-// old, or that never was one, is not ok.
+// formMade returns the time at which a form was made. ok is false for a form
+// that is too old, or for a name that no form has.
 func formMade(name string, now time.Time) (made time.Time, ok bool) {
 	if len(name) != len(newForm(now)) || strings.Trim(name[len(formTime):], formLetters) != "" {
 		return time.Time{}, false

@@ -10,11 +10,11 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// keyShape finds text that looks like a key of the service, whole or cut. It is
-// wider than the service's own parser on purpose: it refuses and redacts, it never
-// admits.
+// keyShape finds text that looks like a key of the service, whole or truncated.
+// It deliberately matches more than the service's own parser: it refuses and
+// redacts, and never admits.
 type keyShape struct {
-	redact func(text string) string // takes the secrets out of a text that is stored, shown or logged
+	redact func(text string) string // removes the secrets from a text that is stored, shown or logged
 	whole  *regexp.Regexp
 }
 
@@ -27,7 +27,7 @@ func newKeyShape(keys *apikey.Service) *keyShape {
 	return &keyShape{keys.Redact, regexp.MustCompile(whole)}
 }
 
-// tokens returns the whole keys that stand in a text, at most so many.
+// tokens returns the whole keys in a text, up to a maximum number.
 func (s *keyShape) tokens(text string, most int) (all []string) {
 	for _, token := range s.whole.FindAllString(text, -1) {
 		if len(all) < most && !slices.Contains(all, token) {
@@ -37,13 +37,13 @@ func (s *keyShape) tokens(text string, most int) (all []string) {
 	return all
 }
 
-// in reports whether text holds a key.
+// in reports whether text contains a key.
 func (s *keyShape) in(text string) bool { return s.redact(text) != text }
 
-// redactedID is the id of a key whose secret was taken out of a text.
+// redactedID matches the id of a key whose secret was removed from a text.
 var redactedID = regexp.MustCompile(`([0-9A-Za-z]{16})(?:_|%(?:25)*5[Ff])\[redacted\]`)
 
-// search is what somebody looks for: of a key the id alone.
+// search returns the text to search for: of a key, only the id.
 func (s *keyShape) search(text string) string {
 	text = strings.TrimSpace(text)
 	clean := s.redact(text)
@@ -53,8 +53,8 @@ func (s *keyShape) search(text string) string {
 	return clean
 }
 
-// inAuthorization reports whether a request is signed with an API key, as a
-// bearer token, in Basic credentials, or in any other scheme.
+// inAuthorization reports whether a request carries an API key as a bearer
+// token, in Basic credentials, or in any other scheme.
 func (s *keyShape) inAuthorization(header http.Header) bool {
 	for _, value := range header.Values("Authorization") {
 		if s.in(value) {

@@ -14,12 +14,12 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// loopbackCookie carries the session. Cookies know no ports: another program
-// on this machine's loopback that the person visits below the same path gets
-// it too.
+// loopbackCookie carries the session. Cookies ignore ports: another program on
+// this machine's loopback that the person visits below the same path gets it
+// too.
 const loopbackCookie = "latchkey_loopback"
 
-// forwardingHeaders are what a proxy adds. Behind one, everybody's requests
+// forwardingHeaders are what a proxy adds. Behind a proxy, everybody's requests
 // come from loopback.
 var forwardingHeaders = []string{
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Server",
@@ -27,32 +27,33 @@ var forwardingHeaders = []string{
 }
 
 // LoopbackSession signs in the person who runs the program, on their own
-// machine, for development: no accounts to set up. Make it with [Loopback],
-// pass its Authorize to [New] and print its Link.
+// machine, for development: there are no accounts to set up. Make it with
+// [Loopback], pass its Authorize to [New] and print its Link.
 //
-// It admits requests from a loopback address to a loopback host only, without
-// the marks of a proxy, and only with the session that the link has opened: a
-// port on loopback is open to every program and every user of the machine, and
-// through DNS rebinding to web pages. Everyone admitted is an [Operator].
+// It admits only requests from a loopback address to a loopback host, without
+// signs of a proxy, and only with the session that the link has opened. A port
+// on loopback is open to every program and every user of the machine and,
+// through DNS rebinding, to web pages. Everyone admitted is an [Operator].
 type LoopbackSession struct {
 	mu       sync.Mutex
-	link     [sha256.Size]byte // digest of the unspent link's token
+	link     [sha256.Size]byte // digest of the unused link's token
 	linked   bool
 	sessions map[[sha256.Size]byte]bool
 }
 
-// Loopback returns an authoriser for development.
+// Loopback returns an authorizer for development.
 func Loopback() *LoopbackSession {
 	return &LoopbackSession{sessions: make(map[[sha256.Size]byte]bool)}
 }
 
 // Link returns an address that signs in the first browser that opens it, for
 // the mount point base, for example "http://localhost:8080/settings/keys/".
-// Print it on the terminal, not into a log that others read. A new link ends
-// the one before, if it was not used; sessions stay until the program ends.
+// Print it on the terminal, not into a log that others read. A new link
+// invalidates the previous one, if it was not used; sessions last until the
+// program ends.
 //
-// Opening the link is the one GET that changes something. Requests that
-// announce themselves as a prefetch do not spend it.
+// Opening the link is the only GET that changes something. Requests that
+// announce themselves as a prefetch do not use it up.
 func (l *LoopbackSession) Link(base string) string {
 	token := rand.Text()
 	l.mu.Lock()
@@ -75,8 +76,8 @@ func (l *LoopbackSession) Authorize(r *http.Request) (Actor, error) {
 	return Actor{ID: "loopback", Role: Operator}, nil
 }
 
-// notLoopback says why a request did not start on this machine, as far as that
-// can be told; empty when it did.
+// notLoopback says why a request does not seem to have started on this machine;
+// empty if it did, as far as can be told.
 func notLoopback(r *http.Request) string {
 	if !bounds.Address(r.RemoteAddr).IsLoopback() {
 		return "the request does not come from a loopback address"
@@ -109,9 +110,9 @@ func (l *LoopbackSession) signedIn(r *http.Request) bool {
 	return false
 }
 
-// signIn spends the link, once.
+// signIn uses up the link, once.
 func (l *LoopbackSession) signIn(r *http.Request) error {
-	if l.signedIn(r) { // the address again, from the history
+	if l.signedIn(r) { // the link opened again, from the history
 		return &signedIn{}
 	}
 	if strings.Contains(r.Header.Get("Sec-Purpose")+r.Header.Get("Purpose"), "prefetch") {
@@ -129,14 +130,14 @@ func (l *LoopbackSession) signIn(r *http.Request) error {
 	return &signedIn{session}
 }
 
-// signedIn answers the link: it leads to the address without the token.
+// signedIn answers the link: it redirects to the address without the token.
 type signedIn struct{ session string }
 
 func (*signedIn) Error() string { return "signed in by the link" }
 
 func (s *signedIn) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	if s.session != "" {
-		// Without Path, a browser sends it below the mount point alone.
+		// Without Path, a browser sends the cookie only below the mount point.
 		http.SetCookie(w, &http.Cookie{Name: loopbackCookie, Value: s.session, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	}
 	w.Header().Set("Location", "./")

@@ -8,18 +8,19 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// What a change came to is said by the key's page, to which it leads. The
-// address of that page carries it, as an action and two numbers, because any
-// instance may be the one that is asked for the page; and it is said for a
-// minute, to a key that looks like it, so that an old address tells nothing.
+// The result of a change is shown on the key's page, to which the change
+// redirects. The address of that page carries the result, as an action and two
+// numbers, because any instance may be asked for the page. It is shown for a
+// minute, and only if the key looks like it, so that an old address shows
+// nothing.
 
 const outcomeFor = time.Minute
 
-// outcome is what a change came to.
+// outcome is the result of a change.
 type outcome struct {
 	action    string
-	took      time.Duration // until it held on all instances
-	instances int           // how many they were; 0 if that is not known
+	took      time.Duration // until it took effect on all instances
+	instances int           // how many instances; 0 if that is not known
 }
 
 // query is the part of an address that carries an outcome.
@@ -29,8 +30,8 @@ func (o outcome) query() string {
 	}.Encode()
 }
 
-// outcomeIn reads an outcome from an address. The numbers are bounded, for an
-// address may say anything.
+// outcomeIn reads an outcome from an address. The numbers are bounded, because
+// an address may contain anything.
 func outcomeIn(q url.Values) outcome {
 	number := func(name string, most int) int {
 		n, _ := strconv.Atoi(q.Get(name))
@@ -39,10 +40,10 @@ func outcomeIn(q url.Values) outcome {
 	return outcome{q.Get("done"), time.Duration(number("ms", 3_600_000)) * time.Millisecond, number("on", 10_000)}
 }
 
-// text says what a change came to; empty when the key has not just changed, or
-// does not look like it.
+// text says what the result was; empty if the key has not just changed, or does
+// not look like it.
 func (o outcome) text(k *apikey.Key, now time.Time) string {
-	if o.action == "settings" { // also when they were as the form said
+	if o.action == "settings" { // also if they already were as in the form
 		return "Saved. The changes apply from the next request."
 	}
 	if now.Sub(k.UpdatedAt) > outcomeFor {
@@ -65,8 +66,9 @@ func (o outcome) text(k *apikey.Key, now time.Time) string {
 	return ""
 }
 
-// came is the outcome of an action, which holds now. Revoke and its like return
-// when no process that keeps up can admit the key any more.
+// came is the outcome of an action that has just taken effect. Revoke and
+// similar operations return when no process that keeps up can admit the key any
+// more.
 func (c *call) came(action string) outcome {
 	instances := c.h.keys.Health().Instances
 	if _, alone := apikey.As[apikey.Notifier](c.h.keys.Store()); alone && instances == 0 {
@@ -75,7 +77,7 @@ func (c *call) came(action string) outcome {
 	return outcome{action, time.Since(c.now), instances}
 }
 
-// reachText says where a change holds that took so long.
+// reachText says where a change that took so long is in effect.
 func reachText(took time.Duration, instances int) string {
 	in := "within " + grouped(uint64(max(1, took.Milliseconds()))) + " ms"
 	switch instances {

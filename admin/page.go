@@ -24,14 +24,14 @@ var pages = func() map[string]*template.Template {
 	return all
 }()
 
-// asset is a static file. It is the same for everybody, and its address
-// changes with its content.
+// asset is a static file. It is the same for everybody, and its address changes
+// with its content.
 type asset struct {
 	name, contentType, version string
 	content                    []byte
 }
 
-// newAsset reads an embedded file; added is appended to it.
+// newAsset reads an embedded file and appends added.
 func newAsset(name, contentType, added string) asset {
 	content, err := assets.ReadFile("assets/" + name)
 	must(err)
@@ -42,7 +42,7 @@ func newAsset(name, contentType, added string) asset {
 	return asset{name, contentType, hex.EncodeToString(sum[:6]), content}
 }
 
-// address is the asset's, from the mount point.
+// address is the asset's address, from the mount point.
 func (a *asset) address() string { return "assets/" + a.name + "?v=" + a.version }
 
 func (c *call) asset(a *asset) error {
@@ -57,21 +57,21 @@ func (c *call) asset(a *asset) error {
 func (c *call) styleSheet() error { return c.asset(&c.h.style) }
 func (c *call) module() error     { return c.asset(&c.h.script) }
 
-// view is what every page knows; Body is the page's own.
+// view is what every page has; Body is specific to the page.
 type view struct {
 	Title  string // of this page
 	App    string // Options.Title
 	Root   string // the relative address of the mount point: "./", "../", …
 	Style  string
 	Script string
-	Actor  *Actor // nil on failures, when nobody is known
+	Actor  *Actor // nil on failures, if nobody is known
 	Body   any
 }
 
-// CanWrite reports whether to show what changes something.
+// CanWrite reports whether to show controls that change something.
 func (v *view) CanWrite() bool { return v.Actor != nil && !v.Actor.ReadOnly }
 
-// Operator reports whether to show whose keys they are.
+// Operator reports whether to show the owners of keys.
 func (v *view) Operator() bool { return v.Actor != nil && v.Actor.operator() }
 
 // page answers with a rendered page.
@@ -88,7 +88,7 @@ func (c *call) page(status int, name, title string, body any) error {
 	return c.write(status, "text/html; charset=utf-8", out.Bytes())
 }
 
-// root is the way from the request's address back to the mount point.
+// root is the relative path from the request's address to the mount point.
 func (c *call) root() string {
 	depth := strings.Count(strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), "/")
 	if depth == 0 {
@@ -97,7 +97,7 @@ func (c *call) root() string {
 	return strings.Repeat("../", depth)
 }
 
-// failureBody is a refusal, and where to sign in if that would help.
+// failureBody is a refusal, and where to sign in if that helps.
 type failureBody struct {
 	problem
 	SignIn string
@@ -109,11 +109,11 @@ func (c *call) failPage(p problem, signIn string) {
 	}
 }
 
-// pageBack leads from the address that a form was sent to, to the key.
+// pageBack redirects from the address to which a form was sent to the key.
 func (c *call) pageBack() error { return c.redirect(http.StatusSeeOther, "../"+c.key.ID) }
 
 // input reads a form that the page sent. Fields that the form does not have are
-// refused, so that nothing is ever taken over by accident.
+// refused, so that nothing is ever accepted by accident.
 func (c *call) input(known ...string) (url.Values, error) {
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxBody)
 	if media, _, _ := strings.Cut(c.r.Header.Get("Content-Type"), ";"); strings.TrimSpace(media) != "application/x-www-form-urlencoded" {

@@ -9,8 +9,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// done answers a form: back to the key, or the key's page with the reason why
-// not.
+// done answers a form: it redirects to the key, or shows the key's page with
+// the reason for a refusal.
 func (c *call) done(action string, err error) error {
 	if err == nil {
 		return c.redirect(http.StatusSeeOther, "../"+c.key.ID+c.came(action).query())
@@ -50,8 +50,8 @@ func (c *call) pageEnable() error {
 	return c.done("enable", err)
 }
 
-// pageRevoke asks for the key's name, or its id where the name is hard to
-// type: what cannot be undone should not be a slip.
+// pageRevoke requires the key's name, or its id if the name is hard to type:
+// what cannot be undone must not happen by mistake.
 func (c *call) pageRevoke() error {
 	typed, err := c.input("reason", "confirm")
 	if err != nil {
@@ -67,15 +67,15 @@ func (c *call) pageRevoke() error {
 	return c.done("revoke", err)
 }
 
-// confirmed reports whether somebody typed the key's name, or its id where the
+// confirmed reports whether somebody typed the key's name, or its id if the
 // name is hard to type.
 func (c *call) confirmed(typed string) bool {
 	typed = strings.TrimSpace(typed)
 	return typed == strings.TrimSpace(c.key.Name) || typed == c.key.ID
 }
 
-// pageRotate makes a new secret, once for each number that a form was made for,
-// and shows it.
+// pageRotate makes a new secret, once for each number for which a form was
+// made, and shows it.
 func (c *call) pageRotate() error {
 	typed, err := c.input("secret", "overlap", "reason")
 	if err != nil {
@@ -86,7 +86,7 @@ func (c *call) pageRotate() error {
 		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "choose how long to keep the old secret working"})
 	}
 	number, err := strconv.ParseUint(typed.Get("secret"), 10, 32)
-	if err != nil || number == 0 { // 0 would mean whichever it is
+	if err != nil || number == 0 { // 0 would mean any number
 		return c.done("rotate", &failure{info: apikey.InvalidArgument.Info(), detail: "nothing was rotated: the form was incomplete; use the one below"})
 	}
 	o.Number = uint32(number)
@@ -103,7 +103,7 @@ func (c *call) pageRotate() error {
 	return c.done("rotate", err)
 }
 
-// overlaps are the choices of the form that rotates.
+// overlaps are the choices of the form for a rotation.
 var overlaps = map[string]apikey.RotateOptions{
 	"day":       {Grace: 24 * time.Hour},
 	"week":      {Grace: 7 * 24 * time.Hour},
@@ -111,7 +111,7 @@ var overlaps = map[string]apikey.RotateOptions{
 	"none":      {Immediately: true},
 }
 
-// pageFinish ends the old secret; while it is in use, only if the key's name
+// pageFinish ends the old secret; if it is still in use, only if the key's name
 // was typed.
 func (c *call) pageFinish() error {
 	typed, err := c.input("confirm")

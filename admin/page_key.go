@@ -18,7 +18,7 @@ type keyBody struct {
 	Active   bool // not revoked: there is something to change
 	Expired  bool
 	Usage    usagePart
-	Settings *settingsPart // nil when nothing can be changed
+	Settings *settingsPart // nil if nothing can be changed
 	Secrets  []secretRow
 	Rotation *rotationRow
 	Last     apikey.LastUse
@@ -26,12 +26,12 @@ type keyBody struct {
 	Audit    []*auditRow
 	Older    bool // there are more entries than Audit has
 	Exports  []link
-	Done     string // what the last change came to
-	Message  string // of an action that was refused
-	Action   string // which it was
+	Done     string // the result of the last change
+	Message  string // why an action was refused
+	Action   string // which action it was
 }
 
-// TrimmedName is what a form that asks for the name takes.
+// TrimmedName is what a form that asks for the name accepts.
 func (b *keyBody) TrimmedName() string { return strings.TrimSpace(b.Name) }
 
 // DayAdmitted is how many requests were admitted in the last 24 hours.
@@ -77,8 +77,8 @@ const auditRows = 20
 
 func (c *call) pageKey() error { return c.keyPage(http.StatusOK, "", "", nil) }
 
-// keyPage shows a key; after an action that was refused, why, and what was
-// typed into the settings.
+// keyPage shows a key; after a refused action, also why, and what was typed
+// into the settings.
 func (c *call) keyPage(status int, action, message string, typed *settingsPart) error {
 	ctx, k := c.r.Context(), &c.key
 	days := spans(c.now, sparkDays, 24*time.Hour)
@@ -161,8 +161,8 @@ func oldEnds(old *apikey.Secret, now time.Time) string {
 	return "The old secret ends " + coming(old.EndsAt, now).Text + "."
 }
 
-// limitsOf returns what limits a key, its own or its plan's; none when they are
-// not known here, because a PlanSource has them.
+// limitsOf returns the limits of a key, its own or its plan's, or none if they
+// are not known here because a PlanSource has them.
 func (c *call) limitsOf(k *apikey.Key) []apikey.Limit {
 	if len(k.Limits) > 0 {
 		return k.Limits
@@ -174,7 +174,8 @@ func (c *call) limitsOf(k *apikey.Key) []apikey.Limit {
 	return nil
 }
 
-// limitsText is what a key may do in numbers: its own limits, or its plan's.
+// limitsText describes a key's limits in numbers: its own limits, or its
+// plan's.
 func (c *call) limitsText(k *apikey.Key) string {
 	if len(k.Limits) > 0 {
 		return planText(k.Limits) + " (its own)"

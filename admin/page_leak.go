@@ -16,7 +16,7 @@ type leakBody struct {
 	Fault   bool
 }
 
-// foundRow is a key whose secret stood in the text.
+// foundRow is a key whose secret was in the text.
 type foundRow struct {
 	keyRow
 	Number            uint32 // of the secret
@@ -31,7 +31,7 @@ func (c *call) pageLeak() error {
 
 // pageFind looks for keys in a text that somebody found. The text goes no
 // further than here: it is hashed, compared and dropped, and no answer or log
-// line has any of it.
+// line contains any of it.
 func (c *call) pageFind() error {
 	typed, err := c.input("text")
 	if err != nil {
@@ -77,8 +77,8 @@ func (c *call) foundRow(found *apikey.Identity) (foundRow, error) {
 		keyRow: c.row(*k, nil, use.Of(found.Secret.Number).Last), Number: found.Secret.Number, Works: found.Works,
 		Last: use.Of(found.Secret.Number).Last, CanEnd: k.RevokedAt.IsZero(),
 	}
-	// A secret that was rotated out ends with the rotation; only the current
-	// one is replaced by another.
+	// A secret that was rotated out ends with the rotation; only the current one
+	// can be replaced.
 	row.CanRotate = row.CanEnd && found.Secret.Number == k.Secrets[0].Number && !k.RotatingAt(c.now) && k.StateAt(c.now) != apikey.Expired
 	return row, nil
 }

@@ -15,9 +15,9 @@ const (
 	pageRows = 25
 	// sparkDays is how far back a row's sparkline goes.
 	sparkDays = 30
-	// soon is how far ahead an expiry is worth a chip.
+	// soon is how near an expiry must be to get a chip.
 	soon = 14 * 24 * time.Hour
-	// unusedFor is how long a key has gone unused when the list says so.
+	// unusedFor is how long a key must be unused for the list to say so.
 	unusedFor = 90 * 24 * time.Hour
 )
 
@@ -31,14 +31,14 @@ type listBody struct {
 	Banners      []banner
 	Filtered     bool
 	Empty        bool   // there are no keys at all
-	Hidden       bool   // there are some, and all are revoked
+	Hidden       bool   // there are some, but all are revoked
 	HidesRevoked bool   // revoked keys are left out
 	Revoked      string // address of the same list with them
-	First        string // address of the first page, when this is not it
+	First        string // address of the first page, unless this is it
 	Next         string // address of the next page
 }
 
-// listFilter is what a list shows, as its address says.
+// listFilter is what a list shows, as given in its address.
 type listFilter struct {
 	Environment, Owner, Search, Status, Plan, Order string
 	Unused                                          bool
@@ -54,11 +54,11 @@ type listOrder struct {
 // the default.
 var listOrders = []listOrder{{"", "Newest first", apikey.NewestFirst}, {"oldest", "Oldest first", apikey.OldestFirst}, {"name", "By name", apikey.ByName}}
 
-// listFilter reads the address. What it does not know is left out: people
-// arrive by old links, too.
+// listFilter reads the address. Unknown values are ignored, because people also
+// follow old links.
 func (c *call) listFilter() listFilter {
 	query := c.r.URL.Query()
-	// This is written into links and fields of the page.
+	// The name is written into links and fields of the page.
 	cut := func(name string) string { text := query.Get(name); return text[:min(len(text), maxParameter)] }
 	redact := c.h.shape.redact
 	f := listFilter{
@@ -85,8 +85,8 @@ type listStatus struct {
 	sets       func(r *apikey.ListRequest, c *call)
 }
 
-// statuses are those that a list can be of, by their names in its address; the
-// first is the default.
+// statuses are the statuses by which a list can be filtered, by their names in
+// its address; the first is the default.
 var statuses = []listStatus{
 	{"", "Not revoked", func(r *apikey.ListRequest, _ *call) { r.OmitRevoked = true }},
 	{"all", "Any status", func(*apikey.ListRequest, *call) {}},
@@ -103,8 +103,8 @@ func inState(s apikey.State) func(*apikey.ListRequest, *call) {
 	return func(r *apikey.ListRequest, _ *call) { r.State = s }
 }
 
-// request is the list to ask for. A customer's owner is theirs, whatever the
-// address says.
+// request is the list request for the filter. A customer's owner is their own,
+// whatever the address says.
 func (f *listFilter) request(c *call) apikey.ListRequest {
 	owner := c.actor.Owner
 	if c.actor.operator() {
@@ -134,7 +134,7 @@ func (f *listFilter) filtered() bool {
 	return f.Environment+f.Owner+f.Search+f.Status+f.Plan != "" || f.Unused
 }
 
-// address is the list with these filters.
+// address is the address of the list with these filters.
 func (f listFilter) address() string {
 	q := url.Values{}
 	for name, value := range map[string]string{
@@ -162,7 +162,7 @@ func (f listFilter) in(environment string) listFilter {
 	return f
 }
 
-// keyRow is a key as a list and the head of its page show it.
+// keyRow is a key as shown in a list and at the top of its page.
 type keyRow struct {
 	apikey.Key
 	Hint     string
@@ -174,8 +174,8 @@ type keyRow struct {
 	Spark    sparkline
 }
 
-// Chips are what a row has room for: that a key is active goes without saying
-// when there is more to say.
+// Chips are the chips for which a row has room: "active" is left out if there
+// is more to say.
 func (r *keyRow) Chips() []chip {
 	if len(r.Notes) > 0 && r.Chip.Text == string(apikey.Active) {
 		return r.Notes
@@ -183,8 +183,8 @@ func (r *keyRow) Chips() []chip {
 	return append([]chip{r.Chip}, r.Notes...)
 }
 
-// FirstScope is the scope that a row names, OtherScopes the rest and OtherCount
-// how many they are.
+// FirstScope is the scope that a row names. OtherScopes are the rest, and
+// OtherCount is their number.
 func (r *keyRow) FirstScope() string {
 	if len(r.Scopes) == 0 {
 		return ""
@@ -192,10 +192,10 @@ func (r *keyRow) FirstScope() string {
 	return r.Scopes[0]
 }
 
-// OtherScopes are those that a row counts only.
+// OtherScopes are those that a row only counts.
 func (r *keyRow) OtherScopes() string { return strings.Join(r.Scopes[min(len(r.Scopes), 1):], " ") }
 
-// OtherCount is how many they are.
+// OtherCount is the number of OtherScopes.
 func (r *keyRow) OtherCount() int { return max(0, len(r.Scopes)-1) }
 
 // chip is a short state; Class chooses its colours.
@@ -231,7 +231,7 @@ func (c *call) listBody(f listFilter) (b listBody, err error) {
 		b.Environments = append(b.Environments, link{e.Name, b.in(e.Name).address(), b.Environment == e.Name})
 	}
 	if len(b.Environments) == 2 {
-		b.Environments = nil // nothing to choose
+		b.Environments = nil // there is nothing to choose
 	}
 	for _, s := range statuses {
 		b.Statuses = append(b.Statuses, choice{Value: s.name, Text: s.text, Chosen: b.Status == s.name})
@@ -266,7 +266,7 @@ func (c *call) anyKey(f listFilter) (bool, error) {
 	return len(page.Keys) > 0, err
 }
 
-// rows are the rows of a page of keys, with the last days of each.
+// rows returns the rows of a page of keys, with the last days of each.
 func (c *call) rows(keys []apikey.Key) []keyRow {
 	if len(keys) == 0 {
 		return nil
@@ -279,7 +279,7 @@ func (c *call) rows(keys []apikey.Key) []keyRow {
 	}
 	activity, err := c.h.keys.Activity(c.r.Context(), ids, from)
 	if err != nil {
-		// The list is worth more than its sparklines.
+		// The list is still useful without its sparklines.
 		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", err)
 		activity = make([]apikey.Activity, len(keys))
 	}
@@ -298,7 +298,7 @@ func (c *call) rows(keys []apikey.Key) []keyRow {
 	return rows
 }
 
-// row makes a key ready to be shown; days may be nil where no sparkline is.
+// row prepares a key for display; days may be nil if no sparkline is shown.
 func (c *call) row(k apikey.Key, days []span, last apikey.LastUse) keyRow {
 	var seen apikey.Counts
 	for i := range days {
@@ -333,9 +333,8 @@ func (c *call) row(k apikey.Key, days []span, last apikey.LastUse) keyRow {
 	return row
 }
 
-// lastUsed tells when something was last used that has seen so many requests. Of
-// the times of requests only samples are kept, and of those that were refused
-// none.
+// lastUsed says when a key or secret with these counts was last used. Times are
+// recorded only for a sample of the requests, and never for refused ones.
 func lastUsed(last apikey.LastUse, seen apikey.Counts, now time.Time) when {
 	switch {
 	case !last.At.IsZero():
@@ -348,8 +347,8 @@ func lastUsed(last apikey.LastUse, seen apikey.Counts, now time.Time) when {
 	return when{Text: "never"}
 }
 
-// limitedChip tells of a key that asks for more than its limits: at least one
-// in a hundred requests of today and the day before was refused for them.
+// limitedChip marks a key that exceeds its limits: at least one in a hundred
+// requests of today and the day before was refused because of them.
 func limitedChip(days []span) chip {
 	var sum apikey.Counts
 	for i := max(0, len(days)-2); i < len(days); i++ {

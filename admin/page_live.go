@@ -10,16 +10,16 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// wantsJSON reports whether a script asks: browsers that open an address want
-// HTML.
+// wantsJSON reports whether a script is asking: browsers that open an address
+// want HTML.
 func (c *call) wantsJSON() bool { return c.r.Header.Get("Accept") == "application/json" }
 
-// firstUse is what is known of the first request with a secret.
+// firstUse is what is known about the first request with a secret.
 type firstUse struct {
 	State  string `json:"state"` // "waiting", "refused", "failed", "received"
 	Text   string `json:"text"`
 	Detail string `json:"detail"`
-	Say    string `json:"say"` // for those who listen
+	Say    string `json:"say"` // for screen readers
 }
 
 type firstUseBody struct {
@@ -28,8 +28,8 @@ type firstUseBody struct {
 	Secret      uint32
 }
 
-// pageFirstUse tells whether a secret has been used: to the page that shows it,
-// every few seconds, and as a page of its own.
+// pageFirstUse says whether a secret has been used: to the page that shows the
+// secret, every few seconds, and as a page of its own.
 func (c *call) pageFirstUse() error {
 	number := c.key.Secrets[0].Number
 	if text := c.r.URL.Query().Get("secret"); text != "" {
@@ -78,9 +78,9 @@ func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
 	return f
 }
 
-// received tells of a request that was admitted. One that the API then answered
-// with an error is "failed": the key is good, but who made the request will want
-// to look at it.
+// received describes an admitted request. If the API then answered with an
+// error, the state is "failed": the key is good, but whoever made the request
+// will want to look at it.
 func received(u apikey.UsageSecret, now time.Time) firstUse {
 	at := lastUsed(u.Last, u.Counts, now).Text
 	f := firstUse{State: "received", Text: "Received " + at, Detail: fromWhere(u.Last), Say: "The first request has been received"}
@@ -97,8 +97,8 @@ func received(u apikey.UsageSecret, now time.Time) firstUse {
 	return f
 }
 
-// asked tells what a request asked and how it ended: "GET /v1/apis/{id} → 200".
-// It holds what a client sent.
+// asked describes what a request asked for and how it ended: "GET /v1/apis/{id}
+// → 200". It contains text from a client.
 func asked(u apikey.LastUse) string {
 	switch {
 	case u.Status == 0:
@@ -114,7 +114,7 @@ func statusText(status int) string {
 	return strings.TrimSpace(strconv.Itoa(status) + " " + http.StatusText(status))
 }
 
-// fromWhere tells where a use came from.
+// fromWhere says where a use came from.
 func fromWhere(last apikey.LastUse) string {
 	var parts []string
 	if last.Network != "" {
@@ -139,7 +139,7 @@ var refusalText = map[apikey.Outcome]string{
 	apikey.OutcomeCut:         "Interrupted by revocation",
 }
 
-// rotationRow is how far a rotation has come.
+// rotationRow is the progress of a rotation.
 type rotationRow struct {
 	State    string `json:"state"` // "unsafe", "safe", "over"
 	Sentence string `json:"sentence"`
@@ -154,7 +154,7 @@ type rotationRow struct {
 	Ends       string `json:"-"`
 }
 
-// pageRotation is the news of a rotation, for the key's page.
+// pageRotation returns the progress of a rotation, for the key's page.
 func (c *call) pageRotation() error {
 	if !c.wantsJSON() {
 		return c.redirect(http.StatusSeeOther, "../"+c.key.ID)
@@ -170,13 +170,13 @@ func (c *call) pageRotation() error {
 	return c.json(http.StatusOK, row)
 }
 
-// rotationRow returns nil when the key is not being rotated.
+// rotationRow returns nil if the key is not being rotated.
 func (c *call) rotationRow() (*rotationRow, error) {
 	if !c.key.RotatingAt(c.now) {
 		return nil, nil
 	}
 	rot, err := c.h.keys.Rotation(c.r.Context(), c.key.ID)
-	if apikey.CodeOf(err) == apikey.InvalidState { // it just ended
+	if apikey.CodeOf(err) == apikey.InvalidState { // it has just ended
 		return nil, nil
 	}
 	if err != nil {
@@ -212,8 +212,8 @@ func (c *call) rotationRow() (*rotationRow, error) {
 	return row, nil
 }
 
-// recently tells what a secret did since the start of the hour before, or since
-// it was made.
+// recently says what a secret did since the start of the previous hour, or
+// since it was made.
 func recently(use apikey.Usage, secret *apikey.Secret, since, now time.Time) string {
 	if secret.CreatedAt.After(since) {
 		since = secret.CreatedAt.UTC()
@@ -253,8 +253,8 @@ func suffix(text string) string {
 	return ": " + text
 }
 
-// quietLength is a duration in hours up to two days: "26 hours" says more than
-// "1 day" to somebody who waits for it.
+// quietLength formats a duration in hours up to two days: "26 hours" tells
+// somebody who waits for it more than "1 day".
 func quietLength(d time.Duration) string {
 	if d >= time.Hour && d < 48*time.Hour {
 		return plural(int(d/time.Hour), "hour")

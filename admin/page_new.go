@@ -13,33 +13,33 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// newBody is the form of a new key, with what was typed and what is wrong.
+// newBody is the form for a new key, with what was typed and what is wrong.
 type newBody struct {
 	Form         string      // its name
-	Like         *apikey.Key // that the form was filled in from
+	Like         *apikey.Key // the key from which the form was filled in
 	Name, Owner  string
 	Environments []choice
-	Plans        []choice // empty: the plan is typed
+	Plans        []choice // if empty, the plan is typed
 	Plan         string
-	Scopes       scopeGrid // without rows: scopes are typed
+	Scopes       scopeGrid // if it has no rows, scopes are typed
 	ScopesText   string
 	Expiries     []choice
 	Networks     string
 	Errors       map[string]string // by field
-	Error        string            // of no field
+	Error        string            // about no field
 }
 
 type choice struct {
 	Value, Text, Detail string
-	Lines               []string // Detail, where it has parts
+	Lines               []string // Detail, if it has parts
 	Use                 string   // of a scope that the key has
 	Chosen              bool
 }
 
 func (c *call) pageNew() error { return c.newForm(http.StatusOK, nil, "", nil) }
 
-// pageCopy is the form filled in with everything of a key but its secret: for a
-// rotation by hand, or a second service of the same kind.
+// pageCopy is the form filled in with everything of a key except its secret:
+// for a rotation by hand, or a second service of the same kind.
 func (c *call) pageCopy() error {
 	k := &c.key
 	typed := map[string][]string{
@@ -61,8 +61,8 @@ func networkLines(networks []netip.Prefix) string {
 }
 
 // newForm shows the form: empty, or again with what was typed. A form that is
-// shown again keeps its name: should it have made its key after all, when the
-// store could not say so, sending it again tells of that key.
+// shown again keeps its name. So if it did make its key although the store
+// could not confirm it, sending it again finds that key.
 func (c *call) newForm(status int, typed url.Values, message string, faults []fieldError) error {
 	name := typed.Get("form")
 	made, ok := formMade(name, c.now)
@@ -99,8 +99,8 @@ func (c *call) newForm(status int, typed url.Values, message string, faults []fi
 	return c.page(status, "new", "Create a key", b)
 }
 
-// shown is what was typed, for a form that is shown again: without keys, which
-// somebody may have pasted into the wrong field.
+// shown is what was typed, for a form that is shown again. Keys are removed,
+// because somebody may have pasted one into the wrong field.
 func (c *call) shown(typed url.Values) url.Values {
 	again := make(url.Values, len(typed))
 	for name, values := range typed {
@@ -111,8 +111,8 @@ func (c *call) shown(typed url.Values) url.Values {
 	return again
 }
 
-// place puts each fault beside its field; what has none of the fields stands
-// above them.
+// place puts each fault beside its field; faults without a field go above the
+// fields.
 func (b *newBody) place(faults []fieldError, fields []string) {
 	for _, f := range faults {
 		name, _, _ := strings.Cut(strings.TrimPrefix(f.Pointer, "/"), "/")
@@ -149,8 +149,8 @@ func expiryChoices(from time.Time, chosen string) []choice {
 	return all
 }
 
-// choosablePlans are the plans that the actor may give to a key, as far as
-// their numbers are known here.
+// choosablePlans are the plans that the actor may give to a key, with their
+// numbers if they are known here.
 func (c *call) choosablePlans() []apikey.Plan {
 	all, allowed := c.h.keys.Plans(), c.actor.plans(c.h.keys)
 	if allowed == nil {
@@ -167,7 +167,7 @@ func (c *call) choosablePlans() []apikey.Plan {
 	return some
 }
 
-// planLines are a plan's numbers, a line each.
+// planLines are a plan's numbers, one per line.
 func planLines(p apikey.Plan) []string {
 	if p.Unlimited {
 		return []string{"unlimited"}
@@ -180,8 +180,8 @@ func describePlan(p apikey.Plan) string { return strings.Join(planLines(p), " ·
 // newFields are the fields of the form.
 var newFields = []string{"name", "owner", "environment", "plan", "scopes", "expires", "networks"}
 
-// pageCreate makes the key of a form, once, and shows its secret. The answer
-// is no redirect: a secret has no address.
+// pageCreate makes the key of a form, once, and shows its secret. It does not
+// redirect, because a secret must not have an address.
 func (c *call) pageCreate() error {
 	typed, err := c.input(append([]string{"form"}, newFields...)...)
 	if err != nil {
@@ -224,7 +224,7 @@ func (c *call) createFrom(typed url.Values, made time.Time) (apikey.Key, apikey.
 	return c.h.keys.Create(c.r.Context(), c.by(), n)
 }
 
-// createRequest reads the form as the API's body, so that both are judged
+// createRequest reads the form as the API's body, so that both are validated
 // alike.
 func (c *call) createRequest(typed url.Values, made time.Time) (*createRequest, error) {
 	q := &createRequest{Name: strings.TrimSpace(typed.Get("name")), Environment: strings.TrimSpace(typed.Get("environment")), Plan: strings.TrimSpace(typed.Get("plan"))}
@@ -274,7 +274,7 @@ func typedNetworks(typed url.Values, faults []fieldError) ([]network, []fieldErr
 	return all, faults
 }
 
-// typedExpiry reads a preset: days from an instant, 0 for never (nil).
+// typedExpiry reads a preset: days from a given time, 0 for never (nil).
 func typedExpiry(from time.Time, days string, faults []fieldError) (*instant, []fieldError) {
 	if days = strings.TrimSpace(days); days == "" || days == "0" {
 		return nil, faults
@@ -286,7 +286,7 @@ func typedExpiry(from time.Time, days string, faults []fieldError) (*instant, []
 	return &instant{from.AddDate(0, 0, n).Truncate(time.Second)}, faults
 }
 
-// shortened is the start of what somebody typed.
+// shortened is the beginning of what somebody typed.
 func shortened(text string) string {
 	if len(text) > 64 {
 		return strings.ToValidUTF8(text[:64], "") + "…"

@@ -8,24 +8,24 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// scopesPart is what a key's page tells of its scopes: which of them its requests
-// need, so that the others can be taken away.
+// scopesPart is what a key's page says about its scopes: which of them its
+// requests need, so that the others can be taken away.
 type scopesPart struct {
 	Rows []scopeUse
-	Idle string // "2 of 5 scopes were not used in the last 90 days."; else empty
+	Idle string // "2 of 5 scopes were not used in the last 90 days."; otherwise empty
 }
 
 type scopeUse struct {
 	Scope string
-	Use   when // its text is a phrase, "last used 3 hours ago"; empty when nothing is known
+	Use   when // its text is a phrase, "last used 3 hours ago"; empty if nothing is known
 }
 
-// scopesIdle is how long a scope is not used before the page says so.
+// scopesIdle is how long a scope must be unused for the page to say so.
 const scopesIdle = 90 * 24 * time.Hour
 
-// scopesPart tells nothing that is not known: on a store that does not count
-// scopes it has only their names, and a scope is "never used" only when it was
-// counted from the day on which it was granted.
+// scopesPart says only what is known: on a store that does not count scopes it
+// has only their names, and a scope is "never used" only if it has been counted
+// since the day on which it was granted.
 func (c *call) scopesPart(use apikey.Usage, granted func(scope string) time.Time) scopesPart {
 	var part scopesPart
 	idle := 0
@@ -68,7 +68,7 @@ func (c *call) scopesPart(use apikey.Usage, granted func(scope string) time.Time
 	return part
 }
 
-// hourOf returns the hour in which a scope was last used; zero when it was not.
+// hourOf returns the hour in which a scope was last used; zero if it was not.
 func hourOf(uses []apikey.ScopeUse, scope string) time.Time {
 	for _, u := range uses {
 		if u.Scope == scope {
@@ -78,9 +78,9 @@ func hourOf(uses []apikey.ScopeUse, scope string) time.Time {
 	return time.Time{}
 }
 
-// grants tells since when a key has had a scope without a break, as far as the
-// newest entries of its trail tell: it is not older than that. all says that they
-// are the whole trail.
+// grants returns since when a key has had a scope without interruption, as far
+// as the newest entries of its trail show: the grant is not older than that.
+// all says that the entries are the whole trail.
 func grants(k *apikey.Key, trail []apikey.AuditEntry, all bool) func(scope string) time.Time {
 	return func(scope string) time.Time {
 		for _, e := range trail { // newest first

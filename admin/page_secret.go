@@ -15,7 +15,7 @@ type secretBody struct {
 	Note          string
 }
 
-// reveal shows a new secret: the only place of the page that does.
+// reveal shows a new secret. No other part of the page does.
 func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
 	env, _ := c.h.environment(k.Environment)
 	text := token.Reveal()
@@ -38,20 +38,20 @@ func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
 }
 
 type againBody struct {
-	Sent          bool // the form of a new key, for the second time
-	Rotated       bool // a form that rotates, after a rotation
+	Sent          bool // the form for a new key, sent a second time
+	Rotated       bool // a form for a rotation, after a rotation
 	KeyID         string
 	Address, Link string // elsewhere
 }
 
 // again answers a form that was sent twice. Nothing was done, and the secret
-// is not to be had again.
+// cannot be shown again.
 func (c *call) again(b againBody, title string) error {
 	return c.page(http.StatusConflict, "again", title, b)
 }
 
-// pageGone is the address that the page with a secret takes, so that a reload
-// or Back leads here.
+// pageGone is the address of the page with a secret, so that a reload or Back
+// leads here.
 func (c *call) pageGone() error {
 	return c.page(http.StatusOK, "again", "The secret is not here any more", againBody{KeyID: c.key.ID})
 }

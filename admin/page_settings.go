@@ -14,15 +14,15 @@ import (
 // wrong.
 type settingsPart struct {
 	newBody
-	Revision uint64 // that the form was filled in from
-	Keep     when   // the present expiry
+	Revision uint64 // from which the form was filled in
+	Keep     when   // the current expiry
 	Expires  string // the choice
 }
 
 // settingsFields are the fields of the form.
 var settingsFields = []string{"name", "plan", "scopes", "expires", "networks"}
 
-// keepExpiry is the choice that leaves the expiry as it is.
+// keepExpiry is the choice that leaves the expiry unchanged.
 const keepExpiry = "keep"
 
 func (c *call) settingsOf(k *apikey.Key) *settingsPart {
@@ -43,17 +43,17 @@ func (c *call) settings(k *apikey.Key, typed url.Values) *settingsPart {
 		Keep: coming(k.ExpiresAt, c.now), Expires: typed.Get("expires"),
 	}
 	s.Revision, _ = strconv.ParseUint(typed.Get("revision"), 10, 64)
-	// A plan that the actor may not give stays, and is not offered.
+	// A plan that the actor may not give stays, but is not offered.
 	if allowed := c.actor.plans(c.h.keys); allowed == nil || slices.Contains(allowed, k.Plan) {
 		if s.Plans = c.planChoices(s.Plan); len(s.Plans) == 1 && s.Plans[0].Chosen {
-			s.Plans = nil // no choice
+			s.Plans = nil // there is no choice
 		}
 	}
 	return s
 }
 
-// pageSettings changes a key as its form says, if nobody has changed it since
-// the form was made.
+// pageSettings changes a key as its form says, unless somebody has changed it
+// since the form was made.
 func (c *call) pageSettings() error {
 	typed, err := c.input(append([]string{"revision"}, settingsFields...)...)
 	if err != nil {
@@ -72,7 +72,7 @@ func (c *call) pageSettings() error {
 	form := c.settings(&c.key, typed)
 	message := p.Detail
 	if apikey.CodeOf(err) == apikey.Conflict {
-		// The latest stands above the form; what was typed stays in it.
+		// The latest state is shown above the form; what was typed stays in it.
 		if k, err := c.h.keys.Get(c.r.Context(), c.key.ID); err == nil {
 			c.key, form.Revision = k, k.Revision
 		}
@@ -98,7 +98,7 @@ func (c *call) settingsUpdate(typed url.Values) (apikey.Update, error) {
 		}
 	}
 	revision, err := strconv.ParseUint(typed.Get("revision"), 10, 64)
-	if err != nil || revision == 0 { // 0 would mean whatever it is now
+	if err != nil || revision == 0 { // 0 would mean any revision
 		faults = append(faults, fieldError{Pointer: "/revision", Detail: "is missing: open the key's page again"})
 	}
 	if err := invalidFields(append(faults, c.h.check(&q)...)); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// usagePart is the use of a key over one period, on its page.
+// usagePart shows the use of a key over one period, on its page.
 type usagePart struct {
 	Periods  []link
 	Name     string // of the period, "the last 24 hours"
@@ -17,7 +17,7 @@ type usagePart struct {
 	Refused  uint64
 	Many     bool         // at least one in a hundred was refused
 	Refusals []refusalRow // they add up to Refused
-	Cut      uint64       // of those admitted, interrupted
+	Cut      uint64       // of the admitted ones, those interrupted
 	Limits   []limitRow
 	Day      apikey.Counts // of the last 24 hours, whatever the period
 }
@@ -28,20 +28,20 @@ type refusalRow struct {
 	Share  string
 }
 
-// limitRow is a limit and how near the key came to it.
+// limitRow is a limit and how near to it the key came.
 type limitRow struct {
 	Text string // "1,000 per day"
 	Busy string // "812 left", or "busiest of the last 30 days: 188"
 	Bar  bool   // whether Used is known
-	Used int    // of 100
+	Used int    // per cent
 }
 
-// period is one of the lengths that a key's use is shown for.
+// period is one of the periods for which a key's use is shown.
 type period struct {
 	value, short, name string
 	n                  int
 	span               time.Duration
-	layout             string // of the time that a bar starts at
+	layout             string // format of the time at which a bar starts
 }
 
 var periods = []period{
@@ -50,8 +50,8 @@ var periods = []period{
 	{"30d", "30 days", "the last 30 days", 30, 24 * time.Hour, "Mon 2 Jan"},
 }
 
-// usagePart draws the period that was asked for; else the last day if there was
-// anything in it, or the month.
+// usagePart shows the requested period; by default the last day if it had any
+// requests, otherwise the month.
 func (c *call) usagePart(use apikey.Usage) usagePart {
 	all := make([][]span, len(periods))
 	var sums [3]apikey.Counts
@@ -91,15 +91,15 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 	return part
 }
 
-// limitsLeft tells what is left of each limit now, the owner's included; nil
-// when nobody here can be asked.
+// limitsLeft returns what is left of each limit now, including the owner's, or
+// nil if that cannot be looked up here.
 func (c *call) limitsLeft() []limitRow {
 	if c.h.o.Guard == nil || c.key.StateAt(c.now) != apikey.Active {
 		return nil
 	}
 	_, o, err := c.h.o.Guard.Explain(c.r.Context(), apikey.Question{KeyID: c.key.ID})
 	if err != nil {
-		return nil // the page is worth more than it
+		return nil // the page is useful without it
 	}
 	var rows []limitRow
 	for _, l := range o.Limits() {
@@ -119,7 +119,7 @@ func (c *call) limitsLeft() []limitRow {
 	return rows
 }
 
-// busiest tells how near a key came to its daily limits in the last days.
+// busiest says how near a key came to its daily limits in the last days.
 func busiest(limits []apikey.Limit, days []span) []limitRow {
 	var rows []limitRow
 	for _, l := range limits {
@@ -136,8 +136,8 @@ func busiest(limits []apikey.Limit, days []span) []limitRow {
 	return rows
 }
 
-// boundOf is the most that limits admit in a span of time, as far as whole
-// windows tell, and which of them says so.
+// boundOf returns the most that the limits admit in a period, as far as whole
+// windows show, and the limit that sets this bound.
 func boundOf(limits []apikey.Limit, length time.Duration) (bound uint64, text string) {
 	for _, l := range limits {
 		n := uint64(l.N) * uint64(max(1, length/l.Window))
@@ -148,7 +148,7 @@ func boundOf(limits []apikey.Limit, length time.Duration) (bound uint64, text st
 	return bound, text
 }
 
-// share is n of all in percent, and neither 0 nor 100 where it is not.
+// share formats n of all in per cent. It shows 0 or 100 only if that is exact.
 func share(n, all uint64) string {
 	if all == 0 || n == 0 {
 		return "0 %"

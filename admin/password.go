@@ -19,8 +19,8 @@ const (
 	hashLanes  = 1
 )
 
-// Bounds of what is hashed, and at what cost: a hash that somebody put into a
-// configuration does not take the memory of the machine.
+// Bounds of what is hashed, and at what cost, so that a hash from a
+// configuration cannot use up the machine's memory.
 const (
 	minPassword   = 12
 	maxPassword   = 1024
@@ -29,9 +29,8 @@ const (
 	maxHashLanes  = 16
 )
 
-// HashPassword returns the argon2id hash of a password, with a salt of its own,
-// for [Account]. It takes 64 MiB for a moment. A password has 12 to 1,024
-// bytes.
+// HashPassword returns the argon2id hash of a password, with its own salt, for
+// [Account]. It uses 64 MiB for a moment. A password has 12 to 1,024 bytes.
 func HashPassword(password string) (string, error) {
 	if len(password) < minPassword || len(password) > maxPassword {
 		return "", invalid("HashPassword", fmt.Sprintf("the password must have %d to %d bytes", minPassword, maxPassword))
@@ -43,7 +42,7 @@ func HashPassword(password string) (string, error) {
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, h.memory, h.time, h.lanes, encode(h.salt), encode(h.sum)), nil
 }
 
-// passwordHash is an argon2id hash in its parts.
+// passwordHash is an argon2id hash, parsed.
 type passwordHash struct {
 	memory, time uint32
 	lanes        uint8
@@ -81,7 +80,8 @@ func (h *passwordHash) of(password string) []byte {
 	return argon2.IDKey([]byte(password), h.salt, h.time, h.memory, h.lanes, uint32(len(h.sum)))
 }
 
-// matches takes the same time whether it does or not.
+// matches reports whether the password is correct. It takes the same time
+// either way.
 func (h *passwordHash) matches(password string) bool {
 	return subtle.ConstantTimeCompare(h.of(password), h.sum) == 1
 }
@@ -91,7 +91,7 @@ func (h *passwordHash) costs(o *passwordHash) bool {
 	return uint64(h.memory)*uint64(h.time) > uint64(o.memory)*uint64(o.time)
 }
 
-// decoy costs as much as h and is nobody's.
+// decoy returns a hash that costs as much as h and belongs to nobody.
 func (h *passwordHash) decoy() *passwordHash {
 	d := *h
 	d.salt, d.sum = make([]byte, len(h.salt)), make([]byte, len(h.sum))

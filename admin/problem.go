@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// typeBase starts the "type" of every problem; the code's name ends it.
+// typeBase begins the "type" of every problem; the code's name follows.
 const typeBase = "https://github.com/wontopos/latchkey/blob/main/docs/errors.md#"
 
 // problem is the body of a refusal (RFC 9457).
@@ -23,7 +23,7 @@ type problem struct {
 	Errors    []fieldError `json:"errors,omitempty"`
 }
 
-// fail answers with an error: as a problem to programs, as a page to people.
+// fail answers with an error: a problem for programs, a page for people.
 func (c *call) fail(err error) {
 	if answer, ok := errors.AsType[selfAnswering](err); ok {
 		c.answerItself(answer)
@@ -41,7 +41,7 @@ func (c *call) refuse(f *failure) {
 	}
 	p := c.problem(f)
 	if f.info.Status == http.StatusUnauthorized && c.w.Header().Get("WWW-Authenticate") == "" {
-		// RFC 9110 wants a challenge with every 401, and has none for a
+		// RFC 9110 requires a challenge with every 401, and defines none for a
 		// session of the application.
 		c.w.Header().Set("WWW-Authenticate", `Session realm="API key administration"`)
 	}
@@ -54,8 +54,8 @@ func (c *call) refuse(f *failure) {
 	_ = c.write(p.Status, "application/problem+json", body.Bytes())
 }
 
-// problem is what the client may know of a failure. A key that was sent where
-// none belongs is not sent back.
+// problem is what the client may know about a failure. A key sent in the wrong
+// place is not sent back.
 func (c *call) problem(f *failure) problem {
 	p := problem{
 		Type: typeBase + f.info.Name, Title: f.info.Title, Status: f.info.Status, Code: f.info.Name,
@@ -77,7 +77,7 @@ func (c *call) logFailure(f *failure, err error) {
 		level = slog.LevelError
 	}
 	if c.r.Context().Err() != nil {
-		level = slog.LevelDebug // the client went away, or its time was up
+		level = slog.LevelDebug // the client has gone, or its time was up
 	}
 	pattern := ""
 	if c.route != nil {

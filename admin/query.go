@@ -11,18 +11,18 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// params reads the query string of an API request. Faults are collected; err
-// returns them.
+// params reads the query string of an API request. It collects faults, which
+// err returns.
 type params struct {
 	values url.Values
 	faults []fieldError
 }
 
-// maxParameter bounds a parameter, in bytes: no field of a key that is looked for
+// maxParameter bounds a parameter, in bytes: no field that can be searched for
 // is longer.
 const maxParameter = 1024
 
-// params takes the parameters that the route knows. Others are refused: a
+// params reads the parameters that the route knows. Others are refused: a
 // mistyped filter would silently list everything.
 func (c *call) params(known ...string) *params {
 	values, err := url.ParseQuery(c.r.URL.RawQuery)
@@ -56,7 +56,7 @@ func (p *params) text(name string) string { return p.values.Get(name) }
 // limit is a page's size.
 func (p *params) limit() int { return p.limitOf(100, 1000) }
 
-// limitOf is how much to answer at most.
+// limitOf returns the maximum number of results.
 func (p *params) limitOf(otherwise, most int) int {
 	text := p.text("limit")
 	if text == "" {
@@ -119,8 +119,8 @@ func (p *params) instant(name string, otherwise time.Time) time.Time {
 	return t.Time
 }
 
-// owner is whose keys to select: a customer's own, whatever they ask; an
-// operator's choice, empty for all.
+// owner returns whose keys to select: a customer's own, whatever they ask for;
+// an operator's choice, empty for all.
 func (c *call) owner(p *params) string {
 	if c.actor.operator() {
 		return p.text("owner")

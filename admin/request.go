@@ -10,7 +10,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// createRequest is the body that makes a key.
+// createRequest is the body that creates a key.
 type createRequest struct {
 	Name        string             `json:"name" validate:"filled,max=128,text,nokey"`
 	Owner       *string            `json:"owner" validate:"omitnil,filled,max=256,text,nokey"` // operators only
@@ -23,15 +23,15 @@ type createRequest struct {
 	ExpiresAt   *instant           `json:"expires_at" null:"empty"`
 }
 
-// limit is one limit of a key's own.
+// limit is one of a key's own limits.
 type limit struct {
 	Name   string   `json:"name" validate:"required,max=32,nokey"`
 	N      int64    `json:"n" validate:"min=1,max=1000000000"`
 	Window duration `json:"window" validate:"required"`
 }
 
-// updateRequest is the body that changes a key: a field that is absent stays,
-// one that is null is emptied.
+// updateRequest is the body that changes a key: an absent field stays
+// unchanged, and null empties a field.
 type updateRequest struct {
 	Name      *string            `json:"name" validate:"omitnil,filled,max=128,text,nokey"`
 	Scopes    *[]string          `json:"scopes" null:"empty" validate:"omitnil,max=64,dive,max=128,nokey"`
@@ -67,9 +67,9 @@ type purgeRequest struct {
 
 type emptyRequest struct{}
 
-// operatorFields refuses what a customer may not say of a key: whose it is is
-// known from their account, limits of its own would lift the plan's, and
-// metadata belongs to the application.
+// operatorFields refuses what a customer may not set: the owner is known from
+// their account, limits of a key's own would override the plan's, and metadata
+// belongs to the application.
 func (c *call) operatorFields(owner, limits, metadata bool) []fieldError {
 	var faults []fieldError
 	for _, f := range []struct {
@@ -87,7 +87,8 @@ func (c *call) operatorFields(owner, limits, metadata bool) []fieldError {
 	return faults
 }
 
-// plan checks that the actor may give a plan to a key, and fills in theirs.
+// plan checks that the actor may give a plan to a key, and fills in the
+// default.
 func (c *call) plan(name *string) []fieldError {
 	allowed := c.actor.plans(c.h.keys)
 	if allowed == nil {
@@ -158,8 +159,8 @@ func (c *call) update(q *updateRequest) (apikey.Update, error) {
 	return u, nil
 }
 
-// options is how to rotate. A grace of 0 that was said means none; apikey
-// takes 0 for its default.
+// options returns how to rotate. An explicit grace of 0 means none; apikey
+// treats 0 as its default.
 func (q *rotateRequest) options() (apikey.RotateOptions, error) {
 	o := apikey.RotateOptions{Immediately: q.Immediately, StartOnFirstUse: q.StartOnFirstUse, Reason: q.Reason}
 	if q.Grace != nil {
@@ -188,7 +189,7 @@ func prefixes(networks []network) []netip.Prefix {
 	return all
 }
 
-// planText is a plan's numbers for people.
+// planText formats a plan's numbers for people.
 func planText(limits []apikey.Limit) string {
 	parts, daily := make([]string, 0, len(limits)+1), false
 	for _, l := range limits {

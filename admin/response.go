@@ -10,7 +10,7 @@ import (
 // keyJSON is a key as the API shows it.
 type keyJSON struct {
 	ID          string            `json:"id"`
-	Hint        string            `json:"hint"` // the public start of its tokens
+	Hint        string            `json:"hint"` // the public beginning of its tokens
 	Name        string            `json:"name"`
 	Owner       string            `json:"owner"`
 	Environment string            `json:"environment"`
@@ -26,12 +26,12 @@ type keyJSON struct {
 	CreatedBy string    `json:"created_by"`
 	UpdatedAt time.Time `json:"updated_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
-	// RotateBy is when the current secret gets older than the service wants.
+	// RotateBy is when the current secret becomes older than the service wants.
 	RotateBy time.Time `json:"rotate_by,omitzero"`
 
 	DisabledAt   time.Time `json:"disabled_at,omitzero"`
 	DisabledBy   string    `json:"disabled_by,omitempty"`
-	Locked       bool      `json:"locked,omitempty"` // only operators enable it
+	Locked       bool      `json:"locked,omitempty"` // only operators can enable it
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokedBy    string    `json:"revoked_by,omitempty"`
 	RevokeReason string    `json:"revoke_reason,omitempty"`
@@ -42,7 +42,7 @@ type keyJSON struct {
 	Activity *activityJSON `json:"activity,omitempty"` // in lists that ask for it
 }
 
-// activityJSON is what a row of a list tells of a key's use.
+// activityJSON is what a row of a list shows about a key's use.
 type activityJSON struct {
 	Days []dayJSON      `json:"days"`
 	Last apikey.LastUse `json:"last"`
@@ -60,7 +60,7 @@ type secretJSON struct {
 	EndsAt      time.Time `json:"ends_at,omitzero"`
 	Grace       duration  `json:"grace,omitzero"`
 	FirstUsedAt time.Time `json:"first_used_at,omitzero"`
-	Works       bool      `json:"works"` // as far as the secret goes, beside the key's state
+	Works       bool      `json:"works"` // of the secret itself, regardless of the key's state
 }
 
 func (c *call) keyJSON(k *apikey.Key) keyJSON {
@@ -120,14 +120,14 @@ func (c *call) answerKey(k *apikey.Key) error {
 	return c.json(200, c.keyJSON(k))
 }
 
-// issued is the one answer that holds a secret.
+// issued is the only answer that contains a secret.
 type issued struct {
-	// Token is the whole key. It cannot be had again.
+	// Token is the whole key. It cannot be retrieved again.
 	Token string  `json:"token"`
 	Key   keyJSON `json:"key"`
 }
 
-// counts names the outcomes that were seen, and their total.
+// counts maps the outcomes that occurred, by name, and their total.
 func counts(c apikey.Counts) map[string]uint64 {
 	v := map[string]uint64{"total": c.Total()}
 	for o, n := range c {

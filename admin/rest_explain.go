@@ -11,8 +11,8 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// explainRequest is a request to the API that somebody asks about: with a key,
-// or with a token.
+// explainRequest describes a request to the API about which somebody asks: with
+// a key, or with a token.
 type explainRequest struct {
 	Host        string   `json:"host" null:"empty" validate:"max=256,text,nokey"`
 	Environment string   `json:"environment" null:"empty" validate:"nokey"`
@@ -39,7 +39,8 @@ func (a *address) setJSON(raw []byte) (err error) {
 
 var errAddress = errors.New(`must be an address like "10.0.0.4" or "2001:db8::1"`)
 
-// question reads a question. Without scopes it is about a route for any key.
+// question reads a question. Without scopes it is about a route open to any
+// key.
 func (c *call) question() (q *explainRequest, to apikey.Question, err error) {
 	q = new(explainRequest)
 	if err := c.body(q); err != nil {
@@ -56,7 +57,7 @@ func (c *call) question() (q *explainRequest, to apikey.Question, err error) {
 			faults = append(faults, fieldError{Pointer: "/environment", Detail: "say the host or the environment, not both"})
 		case len(e.Hosts) > 0:
 			to.Host = e.Hosts[0]
-		default: // on any host: one that is bound to no other environment
+		default: // it serves any host, so use one that no other environment serves
 			to.Host = e.Name + ".invalid"
 		}
 	}
@@ -80,7 +81,7 @@ func (c *call) question() (q *explainRequest, to apikey.Question, err error) {
 	return q, to, invalidFields(faults)
 }
 
-// explainKey tells how a request with the key would end.
+// explainKey reports how a request with the key would end.
 func (c *call) explainKey() error {
 	body, q, err := c.question()
 	if err != nil {
@@ -93,8 +94,8 @@ func (c *call) explainKey() error {
 	return c.explain(q)
 }
 
-// explainToken does it for a token that somebody holds. Like that of identify it
-// comes in the body and is written nowhere.
+// explainToken does the same for a token that somebody has. As for identify,
+// the token comes in the body and is not written anywhere.
 func (c *call) explainToken() error {
 	body, q, err := c.question()
 	if err != nil {
@@ -120,7 +121,7 @@ type limitLeft struct {
 	Reset     duration `json:"reset"`
 }
 
-// explanationJSON tells how a request would end.
+// explanationJSON reports how a request would end.
 type explanationJSON struct {
 	Admitted      bool        `json:"admitted"`
 	Status        int         `json:"status"`
@@ -134,8 +135,8 @@ type explanationJSON struct {
 	Limits        []limitLeft `json:"limits,omitempty"`
 }
 
-// explain answers a question. To those who may not see the key of a token it is
-// as unknown as one that never was.
+// explain answers a question. For an actor who may not see a token's key, the
+// key does not exist.
 func (c *call) explain(q apikey.Question) error {
 	var (
 		e   apikey.Explanation
@@ -182,7 +183,8 @@ func (c *call) explain(q apikey.Question) error {
 	return c.json(http.StatusOK, answer)
 }
 
-// roundUp makes whole seconds of a wait, so that it is over when they are.
+// roundUp rounds a wait up to whole seconds, so that it is over when they have
+// passed.
 func roundUp(d time.Duration) duration {
 	return duration((d + time.Second - 1).Truncate(time.Second))
 }

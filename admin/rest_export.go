@@ -29,10 +29,10 @@ func (c *call) ownerAuditCSV() error {
 	return c.auditCSV(p, apikey.AuditQuery{KeyID: p.text("key"), Owner: c.owner(p)}, "audit.csv")
 }
 
-// auditCSV sends a trail as RFC 4180 has it, newest first, all of it unless a
-// limit was asked for, and a page at a time, so that it takes the memory of one
-// page. A failure on the way breaks the response
-// off: a file that ends early must not look whole.
+// auditCSV sends a trail as RFC 4180 CSV, newest first, all of it unless a
+// limit was asked for. It sends one page at a time, so that it takes the memory
+// of one page. A failure on the way breaks the response off: a truncated file
+// must not look complete.
 func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 	q.Before = p.number("before")
 	left := p.limitOf(math.MaxInt, math.MaxInt)
@@ -66,7 +66,7 @@ func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 			_ = w.Write(exportRow(&entries[i]))
 		}
 		if w.Flush(); w.Error() != nil {
-			return nil // the client went away; there is nobody to tell
+			return nil // the client has gone; there is nobody to tell
 		}
 		if left -= len(entries); len(entries) < q.Limit || left == 0 {
 			return nil
@@ -92,12 +92,12 @@ func exportRow(e *apikey.AuditEntry) []string {
 	return row
 }
 
-// inert keeps a spreadsheet from taking a text, or a part of it, for a formula:
-// an apostrophe comes before the cell, and after each character at which some
-// spreadsheet begins another one (those of locales whose lists have semicolons
-// ignore the quotes of RFC 4180, and take line breaks and tabs for ends).
-// Names, owners and reasons are the words of whoever wrote them, and the one who
-// opens the file is an operator.
+// inert keeps a spreadsheet from treating a text, or a part of it, as a
+// formula. It puts an apostrophe before the cell, and after each character at
+// which some spreadsheet begins another cell (in locales whose lists use
+// semicolons, spreadsheets ignore the quotes of RFC 4180, and treat line breaks
+// and tabs as ends). Anybody may have written the names, owners and reasons,
+// and the one who opens the file is an operator.
 func inert(cell string) string {
 	if !strings.ContainsAny(cell, formulaStarts) {
 		return cell
@@ -116,14 +116,14 @@ func inert(cell string) string {
 }
 
 const (
-	// formulaStarts are what formulas begin with, in every width.
+	// formulaStarts are the characters with which formulas begin, in every width.
 	formulaStarts = "=+-@＝＋－＠﹦﹢﹣﹫−"
-	// cellEnds are what may end a cell, or a row.
+	// cellEnds are the characters that may end a cell or a row.
 	cellEnds = ",;|\t\n\v\f\r\u0085\u2028\u2029"
 )
 
-// formula reports whether a cell that begins like this could be one: spaces,
-// quotes and what nobody sees do not count.
+// formula reports whether a cell with this beginning could be a formula,
+// ignoring spaces, quotes and invisible characters.
 func formula(cell string) bool {
 	cell = strings.TrimLeftFunc(cell, func(r rune) bool {
 		return r == '"' || unicode.IsSpace(r) || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Z, unicode.M)

@@ -49,7 +49,7 @@ type listJSON struct {
 	Next string    `json:"next,omitempty"`
 }
 
-// addActivity tells of each key what it was used for.
+// addActivity adds to each key what it was used for.
 func (c *call) addActivity(keys []keyJSON, since time.Time) error {
 	ids := make([]string, len(keys))
 	for i := range keys {
@@ -95,7 +95,7 @@ func (c *call) createKey() error {
 	return c.issue(http.StatusCreated, &k, token)
 }
 
-// issue answers with a new secret: the only place of the API that reveals one.
+// issue answers with a new secret. No other part of the API reveals one.
 func (c *call) issue(status int, k *apikey.Key, token apikey.Token) error {
 	c.w.Header().Set("ETag", etag(k))
 	return c.json(status, issued{Token: token.Reveal(), Key: c.keyJSON(k)})
@@ -130,8 +130,8 @@ func (c *call) updateKey() error {
 	return c.answerKey(&k)
 }
 
-// deleteKey is what people expect of DELETE: the key is dead. It stays on
-// record as revoked, and a second DELETE changes nothing.
+// deleteKey does what people expect of DELETE: the key stops working. It stays
+// on record as revoked, and a second DELETE changes nothing.
 func (c *call) deleteKey() error {
 	if err := c.body(&emptyRequest{}); err != nil {
 		return err

@@ -16,7 +16,7 @@ func (c *call) whoami() error {
 		Role     string   `json:"role"`
 		Owner    string   `json:"owner,omitempty"`
 		ReadOnly bool     `json:"read_only"`
-		Plans    []string `json:"plans,omitempty"` // that the actor may give to keys; absent means any
+		Plans    []string `json:"plans,omitempty"` // plans that the actor may give to keys; absent means any
 	}{c.actor.ID, c.actor.Role.String(), c.actor.Owner, c.actor.ReadOnly, c.actor.plans(c.h.keys)})
 }
 
@@ -87,7 +87,7 @@ func (c *call) usage() error {
 		Since       time.Time         `json:"since"`
 		Counts      map[string]uint64 `json:"counts"` // in the period
 		Hours       []hour            `json:"hours"`
-		Secrets     []usageSecretJSON `json:"secrets"` // since the key was made
+		Secrets     []usageSecretJSON `json:"secrets"` // since the key was created
 		Scopes      []scopeUseJSON    `json:"scopes"`  // that the key has now
 		ScopesSince time.Time         `json:"scopes_since,omitzero"`
 	}{since.UTC(), counts(sum), hours, secrets, scopes, scopesSince})
@@ -98,8 +98,8 @@ type scopeUseJSON struct {
 	Hour  time.Time `json:"last_hour,omitzero"`
 }
 
-// scopeUses tells for each scope of the key when it was last used, and since when
-// that is counted: zero when it is not.
+// scopeUses returns for each scope of the key when it was last used, and since
+// when that has been counted: zero if it is not.
 func (c *call) scopeUses(u apikey.Usage) (uses []scopeUseJSON, since time.Time) {
 	uses = []scopeUseJSON{}
 	for _, scope := range c.key.Scopes {

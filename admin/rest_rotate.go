@@ -15,7 +15,7 @@ func (c *call) rotateKey() error {
 	if err != nil {
 		return err
 	}
-	if c.matched() { // with this key: so one rotation at most
+	if c.matched() { // with this key, so there is at most one rotation
 		o.Number = c.key.NextSecret()
 	}
 	k, token, err := c.rotate(o)
@@ -28,8 +28,8 @@ func (c *call) rotateKey() error {
 	return c.issue(http.StatusOK, &k, token)
 }
 
-// rotate makes a new secret. Where the request ended while other instances were
-// waited for, the secret is made, and its token is not to be lost.
+// rotate makes a new secret. If the request ended while it waited for other
+// instances, the secret exists, and its token must not be lost.
 func (c *call) rotate(o apikey.RotateOptions) (apikey.Key, apikey.Token, error) {
 	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
 	if err != nil && k.ID != "" {
@@ -87,7 +87,7 @@ func (c *call) cancelRotation() error {
 	return c.answerKey(&k)
 }
 
-// identify tells whose a found key is. The token comes in the body, because
+// identify says whose a found key is. The token comes in the body, because
 // addresses end up in logs, and is not written anywhere.
 func (c *call) identify() error {
 	var q identifyRequest
@@ -105,8 +105,8 @@ func (c *call) identify() error {
 	}{found.Works, secretOf(&found.Secret, c.now), c.keyJSON(&found.Key)})
 }
 
-// identifyToken finds the key of a token, and says so in the key's audit trail;
-// one that the actor may not see is as unknown as one that never was.
+// identifyToken finds the key of a token, and records that in the key's audit
+// trail. For an actor who may not see the key, it does not exist.
 func (c *call) identifyToken(token string) (apikey.Identity, error) {
 	found, err := c.h.keys.Identify(c.r.Context(), token)
 	if err != nil {

@@ -16,7 +16,7 @@ func (c *call) openAPIDocument() error {
 	return c.write(http.StatusOK, "application/yaml", openAPI)
 }
 
-// health tells whether this process can vouch for what it answers.
+// health reports whether this process can vouch for its answers.
 func (c *call) health() error {
 	if err := c.params().err(); err != nil {
 		return err
@@ -29,12 +29,12 @@ func (c *call) health() error {
 		Acked     uint64   `json:"acked"`
 		Instances int      `json:"instances"`
 		Push      bool     `json:"push"`
-		Failing   bool     `json:"failing"` // the last poll; why is in the log
+		Failing   bool     `json:"failing"` // the last poll failed; the log says why
 		Refusing  string   `json:"refusing"`
 	}{h.Ready, duration(max(h.LeaseLeft, 0)), h.Position, h.Acked, h.Instances, h.Push, h.Error != "", h.Refusing})
 }
 
-// refreshPlans makes every process look the plans up again.
+// refreshPlans makes every process look up the plans again.
 func (c *call) refreshPlans() error {
 	if err := c.body(&emptyRequest{}); err != nil {
 		return err

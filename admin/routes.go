@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// access is what a route asks of the actor, besides the right to the key that
-// it names. The zero access admits nobody: a new route has to say.
+// access is what a route requires of the actor, in addition to the right to the
+// key that it names. The zero access admits nobody: a new route must state its
+// access.
 type access uint8
 
 const (
 	nobody       access = iota
-	everybody           // no actor at all: the style sheet and the module
+	everybody           // no actor needed: the style sheet and the module
 	reads               // any actor
 	writes              // an actor who is not read-only
 	operatorRead        // an operator
@@ -33,12 +34,12 @@ func (rt *route) pattern() string { return rt.method + " " + rt.path }
 // namesKey reports whether the path names a key.
 func (rt *route) namesKey() bool { return strings.Contains(rt.path, "{id}") }
 
-// api reports whether the route speaks JSON.
+// api reports whether the route uses JSON.
 func (rt *route) api() bool { return isAPI(rt.path) }
 
 func isAPI(path string) bool { return path == "/v1" || strings.HasPrefix(path, "/v1/") }
 
-// table lists every route there is.
+// table lists all routes.
 func table() []route {
 	return []route{
 		// REST
@@ -91,7 +92,7 @@ func table() []route {
 		{http.MethodPost, "/keys/{id}/rotate", writes, (*call).pageRotate},
 		{http.MethodPost, "/keys/{id}/finish-rotation", writes, (*call).pageFinish},
 		{http.MethodPost, "/keys/{id}/cancel-rotation", writes, (*call).pageCancel},
-		// Where a form was posted to, opened by its address.
+		// The addresses to which forms are posted, opened by hand.
 		{http.MethodGet, "/keys/{id}/{action}", reads, (*call).pageBack},
 		{http.MethodGet, "/assets/admin.css", everybody, (*call).styleSheet},
 		{http.MethodGet, "/assets/admin.js", everybody, (*call).module},

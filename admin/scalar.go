@@ -12,8 +12,8 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// duration is whole seconds in JSON; requests may also write "24h", never what
-// seconds cannot tell.
+// duration is whole seconds in JSON; requests may also write "24h", but nothing
+// finer than a second.
 type duration time.Duration
 
 func (d duration) MarshalJSON() ([]byte, error) {
@@ -28,7 +28,7 @@ func (d *duration) setJSON(raw []byte) error {
 	return d.setText(text)
 }
 
-// setText takes seconds or a duration in Go's notation.
+// setText accepts seconds or a duration in Go's notation.
 func (d *duration) setText(text string) error {
 	const most = 1 << 33 // seconds; a time.Duration holds a little more
 	if n, ok := wholeNumber(text); ok && n > -most && n < most {
@@ -43,7 +43,7 @@ func (d *duration) setText(text string) error {
 	return nil
 }
 
-// instant is a time as RFC 3339 writes it.
+// instant is a time in the format of RFC 3339.
 type instant struct{ time.Time }
 
 func (t *instant) setJSON(raw []byte) error {
@@ -58,7 +58,7 @@ func (t *instant) setText(text string) (err error) {
 	if t.Time, err = time.Parse(time.RFC3339, text); err != nil {
 		return errInstant
 	}
-	if !bounds.Time(t.Time) { // the zero time, too: "never" is said by null
+	if !bounds.Time(t.Time) { // the zero time, too: "never" is written as null
 		t.Time = time.Time{}
 		return errFarInstant
 	}
@@ -75,7 +75,7 @@ func wholeNumber(text string) (n int64, ok bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return n, true
 	}
-	const exact = 1 << 53 // from here on not every whole number is a float64
+	const exact = 1 << 53 // above this, not every whole number is a float64
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || f != math.Trunc(f) || math.Abs(f) >= exact || strings.ContainsAny(text, "xX_iInN") {
 		return 0, false

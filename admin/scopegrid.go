@@ -7,14 +7,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// scopeGrid is the catalogue of scopes as a table: a row a resource, with what
-// reads and what writes in columns of their own.
+// scopeGrid is the catalogue of scopes as a table: one row per resource, with
+// separate columns for reading and writing.
 type scopeGrid struct {
 	Rows     []scopeRow
 	HasOther bool
 }
 
-// tell puts when the granted scopes were last used beside them.
+// tell adds when the granted scopes were last used.
 func (g *scopeGrid) tell(uses []scopeUse) {
 	for _, row := range g.Rows {
 		for _, column := range [][]choice{row.Read, row.Write, row.Other} {

@@ -7,11 +7,11 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// answerItself lets an authorizer's error write the response, but for one case:
-// a request that the page itself sent and that the error redirects, to a sign-in
-// as a rule. The page's policy (form-action) makes browsers drop a redirect of a
-// form to another origin without a word, and a fetch would take the sign-in page
-// for an answer. So these get a page of ours with the link.
+// answerItself lets an authorizer's error write the response, with one
+// exception: a request that the page itself sent and that the error redirects,
+// usually to a sign-in. The page's policy (form-action) makes browsers silently
+// drop a redirect of a form to another origin, and a fetch would take the
+// sign-in page for an answer. So these get a page of ours with the link.
 func (c *call) answerItself(answer http.Handler) {
 	if c.api() || !c.fromPage() {
 		answer.ServeHTTP(c.w, c.r)
@@ -35,9 +35,9 @@ func (c *call) answerItself(answer http.Handler) {
 	c.refuse(&failure{info: apikey.Unauthenticated.Info(), detail: detail, signIn: link})
 }
 
-// fromPage reports whether a page of this origin may have sent the request, by a
-// form, a link or a script. Browsers that do not say so (Sec-Fetch-Site) send a
-// Referer.
+// fromPage reports whether a page of this origin may have sent the request, by
+// a form, a link or a script. Browsers that do not say so (Sec-Fetch-Site) send
+// a Referer.
 func (c *call) fromPage() bool {
 	if c.r.Method != http.MethodGet && c.r.Method != http.MethodHead {
 		return true
@@ -46,8 +46,8 @@ func (c *call) fromPage() bool {
 	return site == "same-origin" || site == "" && c.r.Referer() != ""
 }
 
-// redirectKeeper lets every answer through but a redirect, which it keeps. The
-// fields of its header stay, cookies among them.
+// redirectKeeper passes on every answer except a redirect, which it keeps. The
+// header fields of the redirect stay, including cookies.
 type redirectKeeper struct {
 	http.ResponseWriter
 	kept bool

@@ -10,16 +10,17 @@ import (
 	"time"
 )
 
-// turns gives one request at a time the right to hash a password, fairly: those
-// from networks that signed in last come first, then those from which no wrong
-// password came, then the rest, and among equals each network in its turn. When
-// too many wait, it is the worst network with the most requests that loses one.
-// So many guesses from few networks keep nobody out, and where all come from one,
-// through a proxy, each waits for those before it.
+// turns gives one request at a time the right to hash a password, fairly.
+// Requests from networks whose last sign-in was right come first, then those
+// from networks that sent no wrong password, then the rest; within each group,
+// networks take turns. If too many requests wait, the worst network with the
+// most of them loses one. So many guesses from few networks keep nobody out. If
+// all requests come from one network, through a proxy, each waits for those
+// before it.
 type turns struct {
 	mu       sync.Mutex
 	taken    bool
-	waiting  []*waiter // in the order in which they came
+	waiting  []*waiter // in order of arrival
 	networks map[netip.Addr]standing
 	served   uint64 // turns so far
 }
@@ -27,9 +28,9 @@ type turns struct {
 const (
 	// maxWaiting bounds how many requests wait for a turn.
 	maxWaiting = 128
-	// signInWait is how long one waits.
+	// signInWait is how long a request waits.
 	signInWait = 15 * time.Second
-	// maxNetworks bounds what is remembered of networks.
+	// maxNetworks bounds how many networks are remembered.
 	maxNetworks = 4096
 )
 
@@ -38,9 +39,9 @@ type waiter struct {
 	turn chan bool // whether it is this request's turn, or it lost its place
 }
 
-// standing is what is known of a network.
+// standing is what is known about a network.
 type standing struct {
-	rank   int    // by its last password: -1 right, 1 wrong; 0 none yet
+	rank   int    // by its last password: -1 right, 1 wrong, 0 none yet
 	served uint64 // its last turn
 }
 
@@ -72,14 +73,14 @@ func (t *turns) take(ctx context.Context, from netip.Addr) bool {
 	defer t.mu.Unlock()
 	if i := slices.Index(t.waiting, w); i >= 0 {
 		t.waiting = slices.Delete(t.waiting, i, i+1)
-	} else if <-w.turn { // just now
+	} else if <-w.turn { // its turn has just come
 		t.next()
 	}
 	return false
 }
 
-// worst returns the waiting request that goes first when there are too many: the
-// newest from the worst network with the most of them.
+// worst returns the waiting request to drop when too many wait: the newest from
+// the worst network with the most of them.
 func (t *turns) worst() int {
 	count := make(map[netip.Addr]int)
 	for _, w := range t.waiting {
@@ -95,7 +96,7 @@ func (t *turns) worst() int {
 	return worst
 }
 
-// give gives a turn back; right says whether the password was.
+// give returns a turn; right says whether the password was right.
 func (t *turns) give(from netip.Addr, right bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -104,7 +105,7 @@ func (t *turns) give(from netip.Addr, right bool) {
 	if right {
 		n.rank = -1
 	}
-	if len(t.networks) >= maxNetworks { // forget first those that nobody signed in from
+	if len(t.networks) >= maxNetworks { // first forget those from which nobody signed in
 		maps.DeleteFunc(t.networks, func(_ netip.Addr, n standing) bool { return n.rank > 0 })
 	}
 	if len(t.networks) >= maxNetworks || t.networks == nil {
@@ -114,7 +115,7 @@ func (t *turns) give(from netip.Addr, right bool) {
 	t.next()
 }
 
-// next gives the turn to whoever's it is.
+// next gives the turn to the next request.
 func (t *turns) next() {
 	best := -1
 	for i, w := range t.waiting {
@@ -133,8 +134,9 @@ func (t *turns) next() {
 	}
 }
 
-// networkOf is where a request comes from, as the server sees it: an address, or
-// the 64 bits of one of IPv6 that a single customer has; zero when it says none.
+// networkOf returns where a request comes from, as the server sees it: an
+// address, or for IPv6 the 64-bit prefix that a single customer has; zero if
+// there is none.
 func networkOf(r *http.Request) netip.Addr {
 	addr, err := netip.ParseAddr(r.RemoteAddr)
 	if port, portErr := netip.ParseAddrPort(r.RemoteAddr); portErr == nil {

@@ -7,13 +7,13 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// snippet is a key in the form in which somebody needs it, ready to paste: the
-// token stands between Before and After.
+// snippet is a key in a form ready to paste: the token goes between Before and
+// After.
 type snippet struct{ Language, Before, After string }
 
-// snippets show a token at work in the environment's own world. The address
-// comes from the operator's options and a token has only letters, digits and
-// underscores, so that quoting is enough in every language.
+// snippets show a token in use, in its environment. The address comes from the
+// operator's options and a token has only letters, digits and underscores, so
+// quoting is safe in every language.
 func (h *Handler) snippets(env apikey.Environment) []snippet {
 	base := env.BaseURL
 	if base == "" {

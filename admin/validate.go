@@ -11,8 +11,8 @@ import (
 )
 
 // newValidator reads the validate tags of the request types. It finds several
-// faults at once and in the client's names; the service judges again, and
-// alone decides.
+// faults at once and uses the client's names; the service validates again, and
+// only its decision counts.
 func newValidator(shape *keyShape) *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("json") })
@@ -23,7 +23,8 @@ func newValidator(shape *keyShape) *validator.Validate {
 	return v
 }
 
-// must is for registrations that can only fail by a mistake in this file.
+// must is for registrations that can fail only because of a mistake in this
+// file.
 func must(err error) {
 	if err != nil {
 		panic(err)

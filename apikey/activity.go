@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// MaxActivity is how many keys [Service.Activity] tells of at once.
+// MaxActivity is how many keys [Service.Activity] reports on at once.
 const MaxActivity = 1000
 
-// collectEvery is how old counts may be in what shows many keys: whoever asks
-// often, or many at once, collect them once.
+// collectEvery is how old counts may be in calls that cover many keys: frequent
+// or concurrent calls share one collection.
 const collectEvery = time.Second
 
-// Activity is what a row of a list shows of a key's use.
+// Activity is the part of a key's usage that a row of a list shows.
 type Activity struct {
 	ID string
 	// Days holds the days on which requests were counted, oldest first, all
@@ -29,11 +29,10 @@ type DayCounts struct {
 	Counts Counts
 }
 
-// Activity returns what was counted for keys since the start of since's day
-// (UTC), this process's counts of a second ago and before included: one Activity
-// for each ID, in the order asked. A key that was never used, or does not exist, has one that
-// is zero but for its ID. More than [MaxActivity] IDs are
-// [ErrInvalidArgument]. Days are kept as long as hours, for [UsageRetention].
+// Activity returns what was counted for keys since the start of since's day (UTC), including this process's requests up
+// to a second ago: one Activity for each ID, in the order asked. For a key that was never used, or does not exist, it
+// is zero except for its ID. More than [MaxActivity] IDs are [ErrInvalidArgument]. Days are kept as long as hours, for
+// [UsageRetention].
 func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -63,7 +62,7 @@ func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) (
 	return all, err
 }
 
-// add adds what was counted later than all that a knows.
+// add adds counts that are later than everything in a.
 func (a *Activity) add(d UsageDelta, since time.Time) {
 	if d.Last.Replaces(a.Last) {
 		a.Last = d.Last

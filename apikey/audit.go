@@ -6,13 +6,13 @@ import (
 )
 
 // Actor is who makes a change. It is an argument of every mutation, never a
-// default: an audit trail that does not know who is worth nothing.
+// default: an audit trail without actors is worthless.
 type Actor struct {
 	ID   string // account, e-mail, service name: at most 256 characters; required
 	From string // address that the request came from; at most 256 characters, may be empty
-	// Customer says that the actor is the owner of the key, rather than
-	// somebody who runs the service, and so may not take back what those did:
-	// see [Key.Locked].
+	// Customer says that the actor is the owner of the key, not somebody who runs
+	// the service, and so may not undo what those who run it did: see
+	// [Key.Locked].
 	Customer bool
 }
 
@@ -32,14 +32,14 @@ const (
 	ActionRevoke         Action = "revoke"
 	ActionRedigest       Action = "redigest" // under the newest pepper, by the service itself
 	ActionPurge          Action = "purge"
-	ActionDue            Action = "due"   // for rotation; told by the service itself to Options.OnDue
-	ActionFound          Action = "found" // a secret of the key, where it does not belong; the key is as before
+	ActionDue            Action = "due"   // for rotation; the service itself reports it to Options.OnDue
+	ActionFound          Action = "found" // a secret of the key was found where it does not belong; the key is unchanged
 )
 
 // AuditEntry is one line of the audit trail. It is written in the transaction
-// of the change that it tells of, and never changed.
+// of the change that it describes, and is never changed.
 type AuditEntry struct {
-	Seq     uint64            `json:"seq"` // set by the store, strictly rising
+	Seq     uint64            `json:"seq"` // set by the store, strictly increasing
 	At      time.Time         `json:"at"`
 	Actor   string            `json:"actor"`
 	From    string            `json:"from,omitempty"`

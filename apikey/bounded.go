@@ -13,10 +13,10 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// boundedStore stands between a service and its store, so that whatever comes out of the store can be told. An older
-// program, or somebody with SQL, may have written what no answer can hold: such a time becomes the nearest that can be
-// told, and the record is mended when it is next changed. Texts that go into the audit trail, or come out of it, lose
-// the secrets that they hold.
+// boundedStore stands between a service and its store, so that everything the store returns can be represented in an
+// answer. An older program, or somebody with SQL, may have written values that no answer can represent. Such a time
+// becomes the nearest one that can be represented, and the record is repaired when it is next changed. Texts that go
+// into the audit trail, or come out of it, are stripped of secrets.
 type boundedStore struct {
 	patientStore
 	redact func(string) string
@@ -35,8 +35,9 @@ func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 	return r, nil
 }
 
-// checkShape refuses what no store of ours writes. Everything else of a record can
-// be told somehow; its secrets are what the rest relies on.
+// checkShape rejects a record that no store of ours writes. Anything else in a
+// record can be represented somehow, but the rest of the code relies on its
+// secrets.
 func (r *Record) checkShape() error {
 	if n := len(r.Key.Secrets); n < 1 || n > 2 || n != len(r.Digests) {
 		return fmt.Errorf("record of key %q has %d secrets and %d digests", r.Key.ID, n, len(r.Digests))
@@ -115,8 +116,8 @@ func (s boundedStore) tellUse(l *LastUse) {
 	l.At, l.UserAgent, l.Route = bounds.Clamp(l.At), s.redact(l.UserAgent), s.redact(l.Route)
 }
 
-// tellRecord makes r one that can be told. Texts that an older program took may
-// hold a secret.
+// tellRecord makes r representable. Texts that an older program accepted may
+// contain a secret.
 func (s boundedStore) tellRecord(r *Record) {
 	r.clamp()
 	k := &r.Key
@@ -125,8 +126,8 @@ func (s boundedStore) tellRecord(r *Record) {
 	}
 }
 
-// clamp makes every time and text of r one that can be told and written. The id
-// stays: without it the key is not found again.
+// clamp makes every time and text of r one that can be represented and written.
+// It leaves the id alone: without it the key could not be found again.
 func (r *Record) clamp() {
 	k := &r.Key
 	for _, t := range []*time.Time{&k.CreatedAt, &k.UpdatedAt, &k.ExpiresAt, &k.DisabledAt, &k.RevokedAt} {
@@ -155,11 +156,12 @@ func (r *Record) clamp() {
 	}
 }
 
-// nowhere stands for a network that cannot be told: a key that was bound stays so.
+// nowhere replaces a network that cannot be represented, so that a key bound to
+// networks stays bound.
 var nowhere = netip.PrefixFrom(netip.IPv6Unspecified(), 128)
 
-// storable puts U+FFFD where a text cannot be stored: so it does not become
-// somebody else's name.
+// storable replaces what cannot be stored in a text with U+FFFD, so that the
+// text does not become somebody else's name.
 func storable(s string) string {
 	if bounds.Storable(s) {
 		return s

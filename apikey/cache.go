@@ -7,33 +7,32 @@ import (
 	"time"
 )
 
-// cache holds the snapshots of the keys in use, and with each key its requests
-// in flight.
+// cache holds the snapshots of the keys in use, and each key's requests in
+// flight.
 //
 // Its invariant: **a snapshot in the cache is never older than the last change
 // that was announced for its key.** The danger is a fill that races with a
-// revocation: it reads the record, the key is revoked and the cache told, and
-// then the fill puts the old record in, to stay. So a fill registers as a load
-// before it reads, an announcement marks the load of its key as overtaken, and
-// an overtaken load is not put in but done again. Both happen under the shard's
-// lock.
+// revocation: the fill reads the record, the key is revoked and the cache is
+// told, and then the fill stores the old record for good. So a fill registers
+// as a load before it reads, an announcement marks its key's load as overtaken,
+// and an overtaken load is not stored but repeated. Registering and marking
+// both happen under the shard's lock.
 //
-// The same holds for the ids of which the cache remembers that there is no such
-// key: creating one is a change, too. They are not remembered on a store that
-// several processes share: a key that another one made works at once, and news
-// of it come later.
+// The same holds for the ids that the cache remembers as unknown, because
+// creating a key is a change, too. On a store that several processes share,
+// unknown ids are not remembered: a key made by another process works at once,
+// before news of it arrives.
 //
-// A key with requests in flight is never evicted: whoever revokes it must find
-// them.
+// A key with requests in flight is never evicted: a revocation must find them.
 type cache struct {
 	index  atomic.Pointer[index] // in front of the shards
 	seed   maphash.Seed
-	stale  time.Duration // trust what was read no longer than this; 0 means until told
-	shared bool          // other processes create keys: that there is none is not remembered
+	stale  time.Duration // trust what was read no longer than this; 0 means until a change is announced
+	shared bool          // other processes create keys, so unknown ids are not remembered
 	shards [cacheShards]shard
 	absent [absentSlots]atomic.Pointer[absent] // by hash; an entry is stored under its shard's lock
 
-	era atomic.Uint32 // moved on by flush
+	era atomic.Uint32 // incremented by flush
 }
 
 // Both are powers of two, so that a slot belongs to one shard.
@@ -46,21 +45,20 @@ type shard struct {
 	mu      sync.Mutex
 	entries map[keyID]*entry
 	loads   map[keyID]*load
-	ring    []*entry // CLOCK (Corbató 1968): second chance for what was used
+	ring    []*entry // CLOCK (Corbató 1968): recently used entries get a second chance
 	hand    int
 	most    int
 	_       [64]byte // shards do not share a cache line
 }
 
-// keyID is the id of a key as tokens have it. There are no other ids in the
-// cache.
+// keyID is the id of a key as it appears in tokens. The cache has no other ids.
 type keyID [idLen]byte
 
 func (id keyID) String() string { return string(id[:]) }
 
-// entry is the lasting place of one key: snapshots come and go, requests in
-// flight and their lock stay. What every request reads comes first and fits
-// into one cache line.
+// entry is the permanent part of one key: snapshots come and go, while requests
+// in flight and their lock stay. The fields that every request reads come first
+// and fit into one cache line.
 type entry struct {
 	id    keyID
 	snap  atomic.Pointer[snapshot] // nil: must be loaded; stored under mu
@@ -71,19 +69,19 @@ type entry struct {
 
 	attached atomic.Value // see Verified.Attachment
 
-	// The newest known state, by which requests in flight are judged, and the
-	// era that it was read in. There is one from the first snapshot on, for as
-	// long as the entry lives: timers read it.
+	// The newest known state, by which requests in flight are judged, and the era
+	// in which it was read. It is set from the first snapshot on, for as long as
+	// the entry lives: timers read it.
 	key   *Key
 	era   uint32
-	timer *time.Timer // cuts what outlives its secret; nil when not needed
+	timer *time.Timer // cuts requests that outlive their secret; nil when not needed
 
-	reread atomic.Int64 // when a wrong secret last made it be read again, since processStart
-	_      [32]byte     // what comes behind it in a home begins with a cache line
+	reread atomic.Int64 // when a wrong secret last caused a reread, since processStart
+	_      [32]byte     // what follows it in a home begins a new cache line
 }
 
-// absent remembers that there is no key of an id, so that a client that goes
-// on with a key that was deleted does not make the store work.
+// absent records that an id has no key, so that a client that keeps using a
+// deleted key does not keep the store busy.
 type absent struct {
 	id keyID
 	at time.Duration // when the read began, since the start of the process
@@ -105,7 +103,7 @@ func (c *cache) shard(hash uint64) *shard { return &c.shards[hash%cacheShards] }
 
 func (c *cache) hash(id string) uint64 { return maphash.String(c.seed, id) }
 
-// lookup returns the snapshot of a key; nil when it must be loaded.
+// lookup returns the snapshot of a key, or nil if it must be loaded.
 func (c *cache) lookup(hash uint64, id string) *snapshot {
 	e := c.index.Load().find(hash, id)
 	if e == nil {
@@ -119,7 +117,7 @@ func (c *cache) lookup(hash uint64, id string) *snapshot {
 	return e.snap.Load()
 }
 
-// entry returns the entry of an id, nil when it has none, and helps the index
+// entry returns the entry of an id, or nil if it has none, and helps the index
 // find it the next time.
 func (c *cache) entry(hash uint64, id string) *entry {
 	if len(id) != idLen {
@@ -140,17 +138,18 @@ func (c *cache) has(id keyID) bool {
 	return c.entry(maphash.Bytes(c.seed, id[:]), id.String()) != nil
 }
 
-// isAbsent reports whether it is known that there is no such key.
+// isAbsent reports whether the key is known not to exist.
 func (c *cache) isAbsent(hash uint64, id string) bool {
 	a := c.absent[hash%absentSlots].Load()
 	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }
 
-// begin joins the load of a key, or starts one in a queue. It returns no load when
-// another request has loaded the key meanwhile: the snapshot is newer than old,
-// which is not good enough. Neither does it when the queue is full. What is left to
-// the caller is to read the load itself, where there is no queue, or to refuse the
-// one that made room for it.
+// begin joins the load of a key, or starts one in a queue. It returns no load
+// if another request has loaded the key meanwhile: the snapshot is then newer
+// than old, which is not good enough. It also returns no load if the queue is
+// full. A load returned as left is the caller's to finish: without a queue, the
+// caller must read the load itself; with one, it must refuse a load that was
+// dropped to make room.
 func (c *cache) begin(id keyID, old *snapshot, n *readQueue) (snap *snapshot, l, left *load) {
 	hash := maphash.Bytes(c.seed, id[:])
 	sh := c.shard(hash)
@@ -178,7 +177,8 @@ func (c *cache) begin(id keyID, old *snapshot, n *readQueue) (snap *snapshot, l,
 	return nil, l, left
 }
 
-// leave ends the wait for a load. One that nobody waits for any more is not begun.
+// leave ends the wait for a load. A load that nobody waits for any more is not
+// begun.
 func (c *cache) leave(l *load) {
 	if l.queue == nil {
 		return
@@ -191,8 +191,8 @@ func (c *cache) leave(l *load) {
 	}
 }
 
-// finish ends a load and puts its snapshot in, unless a change of the key was
-// announced since the load began: then the snapshot may be from before it.
+// finish ends a load and stores its snapshot, unless a change of the key was
+// announced after the load began: the snapshot may then predate the change.
 func (c *cache) finish(l *load, snap *snapshot, err error) {
 	id, hash := l.id, maphash.Bytes(c.seed, l.id[:])
 	sh := c.shard(hash)
@@ -227,9 +227,9 @@ func (c *cache) finish(l *load, snap *snapshot, err error) {
 	c.index.Load().put(hash, e)
 }
 
-// invalidate takes in that a key has changed: a load under way is overtaken,
-// and a snapshot from before the change goes. It returns the key's entry, nil
-// when it has none.
+// invalidate records that a key has changed: a load under way becomes
+// overtaken, and a snapshot from before the change is dropped. It returns the
+// key's entry, or nil if it has none.
 func (c *cache) invalidate(n Notice) *entry {
 	if len(n.ID) != idLen {
 		return nil // no token has such an id
@@ -243,7 +243,7 @@ func (c *cache) invalidate(n Notice) *entry {
 	}
 	if l := sh.loads[id]; l != nil {
 		l.overtaken = true
-		delete(sh.loads, id) // who comes now must not join it
+		delete(sh.loads, id) // requests that come now must not join it
 	}
 	e := sh.entries[id]
 	if e == nil {
@@ -260,11 +260,11 @@ func (c *cache) invalidate(n Notice) *entry {
 // forget makes the next request with a key read it again.
 func (c *cache) forget(id string) { c.invalidate(Notice{ID: id, Deleted: true}) }
 
-// flush forgets all snapshots and begins a new era: the store has another
-// history than the one that they were read from, and revisions of the two say
-// nothing about each other. It returns the ids of the keys that have requests in
-// flight. What is known of those keys stays, for their timers, until it is read
-// again.
+// flush drops all snapshots and begins a new era: the store has a different
+// history from the one that they were read from, and revisions of the two
+// histories cannot be compared. It returns the ids of the keys that have
+// requests in flight. What is known about those keys stays, for their timers,
+// until they are read again.
 func (c *cache) flush() (ids []string) {
 	c.era.Add(1)
 	for i := range c.shards {
@@ -284,7 +284,7 @@ func (c *cache) flush() (ids []string) {
 		}
 		sh.mu.Unlock()
 	}
-	for i := range c.absent { // after the loads that could put one in
+	for i := range c.absent { // after the loads, which could store one
 		c.absent[i].Store(nil)
 	}
 	return ids

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// insert adds an entry, in the place of one that the clock finds; the shard is
+// insert adds an entry, in place of one that the clock selects; the shard is
 // locked.
 func (c *cache) insert(sh *shard, e *entry) {
 	e.used.Store(true)
 	sh.entries[e.id] = e
 	if len(sh.ring) >= sh.most {
 		steps := 2 * len(sh.ring)
-		if len(sh.ring) > sh.most { // most are in flight: an insertion does not look at all of them
+		if len(sh.ring) > sh.most { // most are in flight: do not look at all of them on every insertion
 			steps = surplusSteps
 			c.trim(sh, steps)
 		}
@@ -31,8 +31,8 @@ func (c *cache) insert(sh *shard, e *entry) {
 // holds more than its share.
 const surplusSteps = 64
 
-// evict moves the hand by at most steps, to an entry that can go, and lets it
-// go; the shard is locked. The caller fills the place at the hand.
+// evict moves the hand, by at most steps, to an entry that can be evicted, and
+// evicts it; the shard is locked. The caller fills the slot at the hand.
 func (c *cache) evict(sh *shard, steps int) bool {
 	for range steps {
 		sh.hand = (sh.hand + 1) % len(sh.ring)
@@ -47,8 +47,8 @@ func (c *cache) evict(sh *shard, steps int) bool {
 	return false
 }
 
-// trim takes back what a shard grew by while its keys were in flight; the shard
-// is locked.
+// trim undoes the growth of a shard whose keys were in flight; the shard is
+// locked.
 func (c *cache) trim(sh *shard, steps int) {
 	for len(sh.ring) > sh.most && c.evict(sh, steps) {
 		last := len(sh.ring) - 1
@@ -57,14 +57,14 @@ func (c *cache) trim(sh *shard, steps int) {
 		sh.ring[sh.hand], sh.ring[last] = moved, nil
 		sh.ring = sh.ring[:last]
 	}
-	if len(sh.ring) <= sh.most && cap(sh.ring) > 4*sh.most { // slices and maps do not shrink by themselves
+	if len(sh.ring) <= sh.most && cap(sh.ring) > 4*sh.most { // slices and maps do not shrink on their own
 		sh.ring = slices.Clip(slices.Clone(sh.ring))
 		sh.entries = maps.Clone(sh.entries)
 	}
 }
 
-// shrink gives back the room that a spike of requests in flight took, as far as
-// they are over. Without one it costs a look at each shard.
+// shrink frees the memory that a spike of requests in flight took, as far as
+// they have ended. Without a spike it only looks at each shard.
 func (c *cache) shrink() {
 	grown, entries := false, 0
 	for i := range c.shards {
@@ -82,9 +82,9 @@ func (c *cache) shrink() {
 	}
 }
 
-// retire empties an entry that is about to leave the cache. One with requests
-// in flight stays: false. An empty snapshot makes [Flight]s that come too late
-// start over, on the entry that replaces this one.
+// retire empties an entry that is about to leave the cache. It returns false
+// for an entry with requests in flight, which stays. An empty snapshot makes
+// [Flight]s that come too late start over, on the entry that replaces this one.
 func (e *entry) retire() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

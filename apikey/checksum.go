@@ -7,8 +7,8 @@ import (
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// crcTables are those of the "slicing by 8" method (Kounavis and Berry, 2005):
-// table k advances a byte past k more bytes.
+// crcTables are the tables of the "slicing by 8" method (Kounavis and Berry,
+// 2005): table k advances a byte past k more bytes.
 var crcTables = func() *[8][256]uint32 {
 	t := &[8][256]uint32{*crc32.IEEETable}
 	for i := range 256 {
@@ -24,11 +24,12 @@ var crcTables = func() *[8][256]uint32 {
 // checksum returns the CRC-32 (IEEE) of s.
 func checksum(s string) uint32 { return ^checksumAfter(^uint32(0), s) }
 
-// checksumAfter takes the register of a CRC past s. A CRC begins with all bits
-// set and ends with all of them turned over.
+// checksumAfter advances the register of a CRC past s. A CRC begins with all
+// bits set and ends by inverting them all.
 //
-// It is not hash/crc32, which takes a byte slice through a function variable,
-// so that the slice escapes to the heap: an allocation for every request.
+// It does not use hash/crc32, which takes a byte slice through a function
+// variable: the slice would escape to the heap, an allocation for every
+// request.
 func checksumAfter(crc uint32, s string) uint32 {
 	t, rest := crcTables, s
 	for ; len(rest) >= 8; rest = rest[8:] {
@@ -36,7 +37,7 @@ func checksumAfter(crc uint32, s string) uint32 {
 		crc = t[7][byte(x)] ^ t[6][byte(x>>8)] ^ t[5][byte(x>>16)] ^ t[4][byte(x>>24)] ^
 			t[3][byte(x>>32)] ^ t[2][byte(x>>40)] ^ t[1][byte(x>>48)] ^ t[0][x>>56]
 	}
-	// The rest at once: each byte past those behind it.
+	// The rest at once: advance each byte past those behind it.
 	x, n := uint64(crc)^lastBytes(s, len(rest)), len(rest)
 	crc = uint32(x >> (8 * n))
 	for ; n > 0; n-- {
@@ -68,11 +69,11 @@ const (
 // "Multiple byte processing with full-word instructions", 1975).
 func atLeast(x uint64, c byte) uint64 { return x + (0x80-uint64(c))*everyByte }
 
-// word returns the eight bytes from s[i] on.
+// word returns the eight bytes that begin at s[i].
 func word(s string, i int) uint64 { return binary.LittleEndian.Uint64([]byte(s[i : i+8])) }
 
-// digits sets the top bit of each byte of x that is a base62 digit. A byte from
-// 0x80 on is none, and spoils but its neighbours.
+// digits sets the top bit of each byte of x that is a base62 digit. A byte of
+// 0x80 or more is not one, and affects only its neighbours.
 func digits(x uint64) uint64 {
 	lower := x | 0x20*everyByte
 	digit := atLeast(x, '0') ^ atLeast(x, '9'+1)

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Close refuses new operations, waits for those that run, writes the usage that
+// Close refuses new operations, waits for running ones, writes the usage that
 // is still in memory and ends the service's goroutines. From then on every key
 // is answered with [ErrClosed]: shut the HTTP server down first.
 //
-// Close returns when ctx ends, whatever the store does. Its error then says that
-// something is left, and what was counted is still in memory: call Close again
-// to go on. Only when it returned nil has all of it been written. After that
-// another Close does nothing. Several at once are fine.
+// Close returns when ctx ends, whatever the store does. Its error then says
+// that work is left, and the counts are still in memory: call Close again to
+// continue. Only when it has returned nil is everything written. After that
+// another Close does nothing. Close may be called concurrently.
 func (s *Service) Close(ctx context.Context) error {
 	s.closed.Store(true)
 	s.gate.close()
@@ -40,7 +40,8 @@ func (s *Service) Close(ctx context.Context) error {
 // leavePatience is how long Close tries to tell the other processes.
 const leavePatience = time.Second
 
-// leaveOnce ends what others do for this service. The caller is the only one.
+// leaveOnce ends what others do for this service. It must not be called
+// concurrently.
 func (s *Service) leaveOnce(ctx context.Context) {
 	if s.left {
 		return
@@ -55,8 +56,8 @@ func (s *Service) leaveOnce(ctx context.Context) {
 	}
 }
 
-// enter keeps Close waiting until leave. It never waits itself, and operations
-// may nest.
+// enter makes Close wait until leave is called. It never waits itself, and
+// operations may nest.
 func (s *Service) enter() error {
 	if !s.gate.enter() {
 		return ErrClosed

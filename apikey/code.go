@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Code says why a request or an operation was refused. The set is closed:
-// every code has one row in the table below, and that row alone decides how
-// the refusal looks on each wire. The zero Code is OK.
+// Code says why a request or an operation was refused. The set is closed: every
+// code has one row in the table below, and only that row decides how each wire
+// shows the refusal. The zero Code is OK.
 type Code uint8
 
 // The codes of a request that carries (or lacks) a key.
@@ -23,7 +23,7 @@ const (
 	NetworkNotAllowed        // the key may not be used from this address
 	InsufficientScope        // the key lacks a scope that the route needs
 	RateLimited              // over a limit
-	Unavailable              // the store cannot confirm; nothing is known of the key
+	Unavailable              // the store cannot confirm; nothing is known about the key
 )
 
 // The codes of an operation on keys ([Service] and admin).
@@ -38,10 +38,10 @@ const (
 	Internal                         // a fault of ours; the log has the cause
 	Closed                           // used after Close
 	AlreadyCreated                   // the same creation was made before: NewKey.Once
-	OnceReused                       // its name stands for another creation
+	OnceReused                       // the name belongs to another creation
 )
 
-// CodeInfo is one row of the table: how a code looks on each wire.
+// CodeInfo is one row of the table: how each wire shows a code.
 type CodeInfo struct {
 	// Name is the stable, machine-readable name: the "code" member of a
 	// problem, and the last path segment of its "type".
@@ -50,8 +50,8 @@ type CodeInfo struct {
 	Title string
 	// Status is the HTTP status.
 	Status int
-	// BearerError is the "error" attribute of WWW-Authenticate (RFC 6750,
-	// section 3.1); empty where RFC 6750 wants none or has none.
+	// BearerError is the "error" attribute of WWW-Authenticate (RFC 6750, section
+	// 3.1); empty where RFC 6750 wants none or defines none.
 	BearerError string
 	// GRPC is the number of the gRPC status code.
 	GRPC uint32
@@ -59,7 +59,7 @@ type CodeInfo struct {
 	Connect string
 }
 
-// codeTable is indexed by the code: a refusal looks into it several times.
+// codeTable is indexed by the code: a refusal reads it several times.
 var codeTable = [...]CodeInfo{
 	OK:                  {"ok", "OK", 200, "", 0, ""},
 	MissingKey:          {"missing_key", "API key missing", 401, "", 16, "unauthenticated"},
@@ -86,7 +86,7 @@ var codeTable = [...]CodeInfo{
 	OnceReused:          {"idempotency_key_reused", "Idempotency key of another request", 422, "", 3, "invalid_argument"},
 }
 
-// Info returns the code's row. A number outside the closed set answers as
+// Info returns the code's row. A number outside the closed set is treated as
 // [Internal], so that a mistake never looks like success.
 func (c Code) Info() CodeInfo {
 	if int(c) < len(codeTable) && codeTable[c].Name != "" {
@@ -98,8 +98,8 @@ func (c Code) Info() CodeInfo {
 // String returns the stable name, for example "revoked_key".
 func (c Code) String() string { return c.Info().Name }
 
-// Codes returns the closed set, in no particular order, for code that must
-// map every one of them (and for the test that it does).
+// Codes returns the closed set, in no particular order, for code that must map
+// every code (and for the test that it does).
 func Codes() []Code {
 	all := make([]Code, 0, len(codeTable))
 	for c, info := range codeTable {
@@ -112,11 +112,11 @@ func Codes() []Code {
 
 // Error is the error type of this module: a code that decides how it is
 // answered, and a message that tells the reader what to do next. The message
-// never holds a secret, a digest or a store's text; a cause may, and is only
-// for logs, through Unwrap.
+// never contains a secret, a digest or a store's text. The cause may; it is
+// available through Unwrap and only for logs.
 //
-// Two errors are equal for [errors.Is] when their codes are, so the sentinels
-// below match every error of their kind:
+// [errors.Is] considers two errors equal if their codes are equal, so the
+// sentinels below match every error with their code:
 //
 //	if errors.Is(err, apikey.ErrNotFound) { … }
 type Error struct {
@@ -126,8 +126,8 @@ type Error struct {
 	Err   error // the cause; may be nil
 }
 
-// The sentinels, one a code. Revoke and friends cancel the contexts of
-// requests in flight with one of these as their cause.
+// The sentinels, one for each code. Revoke and similar operations cancel the
+// contexts of requests in flight with one of these as the cause.
 var (
 	ErrMissingKey          = &Error{Code: MissingKey, Msg: "no API key was sent"}
 	ErrMalformedRequest    = &Error{Code: MalformedRequest, Msg: "the Authorization header is malformed"}
@@ -149,8 +149,8 @@ var (
 	ErrAlreadyCreated      = &Error{Code: AlreadyCreated, Msg: "this creation has made its key already: the secret was shown then, and is not shown again"}
 	ErrOnceReused          = &Error{Code: OnceReused, Msg: "this name stands for another creation: take a new one"}
 
-	// ErrUnknownPlan is answered by a [PlanSource] for a name that it does
-	// not have.
+	// ErrUnknownPlan is returned by a [PlanSource] for a name that it does not
+	// have.
 	ErrUnknownPlan = &Error{Code: InvalidArgument, Field: "plan", Msg: "no such plan"}
 )
 
@@ -167,14 +167,14 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors of one code equal.
+// Is makes errors with the same code equal.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
 }
 
-// CodeOf returns the code of err: [OK] for nil, [Internal] for an error that
-// is none of ours.
+// CodeOf returns the code of err: [OK] for nil, [Internal] for an error of
+// another type.
 func CodeOf(err error) Code {
 	if err == nil {
 		return OK
@@ -189,7 +189,8 @@ func invalidf(field, format string, args ...any) error {
 	return &Error{Code: InvalidArgument, Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
-// unavailable wraps a store's failure: the client learns nothing of it.
+// unavailable wraps a store failure, so that the client learns nothing about
+// it.
 func unavailable(op string, cause error) error {
 	return &Error{Code: Unavailable, Msg: op, Err: cause}
 }

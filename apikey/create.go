@@ -15,48 +15,48 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// NewKey says what key to create.
+// NewKey describes the key to create.
 type NewKey struct {
 	Name        string            // for people; required, one line of at most 128 characters
 	Owner       string            // the account; required, one line of at most 256 characters and 768 bytes
 	Environment string            // default the first environment
-	Scopes      []string          // what it may do; empty means only routes for any key
+	Scopes      []string          // what it may do; empty means only routes open to any key
 	Plan        string            // default [Options.DefaultPlan]
 	Limits      []Limit           // instead of the plan's limits; at most [MaxLimits]
 	Networks    []netip.Prefix    // where it may be used from; empty means anywhere
 	Metadata    map[string]string // the application's own; at most 1,024 entries and 64 KiB
 	ExpiresAt   time.Time         // zero means never; at most the end of 9999, UTC
 
-	// Once names this creation, so that it is made once: another Create with
-	// the same name makes no key, in whichever process and however long after.
-	// It returns the key that is there, without a token, and
-	// [ErrAlreadyCreated], or [ErrOnceReused] and no key when it asks for
-	// something else than the first did. The name is forgotten when the key is
-	// purged, or when the pepper is removed that was the newest at the time.
+	// Once names this creation, so that it happens only once: another Create with
+	// the same name makes no key, in any process and however much later. It
+	// returns the existing key, without a token, and [ErrAlreadyCreated]; if it
+	// asks for something else than the first one did, it returns [ErrOnceReused]
+	// and no key. The name is forgotten when the key is purged, or when the pepper
+	// that was newest at the time is removed.
 	//
-	// Names are compared byte by byte, at most [MaxOnce] of them. Put into it
-	// who asks, so that nobody meets the names of others, and what cannot be
-	// guessed: without [Options.Peppers] the key's id can be told from it.
-	// Processes that share a store need the same peppers. Empty means a
-	// creation of its own.
+	// Names are compared byte by byte, up to [MaxOnce] bytes long. Include who
+	// asks, so that callers do not meet each other's names, and something that
+	// cannot be guessed: without [Options.Peppers] the key's id can be derived
+	// from the name. Processes that share a store need the same peppers. Empty
+	// means that every Create makes a key.
 	Once string
 }
 
-// Bounds of a key's fields. Those of texts are in characters, as people and JSON
-// Schema count them.
+// Bounds of a key's fields. Texts are measured in characters, as people and
+// JSON Schema count them.
 const (
 	maxName       = MaxName
 	maxOwner      = 256
 	maxOwnerBytes = 768 // what fits the indexes of every store
 	maxReason     = 512
 	maxActor      = 256
-	maxMetadata   = 64 << 10 // bytes, of all names and values
+	maxMetadata   = 64 << 10 // bytes, all names and values together
 	maxEntries    = 1024     // of metadata
 	maxNetworks   = 64
 )
 
-// Create makes a key and returns its token: the only time that the secret can
-// be had. The token works at once.
+// Create makes a key and returns its token, the only chance to get the secret.
+// The token works at once.
 func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, error) {
 	if err := s.enter(); err != nil {
 		return Key{}, Token{}, err
@@ -97,9 +97,9 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	if err := s.validate(ctx, &Key{}, &k); err != nil {
 		return Key{}, Token{}, err
 	}
-	for range maxTries { // an id of 95 random bits: once is enough
+	for range maxTries { // an id has 95 random bits: one try is enough
 		token, parsed := s.format.mint(env, id)
-		k.ID = strings.Clone(parsed.id) // a view would keep the token wherever the id is kept
+		k.ID = strings.Clone(parsed.id) // a view would keep the whole token in memory with the id
 		var err error
 		k.Revision, err = s.store.Apply(ctx, Change{
 			Record: Record{Key: k, Digests: []Digest{s.digest.sign(parsed)}, Request: request},
@@ -109,7 +109,7 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 			},
 		})
 		if errors.Is(err, ErrConflict) {
-			if there, err := s.replay(ctx, ids, request); err != nil { // the same creation was quicker
+			if there, err := s.replay(ctx, ids, request); err != nil { // another process made the same creation first
 				return there, Token{}, err
 			}
 			continue
@@ -118,16 +118,16 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 			return Key{}, Token{}, storeError("create", err)
 		}
 		if id != "" {
-			s.cache.forget(id) // a name may come again after a purge, an id of chance does not
+			s.cache.forget(id) // a name may be used again after a purge; a random id does not come again
 		}
 		return k, token, nil
 	}
 	return Key{}, Token{}, ErrConflict
 }
 
-// validate checks and normalises what people may set. What stays as it was is
-// let be: it may name a plan or a scope that the service does not have any more,
-// or be of a time with other bounds.
+// validate checks and normalises the fields that people may set. It leaves an
+// unchanged field alone: it may name a plan or a scope that the service no
+// longer has, or date from a time with other bounds.
 func (s *Service) validate(ctx context.Context, before, k *Key) error {
 	if before.Name != k.Name {
 		if strings.TrimSpace(k.Name) == "" {
@@ -160,7 +160,7 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 		} else if err != nil {
 			return storeError("plan", err)
 		}
-		if err := validText("plan", k.Plan, maxOwner); err != nil { // of a PlanSource
+		if err := validText("plan", k.Plan, maxOwner); err != nil { // with a PlanSource
 			return err
 		}
 	}
@@ -196,8 +196,8 @@ func validateNetworks(networks []netip.Prefix) error {
 	return nil
 }
 
-// validateMetadata lets values be any text that can be stored, of several lines
-// too: the service shows none of them.
+// validateMetadata allows any text that can be stored as a value, including
+// several lines: the service displays none of them.
 func (s *Service) validateMetadata(metadata map[string]string) error {
 	if len(metadata) > maxEntries {
 		return invalidf("metadata", "%d entries, at most %d are allowed", len(metadata), maxEntries)
@@ -238,7 +238,8 @@ func (s *Service) validateScopes(k *Key) error {
 
 const holdsSecret = "looks like an API key: never write one here; if it is real, rotate it now"
 
-// validWords is validText for what is stored and shown: it holds no secret.
+// validWords is validText for texts that are stored and displayed: they must
+// contain no secret.
 func (s *Service) validWords(field, text string, most int) error {
 	if err := validText(field, text, most); err != nil {
 		return err
@@ -260,7 +261,8 @@ func validText(field, s string, most int) error {
 	return nil
 }
 
-// validTime accepts no time at all, and each that can be told: see [bounds.Time].
+// validTime accepts the zero time, and every time that can be represented: see
+// [bounds.Time].
 func validTime(field string, t time.Time) error {
 	if !t.IsZero() && !bounds.Time(t) {
 		return invalidf(field, "must be in the years 1 to 9999, in UTC")

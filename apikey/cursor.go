@@ -15,17 +15,17 @@ import (
 //
 // where list is a hash of the order and the filters, and place is, big-endian,
 // CreatedAt in microseconds and the id, or for ByName the length of the name in
-// one byte, the name and the id. It is a place, not a secret: the service checks
-// the caller's right to each page again, and the store every filter. The
-// checksum is there to refuse one that was cut or edited; the hash, one that
-// belongs to another list.
+// one byte, the name and the id. It is a place, not a secret: for each page the
+// service checks the caller's right again, and the store applies every filter.
+// The checksum rejects a cursor that was truncated or edited; the hash rejects
+// one that belongs to another list.
 const (
 	cursorVersion = 2
 	cursorHead    = 1 + listSize
 	listSize      = 8
 )
 
-// list hashes what makes a list another one.
+// list hashes what distinguishes one list from another.
 func (q Query) list() [listSize]byte {
 	var conditions byte
 	for i, set := range []bool{!q.UnusedSince.IsZero(), q.Rotating, !q.ExpiresBefore.IsZero(), q.OmitRevoked, !q.SecretBefore.IsZero()} {
@@ -72,7 +72,7 @@ func parseCursor(cursor string, q Query) (Position, error) {
 		return Position{}, invalidf("cursor", "belongs to a list with another order or other filters: start this one without a cursor")
 	}
 	p, ok := parsePlace(body[cursorHead:], q.Order)
-	if !ok || formatCursor(p, q) != cursor { // base64 takes line breaks in its stride
+	if !ok || formatCursor(p, q) != cursor { // base64 tolerates line breaks
 		return Position{}, invalidf("cursor", "was changed: start without a cursor")
 	}
 	return p, nil

@@ -15,7 +15,7 @@ import (
 
 // Pepper is a secret key kept outside the store.
 type Pepper struct {
-	// Number names the pepper in records: 1 or more, never reused.
+	// Number identifies the pepper in records: 1 or more, never reused.
 	Number uint32
 	// Key holds at least 32 random bytes. New derives what it needs and
 	// keeps no reference.
@@ -27,8 +27,8 @@ type Pepper struct {
 type digester struct {
 	newest uint32               // the pepper that signs; 0 means none
 	macs   map[macKey]*macState // read-only after New
-	dummy  Digest               // compared with when the id is unknown
-	once   [][]byte             // keys of the ids of NewKey.Once: the newest pepper's first, that of none last
+	dummy  Digest               // compared with if the id is unknown
+	once   [][]byte             // keys for the ids of NewKey.Once: the newest pepper's first, the one without a pepper last
 }
 
 type macKey struct {
@@ -36,8 +36,8 @@ type macKey struct {
 	env    int
 }
 
-// macState is a pool of HMAC states, keyed once: Reset restores the state
-// after the key's block instead of hashing the key again.
+// macState is a pool of HMAC states, keyed once: Reset restores the state after
+// the key's block, so the key is not hashed again.
 type macState struct{ pool sync.Pool }
 
 type macScratch struct {
@@ -86,8 +86,8 @@ func (d *digester) knows(pepper uint32, env int) bool {
 	return pepper == 0 || d.macs[macKey{pepper, env}] != nil
 }
 
-// sum digests a token's body under one pepper that is known. It allocates
-// nothing once the pool is warm, and leaves no copy of the secret behind.
+// sum digests a token's body under a pepper that is known. It allocates nothing
+// once the pool is warm, and leaves no copy of the secret behind.
 func (d *digester) sum(t parsedToken, pepper uint32) [sha256.Size]byte {
 	if pepper == 0 {
 		var body [bodyLen]byte
@@ -112,8 +112,9 @@ func (d *digester) sign(t parsedToken) Digest {
 	return Digest{Sum: d.sum(t, d.newest), Pepper: d.newest}
 }
 
-// matches compares a presented token with a stored digest in constant time:
-// by words, which is a tenth of subtle.ConstantTimeCompare's instructions.
+// matches compares a presented token with a stored digest in constant time. It
+// compares words, which takes a tenth of the instructions of
+// subtle.ConstantTimeCompare.
 func (d *digester) matches(t parsedToken, want *Digest) bool {
 	sum := d.sum(t, want.Pepper)
 	differ := uint64(0)
@@ -123,5 +124,5 @@ func (d *digester) matches(t parsedToken, want *Digest) bool {
 	return subtle.ConstantTimeEq(int32(differ|differ>>32), 0) == 1
 }
 
-// decoy spends the time of a comparison, for an id that is unknown.
+// decoy takes the time of a comparison, for an unknown id.
 func (d *digester) decoy(t parsedToken) { d.matches(t, &d.dummy) }

@@ -6,10 +6,11 @@ import (
 	"strings"
 )
 
-// Environment is a world of its own for keys: production, a sandbox. Its name
-// stands in the key ("sk_live_…"), and its keys work on its hosts only.
+// Environment is a separate world for keys, such as production or a sandbox.
+// Its name is part of the key ("sk_live_…"), and its keys work on its hosts
+// only.
 type Environment struct {
-	// Name stands in the token: a-z and 0-9, at most 16 characters.
+	// Name is part of the token: a-z and 0-9, at most 16 characters.
 	Name string
 	// BaseURL is where clients reach the environment, for example
 	// "https://api.example.com". Refusals and the settings page show it.
@@ -18,9 +19,9 @@ type Environment struct {
 	// without a port; a host without a port matches any. Empty means the host
 	// of BaseURL.
 	Hosts []string
-	// AnyHost accepts the environment's keys on every host. A service with
-	// more than one environment has to bind each to hosts, or to say AnyHost
-	// and separate their data by [Principal.Environment] itself.
+	// AnyHost accepts the environment's keys on every host. A service with more
+	// than one environment must either bind each to hosts, or set AnyHost and
+	// separate their data by [Principal.Environment] itself.
 	AnyHost bool
 }
 
@@ -62,7 +63,7 @@ func (e *Environment) prepare(field string, only bool) error {
 	return nil
 }
 
-// host is one that the environment serves.
+// host returns a host that the environment serves, or "" if it serves any.
 func (e *Environment) host() string {
 	if e.AnyHost {
 		return ""
@@ -70,8 +71,8 @@ func (e *Environment) host() string {
 	return e.Hosts[0]
 }
 
-// serves reports whether a request's Host belongs to the environment. Exact
-// matches come first: they are all there is in a well-set-up service.
+// serves reports whether a request's Host belongs to the environment. It tries
+// exact matches first: in a well-configured service there are no others.
 func (e *Environment) serves(host string) bool {
 	if e.AnyHost {
 		return true
@@ -91,7 +92,8 @@ func (e *Environment) serves(host string) bool {
 	return false
 }
 
-// normalHost lower-cases a Host value and drops the dot of an absolute name.
+// normalHost lower-cases a Host value and removes the trailing dot of an
+// absolute name.
 func normalHost(host string) string {
 	host = strings.ToLower(host)
 	if name, port, err := net.SplitHostPort(host); err == nil {
@@ -103,7 +105,7 @@ func normalHost(host string) string {
 	return strings.TrimSuffix(host, ".")
 }
 
-// hostName drops the port.
+// hostName removes the port.
 func hostName(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		return name

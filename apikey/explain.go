@@ -6,13 +6,13 @@ import (
 	"net/netip"
 )
 
-// Step is one check of the decision on a request.
+// Step is one check in the decision about a request.
 type Step uint8
 
 // The checks, in the order in which they are made.
 const (
 	StepForm        Step = iota // form and checksum of the token
-	StepSecret                  // there is such a key, and the secret is right
+	StepSecret                  // the key exists, and the secret is right
 	StepState                   // not revoked, disabled or expired
 	StepEnvironment             // against the host
 	StepNetwork                 // against the client's address
@@ -29,13 +29,15 @@ func (s Step) String() string {
 	return "unknown"
 }
 
-// Question is a request that somebody asks about, instead of making it.
+// Question describes a request whose outcome somebody asks about without making
+// it.
 type Question struct {
-	// KeyID names the key; the request is then taken to have the right secret.
+	// KeyID identifies the key; the request is then assumed to have the right
+	// secret.
 	KeyID string
 	// Secret is the number of that secret; 0 means the newest.
 	Secret uint32
-	// Token is what the request would be sent with, when KeyID is empty. It is
+	// Token is the token that the request would carry, if KeyID is empty. It is
 	// not kept.
 	Token string
 	// Host is what the request would call; empty means a host of the key's own
@@ -43,20 +45,20 @@ type Question struct {
 	Host string
 	// Client is the address that the request would come from.
 	Client netip.Addr
-	// Need is what the route asks of the key's scopes.
+	// Need is what the route requires of the key's scopes.
 	Need Requirement
 }
 
-// Check is how one check ends: OK, or with the code that the client gets when
-// no check before it fails.
+// Check is the result of one check: OK, or the code that the client gets if no
+// earlier check fails.
 type Check struct {
 	Step Step
 	Code Code
 }
 
-// Explanation answers a [Question]: every check that can be made, whether or not
-// one before it fails. When the key of a token is not known that is the first
-// one or two.
+// Explanation answers a [Question]. It has every check that can be made,
+// whether or not an earlier one fails. If the key of a token is not known,
+// those are the first one or two.
 type Explanation struct {
 	Checks []Check
 
@@ -64,7 +66,7 @@ type Explanation struct {
 }
 
 // Code returns how the request would end, as far as Checks go: the code of the
-// first that fails.
+// first one that fails.
 func (e *Explanation) Code() Code {
 	for _, c := range e.Checks {
 		if c.Code != OK {
@@ -74,21 +76,21 @@ func (e *Explanation) Code() Code {
 	return OK
 }
 
-// Verified returns whose key it is; false when that is not known. It is there
-// for questions about limits: nobody was authenticated.
+// Verified returns the key as a Verified; false if it is not known. It is for
+// questions about limits: nobody was authenticated.
 func (e *Explanation) Verified() (Verified, bool) {
 	return e.verified, e.verified.credential != nil
 }
 
-// Explain tells how a request would end and why, from the checks that
-// [Service.Verify] and [Verified.Permits] are made of. It leaves no trace:
-// nothing is charged or counted, no secret is taken for used. Limits are
-// [StepLimits], for who knows the limiter.
+// Explain reports how a request would end and why, using the checks of
+// [Service.Verify] and [Verified.Permits]. It leaves no trace: nothing is
+// charged or counted, and no secret counts as used. [StepLimits] is for callers
+// that know the limiter.
 //
 // A key that cannot be confirmed now, because of the store or its plan, fails
-// [StepSecret] with [Unavailable], as its requests do. Errors are [ErrNotFound]
-// for a KeyID, [ErrInvalidArgument] for a Secret that the key has not,
-// [ErrClosed], and ctx's own.
+// [StepSecret] with [Unavailable], as its requests do. The errors are
+// [ErrNotFound] for a KeyID, [ErrInvalidArgument] for a Secret that the key
+// does not have, [ErrClosed], and ctx's own.
 func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) {
 	v, err := s.inQuestion(ctx, &q)
 	code := CodeOf(err)
@@ -119,7 +121,7 @@ func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) 
 	return e, nil
 }
 
-// inQuestion authenticates what a question is about.
+// inQuestion authenticates the key that a question is about.
 func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error) {
 	if q.KeyID == "" {
 		return s.authenticate(ctx, q.Token)

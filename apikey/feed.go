@@ -6,68 +6,68 @@ import (
 	"time"
 )
 
-// Feed is implemented by a store that several processes share. It is the one
-// account of what changed, in the order of the commits, that keeps their caches
-// true: a process trusts what it has cached only for a lease after it sent a
-// poll of the feed, and it has applied all that the poll told.
+// Feed is implemented by a store that several processes share. It is the single
+// record of what changed, in commit order, and keeps their caches correct: a
+// process trusts its cache only for one lease after it sent a poll of the feed,
+// and only once it has applied everything that the poll returned.
 //
-// Every Apply adds one change to the feed, in the transaction of its record, and
-// so does every Announce.
-// Positions count from 1 without gaps and in the order in which the changes
-// become visible: whoever reads the head and everything up to it misses nothing
-// that was committed before.
+// Every Apply adds one change to the feed, in the transaction of its record,
+// and so does every Announce. Positions count from 1 without gaps, in the order
+// in which the changes become visible: a reader of the head and everything up
+// to it misses nothing that was committed before.
 //
-// All methods may be called from several goroutines at once.
+// All methods may be called concurrently.
 type Feed interface {
-	// Poll registers what the instance has applied, and then reads the feed
-	// after a position, at the one place that accepts writes: never a replica.
-	// The registration has to be visible to every poll that begins later
-	// before the head is read. Else an instance could read an old head, and be
-	// counted by nobody who waits for it.
+	// Poll registers what the instance has applied, and then reads the feed after
+	// a position, from the one place that accepts writes: never from a replica.
+	// The registration must be visible to every poll that begins later before the
+	// head is read. Otherwise an instance could read an old head without being
+	// counted by the processes that wait for it.
 	Poll(ctx context.Context, q FeedQuery) (FeedPage, error)
 
-	// Await returns nil when there may be something new in the feed. It is a
-	// hint to poll now: it may be late, lost or mistaken, and nothing rests on
-	// it. News may stay until the next Poll: poll after each nil. [ErrNoPush] says that this store cannot tell, so that polling is all
-	// there is; any other error, that it cannot tell at the moment. It returns
-	// ctx's error when it ends first.
+	// Await returns nil when there may be something new in the feed. It is a hint
+	// to poll now: it may be late, lost or mistaken, and nothing depends on it.
+	// Await may keep returning nil until the next Poll: poll after each nil.
+	// [ErrNoPush] says that this store cannot push, so polling is the only way;
+	// any other error says that it cannot push at the moment. Await returns ctx's
+	// error if ctx ends first.
 	Await(ctx context.Context) error
 }
 
-// Announcer is implemented by a store that can tell every [Service] on it of
-// something that is no change of a key, such as new plans. A [Feed] has to be one
-// for [Service.RefreshPlans]; a [Notifier] may be.
+// Announcer is implemented by a store that can tell every [Service] that uses
+// it about something other than a change of a key, such as new plans.
+// [Service.RefreshPlans] requires a [Feed] to be one; a [Notifier] may be.
 type Announcer interface {
-	// Announce adds a Notice to the feed, or publishes one, whose ID is the
-	// topic and that has nothing else. When it returns nil, the announcement is
-	// where a change of a key would be when Apply returns. It changes no key and
-	// leaves nothing in the audit trail. A topic is a lower-case word that is
-	// too short to be the id of a key.
+	// Announce adds a Notice to the feed, or publishes one, with the topic as its
+	// ID and nothing else. When it returns nil, the announcement has got as far as
+	// a change of a key has when Apply returns. It changes no key and leaves
+	// nothing in the audit trail. A topic is a lower-case word that is too short
+	// to be the id of a key.
 	Announce(ctx context.Context, topic string) error
 }
 
 // topicPlans says that plans have changed: see [Service.RefreshPlans].
 const topicPlans = "plans"
 
-// ErrNoPush is returned by [Feed.Await] of a store that has no way to wake its
-// readers, for example behind a pooler that lends connections out for one
+// ErrNoPush is returned by [Feed.Await] of a store that cannot wake its
+// readers, for example behind a pooler that lends connections for one
 // transaction only.
 var ErrNoPush = errors.New("apikey: this store cannot push changes: they are found by polling alone")
 
 // FeedQuery is one poll of a [Feed].
 type FeedQuery struct {
-	// Instance names the process among those that share the store. Empty
-	// registers none, for tools that only look.
+	// Instance names the process among those that share the store. Empty registers
+	// none, for tools that only read.
 	Instance string
-	// Acked is the position up to which the instance has applied everything,
-	// and Epoch the feed that it counts in, as the last page said. An
+	// Acked is the position up to which the instance has applied everything, and
+	// Epoch the feed to which that position belongs, as the last page said. An
 	// acknowledgement counts as 0 while the feed has another epoch.
 	Acked uint64
 	Epoch string
-	// Lease is how long the instance trusts its cache after it has sent this
-	// poll. It counts as alive that long, by the store's clock.
+	// Lease is how long the instance trusts its cache after it has sent this poll.
+	// The instance counts as alive for that long, by the store's clock.
 	Lease time.Duration
-	// After is the position to read on from. Limit bounds the changes, 1 to
+	// After is the position after which to read. Limit bounds the changes, 1 to
 	// 1000; 0 means 100.
 	After uint64
 	Limit int
@@ -78,20 +78,20 @@ func (q FeedQuery) PageLimit() int { return pageLimit(q.Limit) }
 
 // FeedPage is the answer to a poll.
 type FeedPage struct {
-	// Epoch names the feed. Another one than before means another history,
+	// Epoch identifies the feed. If it changes, the history is a different one,
 	// such as a restored backup: nothing that is cached holds any more.
 	Epoch string
-	// Head is the position of the newest change when the page was read. One
-	// that is lower than a position seen before means that changes were lost.
+	// Head is the position of the newest change when the page was read. If it is
+	// lower than a position seen before, changes were lost.
 	Head uint64
 	// Changes come after FeedQuery.After, in order.
 	Changes []FeedChange
-	// Truncated says that changes after FeedQuery.After have been removed for
-	// their age: Changes begins later.
+	// Truncated says that changes after FeedQuery.After have been removed because
+	// of their age: Changes begins later.
 	Truncated bool
-	// Acked is the lowest position that an instance alive has acknowledged,
-	// the polling one included; Head when there is none. Alive is how many
-	// there are.
+	// Acked is the lowest position that a live instance has acknowledged,
+	// including the polling one; Head if there is none. Alive is the number of
+	// live instances.
 	Acked uint64
 	Alive int
 }

@@ -7,33 +7,33 @@ import (
 )
 
 // Flight is one request in progress. Put it, by value, into the state that a
-// transport keeps for a request; the zero value is ready. Between a successful
-// [Verified.Enter] and Leave, whatever ends the key or its secret cuts the
-// request. A Flight is used once.
+// transport keeps for a request; the zero value is ready to use. Between a
+// successful [Verified.Enter] and Leave, anything that ends the key or its
+// secret cuts the request. A Flight is used once.
 type Flight struct {
 	v          Verified
-	cutter     Cutter  // a *sentence once the request is condemned; guarded by the entry
+	cutter     Cutter  // a *sentence once the request must end; guarded by the entry
 	next, prev *Flight // guarded by the entry
 }
 
-// sentence takes the place of the Cutter of a request that must end, so that
-// all others carry nothing for it.
+// sentence replaces the Cutter of a request that must end, so that all other
+// requests carry no field for it.
 type sentence struct {
 	v     Verified
 	cause Code
 
 	mu     sync.Mutex // held while cutter is called
-	cutter Cutter     // nil when the request is over or severed
+	cutter Cutter     // nil if the request is over or severed
 }
 
-// Cutter is told when a request in flight must end. Its methods are called at
-// most once, from any goroutine, and never after Leave returned. They must not
-// block, and must not call Leave.
+// Cutter is notified when a request in flight must end. Its methods are called
+// at most once, from any goroutine, and never after Leave has returned. They
+// must not block, and must not call Leave.
 type Cutter interface {
-	// Cut tells the request to end, with a cause such as [ErrRevoked]. It is
+	// Cut tells the request to end, with a cause such as [ErrRevoked]. It must be
 	// quick: all requests of the key are told before the first is severed.
 	Cut(cause error)
-	// Sever comes after Cut and takes away what the request may be blocked in,
+	// Sever is called after Cut and takes away what the request may be blocked on,
 	// such as its connection.
 	Sever()
 }
@@ -41,7 +41,8 @@ type Cutter interface {
 // Enter registers a request before it is served, and reports whether the
 // verdict that admitted it still holds. False means that the key has changed
 // since Verify: verify again. The check and the registration are one step under
-// the key's lock, and so is a change of the key: no request slips between.
+// the key's lock, and so is a change of the key, so no request slips through in
+// between.
 func (v Verified) Enter(f *Flight, c Cutter) bool {
 	if v.credential == nil {
 		return false
@@ -62,9 +63,9 @@ func (v Verified) Enter(f *Flight, c Cutter) bool {
 	return true
 }
 
-// inTime reports whether the secret has not ended; e is locked. First the
-// timer, then the clock: an end that the timer does not see any more because it
-// has come already is seen here.
+// inTime reports whether the secret has not ended; e is locked. It sets the
+// timer first and then reads the clock, which catches an end that has already
+// come and that the timer therefore misses.
 func (v Verified) inTime(e *entry) bool {
 	if e.timer == nil {
 		v.snap.terms.service.armTimer(e)
@@ -72,12 +73,12 @@ func (v Verified) inTime(e *entry) bool {
 	return v.refusal() == OK
 }
 
-// Verified returns what the Flight entered with; zero before Enter.
+// Verified returns the key with which the Flight entered; zero before Enter.
 func (f *Flight) Verified() Verified { return f.v }
 
-// Leave ends the registration, and reports why the request was cut: OK when it
-// was not. After it returns, the request is not cut any more. Leaving a Flight
-// that never entered does nothing.
+// Leave ends the registration, and reports why the request was cut: OK if it
+// was not. After Leave has returned, the request is not cut any more. Leaving a
+// Flight that never entered does nothing.
 func (f *Flight) Leave() (cause Code) {
 	if f.v.credential == nil {
 		return OK
@@ -90,14 +91,14 @@ func (f *Flight) Leave() (cause Code) {
 	if !condemned {
 		return OK
 	}
-	s.mu.Lock() // waits for a Cut that runs
+	s.mu.Lock() // waits for a running Cut
 	s.cutter = nil
 	s.mu.Unlock()
 	return s.cause
 }
 
-// unlink takes f out of its entry's list, unless it is out already: after
-// Leave, and once it was condemned. The entry is locked.
+// unlink removes f from its entry's list, unless it has already been removed,
+// by Leave or condemn. The entry is locked.
 func (f *Flight) unlink(e *entry) {
 	switch {
 	case f.prev != nil:
@@ -113,7 +114,7 @@ func (f *Flight) unlink(e *entry) {
 	f.next, f.prev = nil, nil
 }
 
-// condemn takes f out of its entry's list, to be cut. The entry is locked.
+// condemn removes f from its entry's list, to be cut. The entry is locked.
 func (f *Flight) condemn(e *entry, cause Code) *sentence {
 	s := &sentence{v: f.v, cause: cause, cutter: f.cutter}
 	f.cutter = s
@@ -131,7 +132,7 @@ func (s *sentence) Cut(cause error) {
 	}
 }
 
-// Sever ends a request that was told to end, unless it is over.
+// Sever ends a request that has been told to end, unless it is over.
 func (s *sentence) Sever() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,9 +142,9 @@ func (s *sentence) Sever() {
 	}
 }
 
-// notice takes in a change that the store announces: first the cache forgets,
-// so that no request is admitted by what it knew, then the requests in flight
-// that the change forbids are cut.
+// notice applies a change that the store announces. First the cache drops the
+// key, so that no request is admitted by its old state; then the requests in
+// flight that the change forbids are cut.
 func (s *Service) notice(n Notice) {
 	e := s.invalidate(n)
 	if e == nil {
@@ -153,7 +154,7 @@ func (s *Service) notice(n Notice) {
 	case n.Deleted:
 		s.cutFlights(e, func(*Flight) Code { return RevokedKey })
 		return
-	case n.Record == nil: // the next one reads it; those in flight are judged then
+	case n.Record == nil: // the next request reads it; those in flight are judged then
 		if s.enter() == nil {
 			s.workers.Go(func() { s.reread(s.stopped, n.ID) })
 			s.leave()
@@ -163,14 +164,14 @@ func (s *Service) notice(n Notice) {
 	s.learn(e, &n.Record.Key, s.cache.era.Load())
 }
 
-// older reports whether one state of a key comes before another: the history
-// that it was read from does, or its revision in the same one.
+// older reports whether one state of a key is older than another: its history
+// is older, or within the same history its revision is.
 func older(era uint32, revision uint64, thanEra uint32, thanRevision uint64) bool {
 	return era < thanEra || era == thanEra && revision < thanRevision
 }
 
-// invalidate makes the service forget what a notice says has changed. It returns
-// the entry of a key, nil when that has none.
+// invalidate makes the service drop what a notice says has changed. It returns
+// the key's entry, or nil if it has none.
 func (s *Service) invalidate(n Notice) *entry {
 	if n.ID == topicPlans {
 		s.planGeneration.Add(1)
@@ -178,8 +179,8 @@ func (s *Service) invalidate(n Notice) *entry {
 	return s.cache.invalidate(n)
 }
 
-// learn judges the requests in flight by a newer state of their key, and from
-// now on by the ends that it sets. It keeps k, which must not change.
+// learn judges the requests in flight by a newer state of their key, and sets
+// the timer for the ends in that state. It keeps k, which must not change.
 func (s *Service) learn(e *entry, k *Key, era uint32) {
 	at := time.Now()
 	s.cutFlights(e, func(f *Flight) Code {
@@ -199,7 +200,7 @@ func (s *Service) learn(e *entry, k *Key, era uint32) {
 }
 
 // cutFlights cuts the requests for which verdict is not OK. The cutters run
-// without the entry's lock: they reach into connections.
+// without the entry's lock, because they use connections.
 func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
 	var condemned []*sentence
 	e.mu.Lock()
@@ -214,7 +215,7 @@ func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
 	for _, one := range condemned {
 		one.Cut(sentinels[one.cause])
 	}
-	// Those that listen to their context go first: most have left when the
+	// Requests that listen to their context go first: most have left when the
 	// slower part begins.
 	runtime.Gosched()
 	for _, one := range condemned {
@@ -222,13 +223,13 @@ func (s *Service) cutFlights(e *entry, verdict func(*Flight) Code) {
 	}
 }
 
-// timerStep bounds one wait of an entry's timer, so that a wall clock that is
-// set forward delays the end of a secret by no more than this for requests in
-// flight. New requests read the clock.
+// timerStep bounds one wait of an entry's timer. So if the wall clock is set
+// forward, requests in flight outlive the end of a secret by no more than this.
+// New requests read the clock.
 const timerStep = time.Minute
 
-// armTimer sets the entry's timer to the next end that the newest known state
-// of its key sets; e is locked.
+// armTimer sets the entry's timer to the next end in the newest known state of
+// its key; e is locked.
 func (s *Service) armTimer(e *entry) {
 	if e.timer != nil {
 		e.timer.Stop()
@@ -248,7 +249,7 @@ func (s *Service) armTimer(e *entry) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.timer != timer {
-			return // armed anew meanwhile
+			return // it was armed again meanwhile
 		}
 		if e.timer = nil; e.first != nil {
 			s.armTimer(e)
@@ -257,8 +258,8 @@ func (s *Service) armTimer(e *entry) {
 	e.timer = timer
 }
 
-// nextEnd returns the first instant after at when the key or one of its
-// secrets stops working; zero when there is none.
+// nextEnd returns the first time after at when the key or one of its secrets
+// stops working; zero if there is none.
 func nextEnd(k *Key, at time.Time) time.Time {
 	next := time.Time{}
 	consider := func(t time.Time) {
@@ -273,8 +274,8 @@ func nextEnd(k *Key, at time.Time) time.Time {
 	return next
 }
 
-// judge is [snapshot.refusal] for any state of a key, and for a secret by its
-// number: one that the key does not have any more has ended.
+// judge is [snapshot.refusal] for any state of a key, with the secret given by
+// number: a secret that the key no longer has has ended.
 func judge(k *Key, secret uint32, at time.Time) Code {
 	switch k.StateAt(at) {
 	case Revoked:

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// pollLimit is how many changes one poll brings.
+// pollLimit is how many changes one poll returns at most.
 const pollLimit = 1000
 
-// poll reads the feed up to its head, applies what is new, and begins the lease
-// anew: apply first, extend after. The caller has the turn.
+// poll reads the feed up to its head, applies what is new, and renews the
+// lease, in that order. The caller has the turn.
 func (l *lease) poll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(l.o.Length, l.s.o.StoreTimeout))
 	defer cancel()
@@ -26,7 +26,7 @@ func (l *lease) poll(ctx context.Context) error {
 	for target := page.Head; ; {
 		before := l.position
 		l.apply(&page)
-		target = min(target, page.Head) // it may go back meanwhile
+		target = min(target, page.Head) // the head may go back meanwhile
 		if l.position >= target {
 			break
 		}
@@ -44,9 +44,9 @@ func (l *lease) poll(ctx context.Context) error {
 		if page, err = l.ask(ctx); err != nil { // tell the others now
 			return err
 		}
-		l.apply(&page) // what is newer is the next poll's to extend for
+		l.apply(&page) // the next poll extends the lease for newer changes
 		if l.acked != l.position {
-			l.hint() // and to acknowledge: this one may have used up the news of it
+			l.hint() // and acknowledges them: this poll may have consumed the hint about them
 		}
 	}
 	l.report(&page)
@@ -64,7 +64,7 @@ func (l *lease) ask(ctx context.Context) (FeedPage, error) {
 	return page, l.fail(err)
 }
 
-// fail notes why a poll failed, if it did.
+// fail records why a poll failed, if it did.
 func (l *lease) fail(err error) error {
 	if err != nil && l.s.stopped.Err() == nil {
 		l.failed.Store(true)
@@ -76,7 +76,7 @@ func (l *lease) fail(err error) error {
 	return err
 }
 
-// apply takes in one page.
+// apply applies one page.
 func (l *lease) apply(page *FeedPage) {
 	switch {
 	case l.epoch == "": // the first: nothing is cached yet
@@ -94,13 +94,13 @@ func (l *lease) apply(page *FeedPage) {
 		}
 	}
 	if len(page.Changes) == 0 {
-		l.position = page.Head // nothing between
+		l.position = page.Head // no changes in between
 	}
 }
 
-// startOver forgets everything, because the feed does not tell what changed:
-// the store was restored, or a failover lost writes. Revocations that this
-// process made are made again.
+// startOver drops everything, because the feed does not say what changed: the
+// store was restored, or a failover lost writes. Revocations made by this
+// process are made again.
 func (l *lease) startOver(page *FeedPage) {
 	if page.Epoch != l.epoch || page.Head < l.position {
 		l.s.log.Error("the store has lost changes: everything cached is read again, and revocations of this process are made again",
@@ -122,7 +122,7 @@ const (
 	revokedFor  = time.Hour
 )
 
-// remember keeps in mind that a key was revoked here.
+// remember records that a key was revoked here.
 func (l *lease) remember(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,8 +135,8 @@ func (l *lease) remember(id string) {
 	}
 }
 
-// reassert revokes keys again that the store has forgotten to be revoked, a few
-// at a time. It goes on until the store has taken them.
+// reassert revokes keys again whose revocation the store has lost, a few at a
+// time. It continues until the store has accepted them all.
 func (l *lease) reassert(ids []string) {
 	const writers = 8
 	var group sync.WaitGroup
@@ -165,11 +165,11 @@ func (l *lease) revokeAgain(id string) {
 	}
 }
 
-// recheck reads the keys that have changed while requests are in flight with
-// them, so that those are judged by the new state. What cannot be read now is
+// recheck reads the keys that have changed while they have requests in flight,
+// so that those are judged by the new state. A key that cannot be read now is
 // tried again at the next poll; until then the change is not acknowledged. That
-// poll comes in time whether or not the store answers: the lease lasts for three
-// times as long as is waited here.
+// poll comes in time whether or not the store answers: the lease lasts three
+// times as long as recheck waits.
 func (l *lease) recheck(ctx context.Context, sent time.Time) {
 	const readers = 8
 	ctx, cancel := context.WithDeadline(ctx, sent.Add(l.o.Length/3))
@@ -203,8 +203,8 @@ func (l *lease) recheck(ctx context.Context, sent time.Time) {
 	group.Wait()
 }
 
-// changed takes in a change of which only the revision is known, and reports
-// whether requests are in flight that have to be judged by it.
+// changed applies a change of which only the revision is known, and reports
+// whether there are requests in flight that must be judged by it.
 func (s *Service) changed(n Notice) (behind bool) {
 	e := s.invalidate(n)
 	if e == nil {
@@ -219,8 +219,7 @@ func (s *Service) changed(n Notice) (behind bool) {
 	return e.first != nil && older(e.era, e.key.Revision, s.cache.era.Load(), n.Revision)
 }
 
-// reread loads a key for the sake of its requests in flight; false when it
-// could not be read.
+// reread loads a key for its requests in flight; false if it could not be read.
 func (s *Service) reread(ctx context.Context, id string) bool {
 	if len(id) != idLen {
 		return true
@@ -229,7 +228,7 @@ func (s *Service) reread(ctx context.Context, id string) bool {
 	switch {
 	case err != nil:
 		return false
-	case snap == nil: // it is gone
+	case snap == nil: // the key is gone
 		s.notice(Notice{ID: id, Deleted: true})
 	default:
 		s.learn(snap.entry, &snap.key, snap.era)
@@ -237,8 +236,8 @@ func (s *Service) reread(ctx context.Context, id string) bool {
 	return true
 }
 
-// settle waits until every process alive has a change that was committed, or
-// cannot trust what it had before. It returns early only with an error.
+// settle waits until every live process has applied a committed change, or can
+// no longer trust what it had before. It returns early only with an error.
 func (l *lease) settle(ctx context.Context) error {
 	deadline := time.Now().Add(l.length())
 	target, pause := uint64(0), time.Millisecond

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// gate lets operations in until it is shut, and tells when the last one has
-// left. Nobody waits to enter, so an operation may call another one while a
+// gate admits operations until it is shut, and signals when the last one has
+// left. Entering never waits, so an operation may call another one while a
 // Close waits for it.
 type gate struct {
 	mu    sync.Mutex
@@ -17,7 +17,7 @@ type gate struct {
 
 func newGate() *gate { return &gate{empty: make(chan struct{})} }
 
-// enter reports whether the gate was open; then the caller owes a leave.
+// enter reports whether the gate was open; if so, the caller must call leave.
 func (g *gate) enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -36,7 +36,7 @@ func (g *gate) leave() {
 	}
 }
 
-// close lets nobody in any more. Closing again does nothing.
+// close shuts the gate. Closing again does nothing.
 func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -47,7 +47,7 @@ func (g *gate) close() {
 	}
 }
 
-// await waits for done. It returns ctx's error when ctx ends first.
+// await waits for done. It returns ctx's error if ctx ends first.
 func await(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:

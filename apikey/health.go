@@ -2,34 +2,35 @@ package apikey
 
 import "time"
 
-// Health is what [Service.Health] tells: whether this process can vouch for
-// what it answers.
+// Health is what [Service.Health] reports: whether this process can vouch for
+// its answers.
 type Health struct {
 	// Ready is false when the lease has ended: requests are answered with 503
-	// until the store can be asked again. It is always true on a store of
-	// this process alone.
+	// until the store can be asked again. It is always true on a store that only
+	// this process uses.
 	Ready bool
 	// LeaseLeft is how long the cache is still trusted; zero or less when it
 	// is not. Zero on a store without a [Feed].
 	LeaseLeft time.Duration
-	// Position is how far the feed has been applied, and Acked how far every
-	// process alive has: the difference is the lag of the slowest.
+	// Position is how far this process has applied the feed, and Acked how far
+	// every live process has: the difference is the lag of the slowest.
 	Position, Acked uint64
 	// Instances is how many processes share the store, this one included.
 	Instances int
-	// Push says that the store wakes its readers. If not, changes are found by
-	// polling alone, within [LeaseOptions.Every].
+	// Push says that the store wakes its readers. If not, changes are found only
+	// by polling, within [LeaseOptions.Every].
 	Push bool
-	// Error is why the last poll failed; empty when it did not.
+	// Error is why the last poll failed; empty if it did not.
 	Error string
-	// Refusing is why the store accepts no new keys and no counts, and what to
-	// do: its disk is full, for example. Keys are verified all the same, so
-	// Ready does not change. Empty when all is well, and on a store that does
-	// not tell: one that does has a method Refusing() error, as badgerstore's.
+	// Refusing is why the store accepts no new keys and no counts, and what to do:
+	// its disk is full, for example. Keys are still verified, so Ready does not
+	// change. It is empty if all is well, and on a store that does not report
+	// this. A store reports it with a method Refusing() error, as badgerstore
+	// does.
 	Refusing string
 }
 
-// refuser is a store that tells why it refuses changes, if it does.
+// refuser is a store that reports why it refuses changes, if it does.
 type refuser interface{ Refusing() error }
 
 // Health reports whether the service is ready. It does no I/O.
@@ -53,7 +54,7 @@ func (s *Service) Health() Health {
 	return h
 }
 
-// report notes what a good poll told. The caller has the turn.
+// report records what a good poll returned. The caller has the turn.
 func (l *lease) report(page *FeedPage) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

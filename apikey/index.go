@@ -8,15 +8,15 @@ import (
 // index finds the entries of keys without a lock. It is a hint in front of the
 // maps of the shards, which hold the truth, and reads one cache line.
 //
-// Its invariant: **what it finds is an entry of the id that was asked for, and
-// no more.** The entry itself tells whether it is still in use: one that left
-// the cache has no snapshot, and never gets one again. What the index does not
-// find may exist all the same. So it may lose entries at any time: it is
-// set-associative, a group that is full lets one go, and when it grows it
-// starts empty.
+// Its invariant: **whatever it finds is an entry of the id that was asked for,
+// and no more.** The entry itself shows whether it is still in use: one that
+// has left the cache has no snapshot, and never gets one again. An entry that
+// the index does not find may still exist. So the index may lose entries at any
+// time: it is set-associative, a full group evicts one, and when the index
+// grows it starts empty.
 //
-// A group belongs to one shard, because both are found by the low bits of the
-// hash: whoever writes holds that shard's lock.
+// A group belongs to one shard, because both are selected by the low bits of
+// the hash: a writer holds that shard's lock.
 type index struct {
 	groups []indexGroup // a power of two, at least as many as there are shards
 }
@@ -25,10 +25,10 @@ const indexWays = 7
 
 // indexGroup fills a cache line.
 type indexGroup struct {
-	// tags are seven bits of each entry's hash with the top bit set, in the
-	// bytes from the lowest on; 0 is free. The top byte is the way that is let
-	// go next. A reader that sees tags and ways from different times finds the
-	// wrong entry, or none.
+	// tags holds, for each entry, seven bits of its hash with the top bit set,
+	// starting at the lowest byte; 0 is free. The top byte is the way that is
+	// evicted next. A reader that sees tags and ways from different times finds
+	// the wrong entry, or none.
 	tags atomic.Uint64
 	ways [indexWays]atomic.Pointer[entry]
 }
@@ -36,21 +36,22 @@ type indexGroup struct {
 func newIndex(groups int) *index { return &index{make([]indexGroup, groups)} }
 
 // crowded reports whether n entries should have a larger index: with four in a
-// group, one entry in thirty does not find a place.
+// group, one entry in thirty finds no place.
 func (x *index) crowded(n int) bool { return n > 4*len(x.groups) }
 
-// sparse reports whether half of the groups are enough for n entries by far.
+// sparse reports whether half of the groups would be plenty for n entries.
 func (x *index) sparse(n int) bool { return len(x.groups) > cacheShards && 2*n < len(x.groups) }
 
 func (x *index) group(hash uint64) *indexGroup { return &x.groups[hash&uint64(len(x.groups)-1)] }
 
 func tagOf(hash uint64) uint64 { return hash>>57 | 0x80 }
 
-// find returns the entry of an id, nil when it is not here.
+// find returns the entry of an id, or nil if it is not in the index.
 func (x *index) find(hash uint64, id string) *entry {
 	g := x.group(hash)
 	differ := g.tags.Load() ^ tagOf(hash)*everyByte
-	// The bytes of differ that are 0: exact for the lowest, enough for a hint.
+	// The bytes of differ that are 0: exact for the lowest, good enough for a
+	// hint.
 	for match := (differ - everyByte) &^ differ & topBits; match != 0; match &= match - 1 {
 		way := bits.TrailingZeros64(match) / 8
 		if way == indexWays {
@@ -63,7 +64,7 @@ func (x *index) find(hash uint64, id string) *entry {
 	return nil
 }
 
-// put makes the entry be found. The entry's shard is locked.
+// put adds an entry to the index. The entry's shard is locked.
 func (x *index) put(hash uint64, e *entry) {
 	g := x.group(hash)
 	tags := g.tags.Load()
@@ -79,7 +80,7 @@ func (x *index) put(hash uint64, e *entry) {
 	g.tags.Store(tags&^(0xff<<56) | uint64((way+1)%indexWays)<<56)
 }
 
-// remove takes the entry out, if it is here. The entry's shard is locked.
+// remove removes the entry, if it is in the index. The entry's shard is locked.
 func (x *index) remove(hash uint64, e *entry) {
 	g := x.group(hash)
 	for i := range indexWays {

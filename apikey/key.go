@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Key is what is known of an API key, without its secrets' digests. A Key
-// returned by this package is the caller's: nothing in it is shared.
+// Key is what is known about an API key, without its secrets' digests. A Key
+// returned by this package belongs to the caller: nothing in it is shared.
 //
 // Times are UTC with microsecond precision; the zero time means "never".
 type Key struct {
@@ -30,45 +30,43 @@ type Key struct {
 
 	DisabledAt time.Time `json:"disabled_at,omitzero"`
 	DisabledBy string    `json:"disabled_by,omitempty"`
-	// Locked says that the key was disabled by somebody who runs the service:
-	// an [Actor] who is a Customer cannot enable it.
+	// Locked says that somebody who runs the service disabled the key: an [Actor]
+	// who is a Customer cannot enable it.
 	Locked bool `json:"locked,omitempty"`
 
 	RevokedAt    time.Time `json:"revoked_at,omitzero"`
 	RevokedBy    string    `json:"revoked_by,omitempty"`
 	RevokeReason string    `json:"revoke_reason,omitempty"`
 
-	// Secrets holds the current secret and, once the key was rotated, the one
+	// Secrets holds the current secret and, once the key has been rotated, the one
 	// before it: [current] or [current, previous].
 	Secrets []Secret `json:"secrets"`
 
-	// Revision counts the key's changes, from 1. Compare-and-swap and the
-	// freshness of caches rest on it.
+	// Revision counts the key's changes, from 1. Compare-and-swap and cache
+	// freshness depend on it.
 	Revision uint64 `json:"revision"`
 }
 
 // Secret is one secret of a key, without its digest.
 type Secret struct {
-	// Number counts the key's secrets from 1; it names the secret in usage
+	// Number counts the key's secrets from 1; it identifies the secret in usage
 	// and audit.
 	Number    uint32    `json:"number"`
 	CreatedAt time.Time `json:"created_at"`
-	// EndsAt is when the secret stops working, by a rotation; zero means that
-	// nothing has been set.
+	// EndsAt is when a rotation ends the secret; zero means that no end is set.
 	EndsAt time.Time `json:"ends_at,omitzero"`
-	// Grace is set on the previous secret while its end waits for the first
-	// use of the new one ([RotateOptions.StartOnFirstUse]); EndsAt is zero
-	// until then.
+	// Grace is set on the previous secret while its end depends on the first use
+	// of the new one ([RotateOptions.StartOnFirstUse]); EndsAt is zero until then.
 	Grace time.Duration `json:"grace,omitempty"`
-	// FirstUsedAt is when a secret that came by a rotation was first seen in
-	// use; zero means not yet. A key's very first secret has none.
+	// FirstUsedAt is when a secret made by a rotation was first seen in use; zero
+	// means not yet. It is never set for a key's very first secret.
 	FirstUsedAt time.Time `json:"first_used_at,omitzero"`
 }
 
 // State is the state of a key at an instant.
 type State string
 
-// The states. Revoked is final; the others can change back and forth.
+// The states. Revoked is final; the others can change into each other.
 const (
 	Active   State = "active"
 	Disabled State = "disabled"
@@ -76,8 +74,8 @@ const (
 	Revoked  State = "revoked"
 )
 
-// StateAt returns the key's state at t. When several hold, the most final
-// wins: revoked, disabled, expired.
+// StateAt returns the key's state at t. If several apply, the most final wins:
+// revoked, disabled, expired.
 func (k *Key) StateAt(t time.Time) State {
 	switch {
 	case !k.RevokedAt.IsZero():
@@ -90,12 +88,12 @@ func (k *Key) StateAt(t time.Time) State {
 	return Active
 }
 
-// LiveAt reports whether the secret works at t, as far as the secret goes: the
-// key's own state is [Key.StateAt].
+// LiveAt reports whether the secret itself works at t; for the key's own state,
+// see [Key.StateAt].
 func (s *Secret) LiveAt(t time.Time) bool { return s.EndsAt.IsZero() || t.Before(s.EndsAt) }
 
-// RotatingAt reports whether the key has two secrets that work at t (or will
-// again, once it is enabled).
+// RotatingAt reports whether the key has two secrets that work at t, or will
+// work once the key is enabled again.
 func (k *Key) RotatingAt(t time.Time) bool {
 	if !k.RevokedAt.IsZero() || !k.ExpiresAt.IsZero() && !t.Before(k.ExpiresAt) {
 		return false
@@ -104,8 +102,7 @@ func (k *Key) RotatingAt(t time.Time) bool {
 }
 
 // NextSecret is the number of the secret that a rotation would make now. It
-// only ever grows: a number is never used twice, also after a rotation that was
-// cancelled.
+// only grows: a number is never reused, even after a rotation was cancelled.
 func (k *Key) NextSecret() uint32 {
 	var most uint32
 	for _, s := range k.Secrets {
@@ -134,17 +131,18 @@ type Digest struct {
 // Format hides the digest for every verb of fmt: it never belongs in a log.
 func (d Digest) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[digest]")) }
 
-// MarshalJSON hides the digest: a record that is printed by mistake stays
+// MarshalJSON hides the digest, so that printing a record by mistake is
 // harmless.
 func (d Digest) MarshalJSON() ([]byte, error) { return []byte(`"[digest]"`), nil }
 
-// Record is what a [Store] keeps of a key. Digests[i] belongs to
+// Record is what a [Store] keeps for a key. Digests[i] belongs to
 // Key.Secrets[i].
 type Record struct {
 	Key     Key
 	Digests []Digest
-	// Request digests what was asked for when the key was created once by name
-	// ([NewKey.Once]); zero for every other key. It never changes.
+	// Request is a digest of what was asked for, if the key was created with a
+	// name for the creation ([NewKey.Once]); zero for every other key. It never
+	// changes.
 	Request [32]byte
 	// Extensions holds, in their stored form, the fields that a later version of
 	// this package added and that this version may skip. A caller that writes the

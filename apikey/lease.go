@@ -10,19 +10,18 @@ import (
 	"time"
 )
 
-// lease keeps the cache of one process true while others change the keys of the
-// same store ([Feed]).
+// lease keeps the cache of one process correct while other processes change the
+// keys of the same store ([Feed]).
 //
-// Its invariant: **what is cached is trusted only while the lease holds, and
-// the lease ends a fixed time after the sending of the last poll whose answer
-// has been applied whole.** A change that was committed before that instant was
-// in the answer, and is applied; one that was committed later is accepted as
-// unseen for no longer than a lease after its commit. No clock of another
-// machine is read for it.
+// Its invariant: **the cache is trusted only while the lease holds, and the
+// lease ends a fixed time after the last poll was sent whose answer has been
+// applied completely.** A change committed before that poll was sent was in the
+// answer, and is applied. A change committed later may go unseen for no longer
+// than one lease after its commit. No clock of another machine is used.
 //
-// The end is kept by two clocks of this machine, and both have to agree: the
-// monotonic one, which steps do not move, and the wall clock, which goes on
-// while the machine sleeps.
+// The end is kept on two clocks of this machine, which must both agree: the
+// monotonic clock, which clock steps do not move, and the wall clock, which
+// continues while the machine sleeps.
 type lease struct {
 	s    *Service
 	feed Feed
@@ -36,43 +35,43 @@ type lease struct {
 	wake chan struct{} // poll now
 	seen chan struct{} // a poll has been answered
 
-	// Of whoever has the turn.
+	// Guarded by turn.
 	epoch    string
 	position uint64          // up to which the feed is applied
-	acked    uint64          // and up to which requests in flight are judged by it
-	behind   map[string]bool // keys in flight whose new state could not be read yet
+	acked    uint64          // and up to which requests in flight have been judged
+	behind   map[string]bool // keys with requests in flight whose new state could not be read yet
 
 	mu      sync.Mutex
 	health  Health
-	revoked map[string]time.Time // keys that this process has revoked lately: see startOver
+	revoked map[string]time.Time // keys that this process has revoked recently: see startOver
 }
 
-// leaseEnd is an instant by two clocks: since processStart, and since 1970.
+// leaseEnd is a time on two clocks: since processStart, and since 1970.
 type leaseEnd struct{ mono, wall int64 }
 
 // LeaseOptions say how processes that share a store keep up with each other.
-// They have a meaning for a store that is a [Feed]. The zero value is good.
+// They apply to a store that is a [Feed]. The zero value is ready to use.
 type LeaseOptions struct {
-	// Instance names this process among those that share the store; default
-	// a random name. No two may have the same.
+	// Instance names this process among those that share the store; default a
+	// random name. No two processes may have the same name.
 	Instance string
-	// Length is how long the cache is trusted after the last good poll was
-	// sent; default three seconds. It bounds how long a process that is cut
-	// off goes on with a key that was revoked elsewhere, and how long Revoke
-	// waits for such a process. Give all processes the same.
+	// Length is how long the cache is trusted after the last good poll was sent;
+	// default three seconds. It bounds how long a process that is cut off accepts
+	// a key that was revoked elsewhere, and how long Revoke waits for such a
+	// process. Use the same value in all processes.
 	Length time.Duration
 	// Every is the time between polls; default a third of Length, with some
 	// jitter. A store that can push is polled at once when there is news.
 	Every time.Duration
-	// StaleIfError goes on trusting the cache for so much longer while polls
-	// fail. It is added to the bound. Default zero: 503 when the lease ends.
+	// StaleIfError is how much longer the cache is trusted while polls fail. It is
+	// added to the bound. Default zero: 503 when the lease ends.
 	StaleIfError time.Duration
-	// InflightGrace is how long after the end of the lease requests in flight
-	// may go on, before they are cut because nobody knows what became of
-	// their keys; default ten seconds, negative for ever.
+	// InflightGrace is how long requests in flight may continue after the end of
+	// the lease. They are then cut, because the state of their keys is unknown;
+	// default ten seconds, negative for ever.
 	InflightGrace time.Duration
-	// Async makes changes return when they are written, rather than when
-	// every process alive has them. The bound is then the lease.
+	// Async makes changes return when they are written, not when every live
+	// process has them. The bound is then the lease.
 	Async bool
 }
 
@@ -112,28 +111,28 @@ func newLease(s *Service, feed Feed, o LeaseOptions) *lease {
 // length is how long the cache is trusted.
 func (l *lease) length() time.Duration { return l.o.Length + l.o.StaleIfError }
 
-// holds reports whether the cache may be trusted at an instant.
+// holds reports whether the cache may be trusted at the given time.
 func (l *lease) holds(at time.Time) bool {
 	end := l.until.Load()
 	return int64(at.Sub(processStart)) < end.mono && at.UnixNano() < end.wall
 }
 
-// extend begins the lease anew from the instant when a poll was sent.
+// extend renews the lease from the time when a poll was sent.
 func (l *lease) extend(sent time.Time) {
 	l.until.Store(&leaseEnd{int64(sent.Sub(processStart) + l.length()), sent.Add(l.length()).UnixNano()})
 	l.failed.Store(false)
 }
 
-// leaseBackoff is between failed polls, at least.
+// leaseBackoff is the minimum time between failed polls.
 const leaseBackoff = 100 * time.Millisecond
 
-// How long a request waits for a poll that another one has sent.
+// How long a request waits for a poll that another request has sent.
 const leasePatience = time.Second
 
-// confirm makes sure that the cache can be trusted now, by a poll if need be.
-// Once polls fail it is left to run to find the store again: requests are
-// answered at once, and an outage is no storm. Those that wait are counted in
-// the queue of their key.
+// confirm makes sure that the cache can be trusted now, by a poll if necessary.
+// Once polls fail, only run looks for the store: requests are answered at once,
+// so an outage does not become a storm of polls. Waiting requests are counted
+// in the queue of their key.
 func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	if l.failed.Load() || !n.enter() {
 		return ErrUnavailable
@@ -154,9 +153,9 @@ func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	}
 	defer func() { l.turn <- struct{}{} }()
 	if l.holds(time.Now()) {
-		return nil // who had the turn before has done it
+		return nil // the previous holder of the turn has done it
 	}
-	// Its own context: the others wait for this poll, too.
+	// Its own context, because others wait for this poll, too.
 	if l.poll(context.WithoutCancel(ctx)) != nil || !l.holds(time.Now()) {
 		return ErrUnavailable
 	}
@@ -188,19 +187,19 @@ func (l *lease) run() {
 	}
 }
 
-// listen passes the store's hints on.
+// listen forwards the store's hints.
 func (l *lease) listen() {
 	for l.s.stopped.Err() == nil {
 		switch err := l.feed.Await(l.s.stopped); {
 		case err == nil:
 			l.push.Store(true)
 			select {
-			case <-l.seen: // by a poll that began before the news
+			case <-l.seen: // from a poll that began before the news
 			default:
 			}
 			l.hint()
-			// News may stay until a poll has begun: to await them again before
-			// would be answered at once, and again.
+			// Await may keep reporting the same news until a poll has begun: called
+			// again before that, it would return at once, over and over.
 			select {
 			case <-l.seen:
 			case <-l.s.stopped.Done():
@@ -225,8 +224,8 @@ func (l *lease) hint() {
 	}
 }
 
-// overdue cuts what is in flight when the lease has ended too long ago. The
-// caller has the turn.
+// overdue cuts requests in flight when the lease ended too long ago. The caller
+// has the turn.
 func (l *lease) overdue() {
 	if l.o.InflightGrace < 0 || l.epoch == "" {
 		return
@@ -239,7 +238,8 @@ func (l *lease) overdue() {
 	}
 }
 
-// leave tells the others that they need not wait for this process any more.
+// leave tells the other processes that they need not wait for this one any
+// more.
 func (l *lease) leave(ctx context.Context) {
 	_, _ = l.feed.Poll(ctx, FeedQuery{Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, After: l.position, Limit: 1})
 }

@@ -8,48 +8,48 @@ import (
 	"time"
 )
 
-// ListRequest selects keys, all conditions at once. The zero value lists all,
-// newest first.
+// ListRequest selects keys that meet all of its conditions. The zero value
+// lists all keys, newest first.
 type ListRequest struct {
 	Owner       string // empty: all owners
 	Environment string // empty: all environments
 	Plan        string // empty: all plans
 	State       State  // as it is now; empty: all states
-	// Search begins a word of the name, or the ID, letter case aside: see
-	// [Query.Search]. A token or a part of one that holds the ID finds its key;
-	// no more than the ID of it goes to the store. Space around it does not
-	// count.
+	// Search is the beginning of a word of the name, or the ID, ignoring letter
+	// case: see [Query.Search]. A token, or a part of one that contains the ID,
+	// finds its key; only the ID is passed to the store. Leading and trailing
+	// space is ignored.
 	Search string
-	// UnusedSince leaves out keys that were used, or created, then or later,
-	// this process's requests of a second ago and before included. Zero: all.
+	// UnusedSince leaves out keys that were used or created at that time or later.
+	// It takes into account this process's requests up to a second ago. Zero: all.
 	UnusedSince time.Time
 	Rotating    bool // only keys of which two secrets work now
-	// ExpiresBefore leaves out keys that expire then or later, or never. Those
-	// that have expired are there, unless State says otherwise. Zero: all.
+	// ExpiresBefore leaves out keys that expire at that time or later, or never.
+	// It keeps keys that have expired, unless State says otherwise. Zero: all.
 	ExpiresBefore time.Time
 	OmitRevoked   bool // leaves out keys that were revoked
-	// SecretBefore leaves out keys whose newest secret was made then or later.
-	// Zero: all.
+	// SecretBefore leaves out keys whose newest secret was made at that time or
+	// later. Zero: all.
 	SecretBefore time.Time
 	Order        Order
-	Cursor       string // Page.Next of the page before; empty starts anew
+	Cursor       string // Page.Next of the previous page; empty starts from the beginning
 	Limit        int    // 1 to 1000; 0 means 100
 }
 
 // Page is one page of keys.
 type Page struct {
 	Keys []Key
-	// Next is the cursor of the next page; empty on the last one. When filters
-	// leave most keys out, a page may be short, or empty, and still have a
-	// next one: a call looks at a bounded number of keys.
+	// Next is the cursor of the next page; empty on the last one. A call looks at
+	// a bounded number of keys, so if filters leave most of them out, a page may
+	// be short, or even empty, and still have a next one.
 	Next string
 }
 
-// List returns keys. Keys that are created meanwhile never shift or repeat what
-// a cursor goes on with. A cursor belongs to its list: with another order or
-// other filters it is [ErrInvalidArgument]. Only Limit may change, and the
-// instants of UnusedSince, ExpiresBefore and SecretBefore, which may be reckoned
-// from the clock for each page.
+// List returns keys. Keys that are created meanwhile never shift or repeat the
+// rest of the list. A cursor belongs to its list: with another order or other
+// filters it is [ErrInvalidArgument]. Only Limit may change, and the times
+// UnusedSince, ExpiresBefore and SecretBefore, which may be computed from the
+// clock for each page.
 func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	if err := s.enter(); err != nil {
 		return Page{}, err
@@ -92,8 +92,8 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	return page, nil
 }
 
-// list lists records. Of those that were not used since, it leaves out what was
-// used and not written yet.
+// list lists records. With UnusedSince, it also leaves out keys whose use has
+// not been written yet.
 func (s *Service) list(ctx context.Context, q Query) (l Listing, err error) {
 	if q.UnusedSince.IsZero() {
 		return s.store.List(ctx, q)
@@ -108,8 +108,8 @@ func (s *Service) list(ctx context.Context, q Query) (l Listing, err error) {
 	return l, err
 }
 
-// term returns what to search for: of a token, whole or cut, wherever it stands
-// in what was pasted, as much of the id as is there.
+// term returns what to search for. If a token, whole or truncated, is anywhere
+// in the pasted text, it is as much of its id as is there.
 func (f *tokenFormat) term(text string) string {
 	if found := findTokens(text, nil, 1); len(found) > 0 {
 		return found[0].id
@@ -125,13 +125,13 @@ func (f *tokenFormat) term(text string) string {
 			n++
 		}
 		if n > 0 {
-			return strings.Clone(id[:n]) // whoever keeps what was searched for must not keep the secret
+			return strings.Clone(id[:n]) // a substring would keep the secret in memory
 		}
 	}
 	return strings.TrimSpace(text)
 }
 
-// asciiLower keeps every byte in its place, which strings.ToLower does not.
+// asciiLower keeps every byte in its place; strings.ToLower does not.
 func asciiLower(s string) string {
 	b := []byte(s)
 	for i, c := range b {

@@ -8,12 +8,12 @@ import (
 	"unicode"
 )
 
-// meter collects the credentials that were counted in since the last flush, so that
-// a flush costs what was used and a request costs no write.
+// meter lists the credentials that were counted since the last flush, so that
+// the cost of a flush depends on what was used and a request costs no write.
 type meter struct {
 	mu    sync.Mutex
 	dirty []*credential
-	ended []*Sample // whose end came after they were collected
+	ended []*Sample // those that ended after they were collected
 }
 
 func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
@@ -35,19 +35,19 @@ func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
 	return s
 }
 
-// recount takes a request back that was counted as admitted. If it was collected
-// meanwhile, the count is below zero, until the next admitted request.
+// recount undoes the count of a request as admitted. If that count has already
+// been collected, the counter is below zero until the next admitted request.
 func (m *meter) recount(c *credential, o Outcome, s *Sample) {
 	if s != nil && c.last.CompareAndSwap(s, nil) {
-		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is told of it now is nothing
+		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is reported about it now is ignored
 	}
 	c.allowed.Add(^uint64(0))
 	c.refused[o-1].Add(1)
 	m.list(c)
 }
 
-// takeAllowed returns the admitted requests since it was last called. What was
-// taken back of those that were collected before is owed to it.
+// takeAllowed returns the admitted requests since it was last called. A
+// negative counter, left by a recount after a collection, is carried over.
 func (c *credential) takeAllowed() uint64 {
 	n := c.allowed.Swap(0)
 	if int64(n) < 0 {
@@ -57,8 +57,8 @@ func (c *credential) takeAllowed() uint64 {
 	return n
 }
 
-// list has c collected. It comes after what was counted: where c is listed
-// already, whoever collects it next has yet to read the count.
+// list adds c to the list to be collected. Call it after counting: if c is
+// already listed, its next collection has yet to read the count.
 func (m *meter) list(c *credential) {
 	if !c.listed.Load() {
 		m.listNew(c)
@@ -74,7 +74,7 @@ func (m *meter) listNew(c *credential) {
 	}
 }
 
-// mark notes scopes that let a request through, once a flush.
+// mark records scopes that let a request through, once per flush.
 func (c *credential) mark(used ScopeSet) {
 	if used&^ScopeSet(c.used.Load()) != 0 {
 		c.markNew(used)
@@ -102,7 +102,8 @@ func (c *credential) takeUsed() (scopes []string) {
 	return scopes
 }
 
-// network hides the host part of an address: /24 of IPv4, /48 of IPv6.
+// network removes the host part of an address: it returns the /24 of IPv4, the
+// /48 of IPv6.
 func network(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
@@ -117,7 +118,7 @@ func network(a netip.Addr) string {
 }
 
 // clip returns a copy of at most n bytes, as UTF-8 without control characters,
-// those that turn the direction of a text included.
+// including those that change the direction of a text.
 func clip(s string, n int) string {
 	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
 	return strings.Clone(strings.Map(func(r rune) rune {
@@ -128,8 +129,8 @@ func clip(s string, n int) string {
 	}, s))
 }
 
-// collect calls owe with what was counted since it was last called. One at a
-// time: what it has begun to read is nowhere else.
+// collect calls owe with what was counted since it was last called. It must not
+// be called concurrently: counts that it has read are not stored anywhere else.
 func (m *meter) collect(owe func(UsageDelta)) {
 	at := now()
 	m.mu.Lock()
@@ -141,7 +142,7 @@ func (m *meter) collect(owe func(UsageDelta)) {
 		owe(UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.secret, Hour: s.hour, Last: s.lastUse()})
 	}
 	for _, c := range used {
-		// Before the counts: what comes now lists it again.
+		// Before reading the counts, so that a later count lists it again.
 		c.listed.Store(false)
 		last := c.last.Swap(nil)
 		d := UsageDelta{KeyID: c.snap.id, Secret: c.principal.secret, Hour: hour, Scopes: c.takeUsed()}

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// maxTries bounds compare-and-swap against other writers of the same key.
+// maxTries bounds how often a compare-and-swap is retried against other writers
+// of the same key.
 const maxTries = 64
 
-// errUnchanged ends a mutation that finds its work done.
+// errUnchanged ends a mutation that has nothing to change.
 var errUnchanged = errors.New("unchanged")
 
-// mutate reads a record, lets edit change a copy, and applies it with its
-// audit entry in one transaction. It starts over when another writer came
-// between, so edit may run several times and must not keep anything. An edit
-// that returns errUnchanged succeeds without a write, but not before what it
-// found is in force: whoever wrote it may not have come so far.
+// mutate reads a record, lets edit change a copy, and applies it with its audit
+// entry in one transaction. It starts over if another writer came in between,
+// so edit may run several times and must not keep anything. An edit that
+// returns errUnchanged succeeds without a write, but only once the state that
+// it found is in force: whoever wrote that state may still be waiting.
 func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action, edit func(r *Record, e *AuditEntry) error) (Key, error) {
 	if err := s.enter(); err != nil {
 		return Key{}, err
@@ -44,7 +45,7 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 		r.Key.Revision, err = s.store.Apply(ctx, Change{Record: r, Expect: expect, Entry: entry})
 		switch {
 		case err == nil:
-			if !s.synchronous { // else the store has announced it
+			if !s.synchronous { // otherwise the store has announced it
 				s.takeIn(&r)
 			}
 			return r.Key, s.settle(ctx, by, &r.Key)
@@ -62,7 +63,7 @@ func (s *Service) mutate(ctx context.Context, by Actor, id string, action Action
 }
 
 // settle waits until a change is in force everywhere. Its error says that the
-// change is written, and that it is not known whether all processes have it.
+// change is written, but that some processes may not have it yet.
 func (s *Service) settle(ctx context.Context, by Actor, k *Key) error {
 	if s.lease == nil {
 		return nil
@@ -76,14 +77,14 @@ func (s *Service) settle(ctx context.Context, by Actor, k *Key) error {
 	return s.lease.settle(ctx)
 }
 
-// takeIn makes the cache and the requests in flight of this process obey a
-// record that was written.
+// takeIn applies a record that was written to the cache and the requests in
+// flight of this process.
 func (s *Service) takeIn(r *Record) {
 	shared := r.Clone()
 	s.notice(Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
 }
 
-// actor checks who makes a change, for records and the audit trail.
+// actor validates who makes a change, for records and the audit trail.
 func (s *Service) actor(a Actor) (Actor, error) {
 	if a.ID == "" {
 		return a, invalidf("actor", "say who makes the change: the audit trail records it")
@@ -103,10 +104,10 @@ func refuseRevoked(k *Key) error {
 	return nil
 }
 
-// Disable switches a key off until Enable; requests in flight are cut. A
-// disabled key stays as it is, but for one: the disabling of an actor who is no
-// Customer locks the key, also when its customer was quicker. Returns once no
-// request is admitted any more.
+// Disable turns a key off until Enable; requests in flight are cut. A disabled
+// key stays unchanged, with one exception: an actor who is not a Customer also
+// locks the key, even if its customer has disabled it first. Disable returns
+// once no request is admitted any more.
 func (s *Service) Disable(ctx context.Context, by Actor, id, reason string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionDisable, func(r *Record, e *AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
@@ -127,7 +128,7 @@ func (s *Service) Disable(ctx context.Context, by Actor, id, reason string) (Key
 	})
 }
 
-// Enable takes Disable back. An enabled key stays as it is. A Customer cannot
+// Enable undoes Disable. An enabled key stays unchanged. A Customer cannot
 // enable a key that is [Key.Locked]: the error's code is [Forbidden].
 func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionEnable, func(r *Record, _ *AuditEntry) error {
@@ -145,15 +146,15 @@ func (s *Service) Enable(ctx context.Context, by Actor, id string) (Key, error) 
 	})
 }
 
-// Revoke ends a key for good. When it returns nil the revocation is written,
+// Revoke ends a key permanently. When it returns nil the revocation is written,
 // no request is admitted with the key any more, and requests in flight have
 // been cut. Revoking twice is not an error and keeps the first reason.
 //
 // On a store that several processes share ([Feed]), Revoke and all other
-// changes of a key return when every process alive has acknowledged them, and
-// at the latest when no process can trust what it knew before, a lease after
-// the commit ([LeaseOptions]). An error with a Key then means that the change
-// is written, and that ctx ended while it was waited for.
+// changes of a key return when every live process has acknowledged them, or at
+// the latest one lease after the commit ([LeaseOptions]), when no process can
+// trust what it knew before. An error with a Key then means that the change is
+// written, but that ctx ended during the wait.
 func (s *Service) Revoke(ctx context.Context, by Actor, id, reason string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionRevoke, func(r *Record, e *AuditEntry) error {
 		if err := validText("reason", reason, maxReason); err != nil {
@@ -162,7 +163,7 @@ func (s *Service) Revoke(ctx context.Context, by Actor, id, reason string) (Key,
 		if !r.Key.RevokedAt.IsZero() {
 			return errUnchanged
 		}
-		reason := s.Redact(reason) // who revokes a leaked key is not to be told to write less
+		reason := s.Redact(reason) // may be longer, unchecked: nothing may keep anybody from revoking a leaked key
 		r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason, e.Reason = e.At, e.Actor, reason, reason
 		return nil
 	})

@@ -8,65 +8,66 @@ import (
 	"time"
 )
 
-// Options sets up a [Service]. The zero value is good for one environment,
-// "live", with the standard plans. New copies and checks it; a mistake is an
-// error that names the field.
+// Options configures a [Service]. The zero value is ready to use for one
+// environment, "live", with the standard plans. New copies and checks it; a
+// mistake is an error that names the field.
 type Options struct {
-	// Prefix starts every key; default "sk". It may hold a-z, 0-9 and '_',
-	// at most 16 characters, and starts with a letter.
+	// Prefix starts every key; default "sk". It may contain a-z, 0-9 and '_', at
+	// most 16 characters, and starts with a letter.
 	Prefix string
-	// Environments are the worlds that keys belong to; default "live" alone,
-	// on any host. See [LiveAndTest].
+	// Environments are the separate worlds that keys belong to; default "live"
+	// alone, on any host. See [LiveAndTest].
 	Environments []Environment
 	// Plans are the plans that a key may name; default [StandardPlans].
 	Plans []Plan
-	// PlanSource names plans instead of Plans.
+	// PlanSource supplies the plans, in place of Plans.
 	PlanSource PlanSource
 	// DefaultPlan is the plan of a key created without one; default the first
 	// of Plans.
 	DefaultPlan string
-	// Scopes is the catalogue that keys may be given; each granted scope must
-	// then cover at least one of it. Empty means any well-formed scope.
+	// Scopes is the catalogue of scopes that keys may be given; each granted scope
+	// must then cover at least one entry. Empty means any well-formed scope.
 	Scopes []Scope
-	// Peppers are keys for HMAC-SHA-256 over secrets, kept outside the store,
-	// so that a stolen store verifies nothing. The highest number signs; all
-	// verify. Without one, secrets are stored as SHA-256: safe for 226 bits
-	// of randomness, and nothing to lose.
+	// Peppers are keys for HMAC-SHA-256 over secrets, kept outside the store, so
+	// that a stolen store cannot verify anything. The highest number signs; all
+	// verify. Without peppers, secrets are stored as SHA-256, which is safe for
+	// 226 bits of randomness, and there is no pepper to lose.
 	Peppers []Pepper
 
 	// MaxAge is how old a key's current secret may get before [Service.Due]
 	// reports it; default 90 days.
 	MaxAge time.Duration
 	// OnDue is called when the current secret of a key is due within DueAhead
-	// (default 7 days): at most once a secret, by one of the processes that
-	// share the store, in a goroutine of its Service that looks every hour. That
-	// it is told is written into the key's audit trail first, so a crash at that
-	// moment loses the call, and no restart repeats it. Its context ends after a
-	// minute, and with Close, which waits for it.
+	// (default 7 days). It is called at most once per secret, by one of the
+	// processes that share the store, in a goroutine of its Service that looks
+	// every hour. The call is first recorded in the key's audit trail, so a crash
+	// at that moment loses the call, and no restart repeats it. Its context ends
+	// after a minute, and with Close, which waits for the call to return.
 	OnDue    func(ctx context.Context, k Key)
 	DueAhead time.Duration
-	// Quiet is how long a rotated-out secret must have gone unused before
-	// [Service.FinishRotation] calls it safe; default one hour.
+	// Quiet is how long a rotated-out secret must have been unused before
+	// [Service.FinishRotation] considers it safe to end; default one hour.
 	Quiet time.Duration
 
-	// CacheSize is how many keys are kept ready to verify; default 100,000
-	// (about 1 KiB each). Keys with requests in flight stay beyond it.
+	// CacheSize is how many keys are cached, ready to verify; default 100,000
+	// (about 1 KiB each). Keys with requests in flight are kept beyond it.
 	CacheSize int
-	// FlushEvery is how often usage is written, in parts over at least half of it;
-	// default five seconds. A crash loses at most one and a half times that much of the
-	// counts, or, where more keys are in use than the store writes in that time, as
-	// much as it takes to write them all. Whoever reads usage need not wait for it.
+	// FlushEvery is how often usage is written, in parts spread over at least half
+	// of that time; default five seconds. A crash loses at most the counts of one and a
+	// half times FlushEvery, or, if more keys are in use than the store can write
+	// in that time, of the time that it takes to write them all. Reading usage
+	// does not have to wait for it.
 	FlushEvery time.Duration
-	// StoreTimeout bounds each call of the store and of the PlanSource, whatever
-	// its caller's context allows; default two seconds. A change has five times as
-	// long: what became of one that is given up is not known.
+	// StoreTimeout bounds each call of the store and of the PlanSource, even if
+	// the caller's context allows more; default two seconds. A change has five
+	// times as long, because the outcome of an abandoned change is unknown.
 	StoreTimeout time.Duration
-	// MaxStale is how long a key may be trusted without asking again, for a
-	// store that does not report changes ([Notifier]). It is then the bound
-	// on revocation, and must be said; other stores ignore it.
+	// MaxStale is how long a key may be trusted without asking again, on a store
+	// that does not report changes ([Notifier]). It is then the bound on
+	// revocation, and is required; other stores ignore it.
 	MaxStale time.Duration
-	// Lease says how processes that share a store keep up with each other;
-	// stores of one process ignore it.
+	// Lease says how processes that share a store keep up with each other; stores
+	// used by only one process ignore it.
 	Lease LeaseOptions
 
 	// Logger gets what an operator should know; default [slog.Default].

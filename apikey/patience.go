@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// changePatience is how many times as long a change may take as a read: what
-// became of one that is given up is not known.
+// changePatience is how many times as long a change may take as a read, because
+// the outcome of an abandoned change is unknown.
 const changePatience = 5
 
-// patientStore gives every call of a store a deadline, so that nothing waits for
-// ever for a store that does not answer, whatever context it came with.
+// patientStore gives every call of a store a deadline, so that nothing waits
+// for ever for a store that does not answer, whatever the caller's context.
 type patientStore struct {
 	Store
 	patience time.Duration
 }
 
-// within calls f with a context that ends after d at the latest. When that is
-// what ended the call, the error is not ctx's own, which callers would take for
-// the end of theirs.
+// within calls f with a context that ends after d at the latest. If that
+// deadline ends the call, the error is not ctx's own, so that callers do not
+// think that their own context ended.
 func within[T any](ctx context.Context, d time.Duration, f func(context.Context) (T, error)) (T, error) {
 	if end, ok := ctx.Deadline(); ok && time.Until(end) <= d {
 		return f(ctx)

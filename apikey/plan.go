@@ -9,12 +9,12 @@ import (
 
 // Limit allows at most N requests in any interval of length Window.
 //
-// The zero value is invalid: a limit of nothing must be said with a disabled
-// key, not with N = 0, so that a forgotten field never means "refuse all" or
-// "allow all" by accident.
+// The zero value is invalid. To allow nothing, disable the key; N = 0 is not
+// allowed, so that a forgotten field never means "refuse all" or "allow all" by
+// accident.
 type Limit struct {
-	// Name identifies the limit to clients: it is the quoted policy name of
-	// the RateLimit headers. 1 to 32 characters of a-z, 0-9, '-' and '_'.
+	// Name identifies the limit to clients: it is the quoted policy name in the
+	// RateLimit headers. 1 to 32 characters of a-z, 0-9, '-' and '_'.
 	Name string `json:"name"`
 	// N is the number of requests (or cost units) the window admits, 1 to
 	// 1e9.
@@ -24,33 +24,34 @@ type Limit struct {
 	Window time.Duration `json:"window"`
 }
 
-// Bounds of a plan. They keep the state of one key small and the headers of
-// one answer short.
+// Bounds of a plan. They keep one key's state small and an answer's headers
+// short.
 const (
 	MaxLimits      = 4                   // limits in one plan
 	MaxLimitN      = 1_000_000_000       // requests in one window
 	MaxLimitWindow = 31 * 24 * time.Hour // length of one window
 )
 
-// PerMinute and PerDay are the two windows of the plans people know.
+// PerMinute allows n requests in any 60 seconds. It and PerDay are the two
+// windows of the plans that people know.
 func PerMinute(n int64) Limit { return Limit{Name: "minute", N: n, Window: time.Minute} }
 
 // PerDay allows n requests in any 24 hours.
 func PerDay(n int64) Limit { return Limit{Name: "day", N: n, Window: 24 * time.Hour} }
 
-// Plan is a named set of limits. A key names its plan; all its limits are
-// decided and charged together. A plan without limits admits every request:
-// it must say so with Unlimited, so that a plan whose limits were forgotten is
-// refused instead.
+// Plan is a named set of limits. A key names its plan; all limits of the plan
+// are decided and charged together. A plan without limits admits every request:
+// it must set Unlimited, so that a plan whose limits were forgotten is refused
+// instead.
 type Plan struct {
 	Name      string  `json:"name"`
 	Limits    []Limit `json:"limits"`
 	Unlimited bool    `json:"unlimited,omitempty"`
 }
 
-// StandardPlans returns the plans free (60 a minute, 1,000 a day), pro (600
-// and 50,000) and enterprise (6,000 a minute, no daily limit). The slice is
-// the caller's.
+// StandardPlans returns the plans free (60 a minute, 1,000 a day), pro (600 and
+// 50,000) and enterprise (6,000 a minute, no daily limit). The caller owns the
+// slice.
 func StandardPlans() []Plan {
 	return []Plan{
 		{Name: "free", Limits: []Limit{PerMinute(60), PerDay(1_000)}},
@@ -59,20 +60,19 @@ func StandardPlans() []Plan {
 	}
 }
 
-// PlanSource names the limits of a plan, for services whose plans live
+// PlanSource supplies the limits of a plan, for services whose plans live
 // elsewhere (a billing table). It is asked when a key is first used, and again
 // after [Service.RefreshPlans], which one process calls for all; never once per
 // request.
 //
-// A source answers [ErrUnknownPlan] for a name that it does not have. Any
-// other error means that it could not be asked: the key is answered with
-// "unavailable", never as if it were unlimited. It is called from several
-// goroutines at once.
+// A source returns [ErrUnknownPlan] for a name that it does not have. Any other
+// error means that it could not be asked: the key is then answered with
+// "unavailable", never as if it were unlimited. It is called concurrently.
 type PlanSource interface {
 	Plan(ctx context.Context, name string) (Plan, error)
 }
 
-// planTable is the PlanSource over [Options.Plans].
+// planTable is the PlanSource for [Options.Plans].
 type planTable map[string]Plan
 
 func (t planTable) Plan(_ context.Context, name string) (Plan, error) {
@@ -83,7 +83,7 @@ func (t planTable) Plan(_ context.Context, name string) (Plan, error) {
 	return p, nil
 }
 
-// Validate reports what is wrong with the plan, naming the field.
+// Validate returns an error if the plan is invalid, naming the field.
 func (p Plan) Validate() error {
 	if err := validName("Plan.Name", p.Name, 64); err != nil {
 		return err
@@ -119,8 +119,8 @@ func validLimits(field string, limits []Limit) error {
 	return nil
 }
 
-// validName accepts the short lower-case names that plans, limits and
-// environments carry into headers and tokens.
+// validName accepts the short lower-case names of plans, limits and
+// environments that go into headers and tokens.
 func validName(field, s string, most int) error {
 	if s == "" || len(s) > most {
 		return invalidf(field, "%s must have 1 to %d characters", quoted(s), most)

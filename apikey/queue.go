@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// readQueue is a way to the store for reads on behalf of requests. A service has two:
-// one for keys that are in the cache, which a change made unfit, and one for ids
-// that were never seen, which anybody can make up. Neither waits for the other.
+// readQueue carries reads of the store on behalf of requests. A service has
+// two: one for keys that are in the cache but were made stale by a change, and
+// one for ids that were never seen, which anybody can make up. Neither waits
+// for the other.
 //
-// Its invariant: **what waits in a queue is waited for by a request, and no more
-// than mostWaiting requests wait.** A load whose requests have all gone is not
-// begun. The one that was asked for last is read first, and when there is no
-// room the one that nobody has asked for the longest is refused: under more than
-// the store can answer, those that are answered are answered soon, and a key
-// that is asked for again has a new chance.
+// Its invariant: **a request waits for every load in a queue, and no more than
+// mostWaiting requests wait.** A load whose requests have all gone is not
+// begun. The load requested last is read first. When there is no room, the load
+// whose last request is the oldest is refused. So when the store is overloaded,
+// the requests that are answered are answered soon, and a key that is requested
+// again has a new chance.
 type readQueue struct {
 	read   func(batch []*load) // from the store
-	batch  int                 // how many at a time
-	most   int                 // reads at the same time
+	batch  int                 // how many to read at once
+	most   int                 // how many reads run at the same time
 	worker func(f func())      // runs f beside the caller
 
 	mu          sync.Mutex
-	first, last *load // to be read
+	first, last *load // not yet read
 	waiting     int   // requests
 	reading     int   // workers
 }
@@ -30,12 +31,13 @@ type readQueue struct {
 // mostWaiting bounds the requests that wait in a queue.
 const mostWaiting = 4096
 
-// load is one read of the store on behalf of all who want the same key now.
+// load is one read of the store on behalf of everybody who wants the same key
+// now.
 type load struct {
 	id        keyID
-	queue     *readQueue // nil on a store in this process, which is read where the load began
+	queue     *readQueue // nil on a store in this process, which the goroutine that began the load reads
 	done      chan struct{}
-	began     time.Duration // when the read did, since processStart
+	began     time.Duration // when the read began, since processStart
 	era       uint32        // of the cache, before the read
 	overtaken bool          // guarded by the shard
 	snap      *snapshot     // nil with a nil err: no such key
@@ -45,18 +47,18 @@ type load struct {
 	next, prev *load
 	queued     bool
 	taken      bool // it is being read, or was
-	shed       bool // it made room: who waited is not counted any more
+	shed       bool // it was dropped to make room: its requests are no longer counted
 	waiting    int  // requests
 }
 
-// join counts in a request that waits for l, and has l read before the others.
-// It is false when there is no room. A load that made room is returned: it must
-// be finished.
+// join counts a request that waits for l, and moves l to the front. It returns
+// false if there is no room. A load that was dropped to make room is returned:
+// it must be finished.
 func (n *readQueue) join(l *load) (shed *load, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if l.shed {
-		return nil, true // it is done at once
+		return nil, true // it will end at once
 	}
 	if n.waiting >= mostWaiting {
 		if shed = n.last; shed == l {
@@ -85,8 +87,8 @@ func (n *readQueue) join(l *load) (shed *load, ok bool) {
 	return shed, true
 }
 
-// leave counts a request out. It reports whether that was the last one, so that
-// l is not going to be read.
+// leave stops counting a request that waits for l. It reports whether it was
+// the last one, so that l will not be read.
 func (n *readQueue) leave(l *load) (unwanted bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -101,8 +103,8 @@ func (n *readQueue) leave(l *load) (unwanted bool) {
 	return unwanted
 }
 
-// enter counts in a request that waits for something other than a load, if there
-// is room. After it comes exit.
+// enter counts a request that waits for something other than a load, if there
+// is room. The request must then call exit.
 func (n *readQueue) enter() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -119,7 +121,7 @@ func (n *readQueue) exit() {
 	n.waiting--
 }
 
-// work reads until nothing waits.
+// work reads until nothing is waiting.
 func (n *readQueue) work() {
 	for batch := n.take(); batch != nil; batch = n.take() {
 		n.read(batch)

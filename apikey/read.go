@@ -18,16 +18,16 @@ func (s *Service) Get(ctx context.Context, id string) (Key, error) {
 	return r.Key, storeError("get", err)
 }
 
-// Identity tells whose a pasted token is.
+// Identity says whose a pasted token is.
 type Identity struct {
 	Key    Key
-	Secret Secret // which of the key's secrets the token holds
+	Secret Secret // which of the key's secrets the token contains
 	Works  bool   // a request with it would be authenticated now
 }
 
 // Identify finds the key of a token that somebody found, without using it:
-// nothing is charged or counted. A token whose secret is not right is
-// [ErrNotFound], however right its id is.
+// nothing is charged or counted. A token whose secret is wrong is
+// [ErrNotFound], even if its id is right.
 func (s *Service) Identify(ctx context.Context, token string) (Identity, error) {
 	if err := s.enter(); err != nil {
 		return Identity{}, err
@@ -55,11 +55,11 @@ func (s *Service) Identify(ctx context.Context, token string) (Identity, error) 
 	return Identity{}, ErrNotFound
 }
 
-// RecordFound writes into the audit trail of a key that somebody has a secret of
-// it which they found: who, when, and which one. Call it with what
-// [Service.Identify] told, once the actor may know of the key. The key goes on as
-// before, but for its revision. Of a revoked key, whose trail has ended, nothing
-// is written.
+// RecordFound records in the audit trail of a key that somebody found one of
+// its secrets: who, when, and which one. Call it with the result of
+// [Service.Identify], once the actor is allowed to know about the key. Only the
+// key's revision changes. For a revoked key, whose trail has ended, nothing is
+// written.
 func (s *Service) RecordFound(ctx context.Context, by Actor, id string, secret uint32) (Key, error) {
 	return s.mutate(ctx, by, id, ActionFound, func(r *Record, e *AuditEntry) error {
 		if !r.Key.RevokedAt.IsZero() {
@@ -70,7 +70,7 @@ func (s *Service) RecordFound(ctx context.Context, by Actor, id string, secret u
 	})
 }
 
-// Due returns the active keys of an owner (of everybody, when empty) whose
+// Due returns the active keys of an owner (of everybody, if empty) whose
 // current secret is older than [Options.MaxAge], or will be within ahead. It
 // reads every record of the owner.
 func (s *Service) Due(ctx context.Context, owner string, ahead time.Duration) ([]Key, error) {
@@ -88,7 +88,7 @@ func (s *Service) Due(ctx context.Context, owner string, ahead time.Duration) ([
 	return due, nil
 }
 
-// allDue is Due, one key at a time; after an error comes nothing.
+// allDue is Due, one key at a time; nothing follows an error.
 func (s *Service) allDue(ctx context.Context, owner string, ahead time.Duration) iter.Seq2[Key, error] {
 	return func(yield func(Key, error) bool) {
 		at := now()
@@ -104,8 +104,8 @@ func (s *Service) allDue(ctx context.Context, owner string, ahead time.Duration)
 	}
 }
 
-// PepperUse counts the working secrets under each pepper: one that is not in
-// use any more can go from [Options.Peppers]. It reads every record.
+// PepperUse counts the working secrets under each pepper: a pepper that is no
+// longer in use can be removed from [Options.Peppers]. It reads every record.
 func (s *Service) PepperUse(ctx context.Context) (map[uint32]int, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -125,13 +125,13 @@ func (s *Service) PepperUse(ctx context.Context) (map[uint32]int, error) {
 	return use, nil
 }
 
-// MinPurgeAge is how long a key must have been revoked before it may be
-// purged: longer than any request, cache or log needs it.
+// MinPurgeAge is how long a key must have been revoked before it may be purged:
+// longer than any request, cache or log needs it.
 const MinPurgeAge = 24 * time.Hour
 
 // Purge removes the records of keys that were revoked at least age ago, and
-// returns how many went. Their audit trail stays. A token of a purged key is
-// unknown from then on ([ErrInvalidKey] rather than [ErrRevoked]).
+// returns how many it removed. Their audit trail stays. From then on a token of
+// a purged key is unknown ([ErrInvalidKey] rather than [ErrRevoked]).
 func (s *Service) Purge(ctx context.Context, by Actor, age time.Duration) (int, error) {
 	if err := s.enter(); err != nil {
 		return 0, err
@@ -157,7 +157,7 @@ func (s *Service) Purge(ctx context.Context, by Actor, age time.Duration) (int, 
 		switch {
 		case err == nil:
 			n++
-		case errors.Is(err, ErrInvalidArgument): // written by something else than a Service; the others can go
+		case errors.Is(err, ErrInvalidArgument): // not written by a Service; the others can go
 			s.log.WarnContext(ctx, "a key cannot be purged", "key", r.Key.ID, "error", err)
 		case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrNotFound): // another purge was quicker
 			return n, storeError("purge", err)

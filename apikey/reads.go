@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// BatchGetter is implemented by a store that reads many records at about the cost
-// of one, such as one round trip. Whatever is asked for at the same time is then
-// read together, so that a flood of ids that nobody has costs a few reads.
+// BatchGetter is implemented by a store that reads many records at about the
+// cost of one, such as one round trip. Concurrent reads are then combined, so
+// that a flood of unknown ids costs a few reads.
 //
-// A [Service] looks for it at the store itself and not behind wrappers: one that
-// changes what Get answers would be passed by.
+// A [Service] looks for it on the store itself and not behind wrappers:
+// otherwise it would bypass a wrapper that changes what Get answers.
 type BatchGetter interface {
-	// GetBatch is [Store.Get] for each of up to 256 ids, none of them twice:
+	// GetBatch is [Store.Get] for each of up to 256 ids, without duplicates:
 	// records[i] and errs[i] are the answer to ids[i], and both are as long as
 	// ids. An id that does not exist, or whose record cannot be decoded, is an
-	// error for itself alone.
+	// error for that id alone.
 	GetBatch(ctx context.Context, ids []string) (records []Record, errs []error)
 }
 
@@ -26,17 +26,17 @@ const (
 	// maxLoads bounds how often one request reads a key that keeps changing.
 	maxLoads = 16
 
-	// How many ids are read at a time, and how many such reads run in a queue; of
-	// a store that reads one at a time there are more.
+	// How many ids are read at once, and how many such reads run in a queue. A
+	// store that reads one id at a time gets more concurrent reads.
 	mostBatch   = 256
 	batchReads  = 2
 	singleReads = 16
-	// How many records of a batch are made ready at the same time: a [PlanSource]
-	// may have to ask somebody.
+	// How many records of a batch are compiled at the same time: a [PlanSource]
+	// may have to make a call.
 	compilers = 8
 )
 
-// openQueues makes the ways to a store that is not in this process.
+// openQueues makes the queues to a store that is not in this process.
 func (s *Service) openQueues(store Store) {
 	s.batches, _ = store.(BatchGetter)
 	queue := func() *readQueue {
@@ -50,7 +50,7 @@ func (s *Service) openQueues(store Store) {
 }
 
 // queueOf returns the queue for reads of an id; nil on a store in this process,
-// which is quick: there nothing waits.
+// which is quick, so nothing waits there.
 func (s *Service) queueOf(hash uint64, id string) *readQueue {
 	if s.strangers != nil && s.cache.entry(hash, id) == nil {
 		return s.strangers
@@ -58,10 +58,10 @@ func (s *Service) queueOf(hash uint64, id string) *readQueue {
 	return s.known
 }
 
-// load reads a key from the store into the cache, once for all who wait. It
-// returns a nil snapshot for a key that does not exist. The snapshot old, which
-// may be nil, is not good enough. It waits no longer than [Options.StoreTimeout],
-// and not at all when too many wait already.
+// load reads a key from the store into the cache, once for everybody who waits.
+// It returns a nil snapshot for a key that does not exist. The snapshot old,
+// which may be nil, is not good enough. load waits no longer than
+// [Options.StoreTimeout], and not at all if too many requests already wait.
 func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
@@ -70,8 +70,8 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueu
 	return s.loadInside(ctx, id, old, n)
 }
 
-// loadInside is load for an operation that has entered, and for a goroutine that
-// Close waits for: a Close that has begun does not keep it out.
+// loadInside is load for an operation that has entered, and for a goroutine
+// that Close waits for: it works even after a Close has begun.
 func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
 	came := time.Since(processStart)
 	var late <-chan time.Time // a store in this process is asked from here, with a deadline
@@ -104,8 +104,8 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 			s.cache.leave(l)
 			return nil, ErrUnavailable
 		}
-		// Where others create keys, one is unknown only to a read that began after
-		// the request came.
+		// If other processes create keys, only a read that began after the request
+		// came can tell that a key does not exist.
 		if !l.overtaken && (l.snap != nil || l.err != nil || l.began >= came || s.lease == nil) {
 			return l.snap, l.err
 		}
@@ -116,7 +116,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 	return nil, ErrUnavailable
 }
 
-// tooMany says that requests are refused because more wait than may.
+// tooMany logs that requests are refused because too many are waiting.
 func (s *Service) tooMany() {
 	s.warnThrottled("more keys are asked for than the store can read: of those that are not in memory, some are answered with 503",
 		"waiting", mostWaiting)
@@ -124,13 +124,13 @@ func (s *Service) tooMany() {
 
 // read reads the record of one load.
 func (s *Service) read(l *load) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout) // of no request: others wait, too
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout) // not a request's context: others wait, too
 	defer cancel()
 	r, err := s.store.Get(ctx, l.id.String())
 	s.finish(ctx, l, r, err)
 }
 
-// readAll reads the records of loads that their queue has put together.
+// readAll reads the records of loads that their queue has combined.
 func (s *Service) readAll(loads []*load) {
 	if s.batches == nil {
 		s.read(loads[0])
@@ -172,7 +172,7 @@ func (s *Service) readAll(loads []*load) {
 	group.Wait()
 }
 
-// finish ends a load with what the store said of its id.
+// finish ends a load with the store's answer for its id.
 func (s *Service) finish(ctx context.Context, l *load, r Record, err error) {
 	var snap *snapshot
 	switch {
@@ -191,7 +191,7 @@ func (s *Service) finish(ctx context.Context, l *load, r Record, err error) {
 	switch {
 	case l.overtaken || err != nil:
 	case snap != nil:
-		s.learn(snap.entry, &snap.key, snap.era) // a change that was not announced
+		s.learn(snap.entry, &snap.key, snap.era) // the change was not announced
 	case !s.synchronous && s.cache.has(l.id):
 		s.notice(Notice{ID: l.id.String(), Deleted: true})
 	}

@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// redacted stands where a secret was.
+// redacted replaces a secret.
 const redacted = "[redacted]"
 
-// looseSecret is how much of a secret is taken for one where no environment stands before its id: more than the 32
-// digits that names of others often end in.
+// looseSecret is how many characters are treated as a secret if no environment precedes the id: more than the 32 digits
+// in which foreign names often end.
 const looseSecret = 33
 
-// Redact returns text without the secrets of tokens in it, for texts of strangers that are written down or shown: a
-// token, or what is left of one, becomes its public part and "[redacted]", as in [Token.String]. It knows tokens
-// whole or cut at either end, in any letter case and percent-encoded, whatever their prefix. It admits nothing and
-// looks nothing up, and costs nothing for a text without underscores. Several goroutines may call it at once.
+// Redact removes the secrets of tokens from text, for text from strangers that is stored or displayed: a token, or what
+// is left of one, becomes its public part and "[redacted]", as in [Token.String]. It recognizes tokens whole or
+// truncated at either end, in any letter case and percent-encoded, whatever their prefix. It admits nothing and looks
+// nothing up, and costs nothing for a text without underscores. It may be called concurrently.
 func (s *Service) Redact(text string) string { return redact(text, s.envs, looseSecret) }
 
-// redact is [Service.Redact]. Where no environment stands before an id, it takes loose characters or more after the
-// id for a secret.
+// redact is [Service.Redact]. If no environment precedes an id, it treats loose characters or more after the id as a
+// secret.
 func redact(text string, envs []Environment, loose int) string {
 	if len(text) <= idLen || strings.IndexByte(text, '_') < 0 && strings.IndexByte(text, '%') < 0 {
 		return text
@@ -38,13 +38,14 @@ func redact(text string, envs []Environment, loose int) string {
 	return out.String()
 }
 
-// foundToken is a token that stands in a text: its id, and where its secret begins and ends.
+// foundToken is a token found in a text: its id, and where its secret begins and ends.
 type foundToken struct {
 	id          string
 	secret, end int
 }
 
-// findTokens finds "<id>_<secret>", with "<environment>_" before it or a long secret.
+// findTokens finds "<id>_<secret>", if "<environment>_" precedes it or the
+// secret is long.
 func findTokens(text string, envs []Environment, loose int) (all []foundToken) {
 	plain, at := unescaped(text)
 	for i := 0; i < len(plain); {
@@ -69,7 +70,7 @@ func findTokens(text string, envs []Environment, loose int) (all []foundToken) {
 	return all
 }
 
-// followsEnvironment reports whether "<environment>_" ends b.
+// followsEnvironment reports whether b ends in "<environment>_".
 func followsEnvironment(b []byte, envs []Environment) bool {
 	for _, e := range envs {
 		n := len(b) - len(e.Name) - 1
@@ -80,8 +81,8 @@ func followsEnvironment(b []byte, envs []Environment) bool {
 	return false
 }
 
-// unescaped undoes percent-encoding, also one of the encoding's own percent signs. at says where in text each byte of
-// plain begins, and one more, where it ends.
+// unescaped undoes percent-encoding, including that of percent signs themselves. at holds the offset in text at which
+// each byte of plain begins, followed by the end of the last.
 func unescaped(text string) (plain []byte, at []int) {
 	plain, at = make([]byte, 0, len(text)), make([]int, 0, len(text)+1)
 	for i := 0; i < len(text); {
@@ -108,7 +109,8 @@ func isAlnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// quoted quotes what a caller sent, for an error's message: cut, and without secrets.
+// quoted quotes what a caller sent, for an error's message: truncated, and
+// without secrets.
 func quoted(s string) string {
 	const most, loose = 128, 8
 	if s = redact(s[:min(len(s), 8*most)], nil, loose); len(s) > most {

@@ -9,38 +9,38 @@ import (
 // DefaultGrace is how long the old secret works after [Service.Rotate].
 const DefaultGrace = 24 * time.Hour
 
-// MaxGrace bounds the time that two secrets of a key work side by side.
+// MaxGrace bounds how long two secrets of a key work side by side.
 const MaxGrace = 90 * 24 * time.Hour
 
 // RotateOptions says how the old secret ends.
 type RotateOptions struct {
-	// Grace is how long the old secret works on; default [DefaultGrace].
+	// Grace is how long the old secret keeps working; default [DefaultGrace].
 	Grace time.Duration
-	// Immediately ends the old secret now, cutting its requests in flight:
-	// for a secret that leaked. Grace must then be zero.
+	// Immediately ends the old secret now and cuts its requests in flight: for a
+	// secret that leaked. Grace must then be zero.
 	Immediately bool
-	// StartOnFirstUse starts the grace when the new secret is first used,
-	// rather than now: the old one works until the new one is deployed.
+	// StartOnFirstUse starts the grace when the new secret is first used, rather
+	// than now: the old secret works until the new one is deployed.
 	StartOnFirstUse bool
-	// Number, when not 0, names the rotation by the secret that it makes:
-	// [Key.NextSecret], as the caller saw the key. Numbers are never used
-	// twice, so a rotation with a number is made once, however often it is
-	// asked for and by whichever process: a key whose next secret is another
-	// one is [ErrConflict].
+	// Number, when not 0, identifies the rotation by the secret that it makes:
+	// [Key.NextSecret] of the key as the caller saw it. Numbers are never reused,
+	// so a rotation with a number happens only once, however often and by
+	// whichever process it is requested. If the key's next secret has another
+	// number, Rotate returns [ErrConflict].
 	Number uint32
 	// Reason is for the audit trail; at most 512 bytes.
 	Reason string
 }
 
-// Rotate gives the key a second secret under the same id and returns its
-// token: same scopes, same limits (one budget), same audit trail. The old
-// secret works until its grace ends, never past the key's own expiry. A key
-// has at most two secrets that work: rotating again before the old one ended
-// is [ErrInvalidState]; finish or cancel first.
+// Rotate gives the key a second secret under the same id and returns its token:
+// same scopes, same limits (one budget), same audit trail. The old secret works
+// until its grace ends, never past the key's own expiry. A key has at most two
+// working secrets: rotating again before the old one has ended is
+// [ErrInvalidState]; finish or cancel first.
 //
-// An error with a Key and a Token means that the secret is made, and that ctx
-// ended while other processes were waited for, as with [Service.Revoke]. The
-// token cannot be had again: do not drop it.
+// An error with a Key and a Token means that the secret exists, but ctx ended
+// while Rotate waited for other processes, as with [Service.Revoke]. The token
+// cannot be retrieved again: do not drop it.
 func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptions) (Key, Token, error) {
 	switch {
 	case o.Grace < 0 || o.Grace > MaxGrace:
@@ -89,7 +89,7 @@ func (s *Service) Rotate(ctx context.Context, by Actor, id string, o RotateOptio
 		e.Details = map[string]string{"secret": fmt.Sprint(k.Secrets[0].Number), "old_secret_ends": endText(&old)}
 		return nil
 	})
-	if k.ID == "" { // nothing is written: a token that an edit made is of no secret
+	if k.ID == "" { // nothing was written: a token made by a failed edit belongs to no secret
 		token = Token{}
 	}
 	return k, token, err
@@ -102,7 +102,7 @@ func endText(old *Secret) string {
 	return timeText(old.EndsAt)
 }
 
-// Rotation tells how far a rotation has come.
+// Rotation describes the progress of a rotation.
 type Rotation struct {
 	Old, New Secret
 	OldUsage UsageSecret
@@ -111,12 +111,12 @@ type Rotation struct {
 	// Safe reports that the new secret is in use and the old one has been
 	// quiet for [Options.Quiet]: FinishRotation would succeed.
 	Safe bool
-	// Reason says in words why it is safe or not.
+	// Reason says in words why it is safe or unsafe.
 	Reason string
 }
 
-// Rotation reports on the rotation of a key. A key that has not two secrets
-// that work is [ErrInvalidState].
+// Rotation reports on the rotation of a key. If the key does not have two
+// working secrets, it returns [ErrInvalidState].
 func (s *Service) Rotation(ctx context.Context, id string) (Rotation, error) {
 	if err := s.enter(); err != nil {
 		return Rotation{}, err
@@ -157,9 +157,9 @@ func (s *Service) rotation(ctx context.Context, k *Key) (Rotation, error) {
 	return rot, nil
 }
 
-// FinishRotation ends the old secret now. While it is in use, or the new one
-// was never used, this is [ErrSecretInUse] with the reason, unless forced;
-// requests in flight with the old secret are then cut.
+// FinishRotation ends the old secret now. If the old secret is in use, or the
+// new one was never used, it returns [ErrSecretInUse] with the reason, unless
+// forced; requests in flight with the old secret are then cut.
 func (s *Service) FinishRotation(ctx context.Context, by Actor, id string, force bool) (Key, error) {
 	return s.mutate(ctx, by, id, ActionFinishRotation, func(r *Record, e *AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
@@ -182,8 +182,8 @@ func (s *Service) FinishRotation(ctx context.Context, by Actor, id string, force
 	})
 }
 
-// CancelRotation takes a rotation back: the new secret ends now, its requests
-// in flight are cut, and the old one works on without an end.
+// CancelRotation undoes a rotation: the new secret ends now, its requests in
+// flight are cut, and the old one keeps working without an end.
 func (s *Service) CancelRotation(ctx context.Context, by Actor, id string) (Key, error) {
 	return s.mutate(ctx, by, id, ActionCancelRotation, func(r *Record, e *AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {

@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Use is what is known of an admitted request when it is counted. Nothing of it
-// is kept but the network of the source (/24 or /48), and copies of at most 128
-// bytes of the texts, without control characters and secrets ([Service.Redact]).
+// Use is what is known about an admitted request when it is counted. Only the
+// network of the source (/24 or /48) is kept, and copies of the texts of at
+// most 128 bytes, without control characters and secrets ([Service.Redact]).
 type Use struct {
 	Source    netip.Addr
 	UserAgent string
-	// Route names what was asked, for example "GET /v1/apis/{id}"; empty when
+	// Route names what was asked for, for example "GET /v1/apis/{id}"; empty if
 	// that is not known yet. See [Sample.Ended].
 	Route string
 }
 
-// Sample is the one admitted request of a secret between two flushes that its
-// [LastUse] tells of. It may be kept for as long as the request takes.
+// Sample is the one admitted request of a secret, between two flushes, that its
+// [LastUse] describes. It may be kept for as long as the request takes.
 type Sample struct {
 	credential *credential
 	use        LastUse   // as far as it was known at first
-	hour       time.Time // that it was written down in; guarded by outbox.mu
+	hour       time.Time // in which it was recorded; guarded by outbox.mu
 	end        atomic.Pointer[sampleEnd]
 }
 
@@ -39,10 +39,11 @@ func newSample(c *credential, u *Use) *Sample {
 	return s
 }
 
-// Ended tells how the request ended: what was asked, if more is known of that
-// than before, or "", and the final status of the response, 0 when it is not
-// known. A request that takes longer than a flush gives both later, if its use is
-// still the last one. Only the first call counts. A nil or zero Sample takes no notice.
+// Ended reports how the request ended: route, if more is known about it than
+// before, or "", and the final status of the response, or 0 if it is not known.
+// If a request takes longer than a flush, both are added later, provided that
+// its use is still the last one. Only the first call counts. Ended does nothing
+// on a nil or zero Sample.
 func (s *Sample) Ended(route string, status int) {
 	if s == nil || s.credential == nil {
 		return
@@ -56,8 +57,8 @@ func (s *Sample) Ended(route string, status int) {
 	if !s.end.CompareAndSwap(nil, &sampleEnd{route, status}) {
 		return
 	}
-	// The end is published before last is looked at; a flush takes the sample
-	// from there before it looks at the end: one of the two sees the other.
+	// The end is published before last is read; a flush takes the sample from last
+	// before it reads the end: at least one of the two sees the other.
 	if s.credential.last.Load() != s {
 		m := s.credential.snap.terms.service.meter
 		m.mu.Lock()
@@ -66,14 +67,14 @@ func (s *Sample) Ended(route string, status int) {
 	}
 }
 
-// text makes a client's word one that may be written down: at most 128 bytes, without secrets. What is longer is cut
-// twice, so that the start of a secret does not stay where the rest of it was cut off.
+// text makes a client's text safe to store: at most 128 bytes, without secrets. A longer text is truncated twice, so
+// that truncating it does not leave an unrecognizable start of a secret.
 func (s *Sample) text(word string) string {
 	const most = 128
 	return clip(s.credential.snap.terms.service.Redact(word[:min(len(word), 4*most)]), most)
 }
 
-// lastUse returns all that is known now.
+// lastUse returns everything that is known now.
 func (s *Sample) lastUse() LastUse {
 	u := s.use
 	if end := s.end.Load(); end != nil {

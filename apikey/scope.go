@@ -6,10 +6,10 @@ import (
 )
 
 // A scope names what a key may do: "resource:action", for example
-// "marketplace:read". Segments are 1 or more of a-z, 0-9, '.', '_' and '-',
-// two or more of them, at most 128 bytes in all. A scope granted to a key may
-// end in ":*" (every action of the resource) or be "*" (everything); a scope
-// that a route requires may not.
+// "marketplace:read". It has two or more segments, each of 1 or more characters
+// of a-z, 0-9, '.', '_' and '-', and at most 128 bytes in all. A scope granted
+// to a key may end in ":*" (every action of the resource) or be "*"
+// (everything); a scope required by a route may not.
 
 // MaxScopes bounds the scopes of one key.
 const MaxScopes = 64
@@ -61,9 +61,9 @@ func grants(granted, required string) bool {
 	return n == 1 || strings.HasPrefix(required, granted[:n-1])
 }
 
-// granting returns the place of the narrowest granted scope that covers a
-// required one, -1 when none does. The scopes of a key are sorted, and so a wide
-// one comes before those within it: '*' is less than every other character.
+// granting returns the index of the narrowest granted scope that covers a
+// required one, or -1 if none does. The scopes of a key are sorted, so a wide
+// scope comes before those within it: '*' is less than every other character.
 func granting(granted []string, required string) int {
 	for i := len(granted) - 1; i >= 0; i-- {
 		if grants(granted[i], required) {
@@ -75,17 +75,17 @@ func granting(granted []string, required string) int {
 
 func hasScope(granted []string, required string) bool { return granting(granted, required) >= 0 }
 
-// ScopeSet is a set of scopes that a key was granted, each by its place among
-// them: [Verified.Permits] makes it and [Verified.Count] takes it. The zero value
-// is empty.
+// ScopeSet is a set of a key's granted scopes, each identified by its index
+// among them: [Verified.Permits] makes it and [Verified.Count] takes it. The
+// zero value is empty.
 type ScopeSet uint64
 
-// place is the set of one scope. There are no more than [MaxScopes].
+// place is the set that contains one scope. There are at most [MaxScopes].
 func place(i int) ScopeSet { return 1 << (uint(i) % MaxScopes) }
 
-// Requirement is what a route asks of a key's scopes. The zero value is met by
-// no key at all: a route that wants any valid key says so with [AnyKey].
-// A Requirement is immutable and may be shared.
+// Requirement is what a route requires of a key's scopes. No key meets the zero
+// value: a route open to any valid key uses [AnyKey]. A Requirement is
+// immutable and may be shared.
 type Requirement struct {
 	scopes []string
 	mode   requirementMode
@@ -101,7 +101,7 @@ const (
 	anyKey
 )
 
-// AllOf is met by a key that has every one of the scopes.
+// AllOf is met by a key that has all of the scopes.
 func AllOf(scopes ...string) (Requirement, error) { return newRequirement(allOf, scopes) }
 
 // AnyOf is met by a key that has at least one of the scopes.
@@ -129,9 +129,10 @@ func (q Requirement) MetBy(granted []string) bool {
 }
 
 // usedOf reports whether the granted scopes meet the requirement, and which of
-// them it takes for that: for each scope that is required the narrowest that
-// covers it; of alternatives the first that is granted. So a key can lose all
-// that its requests did not take, at once, and every one of them is still met.
+// them it uses: for each required scope the narrowest that covers it; of
+// alternatives the first that is granted. So a key can lose all scopes that its
+// requests did not use, at once, and every one of those requests is still
+// allowed.
 func (q *Requirement) usedOf(granted []string) (used ScopeSet, met bool) {
 	switch q.mode {
 	case allOf:
@@ -156,8 +157,8 @@ func (q *Requirement) usedOf(granted []string) (used ScopeSet, met bool) {
 	return 0, false
 }
 
-// Missing returns the required scopes that are not granted; for AnyOf, where
-// none is granted, all of the alternatives.
+// Missing returns the required scopes that are not granted; for AnyOf, if none
+// is granted, all of the alternatives.
 func (q Requirement) Missing(granted []string) []string {
 	var missing []string
 	for _, s := range q.scopes {

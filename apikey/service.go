@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Service issues, verifies and manages keys. Make one with [New] for each
-// store and share it: all methods may be called from several goroutines.
+// Service issues, verifies and manages keys. Make one with [New] for each store
+// and share it: all methods may be called concurrently.
 //
-// Operations return errors of type [*Error]; a failure of the store is
-// [ErrUnavailable] with the cause inside, for logs.
+// Operations return errors of type [*Error]; a store failure is
+// [ErrUnavailable], which wraps the cause for logs.
 type Service struct {
 	store  boundedStore
 	o      Options
@@ -22,40 +22,40 @@ type Service struct {
 	format *tokenFormat
 	digest *digester
 	cache  *cache
-	lease  *lease // nil on a store that one process has for itself
+	lease  *lease // nil on a store that only one process uses
 	terms  termsTable
 	meter  *meter
 	outbox *outbox
-	pace   pace // of flushes
+	pace   pace // between flushes
 	envs   []Environment
 
 	batches   BatchGetter // nil when the store reads one key at a time
 	known     *readQueue  // to the store, for keys that are in the cache
-	strangers *readQueue  // and for ids that were never seen; both are nil on a store in this process
+	strangers *readQueue  // for ids that were never seen; both are nil on a store in this process
 
-	announcer      Announcer     // nil on a store that tells nobody
-	refuser        refuser       // nil on a store that does not tell why it refuses changes
+	announcer      Announcer     // nil on a store that cannot announce
+	refuser        refuser       // nil on a store that does not say why it refuses changes
 	synchronous    bool          // the store announces every change
-	planGeneration atomic.Uint64 // moved on by RefreshPlans; snapshots of an older one are loaded again
+	planGeneration atomic.Uint64 // incremented by RefreshPlans; snapshots of an older one are loaded again
 
 	gate     *gate // every operation passes it; Close waits until it is empty
 	closed   atomic.Bool
 	idling   sync.Once
 	idle     chan struct{} // closed when the operations and the goroutines have ended
-	ending   chan struct{} // holds a token while a Close does what is left
+	ending   chan struct{} // holds a token while a Close finishes what is left
 	left     bool          // leaveOnce was called; guarded by ending
-	moaned   atomic.Int64  // when complain last spoke, in seconds
-	warned   atomic.Int64  // and warnThrottled
+	moaned   atomic.Int64  // when complain last logged, in seconds
+	warned   atomic.Int64  // when warnThrottled last did
 	cancel   func()        // ends the subscription to the store
 	stop     context.CancelFunc
 	stopped  context.Context
 	workers  sync.WaitGroup
-	attached atomic.Bool // somebody has the places beside the keys
+	attached atomic.Bool // somebody uses the keys' attachments
 	upkeep   chan upkeepJob
 }
 
-// New returns a service on a store. It starts the goroutines that write usage
-// and look after rotations; Close ends them. The store stays the caller's:
+// New returns a service for a store. It starts the goroutines that write usage
+// and look after rotations; Close ends them. The store remains the caller's:
 // close it after the service.
 func New(store Store, o Options) (*Service, error) {
 	if store == nil {
@@ -72,7 +72,7 @@ func New(store Store, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.Peppers = nil // derived keys are kept, the originals are not
+	o.Peppers = nil // the derived keys are kept, the originals are not
 	s := &Service{
 		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact(text, o.Environments, looseSecret) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
 		meter:  new(meter),
@@ -118,41 +118,41 @@ func New(store Store, o Options) (*Service, error) {
 	return s, nil
 }
 
-// Store returns the store, for packages that look for its other abilities.
+// Store returns the store, for packages that look for its optional abilities.
 func (s *Service) Store() Store { return s.store.Store }
 
-// Prefix returns what every key starts with, "sk" by default.
+// Prefix returns the text that every key starts with, "sk" by default.
 func (s *Service) Prefix() string { return s.o.Prefix }
 
-// Environments returns the environments, in order. The slice is the caller's.
+// Environments returns the environments, in order. The caller owns the slice.
 func (s *Service) Environments() []Environment { return slices.Clone(s.envs) }
 
-// Plans returns the plans of [Options.Plans], in order; none with a
-// PlanSource. The slice is the caller's.
+// Plans returns the plans of [Options.Plans], in order, or none with a
+// PlanSource. The caller owns the slice.
 func (s *Service) Plans() []Plan { return slices.Clone(s.o.Plans) }
 
 // DefaultPlan returns the plan of a key created without one.
 func (s *Service) DefaultPlan() string { return s.o.DefaultPlan }
 
-// Scopes returns the catalogue of scopes. The slice is the caller's.
+// Scopes returns the catalogue of scopes. The caller owns the slice.
 func (s *Service) Scopes() []Scope { return slices.Clone(s.o.Scopes) }
 
 // MaxAge returns how old a secret may get before it is due for rotation.
 func (s *Service) MaxAge() time.Duration { return s.o.MaxAge }
 
-// Attach takes the places beside all keys ([Verified.Attachment]) for the
-// caller alone. It reports false when somebody has them already.
+// Attach reserves the attachments of all keys ([Verified.Attachment]) for the
+// caller. It reports false if somebody has already reserved them.
 func (s *Service) Attach() bool { return !s.attached.Swap(true) }
 
-// RefreshPlans makes a change in the [PlanSource] take effect: the limits of every
-// key are looked up again at its next request. When it returns nil, no request
-// that starts is decided by the limits of before, in any process that shares the
-// store; it waits for them as [Service.Revoke] does, with the same bound. On a
-// store that reports no changes ([Options.MaxStale]) it is about this process
-// alone, and the others follow within MaxStale.
+// RefreshPlans makes a change in the [PlanSource] take effect: the limits of
+// every key are looked up again at its next request. When it returns nil, no
+// request that starts afterwards is decided by the old limits, in any process
+// that shares the store; it waits for those processes as [Service.Revoke] does,
+// with the same bound. On a store that reports no changes ([Options.MaxStale])
+// this holds for this process only, and the others follow within MaxStale.
 //
-// After an error the new limits are in force in this process; whether the others
-// have them is not known: call it again.
+// After an error the new limits are in force in this process, but possibly not
+// in the others: call it again.
 func (s *Service) RefreshPlans(ctx context.Context) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -181,14 +181,14 @@ func (s *Service) announce(ctx context.Context, topic string) error {
 	return err
 }
 
-// complain logs what goes wrong request after request, once a second.
+// complain logs an error that every request may repeat, at most once a second.
 func (s *Service) complain(msg string, args ...any) {
 	if onceASecond(&s.moaned) {
 		s.log.Error(msg, args...)
 	}
 }
 
-// warnThrottled logs what strangers cause, once a second.
+// warnThrottled logs a warning that strangers can cause, at most once a second.
 func (s *Service) warnThrottled(msg string, args ...any) {
 	if onceASecond(&s.warned) {
 		s.log.Warn(msg, args...)
@@ -205,8 +205,8 @@ func (s *Service) environment(name string) (int, bool) {
 	return i, i >= 0
 }
 
-// storeError passes on what callers act upon and hides the rest behind
-// [ErrUnavailable].
+// storeError returns errors that callers act upon unchanged and wraps all
+// others in [ErrUnavailable].
 func storeError(op string, err error) error {
 	if err == nil {
 		return nil
@@ -218,7 +218,7 @@ func storeError(op string, err error) error {
 	return unavailable(op, err)
 }
 
-// now is the time that is written into records.
+// now is the current time, as it is written into records.
 func now() time.Time { return stamp(time.Now()) }
 
 func stamp(t time.Time) time.Time {

@@ -12,29 +12,30 @@ import (
 	"time"
 )
 
-// snapshot is a record made ready to verify requests: everything that can be
-// computed once is. It is immutable but for its marks and counters, so the hot
-// path reads it without a lock.
+// snapshot is a record prepared for verifying requests: everything that can be
+// computed once has been. It is immutable except for its marks and counters, so
+// the hot path reads it without a lock.
 //
-// With ten thousand keys in use, a request costs what its cold cache lines
-// cost. So what every request reads lies together: 64 bytes here and the first
-// 64 of current, right behind the 64 of the entry (see home).
+// With ten thousand keys in use, the cost of a request is that of its cold
+// cache lines. So the fields that every request reads are adjacent: 64 bytes
+// here and the first 64 of current, right behind the 64 of the entry (see
+// home).
 type snapshot struct {
 	entry      *entry // of the key; final when the snapshot is published
 	terms      *terms
 	id         string
-	generation uint64        // of the plans that the limits came from
+	generation uint64        // of the plans from which the limits came
 	loadedAt   time.Duration // when its read began, since the start of the process; for stores that may be stale
 	envIndex   uint8
-	closed     Code        // why no secret of the key works: revoked or disabled; OK otherwise
-	timed      bool        // some secret has an end: the clock must be read
+	closed     Code        // why no secret of the key works: revoked or disabled; otherwise OK
+	timed      bool        // some secret has an end, so the clock must be read
 	bound      bool        // to networks
-	firstUse   atomic.Bool // the new secret's first use is still to be written down
+	firstUse   atomic.Bool // the new secret's first use is still to be recorded
 	redigest   atomic.Bool // the current secret's digest is not under the newest pepper
 	era        uint32      // of the cache, when its read began; final when the snapshot is published
 
 	current  credential
-	previous *credential // nil when the key has one secret
+	previous *credential // nil if the key has one secret
 	key      Key
 }
 
@@ -48,25 +49,26 @@ type credential struct {
 	principal Principal
 	usedHigh  atomic.Uint32                  // the other scopes
 	listed    atomic.Bool                    // in the meter's list
-	ends      time.Time                      // when it stops working; zero is never
-	refused   [NumOutcomes - 1]atomic.Uint64 // all other outcomes, the first after allowed, since the last flush
+	ends      time.Time                      // when it stops working; zero means never
+	refused   [NumOutcomes - 1]atomic.Uint64 // all other outcomes, from the first after allowed, since the last flush
 }
 
-// home is the memory of a snapshot, and of the entry of its key if that has
-// none yet: for most keys both stay neighbours.
+// home is the memory of a snapshot, and of its key's entry if there is none
+// yet: for most keys the two stay adjacent.
 type home struct {
 	entry entry
 	snapshot
 }
 
-// terms are what many keys have in common. Keys with equal terms share them:
-// less memory, and what every request reads is in the processor's cache.
+// terms are what many keys have in common. Keys with equal terms share them,
+// which saves memory and keeps what every request reads in the processor's
+// cache.
 type terms struct {
 	service *Service
 	env     *Environment
 	limits  []Limit
 	policy  string   // the RateLimit-Policy field of the limits
-	items   []string // what the items of the RateLimit field begin with
+	items   []string // the beginning of each item of the RateLimit field
 	scopes  []string
 }
 
@@ -76,20 +78,21 @@ type termsTable struct {
 	all map[string]*terms
 }
 
-// mostTerms bounds what is kept; beyond it all is forgotten and made anew.
+// mostTerms bounds the table; when it is full, everything is dropped and built
+// again.
 const mostTerms = 1 << 12
 
 // termsOf returns the terms of a key on a plan. The plan is validated unless
-// its limits are those that were found good before: a key is loaded often, and
-// plans are few.
+// its limits equal those validated before: a key is loaded often, and plans are
+// few.
 func (s *Service) termsOf(k *Key, env *Environment, p Plan) (*terms, error) {
-	name := env.Name + "\n" + p.Name + "\n" + strings.Join(k.Scopes, " ") // no scope holds a space
+	name := env.Name + "\n" + p.Name + "\n" + strings.Join(k.Scopes, " ") // no scope contains a space
 	t := &s.terms
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	same := t.all[name]
 	known := same != nil && slices.Equal(same.limits, p.Limits)
-	if !known || len(p.Limits) == 0 { // no limits at all have to be meant
+	if !known || len(p.Limits) == 0 { // having no limits at all must be deliberate
 		if err := p.Validate(); err != nil {
 			return nil, err
 		}
@@ -105,7 +108,7 @@ func (s *Service) termsOf(k *Key, env *Environment, p Plan) (*terms, error) {
 	return made, nil
 }
 
-// planOf returns the plan of a key: its own limits, or what its plan says.
+// planOf returns the plan of a key: its own limits, or those of its plan.
 func (s *Service) planOf(ctx context.Context, k *Key) (Plan, error) {
 	if len(k.Limits) > 0 {
 		return Plan{Name: "own", Limits: k.Limits}, nil
@@ -119,8 +122,8 @@ func (s *Service) planOf(ctx context.Context, k *Key) (Plan, error) {
 
 var processStart = time.Now()
 
-// compile makes a snapshot of a record. It fails when the plan cannot be
-// told: a key whose limits are not known is refused, never unlimited.
+// compile makes a snapshot of a record. It fails if the plan cannot be
+// determined: a key whose limits are unknown is refused, never unlimited.
 func (s *Service) compile(ctx context.Context, r Record, began time.Duration) (*snapshot, error) {
 	k := r.Key
 	if n := len(k.Secrets); n < 1 || n > 2 || n != len(r.Digests) {
@@ -185,7 +188,7 @@ func policyHeader(limits []Limit) string {
 	return b.String()
 }
 
-// rateLimitItems formats what never changes of the RateLimit field: "minute";r=
+// rateLimitItems formats the constant part of the RateLimit field: "minute";r=
 // and so on.
 func rateLimitItems(limits []Limit) []string {
 	items := make([]string, len(limits))
@@ -198,7 +201,7 @@ func rateLimitItems(limits []Limit) []string {
 	return items
 }
 
-// refusal says why the secret does not work now; OK when it does.
+// refusal says why the secret does not work now; OK if it does.
 func (c *credential) refusal() Code {
 	switch {
 	case c.snap.closed != OK:
@@ -209,15 +212,16 @@ func (c *credential) refusal() Code {
 	return OK
 }
 
-// sentinels maps the codes of a request to errors that need no memory.
+// sentinels maps the codes of a request to errors that need no allocation.
 var sentinels = map[Code]*Error{
 	InvalidKey: ErrInvalidKey, ExpiredKey: ErrExpired, DisabledKey: ErrDisabled,
 	RevokedKey: ErrRevoked, Unavailable: ErrUnavailable,
 }
 
-// Principal is who a request acts for: the key that it was sent with, as far
+// Principal is who a request acts for: the key with which it was sent, as far
 // as handlers should see it. It is immutable and shared between requests. The
-// zero Principal, and a nil one, are nobody: without a name and without scopes.
+// zero Principal, and a nil one, stand for nobody: they have no name and no
+// scopes.
 type Principal struct {
 	credential *credential
 	secret     uint32
@@ -230,7 +234,7 @@ func (p *Principal) key() *Key {
 	return &p.credential.snap.key
 }
 
-// nobody stands for the credential of a zero Verified or Principal.
+// nobody is the credential of a zero Verified or Principal.
 var nobody = func() *credential {
 	s := &snapshot{entry: new(entry), terms: &terms{env: new(Environment)}, bound: true}
 	s.current.snap = s
@@ -246,15 +250,15 @@ func (p *Principal) Name() string { return p.key().Name }
 // Owner returns the account that the key acts for.
 func (p *Principal) Owner() string { return p.key().Owner }
 
-// Environment returns the key's environment, for example "live" or "test":
-// which data the request must act on.
+// Environment returns the key's environment, for example "live" or "test". It
+// says which data the request must act on.
 func (p *Principal) Environment() string { return p.key().Environment }
 
 // Plan returns the name of the key's plan.
 func (p *Principal) Plan() string { return p.key().Plan }
 
-// Has reports whether the key was granted a scope. A scope that a handler asks
-// for, and that the key has, counts as used.
+// Has reports whether the key was granted a scope. If it was, the scope counts
+// as used.
 func (p *Principal) Has(scope string) bool {
 	i := granting(p.key().Scopes, scope)
 	if i < 0 {
@@ -270,7 +274,7 @@ func (p *Principal) Scopes() []string { return slices.Clone(p.key().Scopes) }
 // Metadata returns one value of the key's metadata.
 func (p *Principal) Metadata(name string) string { return p.key().Metadata[name] }
 
-// Secret returns the number of the secret that the request was sent with.
+// Secret returns the number of the secret with which the request was sent.
 func (p *Principal) Secret() uint32 {
 	if p == nil {
 		return 0
@@ -278,8 +282,8 @@ func (p *Principal) Secret() uint32 {
 	return p.secret
 }
 
-// PresentedSecret returns what is known of the secret that the request was sent
-// with, and whether it is the newest of the key.
+// PresentedSecret returns what is known about the secret with which the request
+// was sent, and whether it is the newest of the key.
 func (p *Principal) PresentedSecret() (s Secret, newest bool) {
 	for i, s := range p.key().Secrets {
 		if s.Number == p.Secret() {

@@ -13,10 +13,10 @@ import (
 //
 // 69 characters of [A-Za-z0-9_] with the default prefix. The id is public and
 // names the key; the secret has 226 bits from crypto/rand; the checksum is
-// CRC-32 (IEEE) over everything before it, so that a mistyped, cut or invented
-// token is refused without a hash, a look-up or I/O. The underscore after the
-// id keeps keys out of the pattern sk_live_[A-Za-z0-9]{20,}, which secret
-// scanners take for another vendor's.
+// CRC-32 (IEEE) over everything before it, so that a mistyped, truncated or
+// invented token is refused without a hash, a look-up or I/O. The underscore
+// after the id keeps keys from matching the pattern sk_live_[A-Za-z0-9]{20,},
+// which secret scanners take for another vendor's.
 const (
 	idLen     = 16
 	secretLen = 38
@@ -31,7 +31,7 @@ const (
 // The zero Token is no token.
 type Token struct{ text string }
 
-// Reveal returns the full text. Show it once, over TLS, and keep it nowhere.
+// Reveal returns the full text. Show it once, over TLS, and do not store it.
 func (t Token) Reveal() string { return t.text }
 
 // String returns the public part, for example "sk_live_4fG…_[redacted]".
@@ -56,14 +56,14 @@ type tokenFormat struct {
 	stems []stem // one for each environment, in order
 }
 
-// stem is what a token starts with, "sk_live_".
+// stem is the beginning of a token, such as "sk_live_".
 type stem struct {
 	text string
-	crc  uint32 // the checksum's register before its last byte, so that eight bytes at once fit what follows
+	crc  uint32 // the checksum's register before its last byte, so that the rest can be added eight bytes at a time
 }
 
-// parsedToken holds views of the text that was parsed: it must not outlive
-// the request.
+// parsedToken contains views of the parsed text: it must not outlive the
+// request.
 type parsedToken struct {
 	id   string
 	body string // "<id>_<secret>"
@@ -83,8 +83,9 @@ func newTokenFormat(prefix string, envs []Environment) (*tokenFormat, error) {
 	return f, nil
 }
 
-// parse checks form, alphabet and checksum of a presented token. It reads
-// from the right, so that a prefix may hold underscores, and allocates nothing.
+// parse checks the form, alphabet and checksum of a presented token. It reads
+// from the right, because a prefix may contain underscores, and allocates
+// nothing.
 func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 	n := len(text) - bodyLen - crcLen
 	if n < 2 || len(text) > MaxToken {
@@ -104,8 +105,8 @@ func (f *tokenFormat) parse(text string) (parsedToken, bool) {
 	return parsedToken{}, false
 }
 
-// mint makes the token of a key: with a new id when id is empty, otherwise a
-// new secret for that key.
+// mint makes the token of a key: with a new id if id is empty, otherwise a new
+// secret for that key.
 func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 	b := make([]byte, 0, MaxToken)
 	b = append(b, f.stems[env].text...)
@@ -125,9 +126,9 @@ func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
 // randomBytes fills b from crypto/rand.
 func randomBytes(b []byte) { _, _ = rand.Read(b) } // never fails: it ends the program instead
 
-// appendBase62 appends n characters made of the bytes that fill gives, each of
-// the 62 as likely if the bytes are: those from 248 on are passed over, because
-// 256 is no multiple of 62.
+// appendBase62 appends n characters made from the bytes that fill supplies. If
+// the bytes are uniformly distributed, so are the 62 characters: bytes from 248
+// on are skipped, because 256 is not a multiple of 62.
 func appendBase62(dst []byte, n int, fill func(b []byte)) []byte {
 	var pool [64]byte
 	for {

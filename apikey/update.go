@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Update says what to change of a key: a nil field stays, a field that points
-// to a zero value is emptied.
+// Update says what to change in a key: a nil field stays unchanged, a pointer
+// to a zero value empties the field.
 type Update struct {
-	// Revision, when not 0, is the revision that the caller saw: a key that
-	// was changed since is [ErrConflict].
+	// Revision, when not 0, is the revision that the caller saw: if the key has
+	// changed since, Update returns [ErrConflict].
 	Revision uint64
 
 	Name      *string
@@ -26,9 +26,10 @@ type Update struct {
 	ExpiresAt *time.Time // zero: does not expire
 }
 
-// Update changes a key. It takes effect with the next request: a scope or
-// network taken away refuses it, a request already admitted goes on. An expiry
-// in the past is refused: disable or revoke instead.
+// Update changes a key. It takes effect with the next request: taking away a
+// scope or network refuses new requests that need it, and requests already
+// admitted continue. An expiry in the past is refused: disable or revoke
+// instead.
 func (s *Service) Update(ctx context.Context, by Actor, id string, u Update) (Key, error) {
 	return s.mutate(ctx, by, id, ActionUpdate, func(r *Record, e *AuditEntry) error {
 		k := &r.Key
@@ -75,7 +76,7 @@ func (s *Service) Update(ctx context.Context, by Actor, id string, u Update) (Ke
 }
 
 // differences lists the changed fields for the audit trail. Metadata may be
-// private and large: only that it changed is told.
+// private and large, so the trail records only that it changed.
 func differences(old, k *Key) map[string]string {
 	d := make(map[string]string)
 	note := func(field, from, to string) {

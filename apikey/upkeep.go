@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// upkeepJob is work that a request found, to be done after it: the hot path
-// never writes.
+// upkeepJob is work that a request discovered, to be done after it: the hot
+// path never writes.
 type upkeepJob struct {
 	keyID  string
 	secret uint32 // number of the current secret that was used
 	from   Digest
-	to     Digest // under the newest pepper; zero when that is not the job
+	to     Digest // under the newest pepper; zero if there is nothing to redigest
 }
 
-// upkeeper is the actor of what the service does by itself.
+// upkeeper is the actor of what the service does on its own.
 var upkeeper = Actor{ID: "latchkey"}
 
-// noteUse queues what the use of a current secret calls for. A full queue
-// leaves the marks: a later request queues it.
+// noteUse queues the work that the use of a current secret requires. If the
+// queue is full, the marks stay, and a later request queues the work.
 func (s *Service) noteUse(snap *snapshot, token string) {
 	job := upkeepJob{keyID: snap.key.ID, secret: snap.key.Secrets[0].Number, from: snap.current.digest}
 	first, redigest := snap.firstUse.Swap(false), snap.redigest.Swap(false)
 	if redigest {
-		t, _ := s.format.parse(token) // once more: hardly ever is a secret signed anew
+		t, _ := s.format.parse(token) // parsed again, because a secret hardly ever needs a new digest
 		job.to = s.digest.sign(t)
 	}
 	if !first && !redigest {
@@ -53,8 +53,8 @@ func (s *Service) upkeepLoop() {
 	}
 }
 
-// do writes down the first use of a rotated-in secret (and so starts a grace
-// that waited for it), and replaces a digest under an old pepper.
+// do records the first use of a rotated-in secret (which starts a grace that
+// waited for it), and replaces a digest under an old pepper.
 func (s *Service) do(ctx context.Context, job upkeepJob) error {
 	_, err := s.mutate(ctx, upkeeper, job.keyID, ActionFirstUse, func(r *Record, e *AuditEntry) error {
 		k := &r.Key
@@ -86,7 +86,7 @@ func (s *Service) do(ctx context.Context, job upkeepJob) error {
 }
 
 const (
-	dueEvery    = time.Hour   // how often OnDue's keys are looked for
+	dueEvery    = time.Hour   // how often to look for keys that OnDue should report
 	duePatience = time.Minute // how long one call of OnDue may take
 )
 
@@ -96,9 +96,9 @@ func (s *Service) callDue(k Key) {
 	s.o.OnDue(ctx, k)
 }
 
-// dueLoop calls OnDue for the secrets that get due.
+// dueLoop calls OnDue for the secrets that become due.
 func (s *Service) dueLoop() {
-	var told map[string]uint32 // the keys that are due now, with the secret that was told
+	var told map[string]uint32 // the keys that are due now, with the secret that was reported
 	tick := time.NewTicker(dueEvery)
 	defer tick.Stop()
 	for {
@@ -111,8 +111,8 @@ func (s *Service) dueLoop() {
 	}
 }
 
-// tellDue calls OnDue for every secret that is due and that no process has told
-// of. What it returns is for the next call: those need not be looked at again.
+// tellDue calls OnDue for every due secret that no process has reported. Its
+// result is for the next call: those keys need not be checked again.
 func (s *Service) tellDue(told map[string]uint32) map[string]uint32 {
 	still := make(map[string]uint32)
 	for k, err := range s.allDue(s.stopped, "", s.o.DueAhead) {
@@ -139,15 +139,15 @@ func (s *Service) tellDue(told map[string]uint32) map[string]uint32 {
 	return still
 }
 
-// claimDue writes into the audit trail that it is told that the current secret of
-// a key is due, and reports whether nobody had written it before. The revision of
-// the key makes sure that one process writes it.
+// claimDue records in the audit trail that a key's current secret is reported
+// as due, and reports whether this is the first such record. The revision of
+// the key ensures that only one process writes it.
 func (s *Service) claimDue(ctx context.Context, k *Key) (first bool, err error) {
 	due := k.Secrets[0]
 	_, err = s.mutate(ctx, upkeeper, k.ID, ActionDue, func(r *Record, e *AuditEntry) error {
 		first = false
 		if r.Key.StateAt(e.At) != Active || r.Key.Secrets[0].Number != due.Number {
-			return errUnchanged // it was changed since
+			return errUnchanged // the key has changed since
 		}
 		e.Details = map[string]string{"secret": fmt.Sprint(due.Number)}
 		if told, err := s.toldDue(ctx, k.ID, due.CreatedAt, e.Details["secret"]); err != nil || told {
@@ -159,8 +159,8 @@ func (s *Service) claimDue(ctx context.Context, k *Key) (first bool, err error) 
 	return first, err
 }
 
-// toldDue looks for the entry of claimDue, from the newest back to when the
-// secret was made.
+// toldDue looks for claimDue's entry, from the newest back to when the secret
+// was made.
 func (s *Service) toldDue(ctx context.Context, id string, made time.Time, secret string) (bool, error) {
 	q := AuditQuery{KeyID: id}
 	for {

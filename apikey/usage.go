@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Outcome is how a request with a known key ended. Its values are stored:
-// new ones go at the end.
+// Outcome is how a request with a known key ended. The values are stored: add
+// new ones at the end.
 type Outcome uint8
 
 // The outcomes that are counted.
@@ -31,7 +31,7 @@ var outcomeNames = [NumOutcomes]string{
 	"expired_key", "disabled_key", "revoked_key", "unavailable", "cut",
 }
 
-// String returns the stable name: for refusals, that of their [Code].
+// String returns the stable name; for refusals, that of their [Code].
 func (o Outcome) String() string {
 	if o < NumOutcomes {
 		return outcomeNames[o]
@@ -39,7 +39,7 @@ func (o Outcome) String() string {
 	return "unknown"
 }
 
-// OutcomeOf returns the outcome that counts a code.
+// OutcomeOf returns the outcome under which a code is counted.
 func OutcomeOf(c Code) Outcome {
 	switch c {
 	case OK:
@@ -72,8 +72,8 @@ func (c *Counts) Add(o Counts) {
 	}
 }
 
-// Total is the number of requests, admitted or not. A request that was cut
-// was admitted first and counts once.
+// Total is the number of requests, admitted or not. A request that was cut was
+// admitted first, and counts once.
 func (c Counts) Total() uint64 {
 	var sum uint64
 	for o, n := range c {
@@ -84,24 +84,24 @@ func (c Counts) Total() uint64 {
 	return sum
 }
 
-// LastUse tells of the newest admitted request with a secret that was looked at:
-// the first after each flush is. Its texts are what clients sent: escape them
-// wherever they are shown.
+// LastUse describes the newest sampled request among those that a secret
+// admitted: the first after each flush is sampled. Its texts are what clients
+// sent: escape them wherever they are shown.
 type LastUse struct {
 	At        time.Time `json:"at,omitzero"`
 	Network   string    `json:"network,omitempty"`    // the source's /24 or /48, for example 10.0.0.0/24
 	UserAgent string    `json:"user_agent,omitempty"` // at most 128 bytes
-	// Route is what was asked: the pattern that the route was registered with,
-	// for example "GET /v1/apis/{id}", else method and path, never the query;
-	// at most 128 bytes.
+	// Route is what was asked for: the pattern with which the route was
+	// registered, for example "GET /v1/apis/{id}", otherwise the method and path,
+	// never the query; at most 128 bytes.
 	Route string `json:"route,omitempty"`
 	// Status is the final HTTP status of the response; 0 while the request is
-	// being served, and when nobody told.
+	// being served, and if nobody reported it.
 	Status int `json:"status,omitempty"`
 }
 
-// Replaces reports whether a store keeps l instead of old: when l is newer, or
-// tells more of the same instant. Both times are in microseconds, as stored.
+// Replaces reports whether a store keeps l instead of old: if l is newer, or
+// has more detail for the same time. Both times are in microseconds, as stored.
 func (l LastUse) Replaces(old LastUse) bool {
 	if l.At.IsZero() || !l.At.Equal(old.At) {
 		return l.At.After(old.At)
@@ -109,14 +109,15 @@ func (l LastUse) Replaces(old LastUse) bool {
 	return old.Status == 0 && (l.Status != 0 || old.Route == "" && l.Route != "")
 }
 
-// UsageDelta is what one secret of one key did since the last flush, within
-// one hour. One without counts tells more of a last use that was written before.
+// UsageDelta is what one secret of one key did since the last flush, within one
+// hour. A delta without counts adds detail to a last use that was written
+// before.
 type UsageDelta struct {
 	KeyID  string
 	Secret uint32    // [Secret.Number]
 	Hour   time.Time // start of the hour, UTC
 	Counts Counts
-	Last   LastUse  // zero when no request was admitted
+	Last   LastUse  // zero if no request was admitted
 	Scopes []string // granted scopes that let requests through, each once
 }
 
@@ -133,29 +134,30 @@ func (d *UsageDelta) add(other UsageDelta) {
 	}
 }
 
-// Usage is what was counted for a key.
+// Usage is what has been counted for a key.
 type Usage struct {
-	// Hours holds one row an hour and secret that saw requests, oldest
-	// first, then by secret.
+	// Hours has one row for each hour and secret with requests, oldest first, then
+	// by secret.
 	Hours []UsageHour
-	// Secrets has, for each secret ever used, all that was counted and its
-	// last use, whatever the period asked for; ordered by number.
+	// Secrets has, for each secret ever used, its total counts and its last use,
+	// regardless of the period asked for; ordered by number.
 	Secrets []UsageSecret
-	// Scopes has each granted scope that let a request through, whatever the
-	// secret and the period asked for, ordered by name. A wide scope is there
-	// when no narrower one of the key would have done, and of alternatives that
-	// a route accepts the first: what is not there can be taken away.
+	// Scopes has each granted scope that let a request through, regardless of the
+	// secret and the period asked for, ordered by name. A wide scope is listed
+	// only if it was needed: no narrower scope of the key covered the request. If
+	// a route accepts alternatives, the first one counts. A scope that is not
+	// listed can be taken away.
 	Scopes []ScopeUse
-	// ScopesSince is since when the store has counted scopes. A scope that is not
-	// in Scopes was not used from then on; of the time before nothing is known.
-	// Zero when the store does not count them.
+	// ScopesSince is when the store began to count scopes. A scope that is not in
+	// Scopes has not been used since then; nothing is known about the time before.
+	// Zero if the store does not count them.
 	ScopesSince time.Time
 }
 
-// ScopeUse tells when a granted scope last let a request through.
+// ScopeUse says when a granted scope last let a request through.
 type ScopeUse struct {
 	Scope string
-	Hour  time.Time // the start of the hour, UTC: no finer, to save writes
+	Hour  time.Time // the start of the hour, UTC: a finer time would cost more writes
 }
 
 // UsageHour counts one secret's requests in one hour.
@@ -165,14 +167,15 @@ type UsageHour struct {
 	Counts Counts
 }
 
-// UsageSecret sums up one secret.
+// UsageSecret summarises one secret.
 type UsageSecret struct {
 	Secret uint32
 	Counts Counts
 	Last   LastUse
 }
 
-// add adds what is not in the store yet; since is what u was asked for.
+// add adds a delta that is not in the store yet; since is the time that u was
+// requested for.
 func (u *Usage) add(d UsageDelta, since time.Time) {
 	if d.Counts != (Counts{}) && !d.Hour.Before(since) {
 		at, found := slices.BinarySearchFunc(u.Hours, d, func(h UsageHour, d UsageDelta) int {
@@ -193,7 +196,7 @@ func (u *Usage) add(d UsageDelta, since time.Time) {
 		s.Last = d.Last
 	}
 	if u.ScopesSince.IsZero() {
-		return // not counted
+		return // the store does not count scopes
 	}
 	for _, scope := range d.Scopes {
 		at, found := slices.BinarySearchFunc(u.Scopes, scope, func(s ScopeUse, name string) int { return cmp.Compare(s.Scope, name) })
@@ -217,7 +220,7 @@ func (u Usage) Last() LastUse {
 	return last
 }
 
-// Of returns the summary of one secret; zero when it was never used.
+// Of returns the summary of one secret; zero if it was never used.
 func (u Usage) Of(secret uint32) UsageSecret {
 	for _, s := range u.Secrets {
 		if s.Secret == secret {
@@ -227,11 +230,11 @@ func (u Usage) Of(secret uint32) UsageSecret {
 	return UsageSecret{Secret: secret}
 }
 
-// UsageRetention is how long stores keep hourly rows, at least.
+// UsageRetention is the minimum time for which stores keep hourly rows.
 const UsageRetention = 35 * 24 * time.Hour
 
-// Usage returns what was counted for a key at and after since, this process's
-// counts up to now included.
+// Usage returns what has been counted for a key at and after since, including
+// this process's counts up to now.
 func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
 	if err := s.enter(); err != nil {
 		return Usage{}, err

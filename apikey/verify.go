@@ -8,11 +8,12 @@ import (
 )
 
 // Verified is a token whose secret was found right. It is a small value that
-// refers to shared state: use it for one request and keep it no longer. The zero
-// Verified is of no key: it permits nothing, enters nothing and counts nothing.
+// refers to shared state: use it for one request and do not keep it. The zero
+// Verified belongs to no key: it permits nothing, enters nothing and counts
+// nothing.
 type Verified struct{ *credential }
 
-// of is the credential of the zero Verified, too.
+// of also returns a credential for the zero Verified.
 func (v Verified) of() *credential {
 	if v.credential == nil {
 		return nobody
@@ -22,17 +23,18 @@ func (v Verified) of() *credential {
 
 // Verify authenticates a token. It returns
 //
-//   - nil, when the token belongs to a key that works now;
-//   - [ErrExpired], [ErrDisabled] or [ErrRevoked] with a Verified that tells
-//     whose it is, when the secret is right but does not work;
-//   - [ErrInvalidKey] for everything else that is no key: the same answer
+//   - nil, if the token belongs to a key that works now;
+//   - [ErrExpired], [ErrDisabled] or [ErrRevoked], with a Verified that says
+//     whose it is, if the secret is right but does not work;
+//   - [ErrInvalidKey] for everything else that is not a key: the same answer
 //     for an unknown id and for a wrong secret;
-//   - [ErrUnavailable] when the store cannot confirm, [ErrClosed] after
-//     Close, ctx's error when it ends first.
+//   - [ErrUnavailable] if the store cannot confirm, [ErrClosed] after Close,
+//     ctx's error if it ends first.
 //
 // The verdict is as fresh as the store allows: on one that reports changes
-// ([Notifier]) a Verify that starts after Revoke returned refuses the key. A key
-// in the cache costs no I/O and no memory. The token is not kept.
+// ([Notifier]) a Verify that starts after Revoke has returned refuses the key.
+// Verifying a cached key does no I/O and allocates nothing. The token is not
+// kept.
 func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
 	v, err := s.authenticate(ctx, token)
 	if err == nil && v.credential == &v.snap.current && (v.snap.firstUse.Load() || v.snap.redigest.Load()) {
@@ -41,7 +43,7 @@ func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
 	return v, err
 }
 
-// authenticate is Verify without a trace: the secret is not taken for used.
+// authenticate is Verify without a trace: the secret does not count as used.
 func (s *Service) authenticate(ctx context.Context, token string) (Verified, error) {
 	if s.closed.Load() {
 		return Verified{}, ErrClosed
@@ -66,7 +68,8 @@ func (s *Service) authenticate(ctx context.Context, token string) (Verified, err
 	return Verified{c}, nil
 }
 
-// snapshot returns what is known of a token's key, as fresh as the store allows.
+// snapshot returns what is known about a token's key, as fresh as the store
+// allows.
 func (s *Service) snapshot(ctx context.Context, t parsedToken) (*snapshot, error) {
 	hash := s.cache.hash(t.id)
 	if s.lease != nil && !s.lease.holds(time.Now()) {
@@ -81,13 +84,13 @@ func (s *Service) snapshot(ctx context.Context, t parsedToken) (*snapshot, error
 	return snap, nil
 }
 
-// fetch returns the snapshot of a key that the cache does not have, or only one
-// that is not good enough, from the store.
+// fetch reads the snapshot of a key from the store, if the cache has none, or
+// only one that is not good enough.
 func (s *Service) fetch(ctx context.Context, t parsedToken, hash uint64, old *snapshot) (snap *snapshot, err error) {
 	if !s.cache.isAbsent(hash, t.id) {
 		snap, err = s.load(ctx, keyID([]byte(t.id)), old, s.queueOf(hash, t.id))
 	}
-	if snap == nil && err == nil { // unknown: take the time of a wrong secret
+	if snap == nil && err == nil { // unknown: take as long as for a wrong secret
 		s.digest.decoy(t)
 		err = ErrInvalidKey
 	}
@@ -102,8 +105,8 @@ func (s *Service) current(snap *snapshot) bool {
 	return s.cache.stale == 0 || time.Since(processStart)-snap.loadedAt < s.cache.stale
 }
 
-// match finds which of the key's secrets the token holds. The digest covers id
-// and secret only, so a token re-labelled for another environment has the
+// match finds which of the key's secrets the token contains. The digest covers
+// only id and secret, so a token relabelled for another environment has the
 // right digest: its environment must be the record's.
 func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
 	if t.env != int(snap.envIndex) {
@@ -122,12 +125,12 @@ func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
 	return nil, ErrInvalidKey
 }
 
-// rereadEvery bounds how often a wrong secret makes a key be read again.
+// rereadEvery bounds how often a wrong secret causes a key to be read again.
 const rereadEvery = time.Second
 
-// matchNewer is what match does after it found the secret wrong, on a store
-// that others change: the secret may be newer than what is cached. It reads the
-// key once more, at most once in rereadEvery.
+// matchNewer is called after match found the secret wrong, on a store that
+// others change: the secret may be newer than the cache. It reads the key
+// again, at most once per rereadEvery.
 func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken, err error) (*credential, error) {
 	if s.synchronous || err != ErrInvalidKey || t.env != int(snap.envIndex) {
 		return nil, err
@@ -139,7 +142,7 @@ func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken,
 	newer, err := s.load(ctx, keyID([]byte(t.id)), snap, s.strangers)
 	switch {
 	case err != nil:
-		snap.entry.reread.Store(last) // nothing was found out: the next one asks
+		snap.entry.reread.Store(last) // nothing was learned: the next caller tries again
 		return nil, err
 	case newer == nil:
 		return nil, ErrInvalidKey
@@ -162,13 +165,13 @@ func (v Verified) Principal() *Principal { return &v.of().principal }
 func (v Verified) KeyID() string { return v.of().snap.id }
 
 // Limits returns the limits that apply to the key; none means unlimited. The
-// slice is shared: read only.
+// slice is shared: do not modify it.
 func (v Verified) Limits() []Limit { return v.of().snap.terms.limits }
 
 // RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
 func (v Verified) RateLimitPolicy() string { return v.of().snap.terms.policy }
 
-// RateLimitItem returns what item i of the RateLimit field begins with, up to
+// RateLimitItem returns the beginning of item i of the RateLimit field, up to
 // the number that is left.
 func (v Verified) RateLimitItem(i int) string {
 	if items := v.of().snap.terms.items; uint(i) < uint(len(items)) {
@@ -177,11 +180,11 @@ func (v Verified) RateLimitItem(i int) string {
 	return ""
 }
 
-// Environment returns the key's environment. It is shared: read only.
+// Environment returns the key's environment. It is shared: do not modify it.
 func (v Verified) Environment() *Environment { return v.of().snap.terms.env }
 
 // Networks reports whether the key is bound to networks: only then does
-// [Verified.Permits] look at the client's address.
+// [Verified.Permits] use the client's address.
 func (v Verified) Networks() bool { return v.of().snap.bound }
 
 // Serves reports whether the key works on a request's Host.
@@ -200,10 +203,11 @@ func (v Verified) Meets(q Requirement) bool {
 	return v.credential != nil && q.MetBy(v.snap.terms.scopes)
 }
 
-// Permits makes the checks that cost nothing, in their order: the environment
-// against the request's Host, the client's address against the key's networks,
-// its scopes against what the route needs. It returns the code of the first that
-// fails; OK comes with the scopes that the route takes, for [Verified.Count].
+// Permits makes the free checks, in their order: the environment against the
+// request's Host, the client's address against the key's networks, its scopes
+// against what the route requires. It returns the code of the first one that
+// fails; with OK it returns the scopes that the route uses, for
+// [Verified.Count].
 func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (ScopeSet, Code) {
 	switch {
 	case v.credential == nil:
@@ -223,21 +227,20 @@ func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (Sc
 // Missing returns the required scopes that the key lacks.
 func (v Verified) Missing(q Requirement) []string { return q.Missing(v.of().snap.terms.scopes) }
 
-// Attachment returns the place beside the key for whoever took it with
-// [Service.Attach], such as the limiter's slot: one look-up then finds both. It
-// is lost when the key leaves the cache, and begins empty.
+// Attachment returns the key's slot for a value of whoever called
+// [Service.Attach], such as the limiter: one look-up then finds both. The value
+// is lost when the key leaves the cache; the slot is empty at first.
 func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
 
-// Sampled reports whether the next [OutcomeAllowed] given to Count would look
-// at its Use. When it is false nil will do, and what it takes to find it is
-// saved.
+// Sampled reports whether the next [OutcomeAllowed] given to Count would use
+// its Use. If not, pass nil and save the effort of making one.
 func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
 
 // Count records how a request ended. It costs a few atomic operations: the
-// counts are written in batches. For an admitted request it takes the scopes
-// that [Verified.Permits] told, and u, which is looked at about once a flush:
-// then Count returns the Sample that wants to know the request's end, and nil
-// otherwise. u may be nil, and is not kept.
+// counts are written in batches. For an admitted request pass the scopes that
+// [Verified.Permits] returned, and u, which is used about once per flush: Count
+// then returns the Sample that must be told of the request's end, and otherwise
+// nil. u may be nil, and is not kept.
 func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
 	if v.credential == nil {
 		return nil
@@ -245,9 +248,10 @@ func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
 	return v.snap.terms.service.meter.count(v.credential, o, used, u)
 }
 
-// Recount makes a request that was counted as [OutcomeAllowed] the refusal o,
-// because it was refused after all before it was served. The Sample is what Count
-// returned for it, nil mostly: the last use then tells of another request.
+// Recount turns a request that was counted as [OutcomeAllowed] into the refusal
+// o, because it was refused before it was served after all. The Sample is what
+// Count returned for it, usually nil: the last use then describes another
+// request.
 func (v Verified) Recount(o Outcome, s *Sample) {
 	if v.credential == nil || o == OutcomeAllowed || o >= NumOutcomes {
 		return
@@ -255,8 +259,8 @@ func (v Verified) Recount(o Outcome, s *Sample) {
 	v.snap.terms.service.meter.recount(v.credential, o, s)
 }
 
-// Used records that scopes let something through within a request that is
-// counted already. [Verified.Permits] tells which.
+// Used records that scopes let something through within a request that has
+// already been counted. [Verified.Permits] returns which.
 func (v Verified) Used(s ScopeSet) {
 	if v.credential != nil {
 		v.mark(s)

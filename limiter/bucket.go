@@ -8,43 +8,44 @@ import (
 )
 
 const (
-	shortSubject = 20  // bytes of the longest subject that a bucket holds itself
+	shortSubject = 20  // bytes of the longest subject that fits in a bucket
 	longSubject  = 255 // the size of one that does not fit
-	firstRings   = 2   // windows that a bucket holds itself
+	firstRings   = 2   // windows that fit in a bucket
 )
 
 // bucket is the state of one subject: one ring for each window length. The
-// first rings are those of the limits it was last decided under, in their
-// order. Behind them may stand rings that no limit names any more: they are
-// not charged, and stay until they are empty so that a plan that comes back
-// finds its counts.
+// first rings belong to the limits under which it was last decided, in their
+// order. Rings that no limit names any more may follow: they are not charged,
+// and stay until they are empty, so that a plan that comes back finds its
+// counts.
 //
 // It fills two cache lines, and a decision under two windows touches no others
-// until a ring rolls on. mu guards all but the subject, which never changes.
+// until a ring rolls on. mu guards everything but the subject, which never
+// changes.
 //
-// Invariant: a bucket is in the table of its shard or gone, for ever. Both
-// change under the mutexes of the shard and of the bucket. Who waited for mu
-// and finds the bucket gone looks it up again.
+// Invariant: a bucket is either in the table of its shard or gone for good.
+// Both change under the mutexes of the shard and of the bucket. A caller that
+// waited for mu and finds the bucket gone looks it up again.
 type bucket struct {
 	mu    sync.Mutex
 	size  uint8 // length of the subject, or longSubject
 	n     uint8 // number of rings
-	calls uint8 // since it last paid for a sweep
-	gone  bool  // left its table: a Slot or an old table may still point here
+	calls uint8 // since it last triggered a sweep
+	gone  bool  // it has left its table: a Slot or an old table may still point here
 	name  [shortSubject]byte
 	rings [firstRings]ring
 	cells []byte
 	more  *more
 }
 
-// more is what few buckets have.
+// more holds what only few buckets have.
 type more struct {
-	name  string // a subject that is too long; it never changes
-	rings []ring // behind the first
+	name  string // a subject that does not fit in the bucket; it never changes
+	rings []ring // those after the first
 	lease lease  // what the journal covers
 }
 
-// newBucket returns a bucket that is in no table. The subject is copied: the
+// newBucket returns a bucket that is not in a table. The subject is copied: the
 // caller may reuse its memory.
 func newBucket(subject string, journaled bool) *bucket {
 	b := new(bucket)
@@ -81,7 +82,7 @@ func (b *bucket) hash(seed maphash.Seed) uint64 {
 	return maphash.Bytes(seed, b.name[:b.size])
 }
 
-// lease returns what the journal covers; nil without a journal.
+// lease returns what the journal covers, or nil without a journal.
 func (b *bucket) lease() *lease {
 	if b.more == nil {
 		return nil
@@ -99,7 +100,7 @@ func (b *bucket) ring(i int) *ring {
 // count returns the number of rings.
 func (b *bucket) count() int { return int(b.n) }
 
-// leave marks the bucket gone and gives back what a slot would hold on to.
+// leave marks the bucket gone and frees what a slot would keep alive.
 func (b *bucket) leave() {
 	b.gone, b.n, b.cells = true, 0, nil
 	if b.more != nil {
@@ -107,7 +108,7 @@ func (b *bucket) leave() {
 	}
 }
 
-// clone returns a copy of the counts that shares nothing with b and is in no
+// clone returns a copy of the counts that shares nothing with b and is not in a
 // table.
 func (b *bucket) clone() *bucket {
 	c := &bucket{n: b.n, rings: b.rings, cells: append([]byte(nil), b.cells...)}
@@ -131,8 +132,8 @@ func (b *bucket) fits(limits []Limit) bool {
 }
 
 // check decides cost under the first len(st) rings at now and marks the windows
-// that refuse it. retry is 0 when all admit it, else the time after which all
-// would, or Never.
+// that refuse it. retry is 0 if all admit it, otherwise the time after which
+// all would, or Never.
 func (b *bucket) check(cost, now int64, st []Status) (retry time.Duration) {
 	for i := range st {
 		r := b.ring(i)
@@ -150,7 +151,7 @@ func (b *bucket) check(cost, now int64, st []Status) (retry time.Duration) {
 	return retry
 }
 
-// charge counts cost in the first n rings. check has admitted it.
+// charge counts cost in the first n rings. check must have admitted it.
 func (b *bucket) charge(cost int64, n int) {
 	for i := range n {
 		b.ring(i).add(uint32(cost))
@@ -174,7 +175,7 @@ func (b *bucket) idle(now int64) bool {
 	return true
 }
 
-// longest returns the length and the segment of the longest window.
+// longest returns the length of the longest window and that of its segments.
 func (b *bucket) longest() (length, segment time.Duration) {
 	for i := range b.count() {
 		if r := b.ring(i); r.length() > length {

@@ -10,9 +10,9 @@ import (
 
 // Close ends the limiter: later calls return [ErrClosed]. With a Journal it
 // writes the exact counts of every subject in place of its reservation, so that
-// the next process starts with what this one counted, nothing less and nothing
-// more. It returns when ctx ends, whatever the journal does. A Close that fails
-// may be called again, and goes on where it stopped; several at once are fine.
+// the next process starts with exactly the counts of this one. It returns when
+// ctx ends, whatever the journal does. If Close fails, call it again, and it
+// continues where it stopped. Close may be called concurrently.
 func (w *Window) Close(ctx context.Context) error {
 	w.closed.Store(true)
 	if w.journal == nil {
@@ -56,8 +56,8 @@ func (w *Window) flushAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// flush writes the exact counts of the buckets of a shard. The limiter is
-// closed: once a bucket is not busy, nobody changes it.
+// flush writes the exact counts of a shard's buckets. The limiter is closed:
+// once a bucket is not busy, nobody changes it.
 func (w *Window) flush(ctx context.Context, s *shard) error {
 	s.mu.Lock()
 	all := s.buckets()

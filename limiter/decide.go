@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// decide answers into d, which is zero.
+// decide stores its answer in d, which must be zero.
 func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) error {
 	cost, err := r.check()
 	if err != nil {
@@ -48,12 +48,12 @@ func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) e
 	return err
 }
 
-// decideLocked decides the request and charges it. The parties' mutexes are held
-// on entry and on return. When they were let go meanwhile, or a bucket is gone, it
-// is not done and all is looked up again: what stands between the last look-up
-// and the charge is one critical section. The clock is read inside it, so that
-// the instant of an admission lies between the call and its return however long
-// the lock took.
+// decideLocked decides the request and charges it. The parties' mutexes are
+// held on entry and on return. If they were unlocked meanwhile, or a bucket is
+// gone, it reports that it is not done, and everything is looked up again: from
+// the last look-up to the charge is a single critical section. The clock is
+// read inside it, so that the time of an admission lies between the call and
+// its return, however long the lock took.
 func (w *Window) decideLocked(ctx context.Context, p []party, cost int64, do deed, d *Decision) (done bool, err error) {
 	if w.closed.Load() {
 		return false, ErrClosed
@@ -79,12 +79,12 @@ func (w *Window) decideLocked(ctx context.Context, p []party, cost int64, do dee
 		}
 		cost = do.cost
 	}
-	if !do.adopts(cost) { // after what was given back: it gets a copy
+	if !do.adopts(cost) { // after giving back, so that a copy shows it
 		if err := layOut(p, now, false); err != nil {
 			return false, err
 		}
 	}
-	if !d.Allowed { // first every window is asked, then all are charged, or none
+	if !d.Allowed { // first ask every window, then charge all or none
 		n := 0
 		for i := range p {
 			st := d.Windows[n:][:len(p[i].Limits)]
@@ -112,7 +112,7 @@ func (w *Window) decideLocked(ctx context.Context, p []party, cost int64, do dee
 }
 
 // recall makes sure that the buckets know what the journal holds. It reports
-// false when it failed or had to let the mutexes go.
+// false if it failed or had to unlock the mutexes.
 func (w *Window) recall(ctx context.Context, p []party) (known bool, err error) {
 	if w.journal == nil {
 		return true, nil
@@ -128,8 +128,8 @@ func (w *Window) recall(ctx context.Context, p []party) (known bool, err error) 
 	return true, nil
 }
 
-// layOut lays the buckets out for the limits. Peek must leave no trace: where
-// Take would change the layout, it gets a copy that is changed.
+// layOut arranges the buckets for the limits. Peek must leave no trace: where
+// Take would change the layout, it gets a changed copy.
 func layOut(p []party, now int64, adopt bool) error {
 	for i := range p {
 		q := &p[i]
@@ -148,7 +148,7 @@ func layOut(p []party, now int64, adopt bool) error {
 	return nil
 }
 
-// later returns the longer of two waits, where Never is the longest.
+// later returns the longer of two waits; Never is the longest.
 func later(a, b time.Duration) time.Duration {
 	if a == Never || b == Never {
 		return Never

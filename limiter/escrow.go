@@ -12,90 +12,91 @@ import (
 type Degraded uint8
 
 const (
-	// DegradedShare admits N / Instances, rounded down, by what this instance
-	// has admitted itself. See [Escrow] for what that is worth.
+	// DegradedShare admits N / Instances, rounded down, counting what this
+	// instance has admitted itself. [Escrow] says what that guarantees.
 	DegradedShare Degraded = iota
 	// DegradedRefuse returns [ErrUnavailable].
 	DegradedRefuse
 )
 
-// EscrowOptions configure an [Escrow]. The zero value is good for up to four
+// EscrowOptions configure an [Escrow]. The zero value is fine for up to four
 // instances.
 type EscrowOptions struct {
-	// Instances is how many processes share the limits, each with an Escrow.
-	// It is the divisor of the limits while the shared limiter is down, and of
-	// what may lie reserved and unused. Too few admit more than N while it is
-	// down. 0 means 4; negative is an error.
+	// Instances is how many processes share the limits, each with an Escrow. It
+	// divides the limits while the shared limiter is down, and what may be
+	// reserved and unused. If it is too low, more than N are admitted while the
+	// shared limiter is down. 0 means 4; negative is an error.
 	Instances int
-	// Block is the most cost that one round trip reserves. The first for a
-	// subject reserves what the request costs, each further one up to twice
-	// as much as the one before, as far as the subject's own demand will use
-	// it up. 0 means 10; 1 asks for each request; negative is an error.
+	// Block is the most cost that one round trip reserves. The first round trip
+	// for a subject reserves what the request costs, each further one up to twice
+	// as much as the one before, as far as the subject's own demand will use it
+	// up. 0 means 10; 1 asks for each request; negative is an error.
 	Block int
 	// Degraded says what happens while the shared limiter is down.
 	Degraded Degraded
 	// Timeout is how long one call of the shared limiter may take before it
 	// counts as failed. 0 means 50 ms; negative is an error.
 	Timeout time.Duration
-	// Logger is told when the shared limiter stops answering and when it
-	// answers again. nil means [slog.Default].
+	// Logger receives a message when the shared limiter stops answering and when
+	// it answers again. nil means [slog.Default].
 	Logger *slog.Logger
 }
 
-// Escrow is a [Limiter] over one that several processes share: it reserves small
-// blocks there, and most decisions need no round trip. Each process has an
-// Escrow of its own over the same shared counts. All methods are safe for
-// concurrent use; one call at a time asks for a subject, in the goroutine of a
-// caller, and the others wait for it as long as their contexts allow. It starts
-// no goroutine and needs no Close. Idle subjects are let go inside Take.
+// Escrow is a [Limiter] over one that several processes share: it reserves
+// small blocks there, and most decisions need no round trip. Each process has
+// an Escrow of its own over the same shared counts. All methods are safe for
+// concurrent use. Only one call at a time asks for a subject, in the goroutine
+// of a caller, and the others wait for it as long as their contexts allow.
+// Escrow starts no goroutine and needs no Close. Idle subjects are removed
+// inside Take.
 //
 // Never too much: in no interval of a window's length do all instances together
-// admit more than N, for any arrivals, as long as the shared limiter answers.
-// What is reserved is charged at once, and used only while the charge is sure to
-// count for the whole window that follows the use ([Reserver]). The time for that
-// runs from before the shared limiter was asked, by the monotonic clock, and is
-// cut by a thousandth for clocks that drift. A machine that is suspended breaks
-// it, by what it held.
+// admit more than N, for any arrivals, as long as the shared limiter answers. A
+// reservation is charged at once, and used only while the charge is sure to
+// count for the whole window that follows the use ([Reserver]). That time runs
+// from before the shared limiter was asked, on the monotonic clock, and is
+// shortened by a thousandth for clock drift. Suspending a machine breaks the
+// guarantee, by what that machine held.
 //
-// Hardly too little: what was reserved and not used in time is lost until it
-// leaves its window. An instance lets that, and what it still holds, be at most
-// N / (8 x Instances) of each window, rounded down: all together an eighth of
-// N, and 4 of 60 a minute for four instances (which then hold one each, however
-// large the block). Near the limit blocks shrink to single requests. What else
-// may be lost is what requests were charged whose answers did not arrive or
-// came too late for it. An Escrow that is dropped gives nothing back.
+// Hardly too little: a reservation that is not used in time is lost until it
+// leaves its window. An instance limits what it has lost and still holds to N /
+// (8 x Instances) of each window, rounded down: an eighth of N for all
+// instances together, and 4 of 60 a minute for four instances (each then holds
+// one, however large the block). Near the limit, blocks shrink to single
+// requests. The only other loss is the charge of requests whose answers did not
+// arrive or came too late. An Escrow that is dropped gives nothing back.
 //
-// A refusal is remembered until RetryAfter has passed, so those that follow with
-// the same cost need no round trip. A change of limits forgets it, and lets go
-// what was reserved under the old ones.
+// A refusal is remembered until RetryAfter has passed, so later requests with
+// the same cost need no round trip. A change of limits discards it, and what
+// was reserved under the old limits.
 //
-// The statuses are as of the last round trip for the subject: Remaining follows
-// what this instance used since, Reset counts down, and what others did shows at
-// the next.
+// The statuses are as of the last round trip for the subject: Remaining
+// subtracts what this instance has used since, Reset counts down, and what
+// others did shows after the next round trip.
 //
-// When the shared limiter fails it is left alone for a while, and asked again by
-// one call at a time. Meanwhile, by default, each instance admits up to its share
-// of each window, where what it admitted before counts. So, in any interval of a
-// window's length:
+// When the shared limiter fails, it is left alone for a while, and then asked
+// again by one call at a time. Meanwhile, by default, each instance admits up
+// to its share of each window, counting what it admitted before. So, in any
+// interval of a window's length:
 //
-//   - if all that was admitted in it was admitted without the shared limiter, it
+//   - if everything admitted in it was admitted without the shared limiter, it
 //     is at most N;
-//   - while no instance has found the way back, it is at most what each admitted
-//     before or its share, whichever is more: N when the load was even, and below
-//     2N whatever it was;
-//   - otherwise it is at most N, and a share for each instance that was cut off:
-//     the shared limiter never learns what was admitted without it.
+//   - while no instance has found the way back, it is at most what each
+//     instance admitted before or its share, whichever is more: N if the load
+//     was even, and below 2N in any case;
+//   - otherwise it is at most N plus one share for each instance that was cut
+//     off: the shared limiter never learns what was admitted without it.
 //
-// Where even that is too much there is [DegradedRefuse]. A request that costs
-// more than the share, and any where the share is 0, gets [ErrUnavailable].
+// If even that is too much, use [DegradedRefuse]. A request that costs more
+// than the share, and any request if the share is 0, gets [ErrUnavailable].
 //
-// Over a limiter that is no [Reserver] the windows are asked for one second
-// longer, which keeps the guarantee at a price: a client at its limit gets N in W
-// + 1 s. A subject with a window below a minute reserves nothing then. All users
-// of these counts must go through an Escrow.
+// If the shared limiter is not a [Reserver], it is asked for windows that are
+// one second longer. This keeps the guarantee at a price: a client at its limit
+// gets N in W + 1 s. A subject with a window below a minute then reserves
+// nothing. All users of these counts must go through an Escrow.
 type Escrow struct {
 	shared  Reserver
-	own     *Window // what this instance admitted; nil where that is not needed
+	own     *Window // what this instance admitted; nil if that is not needed
 	base    time.Time
 	many    int64
 	block   int64
@@ -109,7 +110,7 @@ type Escrow struct {
 
 var _ Limiter = (*Escrow)(nil)
 
-// NewEscrow returns a limiter over the shared one, which it does not close. The
+// NewEscrow returns a limiter over the shared one, which it does not close. An
 // error names the field that is wrong.
 func NewEscrow(shared Limiter, o EscrowOptions) (*Escrow, error) {
 	switch {
@@ -158,20 +159,20 @@ func NewEscrow(shared Limiter, o EscrowOptions) (*Escrow, error) {
 	return e, nil
 }
 
-// now is in nanoseconds on the monotonic clock.
+// now returns nanoseconds on the monotonic clock.
 func (e *Escrow) now() int64 { return int64(time.Since(e.base)) }
 
-// Take implements [Limiter]. It allocates nothing where it needs no round trip.
-// An error wraps [ErrUnavailable] when the shared limiter does not answer and
-// the share is no answer either, or when the context ended; what the shared
-// limiter calls [ErrInvalid] or [ErrClosed] is returned as it is.
+// Take implements [Limiter]. It allocates nothing if it needs no round trip. An
+// error wraps [ErrUnavailable] if the shared limiter does not answer and the
+// share cannot answer either, or if the context ended; [ErrInvalid] and
+// [ErrClosed] from the shared limiter are returned unchanged.
 func (e *Escrow) Take(ctx context.Context, r Request) (d Decision, err error) {
 	err = e.decide(ctx, &r, true, &d)
 	return d, err
 }
 
-// Peek implements [Limiter]. It asks the shared limiter unless the answer is at
-// hand.
+// Peek implements [Limiter]. It asks the shared limiter unless it already has
+// the answer.
 func (e *Escrow) Peek(ctx context.Context, r Request) (d Decision, err error) {
 	err = e.decide(ctx, &r, false, &d)
 	return d, err

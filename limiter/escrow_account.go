@@ -7,47 +7,48 @@ import (
 	"time"
 )
 
-// account is what one instance holds of one subject. mu guards all but the
-// subject.
+// account is what one instance holds for one subject. mu guards everything but
+// the subject.
 //
-// Invariant: left is charged to the windows of limits in the shared limiter, for
-// each instant a before until up to a plus the window at least. So what is
-// admitted at a by taking it out of left is counted there for as long as any
-// interval of the window's length that holds a can last, and all that is
-// admitted in such an interval is counted together at the instant of the last of
-// it: at most N.
+// Invariant: left is charged to the windows of limits in the shared limiter.
+// For each time a before until, that charge counts at least until a plus the
+// window. So a cost that is taken out of left and admitted at a counts there as
+// long as any interval of the window's length that contains a. Everything
+// admitted in such an interval is therefore counted together at the time of the
+// last admission in it: at most N.
 type account struct {
 	subject string
 	mu      sync.Mutex
-	gone    bool          // left its shard, for ever
-	at      int64         // the instant of the last use
-	calls   uint8         // since it last paid for a sweep
-	pins    int           // calls that are out with it
-	busy    chan struct{} // closed when the call that asks for the subject is back; nil: none
+	gone    bool          // it has left its shard for good
+	at      int64         // when it was last used
+	calls   uint8         // since it last triggered a sweep
+	pins    int           // calls under way that use it
+	busy    chan struct{} // closed when the call that asks for the subject has returned; nil: none
 
 	limits []Limit
 	epoch  uint64 // counts changes of limits
 	left   int64  // cost reserved and unused
 	charge int64  // when that was charged there: the newest Decision.At
-	until  int64  // ... and usable before this instant
+	until  int64  // ... and it is usable before this time
 
 	seen    []Status // of the windows, as of the last round trip; nil: none yet
 	seenAt  int64
 	refused refusal
-	freed   uint64 // counts what was settled: what was refused before may be admitted
+	freed   uint64 // counts settlements, after which an earlier refusal may not hold
 
 	demand demand
-	losses []loss // of each window
+	losses []loss // one for each window
 }
 
-// refusal is the newest one. It holds for requests of the same cost, no longer
-// than until: that is not after the instant when the shared limiter would admit.
+// refusal is the newest refusal. It holds for requests of the same cost, and
+// only before until, which is not after the time when the shared limiter would
+// admit.
 type refusal struct {
 	cost     int64 // 0: none
 	until    int64
-	retry    int64    // the instant told to clients, no sooner than until
+	retry    int64    // the time told to clients, not before until
 	violated uint8    // a bit for each window of the account
-	mate     *account // refused too: it holds for the pair only; nil: for any request
+	mate     *account // it refused too: the refusal is for the pair only; nil: for any request
 	epoch    uint64   // of the mate
 	freed    uint64   // of the mate
 	mates    uint8    // a bit for each window of the mate
@@ -55,12 +56,12 @@ type refusal struct {
 
 const (
 	forever   = math.MaxInt64
-	recentUse = int64(10 * time.Second) // an account is kept that long for its demand
+	recentUse = int64(10 * time.Second) // how long an account is kept for its demand
 )
 
 func newAccount(subject string) *account { return &account{subject: subject} }
 
-// adopt starts anew under other limits. What was reserved is not used any more.
+// adopt starts over under other limits. What was reserved is not used any more.
 func (a *account) adopt(limits []Limit) {
 	a.limits = slices.Clone(limits)
 	a.epoch++
@@ -69,7 +70,7 @@ func (a *account) adopt(limits []Limit) {
 	a.losses = make([]loss, len(limits))
 }
 
-// fits reports whether the limits are those of the account, apart from names.
+// fits reports whether the limits are those of the account, ignoring names.
 func (a *account) fits(limits []Limit) bool {
 	if len(a.limits) != len(limits) {
 		return false
@@ -82,14 +83,14 @@ func (a *account) fits(limits []Limit) bool {
 	return true
 }
 
-// expire lets go what can no longer be used.
+// expire drops what can no longer be used.
 func (a *account) expire(now int64) {
 	if now >= a.until {
 		a.drop(now)
 	}
 }
 
-// drop lets go what is reserved.
+// drop drops what is reserved.
 func (a *account) drop(now int64) {
 	if a.left > 0 {
 		a.lose(a.left, now)
@@ -97,9 +98,9 @@ func (a *account) drop(now int64) {
 	}
 }
 
-// deposit puts in what is usable before until and was charged at the instant of
-// a [Decision.At]. Of several instants the latest speaks for all: each is one
-// before until, and so in the segment of the others ([Reserver]).
+// deposit adds units that are usable before until and were charged at the time
+// given by a [Decision.At]. The latest of several such times stands for all:
+// each is before until, and so in the same segment as the others ([Reserver]).
 func (a *account) deposit(units, until, charge, now int64) {
 	if units > 0 && now < until {
 		if a.left == 0 {
@@ -120,15 +121,15 @@ func (a *account) deposit(units, until, charge, now int64) {
 	}
 }
 
-// note keeps what a round trip told about the windows.
+// note stores what a round trip reported about the windows.
 func (a *account) note(st []Status, sent, now int64) {
 	a.order(st, sent)
 	a.seen, a.seenAt = append(a.seen[:0], st...), now
 }
 
-// order makes what a round trip told no older than what is kept. When one was
-// asked before the other was answered, nobody knows which was decided first; the
-// one that was charged last has less left.
+// order adjusts the statuses of a round trip so that they are not older than
+// the stored ones. If one round trip was sent before the other was answered,
+// nobody knows which was decided first; the one charged last has less left.
 func (a *account) order(st []Status, sent int64) {
 	if a.seen == nil || sent >= a.seenAt {
 		return
@@ -152,7 +153,7 @@ func (a *account) report(now int64, violated uint8, st []Status) {
 	}
 }
 
-// idle reports whether an account that is made anew later does as well.
+// idle reports whether an account made again later would do as well.
 func (a *account) idle(now int64) bool {
 	a.expire(now)
 	if a.pins > 0 || a.left > 0 || now-a.at < recentUse {

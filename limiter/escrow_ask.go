@@ -6,24 +6,24 @@ import (
 	"fmt"
 )
 
-// part is what a claim has in a round trip.
+// part is a claim's share in a round trip.
 type part struct {
-	took    int64  // out of what is reserved
-	until   int64  // ... which is usable before this instant
+	took    int64  // from what is reserved
+	until   int64  // ... which is usable before this time
 	charged int64  // ... and was charged then
 	freed   uint64 // of the account
 	lacks   bool   // took is not enough
-	out     int64  // what may be lost by this round trip
+	out     int64  // what this round trip may lose
 	epoch   uint64 // of the view
 }
 
 // same reports whether the limits of the view are still those of the request.
 func (q *claim) same() bool { return q.view.epoch == q.epoch }
 
-// ask has the shared limiter decide what is not reserved. The mutexes are let go
-// meanwhile, and other calls for the first subject wait for this one. When that
-// took so long that what was reserved ended, the request is not done: it is to be
-// asked alone then, for its whole cost.
+// ask lets the shared limiter decide what is not reserved. The mutexes are
+// unlocked meanwhile, and other calls for the first subject wait for this one.
+// If it took so long that the reservation ended, the request is not done: it
+// must then be asked alone, for its whole cost.
 func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe bool, alone *bool, d *Decision) (done bool, err error) {
 	if err := ctx.Err(); err != nil {
 		e.breaker.abandon(probe)
@@ -34,7 +34,7 @@ func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe b
 	e.outside(p, charge, probe, func() { a = e.inquire(ctx, p, cost, need, extra, charge) })
 	now := e.now()
 	even := len(p) == 1 || p[0].took == p[1].took
-	if charge && (!a.Allowed || a.whole) { // nothing out of what is reserved
+	if charge && (!a.Allowed || a.whole) { // the reservation is not used
 		for i := range p {
 			p[i].refund(now)
 		}
@@ -57,8 +57,9 @@ func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe b
 	return true, nil
 }
 
-// draw takes what is reserved, up to the cost, out of the accounts, and returns
-// what must be asked for, and what is well asked for besides. Peek only looks.
+// draw takes what is reserved, up to the cost, out of the accounts. It returns
+// what must be asked for, and what is worth asking for in addition. Peek only
+// looks.
 func (e *Escrow) draw(p []claim, cost int64, charge, alone bool, d *Decision) (need, extra int64) {
 	now := e.now()
 	for i := range p {
@@ -83,7 +84,7 @@ func (e *Escrow) draw(p []claim, cost int64, charge, alone bool, d *Decision) (n
 	}
 	extra = e.block
 	for i := range p {
-		if q := &p[i]; q.lacks { // need is more than it lacks where the other lacks more
+		if q := &p[i]; q.lacks { // need exceeds what it lacks if the other lacks more
 			extra = min(extra, e.spare(q.view, need, now)-(q.took-(cost-need)))
 		}
 	}
@@ -106,9 +107,10 @@ func (q *claim) refund(now int64) {
 	q.took = 0
 }
 
-// take admits the request by an answer that charged it, and keeps what it brought
-// beyond. It reports false when what was drawn has ended meanwhile: then nothing
-// is admitted, and the answer is kept as far as that goes.
+// take admits the request by an answer that charged it, and keeps what the
+// answer brought beyond that. It reports false if what was drawn has ended
+// meanwhile: then nothing is admitted, and as much of the answer as possible is
+// kept.
 func (e *Escrow) take(ctx context.Context, p []claim, cost, now int64, a *answer) bool {
 	late := false
 	for i := range p {
@@ -162,9 +164,9 @@ func (q *claim) answer(a *answer, charge bool, now int64, d *Decision) {
 	}
 }
 
-// recall remembers a refusal: where one subject refused, for all requests that
-// name it. Where both did, or were not asked for what each of them lacks, it is
-// for the two.
+// recall remembers a refusal. If one subject refused, it holds for all requests
+// that name that subject. If both did, or the shared limiter was not asked for
+// exactly what each of them lacks, it holds for the pair.
 func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 	f := refusal{cost: cost, until: forever}
 	if a.RetryAfter >= 0 {
@@ -193,8 +195,9 @@ func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 	p[at].view.refused = f
 }
 
-// failed tells a shared limiter that does not answer from a request that it calls
-// wrong and from a caller that gave up, and decides without it.
+// failed distinguishes a shared limiter that does not answer from a request
+// that it calls invalid and from a caller that gave up. In the first case it
+// decides without the shared limiter.
 func (e *Escrow) failed(ctx context.Context, p []claim, cost int64, charge, probe bool, err error, d *Decision) error {
 	switch {
 	case errors.Is(err, ErrInvalid) || errors.Is(err, ErrClosed):

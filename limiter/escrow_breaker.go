@@ -14,21 +14,22 @@ const (
 )
 
 // breaker keeps calls away from a shared limiter that failed. After each
-// failure there is a pause, twice as long as the one before, of which a random
-// half is spared so that instances do not come back together. Then one call
-// goes through, alone; its success closes the breaker.
+// failure there is a pause, twice as long as the one before, minus a random
+// part of up to half, so that instances do not come back together. Then one
+// call goes through, alone; its success closes the breaker.
 type breaker struct {
 	log *slog.Logger
 
 	mu       sync.Mutex
 	failures int   // in a row; 0: the breaker is closed
 	until    int64 // the end of the pause
-	probing  bool  // the one call is on its way
+	probing  bool  // the one call is under way
 	cause    error // the newest failure
 }
 
 // admit reports whether a call may go through, and whether it is the probe. One
-// of succeed, fail and abandon must follow it. err says why not.
+// of succeed, fail and abandon must follow it. err says why the call may not go
+// through.
 func (b *breaker) admit(now int64) (probe bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -51,14 +52,15 @@ func (b *breaker) succeed() {
 	b.failures, b.probing, b.cause = 0, false, nil
 }
 
-// abandon is for a call that its caller ended: nothing is known.
+// abandon is for a call that its caller ended: it tells nothing about the
+// limiter.
 func (b *breaker) abandon(probe bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.probing = b.probing && !probe
 }
 
-// fail counts calls that were on their way together as one failure.
+// fail counts calls that were under way together as one failure.
 func (b *breaker) fail(now int64, probe bool, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 type answer struct {
 	Decision
 	cost           int64 // what was asked for
-	whole          bool  // and it was the whole cost of the request, for all claims
-	first          int   // claims without a status in the decision, before those that have
+	whole          bool  // it was the whole cost of the request, for all claims
+	first          int   // claims without a status in the decision, before those with one
 	sent, received int64
-	until          int64 // what is left of the charge is usable before this instant
+	until          int64 // what is left of the charge is usable before this time
 	err            error
 }
 
@@ -24,8 +24,8 @@ func (a *answer) of(q *claim) []Status { return a.Windows[q.at-a.first:][:len(q.
 
 var errPanic = errors.New("the shared limiter panicked")
 
-// outside lets the mutexes go, calls f, and takes them again. Other calls for the
-// first subject wait meanwhile; the accounts stay in their table.
+// outside unlocks the mutexes, calls f, and locks them again. Other calls for
+// the first subject wait meanwhile; the accounts stay in their table.
 func (e *Escrow) outside(p []claim, charge, probe bool, f func()) {
 	var busy chan struct{}
 	if charge {
@@ -58,9 +58,10 @@ func (e *Escrow) outside(p []claim, charge, probe bool, f func()) {
 	returned = true
 }
 
-// inquire asks for what is needed and what is wanted besides, and when that is
-// too much for what is needed. A refusal is to say when the whole request is
-// admitted: if what was drawn ends before, it is asked for as a whole.
+// inquire asks for what is needed plus what is wanted in addition and, if that
+// is too much, only for what is needed. A refusal must say when the whole
+// request will be admitted: if what was drawn ends before then, inquire asks
+// for the whole cost.
 func (e *Escrow) inquire(ctx context.Context, p []claim, cost, need, extra int64, charge bool) answer {
 	a := e.call(ctx, p, need+extra, false, charge)
 	if a.refused() && extra > 0 {
@@ -98,7 +99,8 @@ func (e *Escrow) call(ctx context.Context, p []claim, cost int64, whole, charge 
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
-	// The charge is not older than this, and what it brings ends by it.
+	// The charge is not older than this; the end of what it brings is computed
+	// from it.
 	a.sent = e.now()
 	if charge {
 		d, life, err := e.shared.Reserve(ctx, r)

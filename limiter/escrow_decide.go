@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// claim is one demand of a request with the place of its state.
+// claim is one demand of a request with its account.
 type claim struct {
 	Demand          // a copy, so that the request stays on the stack of the caller
-	acct   *account // whose mutex is taken
-	view   *account // what is decided on: acct, or an empty one where Peek must not change it
-	at     int      // of the status of its first window
-	part            // what it has in a round trip
+	acct   *account // whose mutex is locked
+	view   *account // the account to decide on: acct, or an empty one if Peek must not change acct
+	at     int      // index of the status of its first window
+	part            // its share in a round trip
 }
 
-// decide answers into d.
+// decide stores its answer in d.
 func (e *Escrow) decide(ctx context.Context, r *Request, charge bool, d *Decision) error {
 	*d = Decision{}
 	cost, err := r.check()
@@ -64,9 +64,10 @@ func (e *Escrow) decide(ctx context.Context, r *Request, charge bool, d *Decisio
 	return err
 }
 
-// decideLocked decides the request: out of what is reserved, by a refusal that still
-// holds, by the shared limiter, or without it. The mutexes are held on entry and
-// on return. When they were let go meanwhile it may report that it is not done.
+// decideLocked decides the request: from what is reserved, by a refusal that
+// still holds, by the shared limiter, or without it. The mutexes are held on
+// entry and on return. If they were unlocked meanwhile, it may report that it
+// is not done.
 func (e *Escrow) decideLocked(ctx context.Context, p []claim, cost int64, charge bool, alone *bool, d *Decision) (done bool, err error) {
 	for i := range p {
 		if p[i].acct.gone {
@@ -103,8 +104,8 @@ func (e *Escrow) decideLocked(ctx context.Context, p []claim, cost int64, charge
 	return e.ask(ctx, p, cost, charge, probe, alone, d)
 }
 
-// prepare lays the accounts out for the limits. Peek must leave no trace: where
-// Take would start anew it gets an account of its own.
+// prepare sets the accounts up for the limits. Peek must leave no trace: where
+// Take would start over, Peek gets a separate account.
 func prepare(p []claim, charge bool, now int64) error {
 	for i := range p {
 		q := &p[i]
@@ -144,7 +145,7 @@ func admitted(p []claim, now int64, d *Decision) {
 
 func (q *claim) statuses(d *Decision) []Status { return d.Windows[q.at:][:len(q.Limits)] }
 
-// refused answers with a refusal that is remembered and holds, if there is one.
+// refused answers with a remembered refusal that still holds, if there is one.
 func refused(p []claim, cost, now int64, d *Decision) bool {
 	for i := range p {
 		if p[i].view.seen == nil {
@@ -176,7 +177,7 @@ func refused(p []claim, cost, now int64, d *Decision) bool {
 	return false
 }
 
-// wait lets the mutexes go until the call that asks for a subject is back.
+// wait unlocks the mutexes until the call that asks for a subject has returned.
 func wait(ctx context.Context, p []claim, busy <-chan struct{}) error {
 	unlockAccounts(p)
 	defer lockAccounts(p)
@@ -188,7 +189,7 @@ func wait(ctx context.Context, p []claim, busy <-chan struct{}) error {
 	}
 }
 
-// lockAccounts takes the mutexes of one or two claims, always in the order of
+// lockAccounts locks the mutexes of one or two claims, always in the order of
 // their subjects.
 func lockAccounts(p []claim) {
 	if len(p) == 1 {

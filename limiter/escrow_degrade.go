@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// degrade decides without the shared limiter. The share is compared with all that
-// this instance admitted, so that its part of N is not spent twice where the
-// shared limiter goes away.
+// degrade decides without the shared limiter. The share is compared with
+// everything that this instance has admitted, so that its part of N is not
+// spent twice when the shared limiter goes away.
 func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool, down error, d *Decision) error {
 	if e.own == nil {
 		return down
@@ -27,12 +27,12 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 	}
 	*d = Decision{} // the window adds its statuses
 	err := e.own.decide(ctx, &r, deed{charge: charge}, d)
-	d.At = -d.At // for Settle: it is this instance's
+	d.At = -d.At // the sign tells Settle that this instance decided
 	return err
 }
 
-// shares replaces the limits by those of this instance; false when the cost is
-// above one of them.
+// shares replaces the limits with this instance's share of them; false if the
+// cost is above one of them.
 func (e *Escrow) shares(r *Request, cost int64) bool {
 	for i := range 2 {
 		q := r.demand(i)
@@ -46,8 +46,8 @@ func (e *Escrow) shares(r *Request, cost int64) bool {
 	return true
 }
 
-// remember counts what was admitted in the windows of this instance. Where they
-// are full already they count enough for any share.
+// remember counts admitted requests in the windows of this instance. Windows
+// that are already full count enough for any share.
 func (e *Escrow) remember(ctx context.Context, p []claim, cost int64) {
 	if e.own == nil {
 		return

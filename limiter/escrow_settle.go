@@ -6,13 +6,14 @@ import (
 	"fmt"
 )
 
-// Settle implements [Settler]: one round trip to the shared limiter, which has
-// to be a [Reserver] and a Settler, else the error wraps [errors.ErrUnsupported].
-// What another instance remembers as refused stays so until its RetryAfter.
+// Settle implements [Settler]. It makes one round trip to the shared limiter,
+// which must be a [Reserver] and a Settler, otherwise the error wraps
+// [errors.ErrUnsupported]. A refusal that another instance remembers stays
+// until its RetryAfter.
 //
-// What was admitted without the shared limiter is settled in this instance. What
-// was admitted with it counts in the share of this instance as it did at first,
-// for the case that the shared limiter goes away.
+// What was admitted without the shared limiter is settled in this instance.
+// What was admitted with it keeps its original cost in the share of this
+// instance, in case the shared limiter goes away.
 func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) (after Decision, err error) {
 	if cost < 0 {
 		return after, invalidf("cost %d is negative", cost)
@@ -65,8 +66,8 @@ func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) 
 	return after, nil
 }
 
-// settled lets the accounts know what a Settle told of their windows. A refusal
-// that is remembered may not hold any more.
+// settled passes on to the accounts what a Settle reported about their windows.
+// A remembered refusal may no longer hold.
 func (e *Escrow) settled(r *Request, d *Decision, sent int64) {
 	at := 0
 	for i := range 2 {

@@ -5,19 +5,20 @@ import "time"
 // idlePart is the part of N that all instances together may hold or have lost.
 const idlePart = 8
 
-// demand is what an account knows of its use, to reserve what will be used.
+// demand is what an account knows about its use, in order to reserve only what
+// will be used.
 type demand struct {
-	end   int64   // how long what it brought could be held
+	end   int64   // until when what the last round trip brought could be held
 	life  int64   // the longest that anything could be held
-	grown int64   // the slow start has come so far; 0: never asked
-	since int64   // the instant from which used counts
+	grown int64   // how far the slow start has come; 0: never asked
+	since int64   // the time from which used counts
 	used  float64 // the cost admitted
-	out   int64   // what may be lost by calls that are out
+	out   int64   // what calls under way may lose
 }
 
-// expected returns what the next block should be: twice as much as the last
-// could be, up to most, and no more than is used before it ends at the pace of
-// late. A subject that would not use 1 starts anew.
+// expected returns the size of the next block: twice the possible size of the
+// last, at most most, and no more than is used before it ends at the recent
+// pace. A subject that would not use 1 starts over.
 func (d *demand) expected(most, now int64) int64 {
 	next := min(2*d.grown, most)
 	span := float64(d.life)
@@ -34,8 +35,8 @@ func (d *demand) expected(most, now int64) int64 {
 	return next
 }
 
-// answered notes a round trip that admitted cost. The pace is of the last few
-// lives: what is older fades, and is forgotten after a pause.
+// answered records a round trip that admitted cost. The pace covers the last
+// few lives: older use fades, and is forgotten after a pause.
 func (d *demand) answered(asked, life, cost int64) {
 	d.end, d.life = asked+life, max(d.life, life)
 	switch past := asked - d.since; {
@@ -48,16 +49,17 @@ func (d *demand) answered(asked, life, cost int64) {
 	d.used += float64(cost)
 }
 
-// loss counts what was reserved in one window and not used, in two periods that
-// are as long as the shared limiter may count it. Their sum is no less than what
-// it counts.
+// loss counts what was reserved in one window and not used, in two periods,
+// each as long as the shared limiter may count it. Their sum is at least what
+// the shared limiter counts.
 type loss struct {
-	end      int64 // of the present period
+	end      int64 // of the current period
 	now, old int64
 }
 
-// counted is how long the shared limiter counts a hit of the window at most: the
-// window, the second by which it may have been widened, and a segment.
+// counted is the longest time for which the shared limiter counts a hit of the
+// window: the window, the second by which it may have been widened, and a
+// segment.
 func counted(window time.Duration) int64 { return int64(window + window/60 + 2*time.Second) }
 
 func (l *loss) roll(window time.Duration, now int64) {
@@ -72,7 +74,7 @@ func (l *loss) roll(window time.Duration, now int64) {
 	l.end = now + length
 }
 
-// within returns what was lost and may still be counted.
+// within returns how much was lost and may still be counted.
 func (l *loss) within(window time.Duration, now int64) int64 {
 	l.roll(window, now)
 	return l.old + l.now
@@ -87,8 +89,8 @@ func (a *account) lose(units, now int64) {
 }
 
 // spare returns the cost that the account would like to reserve beyond what a
-// request needs. In each window what it holds and has lost stays within the share
-// of this instance of an eighth of N; and when little remains, it takes little.
+// request needs. In each window, what it holds and has lost stays within this
+// instance's share of an eighth of N; and when little remains, it takes little.
 func (e *Escrow) spare(a *account, need, now int64) int64 {
 	n := a.demand.expected(e.block, now) - need
 	if n <= 0 || a.demand.life == 0 || a.seen == nil {

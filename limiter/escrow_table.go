@@ -8,8 +8,8 @@ import (
 
 const escrowShards = 64
 
-// escrowShard holds the accounts of a part of the subjects. Mutexes are taken in
-// this order: one shard, then accounts by their subjects.
+// escrowShard holds the accounts of some of the subjects. Mutexes are locked in
+// this order: one shard, then accounts in the order of their subjects.
 type escrowShard struct {
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -21,8 +21,9 @@ func (e *Escrow) shardOf(subject string) *escrowShard {
 	return &e.shards[maphash.String(e.seed, subject)%escrowShards]
 }
 
-// find returns the account of the subject. Where there is none it makes one, in
-// the table if keep is set, and reports whether that earned a sweep.
+// find returns the account of the subject. If there is none it makes one, which
+// goes into the table if keep is set, and reports whether that triggers a
+// sweep.
 func (e *Escrow) find(d *Demand, keep bool) (a *account, due bool, err error) {
 	s := e.shardOf(d.Subject)
 	s.mu.Lock()
@@ -48,8 +49,8 @@ func (e *Escrow) find(d *Demand, keep bool) (a *account, due bool, err error) {
 	return a, due, nil
 }
 
-// sweep inspects a few accounts of the next shard, wherever the map begins this
-// time, and lets the idle ones go. No mutex is held.
+// sweep inspects a few accounts of the next shard, starting wherever the map's
+// iteration does, and removes the idle ones. No mutex is held.
 func (e *Escrow) sweep() {
 	s := &e.shards[e.hand.Add(1)%escrowShards]
 	s.mu.Lock()

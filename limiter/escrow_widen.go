@@ -8,24 +8,24 @@ import (
 )
 
 const (
-	// widening is how much longer the windows are that a Limiter is asked for
-	// which is no Reserver, and so how long its charges may be held.
+	// widening is added to each window for a Limiter that is not a Reserver, so
+	// its charges may be held for that long.
 	widening = time.Second
-	// widenFrom is the shortest window that is worth it.
+	// widenFrom is the shortest window for which widening is worthwhile.
 	widenFrom = time.Minute
 )
 
-// widened makes a Reserver of any Limiter: it asks for windows that are longer
-// by the time for which a charge is held. A charge at t counts until t +
-// widening + W at least, and that is a + W or later for every a up to t +
+// widened turns any Limiter into a Reserver: it asks for windows that are
+// longer by the time for which a charge is held. A charge at t counts until t +
+// widening + W at least, which is a + W or later for every a up to t +
 // widening.
 //
-// A subject whose windows cannot all be widened is asked as it is, always,
-// since windows of another length would be other counts.
+// If not all windows of a subject can be widened, none ever is, because windows
+// of another length would be other counts.
 type widened struct{ Limiter }
 
 // widen changes the demand to longer windows, with limits of its own. It
-// reports false for those that are asked as they are.
+// reports false if it leaves the windows unchanged.
 func widen(d *Demand) bool {
 	limits := make([]Limit, len(d.Limits))
 	for i, l := range d.Limits {
@@ -53,8 +53,8 @@ func (w widened) Peek(ctx context.Context, r Request) (Decision, error) {
 	return w.Limiter.Peek(ctx, r)
 }
 
-// Take is not used: what is not held needs no longer window, but it must be
-// counted where the rest is.
+// Take widens as well: a charge that is not held does not need a longer window,
+// but it must be counted where the others are.
 func (w widened) Take(ctx context.Context, r Request) (Decision, error) {
 	d, _, err := w.Reserve(ctx, r)
 	return d, err

@@ -10,20 +10,20 @@ const (
 	groupSize = 7
 	groupLoad = 5 // a table grows when its groups hold this many on average
 
-	tagBit   = 0x80 // every tag has it: 0 is a free place
+	tagBit   = 0x80 // set in every tag, so 0 is a free place
 	tagShift = 57   // the other bits are the highest of the hash
 	eachTag  = 0x00_01_01_01_01_01_01_01
-	passed   = 1 << 56 // one in the byte behind the tags
+	passed   = 1 << 56 // adds one to the byte behind the tags
 	manyPass = 255 * passed
 )
 
 // table is a hash table of buckets by subject. It is changed under the mutex of
 // its shard, and what is found under that mutex is the truth. It is also read
-// without, and then what is found is a hint: a bucket that was found may be
-// gone, which it says under its own mutex, and one that was not found may be
-// there all the same.
+// without the mutex, and then the result is a hint: a bucket that was found may
+// be gone, which it says under its own mutex, and one that was not found may
+// exist all the same.
 //
-// A bucket is in its home group, which the hash chooses, or when that was full
+// A bucket is in its home group, which the hash selects, or, if that was full,
 // in one of the groups behind it. A group fills a cache line, so a look-up
 // usually costs one line and the bucket's.
 type table struct {
@@ -32,9 +32,9 @@ type table struct {
 }
 
 // group holds up to 7 buckets. tags has a byte for each of them, with the high
-// bit and 7 bits of its subject's hash, 0 for a free place. The eighth byte
-// counts the buckets that did not fit and went on to the next group, as Folly's
-// F14 does: when it is 0 a search ends here.
+// bit and 7 bits of its subject's hash; 0 is a free place. The eighth byte
+// counts the buckets that did not fit and went on to the next group, as in
+// Folly's F14: if it is 0, a search ends here.
 type group struct {
 	tags atomic.Uint64
 	at   [groupSize]atomic.Pointer[bucket]
@@ -42,7 +42,7 @@ type group struct {
 
 func newTable(groups int) *table { return &table{groups: make([]group, groups)} }
 
-// home returns the i-th group of the way of the hash.
+// home returns the i-th group on the search path of the hash.
 func (t *table) home(h uint64, i int) *group {
 	return &t.groups[int(h>>shardBits+uint64(i))&(len(t.groups)-1)]
 }
@@ -51,7 +51,7 @@ func (t *table) home(h uint64, i int) *group {
 func tag(h uint64) uint64 { return tagBit | h>>tagShift }
 
 // match returns a word whose lowest set bit is in the first tag that equals the
-// one that want has in every place. Those above it may be wrong.
+// tag that want repeats in every place. The higher bits may be wrong.
 func match(tags, want uint64) uint64 {
 	x := (tags ^ want) &^ manyPass
 	return (x - eachTag) &^ x & (tagBit * eachTag)
@@ -77,7 +77,8 @@ func (t *table) find(h uint64, subject string) *bucket {
 	return nil
 }
 
-// add puts a bucket in that is not there. A reader that sees its tag sees it.
+// add inserts a bucket that is not in the table. A reader that sees its tag
+// sees the bucket.
 func (t *table) add(h uint64, b *bucket) {
 	t.count++
 	for i := 0; ; i++ {
@@ -95,7 +96,7 @@ func (t *table) add(h uint64, b *bucket) {
 	}
 }
 
-// remove takes a bucket out that is there.
+// remove removes a bucket that is in the table.
 func (t *table) remove(h uint64, b *bucket) {
 	t.count--
 	for i := 0; ; i++ {
@@ -115,7 +116,7 @@ func (t *table) remove(h uint64, b *bucket) {
 }
 
 // resized returns a table with the same buckets that has room for one more and
-// is not mostly empty: t itself when that is so already.
+// is not mostly empty: t itself if it already is so.
 func (t *table) resized(seed maphash.Seed) *table {
 	groups := len(t.groups)
 	switch {

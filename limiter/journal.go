@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Journal is where a [Window] keeps its counts across restarts. One process at
-// a time uses a journal. Every call has a deadline, half a minute when the
-// request has none that is sooner. The state is opaque; the limiter passes subjects of 1
-// to [MaxSubject] arbitrary bytes, and calls for different subjects run at the
-// same time.
+// Journal is where a [Window] keeps its counts across restarts. Only one
+// process at a time may use a journal. Every call has a deadline: half a
+// minute, or the request's if that is sooner. The state is opaque. The limiter
+// passes subjects of 1 to [MaxSubject] arbitrary bytes, and makes calls for
+// different subjects concurrently.
 type Journal interface {
-	// LoadWindows returns the state saved last for the subject, or nil, nil
-	// when there is none. The slice is the caller's.
+	// LoadWindows returns the last saved state of the subject, or nil, nil if
+	// there is none. The caller owns the slice.
 	LoadWindows(ctx context.Context, subject string) ([]byte, error)
 	// SaveWindows replaces the state of the subject. When it returns nil the
 	// state survives a kill -9 of the process and is kept for at least ttl.
@@ -30,7 +30,7 @@ type Journal interface {
 
 // renew writes records with new reservations for the short parties. Nothing is
 // admitted for them meanwhile, and the caller decides again under the mutexes
-// that renew returns with, so a large cost cannot starve.
+// that are locked when renew returns, so a large cost cannot starve.
 func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now int64) error {
 	type save struct {
 		state []byte
@@ -42,14 +42,14 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 	for _, i := range short {
 		b := p[i].bucket
 		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return cmp.Compare(a.N, b.N) }).N
-		// Slow start: a key that is used once is charged once for a crash,
-		// and a busy one writes seldom.
+		// Slow start: a key that is used once is charged once for a crash, and a busy
+		// one seldom causes a write.
 		l := b.lease()
 		l.block = max(1, min(2*l.block, w.reserve, n/8))
 		block := max(cost, l.block)
 		length, segment := b.longest()
-		// The last hit of the reservation may come a window after the
-		// record, and must be known for another window.
+		// The last hit of the reservation may come one window after the record, and
+		// must be remembered for another window.
 		l.left, l.until = 0, now+int64(length)
 		saves = append(saves, save{b.encode(block), block, 2*length + segment + time.Minute})
 		held = append(held, b)
@@ -90,15 +90,15 @@ func (w *Window) load(ctx context.Context, p []party, i int) error {
 	b.lease().record = true
 	rec, err := decodeWindows(state)
 	if err != nil {
-		// What was counted is lost, and the promise is to admit nothing in
-		// excess: the windows start full, as if all had just been used when
-		// this process started, and heal within their own length.
+		// The counts are lost, and the guarantee is that nothing is admitted in
+		// excess. So the windows start full, as if they had been used up when this
+		// process started, and recover within their own length.
 		w.log.LogAttrs(ctx, slog.LevelError, "limiter: record cannot be decoded, its windows start full",
 			slog.String("subject", b.subject()), slog.Any("error", err))
 		rec = fullRecord(p[i].Limits, w.wall)
 	}
-	// A record of this process itself, of a bucket that went idle and was let
-	// go, needs no care: its reservation, dated at the start, has left as well.
+	// A record of this process itself, for a bucket that was removed when idle,
+	// needs no care: its reservation, dated at the start, has left as well.
 	b.lease().over = err != nil || rec.reserved > 0
 	b.restore(rec, w.wall)
 	return nil
@@ -106,8 +106,8 @@ func (w *Window) load(ctx context.Context, p []party, i int) error {
 
 // forget deletes the records of idle buckets, then the buckets. The mutex of
 // the shard is held on entry and on return. The buckets are busy until done is
-// closed: whoever is admitted meanwhile waits, so that a deletion never
-// overtakes the next record.
+// closed: requests that come meanwhile wait, so a deletion never overtakes the
+// next record.
 func (w *Window) forget(ctx context.Context, s *shard, idle []*bucket, done chan struct{}) {
 	subjects := make([]string, 0, len(idle))
 	for _, b := range idle {
@@ -124,7 +124,8 @@ func (w *Window) forget(ctx context.Context, s *shard, idle []*bucket, done chan
 		}
 		close(done)
 	}()
-	// The caller's request is decided: its end must not spoil the clean-up.
+	// The caller's request has been decided: its end must not interrupt the
+	// clean-up.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalPatience)
 	defer cancel()
 	if err := w.journal.DeleteWindows(ctx, subjects); err != nil {

@@ -2,16 +2,16 @@ package limiter
 
 import "time"
 
-// adopt lays the bucket out for the limits, which are valid. Windows of a
-// length that it knows keep their counts, in counters as wide as they need. A
-// new window is seeded from an old one. What the journal covers was reserved
-// for the old windows, so the reservation ends.
+// adopt arranges the bucket for the limits, which must be valid. Windows of a
+// known length keep their counts, in counters as wide as they need. A new
+// window is seeded from an old one. The journal's reservation was made for the
+// old windows, so it ends.
 func (b *bucket) adopt(limits []Limit, now int64) {
 	for i := range b.count() {
 		b.ring(i).advance(b.cells, now)
 	}
 	next := make([]ring, 0, MaxWindows)
-	from := make([]int, 0, MaxWindows) // the old ring whose counts a new one takes, -1 for none
+	from := make([]int, 0, MaxWindows) // index of the old ring whose counts a new one takes, -1 for none
 	for _, l := range limits {
 		old := b.find(l.Window)
 		r := newRing(l.Window, now)
@@ -67,10 +67,10 @@ func (b *bucket) hold(rings []ring, cells []byte) {
 	}
 }
 
-// seed fills a new window with what an old one knows: the shortest that is
-// longer, else the longest. Every hit is dated at the latest instant that its
-// old segment allows, so the new window starts no emptier than the truth that
-// is still known. It may start fuller, which passes within its own length.
+// seed fills a new window with what an old one knows: the shortest longer one,
+// otherwise the longest. Every hit is dated at the latest time that its old
+// segment allows, so the new window never starts emptier than the truth that is
+// still known. It may start fuller, which passes within its own length.
 func (b *bucket) seed(r *ring, cells []byte, now int64) {
 	src := b.ring(0)
 	for i := range b.count() {

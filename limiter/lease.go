@@ -8,20 +8,20 @@ import (
 
 // lease is what the journal covers of one bucket. A record in the journal holds
 // the exact counts of its time and a reservation: hits that may be admitted
-// after it without another write. If the process dies, the next one takes the
-// whole reservation for used, at the instant when it starts.
+// after it without another write. If the process dies, the next one assumes
+// that the whole reservation was used, at the time when it starts.
 //
 // Invariant: the cost admitted since the record is at most what it reserves,
-// and none was admitted after until. So whatever the instant of a crash, the
-// record charges at least what was admitted.
+// and none was admitted after until. So whenever a crash happens, the record
+// charges at least what was admitted.
 type lease struct {
 	io     chan struct{} // closed when the journal's work on this bucket ends; nil: none
-	known  bool          // the bucket holds what the journal held
+	known  bool          // the bucket has what the journal had
 	record bool          // the journal may have a record
 	over   bool          // the record counts more than the bucket does
-	block  int64         // what the newest reservation was for, at cost 1
+	block  int64         // the size that the newest reservation has for cost 1
 	left   int64         // cost that may still be admitted
-	until  int64         // ... before this instant
+	until  int64         // ... before this time
 }
 
 func (l *lease) busy() bool     { return l != nil && l.io != nil }
@@ -33,7 +33,7 @@ func (l *lease) covers(cost, now int64) bool {
 }
 
 // cover takes cost out of the reservations of the parties, or renews those that
-// are too small. It reports false when it had to let the mutexes go.
+// are too small. It reports false if it had to unlock the mutexes.
 func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, error) {
 	if w.journal == nil {
 		return true, nil
@@ -57,12 +57,12 @@ func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, e
 	return true, nil
 }
 
-// journalPatience is how long one piece of work of the journal may take, and how
+// journalPatience is how long one operation of the journal may take, and how
 // long others wait for it.
 const journalPatience = 30 * time.Second
 
-// outside lets the mutexes go, calls f, and takes them again. Meanwhile the
-// held buckets are busy: others wait for them and no sweep takes them away.
+// outside unlocks the mutexes, calls f, and locks them again. Meanwhile the
+// held buckets are busy: others wait for them and no sweep removes them.
 func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -90,8 +90,8 @@ func (w *Window) outside(ctx context.Context, p []party, held []*bucket, f func(
 	return err
 }
 
-// wait lets the mutexes go until the journal's work on a bucket has ended, which
-// it does within its deadline if the journal heeds that.
+// wait unlocks the mutexes until the journal's work on a bucket has ended,
+// which happens within its deadline if the journal respects it.
 func (w *Window) wait(ctx context.Context, p []party, io <-chan struct{}) error {
 	unlock(p)
 	defer lock(p)

@@ -15,22 +15,22 @@ import (
 type Limit = apikey.Limit
 
 const (
-	// MaxWindows is the number of windows that one [Request] may name, both
-	// demands together.
+	// MaxWindows is how many windows one [Request] may name, both demands
+	// together.
 	MaxWindows = 8
-	// MaxSubject is the length of the longest subject, in bytes.
+	// MaxSubject is the maximum length of a subject, in bytes.
 	MaxSubject = 512
-	// Never is the [Decision.RetryAfter] of a request whose cost is above
-	// the N of one of its windows: no wait makes it admissible.
+	// Never is the [Decision.RetryAfter] of a request that costs more than the N
+	// of one of its windows: it will never be admitted.
 	Never time.Duration = -1
 )
 
 // The errors of a [Limiter], found with errors.Is. Whatever the error, nothing
 // was charged.
 var (
-	// ErrInvalid says that the request itself is wrong: a negative cost, a
-	// limit without a subject, a limit out of bounds. It is a mistake of the
-	// program or its configuration, and trying again does not help.
+	// ErrInvalid says that the request itself is wrong: a negative cost, a limit
+	// without a subject, a limit out of bounds. It is a mistake in the program or
+	// its configuration, and trying again does not help.
 	ErrInvalid = errors.New("limiter: invalid request")
 	// ErrUnavailable says that the state could not be read or written. It
 	// wraps the cause. The request was neither admitted nor refused.
@@ -41,23 +41,23 @@ var (
 
 // Demand is one subject and the limits on its use.
 //
-// Subject is compared byte for byte and may hold any bytes. Callers that limit
-// several kinds of subject (keys, owners) give each kind a prefix of its own.
-// A demand without limits asks for nothing, whatever its subject. The strings
-// and the slice stay the caller's: a limiter copies what it keeps, and their
-// memory may be reused as soon as the call has returned.
+// Subject is compared byte for byte and may contain any bytes. Callers that
+// limit several kinds of subject (keys, owners) give each kind its own prefix.
+// A demand without limits asks for nothing, whatever its subject. The caller
+// keeps ownership of the strings and the slice: a limiter copies what it keeps,
+// and their memory may be reused as soon as the call has returned.
 type Demand struct {
 	Subject string  // 1 to MaxSubject bytes
-	Limits  []Limit // in the bounds of package apikey, no window length twice
+	Limits  []Limit // within the bounds of package apikey, no window length twice
 	Slot    *Slot   // optional: saves a Window the look-up of Subject
 }
 
-// Slot remembers where a [Window] keeps the state of one subject. A caller that
-// has a place of its own for each subject puts one there; the zero value is
-// ready. It must serve one subject of one Window only, is not copied, may be
-// used from several goroutines and thrown away at any time. Other limiters
-// ignore it. It is an [atomic.Value], so that a package which does not import
-// this one can offer the place.
+// Slot remembers where a [Window] keeps the state of one subject. A caller with
+// a place of its own for each subject puts a Slot there; the zero value is
+// ready to use. A Slot must serve only one subject of one Window and must not
+// be copied. It may be used concurrently and thrown away at any time. Other
+// limiters ignore it. It is an [atomic.Value], so that a package that does not
+// import this one can provide the place.
 type Slot = atomic.Value
 
 // Request asks for one admission.
@@ -65,7 +65,7 @@ type Request struct {
 	// Demand is the key and its limits.
 	Demand
 	// Also is a second subject that is decided and charged in the same atomic
-	// step, such as the owner of the key. The zero value is none. It must not
+	// step, such as the owner of the key. The zero value means none. It must not
 	// be the subject of the first demand.
 	Also Demand
 	// Cost is charged to every window. 0 means 1; negative is an error.
@@ -77,32 +77,32 @@ type Status struct {
 	// Remaining is the cost that the window would still admit now. It is
 	// never negative.
 	Remaining int64
-	// Reset is the time until the oldest counted hit leaves the window, and
-	// 0 when nothing is counted.
+	// Reset is the time until the oldest counted hit leaves the window, or 0 if
+	// nothing is counted.
 	Reset time.Duration
 	// Violated says that this window did not admit the request.
 	Violated bool
 }
 
-// Decision answers a [Request]. It holds no pointers: it is the caller's.
+// Decision answers a [Request]. It contains no pointers and belongs to the
+// caller.
 type Decision struct {
 	Allowed bool
-	// RetryAfter is 0 when the request was allowed. Otherwise it is the exact
-	// time after which the same request is admitted if nobody else uses the
-	// subjects in between: that long is enough, and nothing shorter is. It is
-	// not rounded to seconds. [Never], or any negative value, means that
-	// waiting does not help.
+	// RetryAfter is 0 if the request was allowed. Otherwise it is the exact time
+	// after which the same request is admitted if nobody else uses the subjects in
+	// between: that long is enough, and nothing shorter is. It is not rounded to
+	// seconds. [Never], or any negative value, means that waiting does not help.
 	RetryAfter time.Duration
 	// Windows holds N statuses: those of Request.Limits in their order, then
 	// those of Request.Also.Limits.
 	Windows [MaxWindows]Status
 	N       int
-	// At is when the request was charged, for [Settler]; 0 when it was not. Only
-	// the limiter that set it can read it.
+	// At is when the request was charged, for [Settler]; 0 if it was not. Only the
+	// limiter that set it can interpret it.
 	At int64
 }
 
-// String describes the decision in a line, for logs and tests.
+// String describes the decision in one line, for logs and tests.
 func (d Decision) String() string {
 	var b strings.Builder
 	switch {
@@ -124,28 +124,28 @@ func (d Decision) String() string {
 
 // Limiter decides requests against exact sliding windows.
 //
-// The guarantee, for each limit: in no interval of the window's length are
-// hits admitted whose cost adds up to more than N, for any arrival pattern.
-// Hits count for at least the window and at most one segment longer (package
+// The guarantee, for each limit: the hits admitted in any interval of the
+// window's length cost at most N in total, for any arrival pattern. Hits count
+// for at least the window and at most one segment longer (package
 // documentation). A hit counts in the windows that its request named.
 //
 // A request is admitted by all windows of both demands or refused as a whole,
-// and a refused request is charged nowhere. Subjects share nothing.
+// and a refused request is not charged anywhere. Subjects share nothing.
 //
 // When the limits of a subject change, windows of the same length keep their
 // counts. A window whose N falls below its count refuses until it has drained.
 //
-// A limiter that needs no I/O for a decision does not look at the context. One
-// that does returns an error that wraps the context's when it has ended.
+// A limiter that needs no I/O for a decision ignores the context. One that does
+// returns an error that wraps the context's if the context has ended.
 //
-// Implementations are safe for concurrent use. Package limitertest checks
-// these rules.
+// Implementations are safe for concurrent use. Package limitertest checks these
+// rules.
 type Limiter interface {
-	// Take decides the request and charges it when it is allowed, in one
-	// atomic step.
+	// Take decides the request and, if it is allowed, charges it, in one atomic
+	// step.
 	Take(ctx context.Context, r Request) (Decision, error)
-	// Peek answers what Take would decide, and charges nothing: Remaining is
-	// what is left before the request.
+	// Peek returns what Take would decide, and charges nothing: Remaining is what
+	// is left before the request.
 	Peek(ctx context.Context, r Request) (Decision, error)
 }
 
@@ -153,7 +153,7 @@ func invalidf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
 }
 
-// check reports what is wrong with the request apart from the bounds of its
+// check reports what is wrong with the request, except for the bounds of its
 // limits, and what it costs. It runs on every call.
 func (r *Request) check() (cost int64, err error) {
 	if r.Cost < 0 {
@@ -189,8 +189,8 @@ func (d *Demand) checkSubject() error {
 	return nil
 }
 
-// checkLimits reports limits out of bounds. It runs when a subject meets
-// limits that it has not been decided under before.
+// checkLimits reports limits out of bounds. It runs when a subject is used with
+// limits under which it has not been decided before.
 func checkLimits(limits []Limit) error {
 	for i, l := range limits {
 		if l.N < 1 || l.N > apikey.MaxLimitN {

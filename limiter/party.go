@@ -2,17 +2,17 @@ package limiter
 
 import "hash/maphash"
 
-// party is one demand of a request with the place of its state.
+// party is one demand of a request with its bucket.
 type party struct {
 	Demand         // a copy, so that the request stays on the stack of the caller
-	bucket *bucket // whose mutex is taken
-	view   *bucket // what is decided on: bucket, or a copy where Peek must not change it
-	stale  bool    // what a look-up without the shard's mutex found was gone
+	bucket *bucket // whose mutex is locked
+	view   *bucket // the bucket to decide on: bucket, or a copy if Peek must not change it
+	stale  bool    // the bucket found without the shard's mutex was gone
 	made   bool    // for this call
-	due    bool    // making it earned a sweep
+	due    bool    // making it triggers a sweep
 }
 
-// locate looks the buckets of the parties up and makes those that are missing.
+// locate looks up the buckets of the parties and makes those that are missing.
 // No mutex is held.
 func (w *Window) locate(p []party) error {
 	for i := range p {
@@ -32,7 +32,8 @@ func (w *Window) locate(p []party) error {
 	return nil
 }
 
-// known looks a bucket up without the mutex of its shard. It may be gone.
+// known looks up a bucket without the mutex of its shard. The bucket may be
+// gone.
 func (w *Window) known(d *Demand) *bucket {
 	if d.Slot != nil {
 		if b, ok := d.Slot.Load().(*bucket); ok {
@@ -51,7 +52,7 @@ func (w *Window) known(d *Demand) *bucket {
 	return b
 }
 
-// obtain looks a bucket up under the mutex of its shard, and makes it if there
+// obtain looks up a bucket under the mutex of its shard, and makes it if there
 // is none.
 func (w *Window) obtain(q *party) error {
 	h := w.hash(q.Subject)
@@ -76,7 +77,7 @@ func (w *Window) obtain(q *party) error {
 	return nil
 }
 
-// lock takes the mutexes of one or two parties, always in the order of their
+// lock locks the mutexes of one or two parties, always in the order of their
 // subjects.
 func lock(p []party) {
 	if len(p) == 1 {
@@ -97,7 +98,7 @@ func unlock(p []party) {
 	}
 }
 
-// tick earns the credit of one call and reports whether a sweep is due. The
+// tick adds the credit of one call and reports whether a sweep is due. The
 // mutexes of the parties are held.
 func tick(p []party) (due bool) {
 	for i := range p {

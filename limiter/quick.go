@@ -2,7 +2,7 @@ package limiter
 
 import "context"
 
-// take decides and charges. It answers into d, which is zero.
+// take decides and charges. It stores its answer in d, which must be zero.
 func (w *Window) take(ctx context.Context, r *Request, d *Decision) error {
 	done, due := w.quick(r, d)
 	if !done {
@@ -14,11 +14,11 @@ func (w *Window) take(ctx context.Context, r *Request, d *Decision) error {
 	return nil
 }
 
-// quick takes what most requests are: one subject that is known, under the one
-// or two limits of its last request, with nothing to ask of the journal. Any
-// other it leaves to decide, with d as it was. It is decideLocked in a straight line:
-// a critical section from the bucket that is not gone to the charge, with the
-// clock read inside.
+// quick handles the most common request: one known subject, under the one or
+// two limits of its last request, without asking the journal. It leaves any
+// other request to decide, with d unchanged. It is decideLocked in a straight
+// line: a critical section from checking that the bucket is not gone to the
+// charge, with the clock read inside.
 func (w *Window) quick(r *Request, d *Decision) (done, due bool) {
 	limits := r.Limits
 	if r.Cost < 0 || len(limits) == 0 || len(limits) > firstRings || len(r.Also.Limits) > 0 || r.Subject == "" {

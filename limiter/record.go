@@ -40,8 +40,8 @@ type savedCount struct {
 
 const (
 	recordVersion = 1
-	// maxCount bounds the total of a window in a record. Crashes in a row
-	// charge their reservations on top of N; the sum stays in 32 bits.
+	// maxCount bounds the total of a window in a record. Successive crashes charge
+	// their reservations on top of N; the sum still fits in 32 bits.
 	maxCount = 1 << 31
 )
 
@@ -70,14 +70,14 @@ func (b *bucket) encode(reserved int64) []byte {
 	return binary.LittleEndian.AppendUint32(out, crc32.ChecksumIEEE(out))
 }
 
-// reader takes a record apart. After the first value out of bounds it is
-// broken and returns zeros, so that the caller checks once.
+// reader decodes a record. After the first value out of bounds it is broken and
+// returns zeros, so that the caller checks once.
 type reader struct {
 	in  []byte
 	err error
 }
 
-// fail breaks the reader, for the first of several reasons.
+// fail breaks the reader, keeping the first of several reasons.
 func (r *reader) fail(reason string) {
 	if r.err == nil {
 		r.err = errors.New("limiter: record: " + reason)
@@ -96,8 +96,8 @@ func (r *reader) uvarint(name string, most uint64) uint64 {
 	return v
 }
 
-// decodeWindows reads a record. It takes any input, and allocates no more than
-// the largest valid record needs.
+// decodeWindows reads a record. It accepts any input, and allocates no more
+// than the largest valid record needs.
 func decodeWindows(in []byte) (record, error) {
 	var rec record
 	if len(in) < 1+4 {
@@ -161,7 +161,7 @@ func (r *reader) window() savedWindow {
 	return w
 }
 
-// fullRecord is a record of windows that were used up at the instant.
+// fullRecord is a record of windows that were used up at the given time.
 func fullRecord(limits []Limit, at int64) record {
 	var rec record
 	for _, l := range limits {
@@ -171,11 +171,11 @@ func fullRecord(limits []Limit, at int64) record {
 	return rec
 }
 
-// restore fills an empty bucket from a record, in a process that started at the
-// instant. Hits that the record dates after it (the wall clock was set back)
-// are shifted so that the newest are of that instant. The reservation counts as
-// used then, the latest instant when it can have been. adopt lays the bucket
-// out for its limits afterwards.
+// restore fills an empty bucket from a record, in a process that started at
+// started. Hits that the record dates later (the wall clock was set back) are
+// shifted so that the newest are dated at started. The reservation counts as
+// used then, the latest time at which it can have been used. Afterwards adopt
+// arranges the bucket for its limits.
 func (b *bucket) restore(rec record, started int64) {
 	var rings []ring
 	size := 0

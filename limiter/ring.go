@@ -16,17 +16,17 @@ const (
 
 // ring counts the hits of one subject in one window. The counter of the newest
 // segment is in the ring, so that a decision within one segment reads and
-// writes the ring alone. The others lie in the cells of its bucket, which the
-// methods that need them are given.
+// writes only the ring. The others are in the cells of its bucket, which are
+// passed to the methods that need them.
 //
-// Invariants: total is newest and the sum of the cells; the cell of the newest
+// Invariants: total is newest plus the sum of the cells; the cell of the newest
 // segment, at head, is zero until the ring rolls on; a counter is never above
 // max(n, total when the ring was laid out), so it fits its width; age is the
 // distance in segments from the newest segment back to the oldest counter that
-// is not zero, 0 when total is 0.
+// is not zero, 0 if total is 0.
 type ring struct {
-	edge    int64  // the instant when the newest segment ends, a multiple of s
-	n       uint32 // the limit it was last decided under
+	edge    int64  // when the newest segment ends, a multiple of s
+	n       uint32 // the limit under which it was last decided
 	total   uint32
 	newest  uint32
 	seconds uint32 // W
@@ -48,7 +48,7 @@ func (r *ring) length() time.Duration { return time.Duration(r.seconds) * time.S
 // fits reports whether the ring was laid out for the limit.
 func (r *ring) fits(l *Limit) bool { return int64(r.n) == l.N && r.length() == l.Window }
 
-// shape returns k and s. It divides by constants, without a sign: that is a
+// shape returns k and s. It divides by unsigned constants, which compiles to a
 // multiplication.
 func (r *ring) shape() (k int, s int64) {
 	length := uint64(r.length())
@@ -62,7 +62,7 @@ func (r *ring) segments() int { k, _ := r.shape(); return k }
 
 func (r *ring) segment() int64 { _, s := r.shape(); return s }
 
-// slot returns where the counter of the segment age segments ago lies.
+// slot returns the index of the counter of the segment age segments ago.
 func (r *ring) slot(age int) int {
 	if i := int(r.head) - age; i >= 0 {
 		return i
@@ -70,7 +70,7 @@ func (r *ring) slot(age int) int {
 	return int(r.head) - age + r.segments() + 1
 }
 
-// widthFor returns the bytes of the narrowest counter that holds n.
+// widthFor returns the width in bytes of the narrowest counter that holds n.
 func widthFor(n uint32) uint8 {
 	switch {
 	case n < 1<<8:
@@ -131,9 +131,9 @@ func (r *ring) add(cost uint32) {
 	r.newest += cost
 }
 
-// advance lets the hits go that no longer count at now. A now before the newest
-// segment is taken for the newest segment: nothing leaves early and new hits
-// are dated late, so a clock that runs backwards never admits more.
+// advance drops the hits that no longer count at now. A now before the newest
+// segment is treated as being in the newest segment: nothing leaves early and
+// new hits are dated late, so a clock that runs backwards never admits more.
 func (r *ring) advance(cells []byte, now int64) {
 	if now >= r.edge {
 		r.roll(cells, now)
@@ -158,10 +158,10 @@ func (r *ring) roll(cells []byte, now int64) {
 		r.set(cells, int(r.head), r.newest)
 		r.newest = 0
 	}
-	// Mostly nothing leaves, and no other cell is touched.
+	// Usually nothing leaves, and no other cell is touched.
 	oldest := int(r.age)
 	age := oldest
-	for ; age > k-int(steps); age-- { // it counted k+1 segments
+	for ; age > k-int(steps); age-- { // it has counted in k+1 segments
 		slot := r.slot(age)
 		r.total -= r.get(cells, slot)
 		r.set(cells, slot, 0)
@@ -181,8 +181,8 @@ func (r *ring) roll(cells []byte, now int64) {
 	r.age = uint8(age)
 }
 
-// empty reports whether nothing is counted at now. Mostly it can tell without
-// the cells.
+// empty reports whether nothing is counted at now. It usually needs no cells to
+// tell.
 func (r *ring) empty(cells []byte, now int64) bool {
 	switch {
 	case r.total == 0 || now >= r.leaves(0):
@@ -194,18 +194,19 @@ func (r *ring) empty(cells []byte, now int64) bool {
 	return r.total == 0
 }
 
-// room returns what the window would still admit. It is negative when N was
+// room returns what the window would still admit. It is negative if N was
 // lowered below the count.
 func (r *ring) room() int64 { return int64(r.n) - int64(r.total) }
 
-// leaves returns the instant when the segment age segments ago stops counting.
+// leaves returns the time when the segment age segments ago stops counting.
 func (r *ring) leaves(age int) int64 {
 	k, s := r.shape()
 	return r.edge + int64(k-age)*s
 }
 
-// admits returns the instant from which cost fits when no other hit comes. The
-// cost does not fit now and is at most n, so the counted hits cover the need.
+// admits returns the time from which cost fits if no other hit comes. The cost
+// does not fit now and is at most n, so removing counted hits makes enough
+// room.
 func (r *ring) admits(cells []byte, cost int64) int64 {
 	need := cost - r.room()
 	for age := int(r.age); ; age-- {
@@ -216,7 +217,7 @@ func (r *ring) admits(cells []byte, cost int64) int64 {
 	}
 }
 
-// status fills in what the window tells a client at now.
+// status fills in what the window reports to a client at now.
 func (r *ring) status(now int64, s *Status) {
 	s.Remaining = max(r.room(), 0)
 	if r.total > 0 {

@@ -2,28 +2,28 @@ package limiter
 
 import "context"
 
-// Settler is what a [Limiter] may also be able to do: change what a request
-// costs after it was admitted. A caller that charges a request before it knows
+// Settler is an optional ability of a [Limiter]: to change what a request costs
+// after it was admitted. A caller that charges a request before it knows
 // whether, or as what, it is served gives back or pays the difference.
 type Settler interface {
 	Limiter
-	// Settle changes the cost of an admitted request from r.Cost to cost, over
-	// all windows of both demands in one atomic step. r is what Take was given,
-	// but for the cost if the request was settled before, and d what Take or
-	// Settle answered to it: only d.At is looked at.
+	// Settle changes the cost of an admitted request from r.Cost to cost, over all
+	// windows of both demands in one atomic step. r is what Take was given, except
+	// for the cost if the request was settled before. d is what Take or Settle
+	// returned for it: only d.At is used.
 	//
-	// A cost that is lower, 0 included, gives the difference back: in each
-	// window, as much as the charge still counts there, and never more. The
-	// decision is an admission.
+	// A lower cost, including 0, gives the difference back: in each window, as
+	// much as the charge still counts there, and never more. The decision is an
+	// admission.
 	//
-	// A cost that is higher is decided as Take would decide a request of that
-	// cost if this one had not been there: admitted, the request counts from now
-	// on, as a whole; refused, nothing of it is charged any more.
+	// A higher cost is decided as Take would decide a request of that cost if this
+	// one had not been there. If it is admitted, the whole request counts from now
+	// on; if it is refused, nothing of it is charged any more.
 	//
-	// The statuses are those after it. After an error nobody knows whether the
+	// The statuses are those afterwards. After an error nobody knows whether the
 	// request was settled; nothing else was charged or given back. A limiter that
-	// wraps one which cannot settle returns [errors.ErrUnsupported]. Settle a
-	// request once at a time, and no more once its cost is 0.
+	// wraps one which cannot settle returns [errors.ErrUnsupported]. Do not settle
+	// a request concurrently with itself, nor once its cost is 0.
 	Settle(ctx context.Context, r Request, d Decision, cost int64) (Decision, error)
 }
 
@@ -39,21 +39,21 @@ func (w *Window) Settle(ctx context.Context, r Request, d Decision, cost int64) 
 	return after, err
 }
 
-// deed is what is to be done about a request: nothing (Peek), to charge it
-// (Take), or to settle it at another cost.
+// deed is what to do about a request: nothing (Peek), charge it (Take), or
+// settle it at another cost.
 type deed struct {
 	charge bool
 	settle bool
 	at     int64 // when the request was charged
-	cost   int64 // that it is to have
+	cost   int64 // the cost that it should have
 }
 
-// adopts reports whether windows that are not there are made.
+// adopts reports whether missing windows are made.
 func (do *deed) adopts(cost int64) bool { return do.charge && (!do.settle || do.cost > cost) }
 
 // resettle is the part of Take in Settle; the mutexes are held, and the windows
-// know their counts. It reports false when it had to let the mutexes go: nothing
-// was changed then.
+// know their counts. It reports false if it had to unlock the mutexes: then
+// nothing was changed.
 func (w *Window) resettle(ctx context.Context, p []party, was, now int64, do deed, d *Decision) (done bool, err error) {
 	raise := do.cost > was
 	d.Allowed = true
@@ -103,8 +103,8 @@ func (b *bucket) admits(limits []Limit, do deed, was, now int64) bool {
 	return true
 }
 
-// giveBack takes up to cost of what was charged at an instant out of the windows
-// of the limits, wherever they are.
+// giveBack takes up to cost of what was charged at a given time out of the
+// windows of the limits, wherever they are.
 func (b *bucket) giveBack(limits []Limit, at, cost, now int64) {
 	for i := range limits {
 		if j := b.find(limits[i].Window); j >= 0 {
@@ -115,9 +115,9 @@ func (b *bucket) giveBack(limits []Limit, at, cost, now int64) {
 	}
 }
 
-// charged returns how much of a cost that was charged at an instant the ring
-// still counts, and in the segment of which age. It is never more than is there:
-// what another layout dated differently stays, which admits less.
+// charged returns how much of a cost that was charged at a given time the ring
+// still counts, and the age of its segment. It never returns more than is
+// there: hits that another layout dated differently stay, which admits less.
 func (r *ring) charged(cells []byte, at, cost int64) (age int, n int64) {
 	k, s := r.shape()
 	newest := r.edge/s - 1
@@ -128,7 +128,7 @@ func (r *ring) charged(cells []byte, at, cost int64) (age int, n int64) {
 	return 0, 0
 }
 
-// giveBack is the opposite of add, for what was charged at an instant.
+// giveBack undoes add for a charge made at a given time.
 func (r *ring) giveBack(cells []byte, at, cost int64) {
 	age, n := r.charged(cells, at, cost)
 	if n == 0 {

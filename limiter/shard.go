@@ -12,20 +12,21 @@ const (
 	shards    = 1 << shardBits
 
 	// Garbage collection inside Take. Each new bucket pays for newCredit/
-	// sweepCredit*sweepBuckets = 4 inspections, so idle buckets stay fewer than
-	// a third of the live ones while keys come and go. And each bucket pays
-	// for as many as 8 in sweepCredit calls, so calls for known keys alone
-	// still collect the rest. It counts them itself: a word that all calls
-	// share would cost more than the sweeps.
+	// sweepCredit*sweepBuckets = 4 inspections, so idle buckets stay fewer than a
+	// third of the live ones while keys come and go. Each bucket also pays for as
+	// many as 8 in sweepCredit calls, so calls for known keys alone still collect
+	// the rest. A bucket counts its calls itself: a word shared by all calls would
+	// cost more than the sweeps.
 	sweepCredit  = 64
 	sweepBuckets = 8
 	newCredit    = 32
 )
 
-// shard holds the buckets of a part of the subjects. Its mutex is for making
-// and removing them; a call for a known subject does not take it.
+// shard holds the buckets of some of the subjects. Its mutex is for making and
+// removing them; a call for a known subject does not lock it.
 //
-// Mutexes are taken in this order: one shard, then buckets by their subjects.
+// Mutexes are locked in this order: one shard, then buckets in the order of
+// their subjects.
 type shard struct {
 	mu     sync.Mutex
 	table  atomic.Pointer[table] // changed under mu; nil before the first bucket
@@ -58,13 +59,13 @@ func (s *shard) add(seed maphash.Seed, h uint64, b *bucket) (due bool) {
 	return true
 }
 
-// remove takes a bucket out of its table. mu and the bucket's are held.
+// remove removes a bucket from its table. mu and the bucket's are held.
 func (s *shard) remove(seed maphash.Seed, b *bucket) {
 	s.table.Load().remove(b.hash(seed), b)
 	b.leave()
 }
 
-// buckets returns all of them. mu is held.
+// buckets returns all buckets. mu is held.
 func (s *shard) buckets() (all []*bucket) {
 	if t := s.table.Load(); t != nil {
 		for b := range t.all() {
@@ -74,7 +75,7 @@ func (s *shard) buckets() (all []*bucket) {
 	return all
 }
 
-// shrink gives memory back after a flood. mu is held.
+// shrink frees memory after a flood. mu is held.
 func (s *shard) shrink(seed maphash.Seed) {
 	if t := s.table.Load(); t != nil {
 		s.table.Store(t.resized(seed))
@@ -86,7 +87,7 @@ func (w *Window) hash(subject string) uint64 { return maphash.String(w.seed, sub
 
 func (w *Window) shardOf(h uint64) *shard { return &w.shards[h%shards] }
 
-// drop removes a bucket that Peek made, unless somebody uses it by now.
+// drop removes a bucket that Peek made, unless it is in use by now.
 func (w *Window) drop(b *bucket) {
 	s := w.shardOf(b.hash(w.seed))
 	s.mu.Lock()
@@ -98,7 +99,7 @@ func (w *Window) drop(b *bucket) {
 	}
 }
 
-// sweep inspects a few buckets of the next shard and lets the idle ones go. No
+// sweep inspects a few buckets of the next shard and removes the idle ones. No
 // mutex is held.
 func (w *Window) sweep(ctx context.Context) {
 	s := &w.shards[w.hand.Add(1)%shards]

@@ -8,18 +8,18 @@ import (
 	"time"
 )
 
-// Options configure a [Window]. The zero value is good: counts live in memory
-// and start empty.
+// Options configure a [Window]. The zero value is ready to use: counts are kept
+// in memory and start empty.
 type Options struct {
-	// Journal keeps the counts across restarts of the process. nil: they are
-	// lost, and every subject starts anew.
+	// Journal keeps the counts across restarts of the process. If nil, they are
+	// lost, and every subject starts from zero.
 	Journal Journal
-	// Reserve is the most cost that one write to the journal covers in
-	// advance, and with it the most that a crash can charge to a subject for
-	// nothing. The first write for a subject covers 1, each further one twice
-	// as much as the one before, up to an eighth of the subject's smallest N
-	// and to Reserve. 0 means 64; 1 writes before each admission; negative is
-	// an error. It has no meaning without a Journal.
+	// Reserve is the most cost that one write to the journal covers in advance,
+	// and so the most that a crash can charge to a subject without a use. The
+	// first write for a subject covers 1, each further one twice as much as the
+	// one before, up to an eighth of the subject's smallest N and to Reserve. 0
+	// means 64; 1 writes before each admission; negative is an error. It has no
+	// effect without a Journal.
 	Reserve int
 	// Logger receives what cannot be returned to a caller: records that
 	// cannot be decoded, deletions that failed. nil means [slog.Default].
@@ -27,14 +27,13 @@ type Options struct {
 }
 
 // Window is the in-process [Limiter]: exact sliding windows in memory. It
-// starts no goroutine. Idle subjects are let go inside Take, so memory follows
+// starts no goroutine. Idle subjects are removed inside Take, so memory follows
 // the subjects in use. A Take of a known subject allocates nothing.
 //
 // Use [New] to make one. Without a Journal it needs no Close.
 type Window struct {
-	// The clock: wall plus the monotonic time since base. The segments start
-	// aligned to the wall clock, and a step of it while running changes
-	// nothing.
+	// The clock: wall plus the monotonic time since base. The segments are aligned
+	// to the wall clock at the start; a clock step while running changes nothing.
 	wall int64
 	base time.Time
 
@@ -48,12 +47,12 @@ type Window struct {
 
 	shards [shards]shard
 
-	hand atomic.Uint32 // the shard swept last; apart from what every call reads
+	hand atomic.Uint32 // the shard swept last; kept apart from what every call reads
 }
 
 var _ Limiter = (*Window)(nil)
 
-// New returns a limiter with the options. The error names the field that is
+// New returns a limiter with the options. An error names the field that is
 // wrong.
 func New(o Options) (*Window, error) {
 	if o.Reserve < 0 {
@@ -79,17 +78,18 @@ func New(o Options) (*Window, error) {
 
 func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 
-// Decide is [Window.Take] without copies: it answers into d, whatever stood
-// there before. After an error *d is the zero Decision. Neither r nor d is kept,
-// so a caller that has both on its stack allocates nothing.
+// Decide is [Window.Take] without copies: it stores its answer in d,
+// overwriting whatever was there. After an error *d is the zero Decision.
+// Neither r nor d is kept, so a caller that has both on its stack allocates
+// nothing.
 func (w *Window) Decide(ctx context.Context, r *Request, d *Decision) error {
 	*d = Decision{}
 	return w.take(ctx, r, d)
 }
 
-// Take implements [Limiter]. Only with a Journal does it do I/O, and only on
-// the first use of a subject and when a reservation is used up: an error then
-// wraps [ErrUnavailable] and the cause.
+// Take implements [Limiter]. It does I/O only with a Journal, on the first use
+// of a subject and when a reservation is used up: an error then wraps
+// [ErrUnavailable] and the cause.
 func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
 	err = w.take(ctx, &r, &d)
 	return d, err

@@ -7,13 +7,13 @@ import (
 )
 
 // bearer reads the key from the lines of an Authorization field: RFC 6750,
-// section 2.1, in the grammar of RFC 9110, section 11. Whether it is a b64token
-// is left to [Guard.verify]: a good key is one.
+// section 2.1, in the grammar of RFC 9110, section 11. It does not check that
+// the key is a b64token; [Guard.verify] does, and every good key is one.
 //
-// Anything that could be understood in two ways is refused, because a proxy
-// in front may have understood the other: a second line, and a second
-// credential joined on with a comma. Credentials that are all of other schemes
-// are other people's, and none is here.
+// Anything that can be read in two ways is refused, because a proxy in front
+// may have read it the other way: a second line, or a second credential joined
+// on with a comma. If all the credentials are of other schemes, they are not
+// meant for this service, and the key is missing.
 func bearer(lines []string) (token string, code apikey.Code) {
 	if len(lines) == 1 && isPlainBearer(lines[0]) {
 		return lines[0][len("Bearer "):], apikey.OK
@@ -30,8 +30,8 @@ func bearer(lines []string) (token string, code apikey.Code) {
 	return token, apikey.OK
 }
 
-// authorization returns the one credential of the lines of an Authorization
-// field when it is of a scheme, given in small letters.
+// authorization returns the single credential in the lines of an Authorization
+// field if it is of the given scheme, which is in lower case.
 func authorization(lines []string, scheme string) (value string, code apikey.Code) {
 	ours := false
 	for _, line := range lines {
@@ -44,15 +44,15 @@ func authorization(lines []string, scheme string) (value string, code apikey.Cod
 	if value, code = oneLine(lines); code != apikey.OK {
 		return "", code
 	}
-	if s, _ := cutScheme(value); !equalFold(s, scheme) { // it is joined on
+	if s, _ := cutScheme(value); !equalFold(s, scheme) { // a credential of the scheme is joined on to another
 		return "", apikey.MalformedRequest
 	}
 	return value, apikey.OK
 }
 
 // isPlainBearer reports whether a line is "Bearer <token>" in the spelling that
-// nearly all clients use. What follows it in bearer understands such a line in
-// the same way, but takes longer.
+// nearly all clients use. The rest of bearer would read such a line the same
+// way, but more slowly.
 func isPlainBearer(line string) bool {
 	const start = "Bearer "
 	if len(line) <= len(start) || line[:len(start)] != start {
@@ -62,7 +62,7 @@ func isPlainBearer(line string) bool {
 	return first != ' ' && last != ' ' && last != '\t'
 }
 
-// oneLine returns the value of a field that may stand once.
+// oneLine returns the value of a field that may occur only once.
 func oneLine(lines []string) (value string, code apikey.Code) {
 	switch len(lines) {
 	case 0:
@@ -102,9 +102,9 @@ func equalFold(s, lower string) bool {
 	return true
 }
 
-// joins reports whether after some comma of another scheme's credential one of
-// the given scheme begins: two lines that something has joined. What stands in
-// quotes is a parameter of the other one.
+// joins reports whether rest, the credential of another scheme, contains a
+// comma followed by a credential of the given scheme: two lines that something
+// has joined. Text in quotes is a parameter of the other scheme.
 func joins(rest, scheme string) bool {
 	quoted := false
 	for i := 0; i < len(rest); i++ {
@@ -142,11 +142,11 @@ func isB64Token(s string) bool {
 
 const (
 	tokenChar = 1 << iota // tchar of RFC 9110
-	b64Char               // of a b64token, before the "="
-	plainChar             // ASCII that JSON and HTML leave as it is
+	b64Char               // in a b64token, before the "="
+	plainChar             // ASCII that needs no escape in JSON or HTML
 )
 
-// classes says for each byte which of the sets above it is in.
+// classes holds, for each byte, which of the sets above contain it.
 var classes = func() (t [256]uint8) {
 	const alnum = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	for _, c := range []byte(alnum + "!#$%&'*+-.^_`|~") {

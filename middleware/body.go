@@ -8,11 +8,12 @@ import (
 )
 
 // requestBody is the body that the handler reads, another view of its call. A
-// read that the cut ends returns the cause, and so do all after it.
+// read ended by the cut returns the cause, and so do all later reads.
 //
-// It also does what [http.MaxBytesReader] does through the server's own writer,
-// and cannot through ours: a body that is larger than its limit is answered at
-// once, and the connection closed, where net/http otherwise waits for the rest.
+// It also reproduces what [http.MaxBytesReader] does through the server's own
+// writer but cannot do through ours: a body larger than its limit is answered
+// at once and the connection is closed, where net/http would otherwise wait for
+// the rest.
 type requestBody plainWriter
 
 func (c *call) body() io.ReadCloser {
@@ -27,7 +28,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	switch s := w.state.Load(); {
 	case s&cut != 0:
 		return 0, s.cause()
-	case s&tooLarge != 0: // it was not: a MaxBytesReader that is through reads no more
+	case s&tooLarge != 0: // it was not too large: a MaxBytesReader that hit its limit reads no more
 		w.state.clear(tooLarge)
 	}
 	n, err := w.original.Body.Read(p)
@@ -42,13 +43,13 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 func (b *requestBody) Close() error { return b.original.Body.Close() }
 
-// readByMaxBytes reports whether a MaxBytesReader is reading the body. It asks
-// for one byte more than its limit leaves, and stops when it gets that; what it
-// wraps is not told, so the only sign is a read that was filled and was the
-// last. If it was the last for another reason, a connection is closed that
-// could have been used again.
+// readByMaxBytes reports whether a MaxBytesReader is reading the body. A
+// MaxBytesReader asks for one byte more than its limit leaves, and stops when
+// it gets that byte. It does not tell the reader that it wraps, so the only
+// sign is a filled read that no other follows. If none follows for another
+// reason, a reusable connection is closed.
 func readByMaxBytes() bool {
-	var calls [8]uintptr // it may stand behind readers of other middleware
+	var calls [8]uintptr // other middleware's readers may be in between
 	for _, pc := range calls[:runtime.Callers(3, calls[:])] {
 		if nameOf(pc) == maxBytesRead() {
 			return true
@@ -59,8 +60,8 @@ func readByMaxBytes() bool {
 
 func nameOf(pc uintptr) string { return runtime.FuncForPC(pc - 1).Name() }
 
-// maxBytesRead is the name of the method in which a MaxBytesReader reads: it is
-// asked to read from somebody who looks.
+// maxBytesRead is the name of the method with which a MaxBytesReader reads. To
+// find it, a MaxBytesReader reads from a looker, which looks up its caller.
 var maxBytesRead = sync.OnceValue(func() string {
 	var l looker
 	_, _ = http.MaxBytesReader(nil, &l, 1).Read(make([]byte, 1))
@@ -78,10 +79,10 @@ func (l *looker) Read([]byte) (int, error) {
 
 func (l *looker) Close() error { return nil }
 
-// closeAfterReply does to the server's writer what a MaxBytesReader does that
-// has reached its limit: the answer goes out at once, and the connection closes
-// a moment later. A client that still sends its body would otherwise get a
-// reset, and never read the answer.
+// closeAfterReply does to the server's writer what a MaxBytesReader does at its
+// limit: the answer goes out at once, and the connection closes a moment later.
+// Otherwise a client that is still sending its body would get a reset and never
+// read the answer.
 func closeAfterReply(w http.ResponseWriter) {
 	one := [1]byte{}
 	_, _ = http.MaxBytesReader(innermost(w), endless{}, 0).Read(one[:])

@@ -7,14 +7,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// call is one admitted request: the copy that the handler gets, its context,
-// its ResponseWriter and its place among the requests in flight, in one piece
-// of memory.
+// call is one admitted request in a single allocation: the copy that the
+// handler gets, its context, its ResponseWriter and its entry among the
+// requests in flight.
 //
-// Its invariant: **a call serves one request and is never used again.** A
-// handler may leave r, w or the context behind in a goroutine, and must never
-// find another customer's request there. No two calls share their memory either:
-// an open stream would keep its neighbours, with their tokens, for as long.
+// Its invariant: **a call serves one request and is never reused.** A handler
+// may leave r, w or the context behind in a goroutine, and must never find
+// another customer's request there. Nor do two calls share memory: an open
+// stream would then keep its neighbours, with their tokens, alive just as long.
 type call struct {
 	w      http1Writer  // all state; view.go has its other views
 	fields [2]string    // RateLimit-Policy and RateLimit
@@ -27,10 +27,9 @@ func (c *call) cutter() *cutter          { return (*cutter)(c.plain()) }
 func (c *call) flight() *apikey.Flight   { return &c.w.flight }
 func (c *call) request() *http.Request   { return &c.req }
 
-// run serves the request. Whatever way the handler ends, when run returns or
-// panics no cut can reach the connection any more: the next request on it is
-// not to suffer. Only a connection that was hijacked stays in flight, until it
-// is closed.
+// run serves the request. However the handler ends, once run has returned or
+// panicked no cut can reach the connection: the next request on it must not
+// suffer. Only a hijacked connection stays in flight, until it is closed.
 func (c *call) run(next Handler) {
 	c.req = *c.w.original.WithContext(c.context())
 	if g := c.w.guard; g.o.StripCredential {
@@ -53,13 +52,13 @@ func (c *call) release() {
 	if c.w.state.Load()&undecided != 0 {
 		c.w.settled(http.StatusOK)
 	}
-	if c.brokenOff() { // also when the handler panics: somebody may recover that
+	if c.brokenOff() { // also when the handler panics: outer middleware may recover
 		c.breakOff()
 	}
 }
 
-// handBack gives net/http what it looks for in the request that it made: the
-// form whose temporary files it removes, and the pattern that was matched.
+// handBack copies to the original request what net/http looks for there: the
+// form, whose temporary files it removes, and the matched pattern.
 func handBack(original, served *http.Request) {
 	if original.MultipartForm == nil {
 		original.MultipartForm = served.MultipartForm
@@ -69,25 +68,25 @@ func handBack(original, served *http.Request) {
 	}
 }
 
-// pocket is what one processor needs to begin calls. What it hands out is left
-// to the garbage collector. It holds nothing that a client sent once its request
-// is over: the text and the values, which requests share, are the guard's own
-// words and numbers.
+// pocket is what one processor needs to begin calls. The garbage collector
+// frees what it hands out. Once a request is over the pocket holds nothing that
+// its client sent: the text and the values, which requests share, are the
+// guard's own words and numbers.
 type pocket struct {
 	spare  *call
-	text   strings.Builder // what String returned stays as it is while there is room to append
+	text   strings.Builder // appending within its capacity does not change a string that it returned
 	values []string
 	buf    []byte
 }
 
 const (
 	textAtOnce   = 4 << 10
-	valuesAtOnce = 127     // and the header: 2 KiB
-	mostBuf      = 4 << 10 // of what a pocket keeps
+	valuesAtOnce = 127     // with the header: 2 KiB
+	mostBuf      = 4 << 10 // how much a pocket keeps
 )
 
-// call returns the call of the next request. It is the same again until used is
-// called: refusing a request takes no memory.
+// call returns the call for the next request. It returns the same one until
+// used is called, so refusing a request allocates nothing.
 func (p *pocket) call() *call {
 	if p.spare == nil {
 		p.spare = new(call)
@@ -95,13 +94,13 @@ func (p *pocket) call() *call {
 	return p.spare
 }
 
-// used takes the call away, for good.
+// used takes the call out of the pocket for good.
 func (p *pocket) used() { p.spare = nil }
 
-// unused gives the call back, of a request that nobody serves with it.
+// unused puts back the call of a request that is not served with it.
 func (p *pocket) unused(c *call) { c.w.under, c.w.original = nil, nil }
 
-// wipe forgets what was written into buf last.
+// wipe erases what was last written into buf.
 func (p *pocket) wipe() {
 	if cap(p.buf) > mostBuf {
 		p.buf = nil
@@ -131,9 +130,9 @@ func (p *pocket) one(s string) []string {
 	return v
 }
 
-// announce sets the fields of the limits, in two slices of one string.
-// The names are canonical, so the map is written directly. Without limits leave
-// the header alone: net/http copies one that was asked for.
+// announce sets the rate-limit fields, in two slices of one string. The names
+// are canonical, so it writes the map directly. If there are no limits, do not
+// touch the header: net/http copies a header that was asked for.
 func (p *pocket) announce(h http.Header, o *Outcome, policies, limits []string) {
 	policy := o.verified.RateLimitPolicy()
 	if o.Decision.N > len(o.verified.Limits()) {

@@ -7,10 +7,10 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// challenges are the values of WWW-Authenticate, made once.
+// challenges are the precomputed values of WWW-Authenticate.
 type challenges struct {
 	byCode   [1 << 8]string // empty where there is none
-	scopeFor string         // goes on with the scopes and a quote
+	scopeFor string         // followed by the scopes and a quote
 }
 
 func newChallenges(realm string, extractors []Extractor) challenges {
@@ -18,7 +18,7 @@ func newChallenges(realm string, extractors []Extractor) challenges {
 	in := func(p place) bool {
 		return slices.ContainsFunc(extractors, func(e Extractor) bool { return e.place == p })
 	}
-	// A 401 has to have a challenge: Bearer where the key stands elsewhere.
+	// A 401 must have a challenge: Bearer if the key comes some other way.
 	basic, bearer := "Basic"+realm+`, charset="UTF-8"`, "Bearer"+realm
 	basicOnly := in(inBasic) && !in(inBearer)
 	var c challenges
@@ -39,10 +39,10 @@ func newChallenges(realm string, extractors []Extractor) challenges {
 	return c
 }
 
-// quoteEscaper escapes what a quoted-string has to.
+// quoteEscaper escapes what must be escaped in a quoted-string.
 var quoteEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// Challenge returns the value of WWW-Authenticate, empty when the refusal has
+// Challenge returns the value of WWW-Authenticate, or "" if the refusal has
 // none.
 func (o *Outcome) Challenge() string {
 	c := &o.of().challenges

@@ -12,14 +12,14 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Check decides a request: it finds the key, verifies it, holds it against the
-// host, the client's network and the route's scopes, enters r.Flight if there
-// is one, and charges all limits in one step. It goes from cheap to costly;
-// nothing is charged before every free check has passed, and a refused request
-// is never charged. The outcome is counted in the key's usage.
+// Check decides a request. It finds the key and verifies it, checks the host,
+// the client's network and the route's scopes, enters r.Flight if there is one,
+// and charges all limits in one step. Cheap checks come first; nothing is
+// charged before every free check has passed, and a refused request is never
+// charged. The outcome is counted in the key's usage.
 //
-// For a key in the cache it does no I/O, unless the limiter does, and takes no
-// memory.
+// For a cached key, Check does no I/O, unless the limiter does, and allocates
+// nothing.
 func (g *Guard) Check(ctx context.Context, r Request) (o Outcome) {
 	g.check(ctx, &r, &o)
 	g.report(ctx, &o)
@@ -34,7 +34,7 @@ func (g *Guard) check(ctx context.Context, r *Request, o *Outcome) {
 	o.guard, o.need = g, r.Need
 	finished := false
 	defer func() {
-		if !finished && o.entered { // a panic in a limiter of others
+		if !finished && o.entered { // a panic in somebody else's limiter
 			r.Flight.Leave()
 		}
 	}()
@@ -62,12 +62,12 @@ func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 		}
 		if r.Flight != nil && !o.verified.Enter(r.Flight, r.Cutter) {
 			o.presented = nil
-			continue // the key has changed since: look at it again
+			continue // the key has changed since: check it again
 		}
 		o.entered = r.Flight != nil
 		if code := g.charge(ctx, r, o); code != apikey.OK {
 			if o.entered {
-				if cause := r.Flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which says more
+				if cause := r.Flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which tells the client more
 					code, o.Decision = cause, limiter.Decision{}
 				}
 			}
@@ -93,11 +93,12 @@ func (g *Guard) verify(ctx context.Context, token string, o *Outcome) apikey.Cod
 		o.verified, o.presented = v, v.Principal()
 		return code
 	}
-	return apikey.Unavailable // nothing is known of the key: never 401
+	return apikey.Unavailable // nothing is known about the key: never 401
 }
 
-// invalid tells what is no key from what is not even a b64token. No key has that
-// form, so looking now saves it for all good ones.
+// invalid tells a token that is not a key from one that is not even a b64token.
+// No key has that form, so checking it only here saves the check for every good
+// key.
 func invalid(token string) apikey.Code {
 	if !isB64Token(token) {
 		return apikey.MalformedRequest
@@ -105,7 +106,7 @@ func invalid(token string) apikey.Code {
 	return apikey.InvalidKey
 }
 
-// permits makes the checks that cost nothing.
+// permits makes the checks that are free.
 func (g *Guard) permits(r *Request, o *Outcome) (code apikey.Code) {
 	var client netip.Addr
 	if o.verified.Networks() {
@@ -118,7 +119,7 @@ func (g *Guard) permits(r *Request, o *Outcome) (code apikey.Code) {
 	return code
 }
 
-// charge takes the request from all its limits, or from none.
+// charge charges all limits of the request, or none.
 func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
 	demand := limiter.Request{Cost: r.Cost}
 	if !g.demand(&demand, o) {
@@ -133,7 +134,7 @@ func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 	return g.decided(ctx, err, o)
 }
 
-// take asks the limiter, and believes no more of its answer than can be.
+// take asks the limiter and checks that its answer is possible.
 func (g *Guard) take(ctx context.Context, demand *limiter.Request, o *Outcome) (err error) {
 	o.Decision, err = g.limiter.Take(ctx, *demand)
 	return asked(demand, &o.Decision, err)
@@ -149,7 +150,7 @@ func asked(demand *limiter.Request, d *limiter.Decision, err error) error {
 // demand names the limits of the request; false when there are none.
 func (g *Guard) demand(demand *limiter.Request, o *Outcome) bool {
 	demand.Subject, demand.Limits = o.verified.KeyID(), o.verified.Limits()
-	if g.slots { // one look-up finds the key and its windows
+	if g.slots { // one look-up finds both the key and its windows
 		demand.Slot = o.verified.Attachment()
 	}
 	if len(g.o.OwnerLimits) > 0 {
@@ -158,11 +159,11 @@ func (g *Guard) demand(demand *limiter.Request, o *Outcome) bool {
 	return len(demand.Limits)+len(demand.Also.Limits) > 0
 }
 
-// decided says what the limiter's answer means for the request.
+// decided turns the limiter's answer into a code.
 func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code {
 	if err != nil {
 		o.Decision = limiter.Decision{}
-		if ctx.Err() == nil { // else the client has gone
+		if ctx.Err() == nil { // otherwise the client has gone
 			g.complaint.say(g, err)
 		}
 		if g.o.LimiterFailure == FailOpen && ctx.Err() == nil {
@@ -182,8 +183,8 @@ func (g *Guard) count(o *Outcome, code apikey.Code) apikey.Code {
 	return code
 }
 
-// countAllowed counts an admitted request. What it is and where it came from is
-// looked up only when it will be written down, about once a flush.
+// countAllowed counts an admitted request. Its route and client are looked up
+// only if they will be recorded, for about one request per flush.
 func (g *Guard) countAllowed(r *Request, o *Outcome) {
 	if !o.verified.Sampled() {
 		o.verified.Count(apikey.OutcomeAllowed, o.used, nil)
@@ -196,14 +197,15 @@ func (g *Guard) countAllowed(r *Request, o *Outcome) {
 	o.sample = o.verified.Count(apikey.OutcomeAllowed, o.used, &u)
 }
 
-// ownerSubjects keeps the limiter's names of owners, so that a request need
-// not make one.
+// ownerSubjects caches the limiter's names of owners, so that a request need
+// not build one.
 type ownerSubjects struct {
 	mu    sync.RWMutex
 	names map[string]string
 }
 
-// mostOwners bounds what is kept; beyond it all is forgotten and made anew.
+// mostOwners bounds the cache; when it is full, everything is dropped and built
+// again.
 const mostOwners = 1 << 16
 
 func (s *ownerSubjects) subject(owner string) string {
@@ -223,8 +225,8 @@ func (s *ownerSubjects) subject(owner string) string {
 	return name
 }
 
-// complaint logs a failing limiter at most once in complaintEvery: there may be
-// thousands of requests a second.
+// complaint logs a failing limiter at most once per complaintEvery: there may
+// be thousands of requests a second.
 type complaint struct{ last atomic.Int64 }
 
 const complaintEvery = 10 * time.Second

@@ -8,15 +8,15 @@ import (
 	"github.com/wontopos/latchkey/internal/bounds"
 )
 
-// ClientAddr returns the address that the Guard takes for the client's, by
-// [Options.TrustedProxies]: the one that keys' networks are held against. It is
-// not valid when it cannot be told. Handlers and logs that use it say the same as
-// the guard does.
+// ClientAddr returns the address that the Guard takes for the client's,
+// following [Options.TrustedProxies]: the one that is checked against a key's
+// networks. It is not valid if it cannot be determined. Handlers and logs that
+// use it agree with the guard.
 func (g *Guard) ClientAddr(r *http.Request) netip.Addr {
 	return g.client(&Request{Fields: headerFields(r.Header), Peer: r.RemoteAddr})
 }
 
-// client finds the address of the client; invalid when it cannot be told.
+// client finds the address of the client; invalid if it cannot be determined.
 func (g *Guard) client(r *Request) netip.Addr {
 	addr := r.PeerAddr.Unmap()
 	if !addr.IsValid() {
@@ -28,7 +28,7 @@ func (g *Guard) client(r *Request) netip.Addr {
 	return g.forwarded(addr, r.Fields.Values("X-Forwarded-For"))
 }
 
-// trustsPeer reports whether the other end of the connection is a proxy of ours.
+// trustsPeer reports whether the peer is one of our proxies.
 func (g *Guard) trustsPeer(addr netip.Addr, peer string) bool {
 	if addr.IsValid() {
 		return g.trusted(addr)
@@ -37,8 +37,8 @@ func (g *Guard) trustsPeer(addr netip.Addr, peer string) bool {
 }
 
 // forwarded walks X-Forwarded-For from the right, where our own proxies wrote.
-// Left of the first address that is not theirs stands what anybody may have
-// made up. When all are theirs the client is one of them: the leftmost.
+// Whatever stands to the left of the first address that is not theirs may be
+// made up. If all are theirs, the client is one of them: the leftmost.
 func (g *Guard) forwarded(addr netip.Addr, lines []string) netip.Addr {
 	for i := len(lines) - 1; i >= 0; i-- {
 		for rest, more := lines[i], true; more; {

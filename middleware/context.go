@@ -7,13 +7,13 @@ import (
 )
 
 // requestContext is the context of an admitted request, another view of its
-// call. It carries the principal without a WithValue, and becomes a cancelable
-// context of package context only when somebody looks at Done: most handlers
+// call. It carries the principal without a WithValue. It becomes a cancelable
+// context of package context only when somebody calls Done, which most handlers
 // never do.
 //
-// From then on it answers every question with that inner context, and so it
-// is recognized by package context: contexts derived from it start no
-// goroutine, and context.Cause tells why the request was cut.
+// From then on the inner context answers every call, so package context
+// recognizes it: derived contexts start no goroutine, and context.Cause says
+// why the request was cut.
 type requestContext plainWriter
 
 type innerContext struct {
@@ -24,7 +24,7 @@ type innerContext struct {
 
 func (c *requestContext) parent() context.Context { return c.original.Context() }
 
-// guardKey finds the call of a request that the guard admitted already.
+// guardKey finds the call of a request that the guard has already admitted.
 type guardKey struct{ *Guard }
 
 func (c *requestContext) Deadline() (time.Time, bool) { return c.parent().Deadline() }
@@ -56,9 +56,10 @@ func (c *requestContext) Value(key any) any {
 	return c.parent().Value(key)
 }
 
-// open makes the inner context, unless it is there. It is published before the
-// state is looked at, and the state is set before the inner context is looked
-// for: one of the two sees the other, so a cut always reaches it.
+// open makes the inner context if there is none. The context is published
+// before the state is read, and a cut sets the state before it looks for the
+// inner context: at least one of the two sees the other, so a cut always
+// reaches it.
 func (c *requestContext) open() *innerContext {
 	if in := c.inner.Load(); in != nil {
 		return in

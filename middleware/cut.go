@@ -11,21 +11,21 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// state is the one word in which the handler and whoever cuts it agree: whether
-// the response has begun, whether the request is cut, and why. Either the first
-// byte goes out before the cut, and the response will be broken off visibly, or
-// the cut comes first, nothing of the handler's goes out, and the client gets
-// the refusal. There is no third way, because both are one atomic operation.
+// state is the one word on which the handler and a cut agree: whether the
+// response has begun, whether the request is cut, and why. If the first byte
+// goes out before the cut, the response is visibly broken off. If the cut comes
+// first, nothing from the handler goes out and the client gets the refusal.
+// There is no third case, because each is one atomic operation.
 type state uint32
 
 const (
-	running state = 1 << iota // the request is decided, and its handler may have the connection
+	running state = 1 << iota // the request is decided, and its handler may use the connection
 	sent                      // the final status has been handed to net/http
 	cut
 	over           // the handler has returned
 	tooLarge       // a MaxBytesReader has found more than its limit
-	untilClose     // the response has no other end than that of its connection
-	undecided      // the decision may change, or is to be told, when the response begins
+	untilClose     // only closing the connection ends the response
+	undecided      // the decision may change, or must be reported, when the response begins
 	codeShift  = 8 // above: the apikey.Code of the cut
 
 	statusShift = 16 // above: the status that was sent
@@ -33,7 +33,7 @@ const (
 
 func (s state) code() apikey.Code { return apikey.Code(s >> codeShift & 0xff) }
 
-// cause is the error that the context ends with, and that writes return.
+// cause is the error that ends the context and that writes return.
 func (s state) cause() error {
 	switch s.code() {
 	case apikey.ExpiredKey:
@@ -52,9 +52,9 @@ func (a *atomicState) Load() state      { return state(a.v.Load()) }
 func (a *atomicState) Or(s state) state { return state(a.v.Or(uint32(s))) }
 func (a *atomicState) clear(s state)    { a.v.And(^uint32(s)) }
 
-// run hands the connection to the handler; false after a cut. A cut that comes
-// before leaves the connection alone: a read deadline in the past would end the
-// context of the connection, and with it the requests that come after this one.
+// run hands the connection to the handler; false after a cut. An earlier cut
+// leaves the connection alone: a read deadline in the past would end the
+// connection's context, and with it the requests that follow this one.
 func (a *atomicState) run() bool {
 	for {
 		s := a.Load()
@@ -67,8 +67,8 @@ func (a *atomicState) run() bool {
 	}
 }
 
-// send claims the response for the handler, which gives it a status unless it
-// has one; false after a cut.
+// send claims the response for the handler and sets its status if it has none;
+// false after a cut.
 func (a *atomicState) send(status int) bool {
 	for {
 		s := a.Load()
@@ -87,7 +87,7 @@ type cutter plainWriter
 var past = time.Unix(1, 0)
 
 // Cut marks the request and cancels its context. What the client sees is
-// settled when the handler has returned, by conclude.
+// decided by conclude, when the handler has returned.
 func (k *cutter) Cut(cause error) {
 	code := apikey.CodeOf(cause)
 	switch code {
@@ -101,8 +101,9 @@ func (k *cutter) Cut(cause error) {
 	}
 }
 
-// Sever takes away the deadlines of the connection, so that blocked reads and
-// writes return, or the connection if the handler took it over.
+// Sever sets the connection's deadlines in the past, so that blocked reads and
+// writes return. If the handler hijacked the connection, it closes the
+// connection.
 func (k *cutter) Sever() {
 	s := k.state.Load()
 	if s&running == 0 {
@@ -120,12 +121,12 @@ func (k *cutter) Sever() {
 }
 
 // slowest is how long a client may take to read what a handler is writing when
-// it is cut, if the response has no other end than that of its connection.
+// it is cut, if only closing the connection ends the response.
 const slowest = time.Second
 
 // wake is the deadline that ends a blocked write. When a write fails, net/http
-// closes the connection in an orderly way, so where that would be the end of the
-// response a write that gets through at all is better: the reset follows.
+// closes the connection cleanly. Where closing ends the response, it is better
+// to let the write through: the reset follows.
 func (s state) wake() time.Time {
 	if s&untilClose != 0 {
 		return time.Now().Add(slowest)
@@ -138,9 +139,9 @@ func (c *call) brokenOff() bool {
 	return c.w.state.Load()&(cut|sent) == cut|sent && c.plain().hijacked() == nil
 }
 
-// breakOff ends a response that has begun in an error that the client sees,
+// breakOff ends a response that has begun, so that the client sees an error
 // whatever becomes of the panic that follows: middleware around the guard may
-// recover it and return, and net/http then ends what came in an orderly way.
+// recover it and return, and net/http would then end the response cleanly.
 func (c *call) breakOff() {
 	r, inner := c.w.original, innermost(c.w.under)
 	server := http.NewResponseController(inner)
@@ -152,27 +153,28 @@ func (c *call) breakOff() {
 			kill(conn)
 		}
 	case err == nil && r.Context().Value(http.ServerContextKey) != nil:
-		// What fails once fails for good, also if somebody takes the deadline away.
+		// A write that fails once fails for good, even if somebody clears the
+		// deadline.
 		_, _ = inner.Write([]byte{0})
 		_ = server.Flush()
 	}
 	if r.MultipartForm != nil {
-		_ = r.MultipartForm.RemoveAll() // net/http does not, after a panic
+		_ = r.MultipartForm.RemoveAll() // net/http does not do it after a panic
 	}
 }
 
 // conclude ends a response after the handler has returned without a panic. A
-// cut request that has not answered gets the refusal; one that has was broken
-// off, so that no client takes what came for the whole.
+// cut request that has not been answered gets the refusal. One that has been is
+// broken off, so that no client takes the part it got for the whole.
 func (c *call) conclude() {
 	switch s := c.w.state.Load(); {
 	case s&(cut|sent|tooLarge) == tooLarge:
 		closeAfterReply(c.w.under) // net/http answers
 	case s&cut == 0 || c.plain().hijacked() != nil:
 	case s&sent == 0:
-		// Many requests may have been cut together. Their handlers are to know
-		// before this one writes: with 1,000 in flight on two cores that took
-		// the slowest 50 ms otherwise, and 10 ms so.
+		// Many requests may have been cut together. Let their handlers notice before
+		// this one writes: with 1,000 in flight on two cores the slowest took 10 ms
+		// this way, and 50 ms without it.
 		runtime.Gosched()
 		c.answer(c.w.original, s)
 	default:
@@ -189,7 +191,7 @@ func (c *call) answer(r *http.Request, s state) {
 	header := w.Header()
 	c.w.restore(header)
 	if r.ProtoMajor == 1 && s&running != 0 {
-		header.Set("Connection", "close") // its read deadline is spent
+		header.Set("Connection", "close") // its read deadline has expired
 		if r.ContentLength != 0 {
 			closeAfterReply(w)
 		}
@@ -201,7 +203,8 @@ func (c *call) answer(r *http.Request, s state) {
 }
 
 // fieldsOfOthers returns the fields that middleware around the guard has set.
-// It is asked once for a request, when only these and the guard's own are there.
+// It is called once per request, when the header holds only these and the
+// guard's own.
 func fieldsOfOthers(h http.Header) *http.Header {
 	if len(h) == 0 || len(h) == 2 && h[fieldPolicy] != nil && h[fieldLimit] != nil {
 		return &noFields
@@ -212,10 +215,10 @@ func fieldsOfOthers(h http.Header) *http.Header {
 
 var noFields = http.Header{}
 
-// restore makes a header what it was when the guard was asked: what middleware
-// around the guard has set may describe what it does to the body, as
-// Content-Encoding does. Of the handler's fields those stay that say nothing of
-// what it found.
+// restore resets a header to what it was when the guard was asked: a field set
+// by middleware around the guard may describe what it does to the body, as
+// Content-Encoding does. Of the handler's fields, those stay that reveal
+// nothing of what it found.
 func (w *plainWriter) restore(h http.Header) {
 	before := w.before.Load()
 	for name := range h {
@@ -240,8 +243,8 @@ func ofGuard(name string) bool {
 }
 
 // outlives reports whether a field may stay when the handler's response is
-// replaced: the fields that middleware sets for every response, around the
-// guard or inside. All others may tell what the handler found.
+// replaced: the fields that middleware, around the guard or inside, sets for
+// every response. Any other may reveal what the handler found.
 func outlives(name string) bool {
 	switch name {
 	case "Strict-Transport-Security", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy",

@@ -6,30 +6,29 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Route says what a route asks of a request.
+// Route says what a route requires of a request.
 type Route struct {
-	// Need is what the key must be allowed: [AllOf], [AnyOf] or
-	// [apikey.AnyKey]. It has to be said; the zero Requirement is a mistake.
+	// Need is what the key must be allowed: [AllOf], [AnyOf] or [apikey.AnyKey].
+	// It is required; the zero Requirement is a mistake.
 	Need apikey.Requirement
 	// Cost is what a request takes from each limit; 0 means 1.
 	Cost int64
-	// Optional admits requests without a key: no principal is in their
-	// context. A bad key is refused all the same.
+	// Optional admits requests without a key: their context has no principal. A
+	// bad key is still refused.
 	Optional bool
 }
 
-// Handler serves an admitted request. The principal is nil only where a route
-// is Optional or a CORS preflight was let through.
+// Handler serves an admitted request. The principal is nil only if the route is
+// Optional or a CORS preflight was let through.
 //
-// r.Context() is cancelled when the key is revoked, disabled or expires; its
-// cause is then [apikey.ErrRevoked], [apikey.ErrDisabled] or
-// [apikey.ErrExpired].
+// When the key is revoked, disabled or expires, r.Context() is cancelled with
+// the cause [apikey.ErrRevoked], [apikey.ErrDisabled] or [apikey.ErrExpired].
 type Handler func(w http.ResponseWriter, r *http.Request, p *apikey.Principal)
 
-// AllOf is [apikey.AllOf] for the set-up of a program: it panics on a mistake.
+// AllOf is [apikey.AllOf] for setting up a program: it panics on a mistake.
 func AllOf(scopes ...string) apikey.Requirement { return must(apikey.AllOf(scopes...)) }
 
-// AnyOf is [apikey.AnyOf] for the set-up of a program: it panics on a mistake.
+// AnyOf is [apikey.AnyOf] for setting up a program: it panics on a mistake.
 func AnyOf(scopes ...string) apikey.Requirement { return must(apikey.AnyOf(scopes...)) }
 
 func must(q apikey.Requirement, err error) apikey.Requirement {
@@ -39,14 +38,15 @@ func must(q apikey.Requirement, err error) apikey.Requirement {
 	return q
 }
 
-// Require guards a handler: a request needs a key with every one of the
-// scopes. It is for the set-up of a program and panics without scopes or on a
-// bad one; a route for any key at all says [Guard.AnyKey].
+// Require guards a handler: a request needs a key with all of the scopes. It is
+// for setting up a program and panics without scopes or on a bad one; for a
+// route open to any key, use [Guard.AnyKey].
 func (g *Guard) Require(scopes ...string) func(http.Handler) http.Handler {
 	return g.Door(Route{Need: AllOf(scopes...)}).Wrap
 }
 
-// RequireAny guards a handler: a request needs a key with one of the scopes.
+// RequireAny guards a handler: a request needs a key with at least one of the
+// scopes.
 func (g *Guard) RequireAny(scopes ...string) func(http.Handler) http.Handler {
 	return g.Door(Route{Need: AnyOf(scopes...)}).Wrap
 }
@@ -56,14 +56,14 @@ func (g *Guard) AnyKey() func(http.Handler) http.Handler {
 	return g.Door(Route{Need: apikey.AnyKey()}).Wrap
 }
 
-// HandlerFunc makes an http.Handler of one that takes the principal as an
+// HandlerFunc makes an http.Handler of a handler that takes the principal as an
 // argument.
 func (g *Guard) HandlerFunc(need apikey.Requirement, h Handler) http.Handler {
 	return g.Door(Route{Need: need}).WrapFunc(h)
 }
 
 // Door guards routes of one kind. All other ways to guard a net/http handler
-// are made of it.
+// are built on it.
 type Door struct {
 	guard *Guard
 	route Route
@@ -81,7 +81,7 @@ func (g *Guard) Door(r Route) *Door {
 	return &Door{g, r}
 }
 
-// Wrap guards a handler. It finds the principal with [PrincipalFrom].
+// Wrap guards a handler, which gets the principal with [PrincipalFrom].
 func (d *Door) Wrap(h http.Handler) http.Handler {
 	return d.WrapFunc(func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) { h.ServeHTTP(w, r) })
 }
@@ -96,19 +96,20 @@ type guarded struct {
 
 func (h guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Serve(w, r, h.next) }
 
-// Serve decides a request and answers it or lets next serve it. It is for
-// adapters of frameworks on net/http; one with a router of its own sets
-// r.Pattern, which the key's last use then tells. It panics with [http.ErrAbortHandler]
-// when a response that had begun was cut, which must reach the server.
+// Serve decides a request, and either answers it or calls next. It is for
+// adapters of frameworks built on net/http. An adapter with a router of its own
+// sets r.Pattern, which is then shown with the key's last use. Serve panics
+// with [http.ErrAbortHandler] when a response that had begun was cut; the panic
+// must reach the server.
 //
-// Doors of one Guard may stand inside each other: the request is then decided
-// once for all of them. It costs what the door with the highest cost asks. If an
-// inner door refuses it before the response has begun, it is charged nothing,
-// counts as that refusal, and OnDecision sees that refusal alone. Once the
-// response has begun it is too late: the request stays admitted and charged,
-// whatever an inner door says, and what that asks beyond is charged on top.
-// Requests with another key, and those made after the end, are others, and so are
-// those that a door of another Guard decides.
+// Doors of one Guard may be nested: the request is then decided once for all of
+// them. It costs as much as the most expensive door asks. If an inner door
+// refuses it before the response has begun, it is charged nothing, counts as
+// that refusal, and OnDecision sees that refusal alone. Once the response has
+// begun it is too late: the request stays admitted and charged, whatever an
+// inner door says, and what that door asks beyond is charged on top. Requests
+// with another key, requests made after the end of this one, and requests
+// decided by a door of another Guard are separate.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	g, ctx := d.guard, r.Context()
 	if outer := g.outermost(ctx); outer != nil && d.serveInner(w, r, outer, next) {
@@ -165,9 +166,9 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 	}
 }
 
-// shield keeps responses from shared caches that do not know of the key. Those
-// to requests with Authorization they leave alone by themselves (RFC 9111,
-// section 3.5); but they may take a response without a key for one with.
+// shield keeps responses from shared caches that do not know the key. Caches
+// skip requests with Authorization anyway (RFC 9111, section 3.5), but they may
+// serve a response made without a key to a request with one.
 func (g *Guard) shield(d *Door, h http.Header, o *Outcome) {
 	if d.route.Optional {
 		for _, e := range g.o.Extractors {

@@ -8,13 +8,13 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Explain tells how the guard would decide a request with one key, and why:
-// every check of [apikey.Service.Explain], and the limits. The Outcome is the one
-// that the request would have now; it was not made, so nothing is charged,
-// counted or entered, and OnDecision does not see it.
+// Explain reports how the guard would decide a request with one key, and why:
+// every check of [apikey.Service.Explain], and the limits. The Outcome is the
+// one that the request would get now. No request is made, so nothing is
+// charged, counted or entered, and OnDecision does not see it.
 //
-// The question's Client is the client itself: TrustedProxies are not looked for
-// behind it.
+// The question's Client is the client itself: it is not looked up among
+// TrustedProxies.
 func (g *Guard) Explain(ctx context.Context, q apikey.Question) (apikey.Explanation, Outcome, error) {
 	o := Outcome{guard: g, need: q.Need}
 	if q.KeyID == "" {
@@ -57,14 +57,14 @@ type LimitState struct {
 	N         int64
 	Window    time.Duration
 	Remaining int64
-	// Reset is the time until the oldest counted request leaves the window; 0
-	// when none is counted.
+	// Reset is the time until the oldest counted request leaves the window; 0 if
+	// none is counted.
 	Reset    time.Duration
 	Violated bool // this limit refused the request
 }
 
 // Limits returns the limits that the limiter was asked about, the key's own
-// first. The slice is the caller's.
+// first. The caller owns the slice.
 func (o *Outcome) Limits() []LimitState {
 	all := make([]LimitState, o.Decision.N)
 	for i := range all {

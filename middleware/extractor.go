@@ -9,8 +9,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Extractor is a place of a request where a key may stand: [Bearer], [Header],
-// [Cookie], [BasicUser] or, asked for by that name only, [InsecureQuery].
+// Extractor is a place in a request where a key may come: [Bearer], [Header],
+// [Cookie], [BasicUser] or, under a name that warns, [InsecureQuery].
 type Extractor struct {
 	place place
 	name  string
@@ -35,7 +35,7 @@ func Bearer() Extractor {
 }
 
 // BasicUser takes the key from the user name of HTTP Basic authentication, as
-// in "curl -u <key>:". The password is not looked at.
+// in "curl -u <key>:". The password is ignored.
 func BasicUser() Extractor {
 	return Extractor{inBasic, "", func(f Fields, _, _ string) (string, apikey.Code) {
 		return basicUser(f.Values("Authorization"))
@@ -43,15 +43,15 @@ func BasicUser() Extractor {
 }
 
 // Header takes the key from a header field of its own, such as X-API-Key.
-// Responses get "Cache-Control: private", because shared caches know of
-// Authorization only; a handler may set it anew.
+// Responses get "Cache-Control: private", because shared caches recognize only
+// Authorization; a handler may replace it.
 func Header(name string) Extractor {
 	return Extractor{inHeader, http.CanonicalHeaderKey(name), func(f Fields, _, name string) (string, apikey.Code) {
 		return oneLine(f.Values(name))
 	}}
 }
 
-// Cookie takes the key from a cookie. Browsers send cookies by themselves, so
+// Cookie takes the key from a cookie. Browsers send cookies on their own, so
 // state-changing routes then need protection from cross-site requests, such as
 // http.CrossOriginProtection.
 func Cookie(name string) Extractor {
@@ -78,7 +78,7 @@ func (e Extractor) String() string {
 	return string(e.place) + "(\"" + e.name + "\")"
 }
 
-// field is the header field that the key stands in; empty when it is none.
+// field is the header field that carries the key; empty if none does.
 func (e Extractor) field() string {
 	switch e.place {
 	case inBearer, inBasic:
@@ -111,8 +111,8 @@ func (e Extractor) check(field string) error {
 }
 
 // credential looks in all places: a key in two of them is ambiguous. The field
-// Authorization is everybody's: what stands there and does not begin as a key of
-// this service counts only when no other place has one.
+// Authorization is shared with others: a value that does not begin like a key
+// of this service counts only if no other place has a key.
 func (g *Guard) credential(r *Request) (string, apikey.Code) {
 	if e := &g.o.Extractors[0]; len(g.o.Extractors) == 1 {
 		return e.find(r.Fields, r.RawQuery, e.name)
@@ -157,7 +157,7 @@ func basicUser(lines []string) (string, apikey.Code) {
 }
 
 // parameter reads one parameter of a query string. Whether the others can be
-// decoded is the handler's concern.
+// decoded is up to the handler.
 func parameter(rawQuery, name string) (string, apikey.Code) {
 	var values []string
 	for pair := range strings.SplitSeq(rawQuery, "&") {

@@ -10,7 +10,7 @@ import (
 )
 
 // Guard decides requests by their API keys. Make one with [New] for each
-// service and share it: all methods may be called from several goroutines.
+// service and share it: all methods may be called concurrently.
 type Guard struct {
 	keys    *apikey.Service
 	o       Options
@@ -19,7 +19,7 @@ type Guard struct {
 	settler limiter.Settler // limiter, if it is one: it can give back
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
-	prefix     string // that every key of the service begins with
+	prefix     string // with which every key of the service begins
 	challenges challenges
 	problems   [apikey.Unavailable + 1]problem // by code
 	owners     ownerSubjects
@@ -28,12 +28,12 @@ type Guard struct {
 	unknown    unknownHost
 	hidden     sync.Once // a writer that cannot be unwrapped was logged
 	unsettled  sync.Once // that the limiter cannot give back was logged
-	slots      bool      // the places beside the service's keys are window's
+	slots      bool      // the slots that the service's keys carry belong to window
 }
 
-// New returns a Guard over a service. A mistake in the options is an error
-// that names the field. Close the Guard after the HTTP server has shut down
-// and before the store is closed.
+// New returns a Guard for a service. A mistake in the options is an error that
+// names the field. Close the Guard after the HTTP server has shut down and
+// before the store is closed.
 func New(keys *apikey.Service, o Options) (*Guard, error) {
 	if keys == nil {
 		return nil, invalidf("keys", "is nil: make a service with apikey.New")
@@ -60,8 +60,8 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 }
 
 // Close closes the limiter if New made it, so that its counts are written to
-// the store. A limiter given in [Options] stays the caller's. Requests that
-// come later are answered as [Options.LimiterFailure] says.
+// the store. A limiter given in [Options] is left open. Later requests are
+// answered as [Options.LimiterFailure] says.
 func (g *Guard) Close(ctx context.Context) error {
 	if g.own == nil {
 		return nil

@@ -8,10 +8,10 @@ import (
 )
 
 // hijackedConn is a connection that a handler took over, for example for
-// WebSocket. Its request stays in flight until Close: revoking the key closes
-// the connection. From then on nothing is written to it, and it ends in a reset,
-// whoever comes first: a handler that says goodbye when its context ends would
-// otherwise make the end look orderly.
+// WebSocket. Its request stays in flight until Close. When the key is revoked,
+// nothing more is written to the connection and it ends with a reset, even if
+// the handler closes it first: a handler that says goodbye when its context
+// ends would otherwise make the end look clean.
 type hijackedConn struct {
 	net.Conn
 	w *plainWriter
@@ -30,9 +30,9 @@ func (w *plainWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	h := &hijackedConn{conn, w}
 	if rw != nil && rw.Writer.Buffered() == 0 {
-		rw.Writer.Reset(h) // it would write past us
+		rw.Writer.Reset(h) // it would bypass h
 	}
-	(*requestContext)(w).open().conn.Store(h) // before the state is looked at; Cut does it the other way round
+	(*requestContext)(w).open().conn.Store(h) // before the state is read; Cut does it in the opposite order
 	if w.isCut() {
 		_ = h.Close()
 		return nil, nil, w.or(nil)
@@ -79,10 +79,10 @@ func (c *hijackedConn) Close() (err error) {
 }
 
 // NetConn returns the server's connection, a *net.TCPConn or *tls.Conn. Close
-// it through this one only.
+// it only through the hijackedConn.
 func (c *hijackedConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite ends the writing side, where the connection has one.
+// CloseWrite closes the writing side, if the connection can.
 func (c *hijackedConn) CloseWrite() error {
 	if c.w.isCut() {
 		return c.w.or(nil)
@@ -93,7 +93,7 @@ func (c *hijackedConn) CloseWrite() error {
 	return http.ErrNotSupported
 }
 
-// ReadFrom and WriteTo keep the kernel's copying between sockets.
+// ReadFrom and WriteTo let the kernel copy between sockets.
 func (c *hijackedConn) ReadFrom(src io.Reader) (int64, error) {
 	if c.w.isCut() {
 		return 0, c.w.or(nil)
@@ -104,9 +104,9 @@ func (c *hijackedConn) ReadFrom(src io.Reader) (int64, error) {
 // WriteTo implements [io.WriterTo].
 func (c *hijackedConn) WriteTo(dst io.Writer) (int64, error) { return io.Copy(dst, c.Conn) }
 
-// kill closes a connection at once, with a reset where that can be had: an
-// orderly end could be taken for the end of a message. It does not wait, as a
-// TLS connection does to say goodbye.
+// kill closes a connection at once, with a reset where possible: a clean end
+// could be taken for the end of a message. It does not wait to send a goodbye,
+// as closing a TLS connection does.
 func kill(c net.Conn) {
 	for {
 		outer, ok := c.(interface{ NetConn() net.Conn })

@@ -7,16 +7,17 @@ import (
 	"time"
 )
 
-// unknownHostEvery is how often the log tells of a host that nobody knows: whoever
-// set the proxy up reads it once, and a client that makes hosts up cannot fill it.
+// unknownHostEvery is how often the log mentions an unknown host: whoever set
+// up the proxy reads it once, and a client that makes up hosts cannot fill the
+// log.
 const unknownHostEvery = time.Hour
 
-// unknownHost remembers when the log last told of one.
+// unknownHost holds the time at which the log last mentioned one.
 type unknownHost struct{ last atomic.Int64 }
 
-// mismatched looks at a key that does not belong to the request's host. A host of
-// another environment is the client's mistake. One of no environment is likely to
-// be a proxy's, which every client would be refused for.
+// mismatched handles a key that does not belong to the request's host. If the
+// host is another environment's, the client made a mistake. If it belongs to no
+// environment, a proxy probably set it, and every client would be refused.
 func (g *Guard) mismatched(r *Request, o *Outcome) {
 	if o.unknownHost = !g.servesHost(r.Host); !o.unknownHost {
 		return
@@ -34,8 +35,8 @@ func (g *Guard) mismatched(r *Request, o *Outcome) {
 		"host", g.told(r.Host), "forwarded_host", g.told(forwarded), "environment", o.verified.Environment().Name, "see", "docs/operations.md")
 }
 
-// servesHost reports whether a host belongs to any environment, as far as a message
-// has to know.
+// servesHost reports whether a host belongs to any environment, as far as a
+// message needs to know.
 func (g *Guard) servesHost(host string) bool {
 	name := host
 	if n, _, err := net.SplitHostPort(host); err == nil {
@@ -54,7 +55,8 @@ func (g *Guard) servesHost(host string) bool {
 	return false
 }
 
-// forwardedHost is what proxies say that the client called, for the log alone.
+// forwardedHost is the host that the client called according to proxies, for
+// the log only.
 func forwardedHost(f Fields) string {
 	if v := f.Values("X-Forwarded-Host"); len(v) > 0 {
 		host, _, _ := strings.Cut(v[0], ",")
@@ -70,14 +72,14 @@ func forwardedHost(f Fields) string {
 	return ""
 }
 
-// told cuts a word of a client's for the log, and takes secrets out of it.
+// told shortens a client's text for the log and removes secrets from it.
 func (g *Guard) told(word string) string {
-	const most = 253 // of a name in DNS
+	const most = 253 // of a DNS name
 	return g.keys.Redact(strings.ToValidUTF8(word[:min(len(word), most)], ""))
 }
 
-// mismatchDetail says where the key works, and when it may not be the client's
-// fault, who should look where.
+// mismatchDetail says where the key works and, if the client may not be at
+// fault, who should check what.
 func (o *Outcome) mismatchDetail() string {
 	env := o.verified.Environment()
 	start := `This is a key of the environment "` + env.Name + `"`

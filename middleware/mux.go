@@ -7,10 +7,11 @@ import (
 )
 
 // Mux is an [http.ServeMux] for guarded routes: no route can be added without
-// saying who may use it. What is open to everybody says Public. Patterns are
-// those of ServeMux; all methods panic on a mistake, as its do.
+// saying who may use it. Routes open to everybody are added with Public.
+// Patterns are those of ServeMux; like its methods, all methods panic on a
+// mistake.
 //
-// A path without a route is answered 404 without a look at the key.
+// A path without a route is answered with 404, and the key is not looked at.
 type Mux struct {
 	guard *Guard
 	mux   http.ServeMux

@@ -12,47 +12,48 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Doors of one guard may stand inside each other: one around a group of routes,
-// one around a route. The request is decided once for all of them. The outermost
-// charges it and enters it; what it took is held until the response begins. Until
-// then an inner door that refuses gives it back, and the request counts as that
-// refusal; one that costs more raises the charge. Afterwards the request counts
-// as admitted, whatever comes.
+// Doors of one guard may be nested: one around a group of routes, one around a
+// route. The request is decided once for all of them. The outermost door
+// charges it and enters it, and the charge stays open until the response
+// begins. Until then, an inner door that refuses gives the charge back, and the
+// request counts as that refusal; an inner door that costs more raises the
+// charge. Afterwards the request counts as admitted, whatever happens.
 //
-// An inner door answers in one of two ways. Either its writer leads to the
-// outermost door's: then its refusal is the response. Or it does not, as inside
-// http.TimeoutHandler or where a handler tries a route with a recorder: then the
-// refusal stands if the response begins with an error, and not if the handler
-// answers all the same.
+// An inner door answers in one of two ways. If its writer leads to the
+// outermost door's, its refusal is the response. If not, as inside
+// http.TimeoutHandler or where a handler tries a route with a recorder, the
+// refusal stands if the response begins with an error, and is dropped if the
+// handler answers anyway.
 
-// nested is what a request has besides its call when a decision about it is
-// still to be told, or an inner door has changed it.
+// nested is what a request needs besides its call when a decision about it is
+// still to be reported, or an inner door has changed it.
 type nested struct {
 	mu      sync.Mutex // held while the limiter is asked, which ends with the context
-	charges []charge   // all that the limiter took
-	cost    int64      // the highest of the doors so far
+	charges []charge   // everything that the limiter charged
+	cost    int64      // the highest cost of the doors so far
 	// pending is the refusal of an inner door whose answer may not become the
-	// response; refusing says that it is being written.
+	// response; refusing is true while that answer is being written.
 	pending  *Outcome
 	refusing bool
 	sample   *apikey.Sample
-	report   *Outcome // for OnDecision; nil when it was told, or nobody listens
-	admitted Outcome  // what report is at first
+	report   *Outcome // for OnDecision; nil once it was told, or without OnDecision
+	admitted Outcome  // what report points to at first
 
 	withdrawn bool // the request was refused by an inner door
 }
 
-// charge is what the limiter took at an instant of its own clock.
+// charge is what the limiter charged at an instant of its own clock.
 type charge struct{ at, cost int64 }
 
-// giveBackTimeout bounds a round trip for a request whose client may be gone.
+// giveBackTimeout bounds a round trip made for a request whose client may be
+// gone.
 const giveBackTimeout = time.Second
 
 // self finds the call's writer in any of its views.
 func (w *plainWriter) self() *plainWriter { return w }
 
-// leadsTo reports whether what is written to rw reaches w, as far as writers can
-// be unwrapped.
+// leadsTo reports whether what is written to rw reaches w, as far as writers
+// can be unwrapped.
 func (w *plainWriter) leadsTo(rw http.ResponseWriter) bool {
 	for rw != nil {
 		if own, ok := rw.(interface{ self() *plainWriter }); ok && own.self() == w {
@@ -67,7 +68,7 @@ func (w *plainWriter) leadsTo(rw http.ResponseWriter) bool {
 	return false
 }
 
-// more returns what the request has besides, making it if need be.
+// more returns the request's nested, which it makes if there is none.
 func (w *plainWriter) more() *nested {
 	if n := w.nested.Load(); n != nil {
 		return n
@@ -80,7 +81,7 @@ func (w *plainWriter) more() *nested {
 	return n
 }
 
-// holdOn lets n know what the outermost door took.
+// holdOn records in n what the outermost door charged.
 func (w *plainWriter) holdOn(n *nested) {
 	n.cost = w.cost
 	if w.charged {
@@ -88,7 +89,7 @@ func (w *plainWriter) holdOn(n *nested) {
 	}
 }
 
-// holdBack keeps the decision of the outermost door until it is final.
+// holdBack keeps the outermost door's decision until it is final.
 func (w *plainWriter) holdBack(o *Outcome) {
 	n := &nested{sample: o.sample}
 	w.holdOn(n)
@@ -101,16 +102,16 @@ func (w *plainWriter) holdBack(o *Outcome) {
 	w.nested.Store(n)
 }
 
-// outermost returns the call that the guard admitted the request with, nil when
-// this is the first of its doors.
+// outermost returns the call with which the guard admitted the request, or nil
+// if this is the first of its doors.
 func (g *Guard) outermost(ctx context.Context) *plainWriter {
 	outer, _ := ctx.Value(guardKey{g}).(*plainWriter)
 	return outer
 }
 
-// serveInner is Serve for a request that is in flight already. It reports false
-// when this one is another: a handler may use its context for requests with
-// other keys, or after its end.
+// serveInner is Serve for a request that is already in flight. It reports false
+// if this is a different request: a handler may use its context for requests
+// with other keys, or after its own request has ended.
 func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWriter, next Handler) bool {
 	g, ctx := d.guard, r.Context()
 	q := Request{Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Need: d.route.Need}
@@ -122,7 +123,7 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 	}
 	admitted := outer.flight.Verified()
 	switch code = g.verify(ctx, token, &o); {
-	case code == apikey.Unavailable: // whose key it is cannot be told
+	case code == apikey.Unavailable: // nobody can tell whose key it is
 	case o.presented.KeyID() != admitted.KeyID():
 		return false
 	}
@@ -130,11 +131,11 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 		code = g.permits(&q, &o)
 	}
 	newest := o.verified
-	o.verified = admitted // whose limits it is held to
+	o.verified = admitted // its limits apply
 	if o.presented == nil {
 		o.presented = admitted.Principal()
 	}
-	if s := outer.state.Load(); s&cut != 0 { // it has been refused, and its handler is to return
+	if s := outer.state.Load(); s&cut != 0 { // it has been refused, and its handler should return
 		o.Code = s.code()
 		g.refuse(w, r, &o)
 		return true
@@ -156,10 +157,10 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 }
 
 // raise makes the request cost what an inner door asks, if that is more than
-// any before. A refusal by the limits leaves it to refuse to give back what is
-// still charged.
+// all before it. If the limits refuse, raise leaves it to refuse to give back
+// what is still charged.
 func (w *plainWriter) raise(ctx context.Context, cost int64, direct bool, o *Outcome) (raised bool, code apikey.Code) {
-	if cost <= w.cost { // as most inner doors
+	if cost <= w.cost { // true of most inner doors
 		return false, apikey.OK
 	}
 	n, g := w.more(), w.guard
@@ -181,7 +182,7 @@ func (w *plainWriter) raise(ctx context.Context, cost int64, direct bool, o *Out
 	switch {
 	case !whole:
 		err = g.takeMore(ctx, &demand, n, cost, o)
-	case err == nil: // also a raise that is refused leaves nothing of it
+	case err == nil: // a refused raise, too, leaves nothing charged
 		n.charges = nil
 	}
 	if code = g.decided(ctx, err, o); code == apikey.OK {
@@ -200,9 +201,9 @@ func (w *plainWriter) raise(ctx context.Context, cost int64, direct bool, o *Out
 	return code == apikey.OK && o.Decision.N > 0, code
 }
 
-// takeMore charges the difference by itself, where what is charged already cannot
-// or must not be changed. After a refusal the decision is about the whole cost:
-// that much has to fit when the client comes again.
+// takeMore charges the difference separately, where the existing charge cannot
+// or must not be changed. After a refusal the decision describes the whole
+// cost, because that much must fit when the client tries again.
 func (g *Guard) takeMore(ctx context.Context, demand *limiter.Request, n *nested, cost int64, o *Outcome) error {
 	demand.Cost = cost
 	for _, c := range n.charges {
@@ -218,7 +219,7 @@ func (g *Guard) takeMore(ctx context.Context, demand *limiter.Request, n *nested
 	return nil
 }
 
-// settle changes what a request was charged; false when the limiter cannot.
+// settle changes what a request was charged; false if the limiter cannot.
 func (g *Guard) settle(ctx context.Context, demand *limiter.Request, c charge, cost int64, o *Outcome) (bool, error) {
 	if g.settler == nil || c.at == 0 {
 		return false, nil
@@ -265,11 +266,11 @@ func (w *plainWriter) refuse(rw http.ResponseWriter, r *http.Request, o *Outcome
 }
 
 // settled is called when the response begins, with its status, or when the
-// handler has returned without one: then the decision is final.
+// handler has returned without one. The decision is then final.
 func (w *plainWriter) settled(status int) {
 	n := w.nested.Load()
 	n.mu.Lock()
-	if w.state.Load()&undecided == 0 { // somebody was quicker
+	if w.state.Load()&undecided == 0 { // another goroutine was quicker
 		n.mu.Unlock()
 		return
 	}
@@ -286,7 +287,7 @@ func (w *plainWriter) settled(status int) {
 	w.tell(ctx, n)
 }
 
-// tell calls OnDecision, unless it was called.
+// tell calls OnDecision, unless it has been called.
 func (w *plainWriter) tell(ctx context.Context, n *nested) {
 	n.mu.Lock()
 	o := n.report
@@ -297,8 +298,8 @@ func (w *plainWriter) tell(ctx context.Context, n *nested) {
 	}
 }
 
-// withdraw makes an admitted request the refusal o: it gives back what was
-// charged, and counts anew. n is locked.
+// withdraw turns an admitted request into the refusal o: it gives back what was
+// charged, and changes the count. n is locked.
 func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
 	if n.withdrawn {
 		return
@@ -311,7 +312,7 @@ func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	if g.window == nil { // it may ask somebody
+	if g.window == nil { // it may make a round trip
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, giveBackTimeout)
 		defer cancel()
@@ -326,7 +327,7 @@ func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
 			})
 		case err != nil:
 			g.complaint.say(g, err)
-		case o.Code == apikey.RateLimited: // it says which window refused, and until when
+		case o.Code == apikey.RateLimited: // it keeps which window refused, and until when
 			for i := range o.Decision.N {
 				o.Decision.Windows[i].Remaining, o.Decision.Windows[i].Reset = back.Decision.Windows[i].Remaining, back.Decision.Windows[i].Reset
 			}
@@ -337,7 +338,7 @@ func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
 	n.charges = nil
 }
 
-// announce sets the fields of the limits anew.
+// announce sets the rate-limit fields again.
 func (g *Guard) announce(h http.Header, o *Outcome) {
 	if o.Decision.N > 0 {
 		p := g.pockets.Get().(*pocket)
@@ -346,8 +347,8 @@ func (g *Guard) announce(h http.Header, o *Outcome) {
 	}
 }
 
-// unkeyed marks a request that an optional door let through without a key, where
-// somebody listens to decisions: an inner door that decides it speaks for it.
+// unkeyed marks a request that an optional door admitted without a key, if
+// there is an OnDecision: the decision of an inner door replaces that door's.
 type unkeyed struct{ told atomic.Bool }
 
 type unkeyedKey struct{ *Guard }
@@ -369,7 +370,7 @@ func (g *Guard) serveUnkeyed(w http.ResponseWriter, r *http.Request, o *Outcome,
 	next(w, served, nil)
 }
 
-// report tells a decision that no other door can change.
+// report reports a decision that no other door can change.
 func (g *Guard) report(ctx context.Context, o *Outcome) {
 	if g.o.OnDecision != nil {
 		g.speaks(ctx)
@@ -377,8 +378,8 @@ func (g *Guard) report(ctx context.Context, o *Outcome) {
 	}
 }
 
-// speaks makes a decision the one of a request that an optional door let
-// through, if it is inside one.
+// speaks makes the decision of this door replace that of an optional door
+// around it that admitted the request without a key, if there is one.
 func (g *Guard) speaks(ctx context.Context) {
 	if mark, ok := ctx.Value(unkeyedKey{g}).(*unkeyed); ok {
 		mark.told.Store(true)

@@ -15,75 +15,76 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Options sets up a [Guard]. The zero value is good: keys come as
-// "Authorization: Bearer", limits are counted in this process and, on a store
-// that can keep them, survive its restart. New copies and checks it.
+// Options configures a [Guard]. The zero value is ready to use: keys come as
+// "Authorization: Bearer", and limits are counted in this process and, on a
+// store that can keep them, survive its restart. New copies and checks the
+// Options.
 type Options struct {
-	// Limiter decides the limits; default a [limiter.Window] of the Guard's
-	// own, with the store as its journal if the store is a [limiter.Journal].
+	// Limiter decides the limits. By default the Guard makes a [limiter.Window] of
+	// its own, with the store as its journal if the store is a [limiter.Journal].
 	Limiter limiter.Limiter
 	// LimiterFailure says what happens when the limiter cannot decide;
 	// default [FailClosed].
 	LimiterFailure FailureMode
-	// OwnerLimits bound all keys of an owner together, besides each key's own
-	// limits and in the same atomic step. Clients see them as "owner-<name>".
+	// OwnerLimits bound all keys of an owner together, in addition to each key's
+	// own limits and in the same atomic step. Clients see them as "owner-<name>".
 	OwnerLimits []apikey.Limit
 
-	// Extractors say where a request's key is looked for; default [Bearer]
-	// alone. A request with a key in two of the places is refused.
+	// Extractors say where to look for a request's key; default [Bearer] alone. A
+	// request with a key in two of the places is refused.
 	Extractors []Extractor
 	// Realm is the realm of the WWW-Authenticate challenge; default "api".
 	// Printable ASCII.
 	Realm string
 
-	// TrustedProxies are the networks of the proxies in front of the server.
-	// The client's address is the peer's, unless the peer is one of these:
-	// then it is the rightmost address of X-Forwarded-For that is not. An
-	// unreadable X-Forwarded-For leaves no address, and keys that are bound
+	// TrustedProxies are the networks of the proxies in front of the server. The
+	// client's address is the peer's, unless the peer is one of these: then it is
+	// the rightmost address of X-Forwarded-For that is not one of these. If
+	// X-Forwarded-For is unreadable there is no address, and keys that are bound
 	// to networks are refused. 0.0.0.0/0 and ::/0 together trust every peer,
-	// one on a Unix socket too: only for a server that nobody else can reach.
+	// including one on a Unix socket: use them only for a server that nobody else
+	// can reach.
 	TrustedProxies []netip.Prefix
 	// TrustUnixSocket trusts a proxy that connects through a Unix socket, which
-	// has no address, like one of TrustedProxies: who may open the socket is a
-	// matter of its file's permissions.
+	// has no address, like one of TrustedProxies. The permissions of the socket's
+	// file decide who may open it.
 	TrustUnixSocket bool
 
 	// StripCredential takes the key out of the request that a net/http handler
-	// gets: the header field, cookie or query parameter that it was found in.
-	// A handler that passes requests on, such as httputil.ReverseProxy, then
-	// passes on no secret. Middleware outside still sees it, and so does a door
-	// of this Guard inside; one of another Guard finds no key. It costs a copy
-	// of the header's map.
+	// gets: the header field, cookie or query parameter in which it was found. A
+	// handler that forwards requests, such as httputil.ReverseProxy, then forwards
+	// no secret. Middleware around the guard still sees the key, and so does an
+	// inner door of this Guard; an inner door of another Guard finds no key. It
+	// costs a copy of the header's map.
 	StripCredential bool
 
 	// PreflightCORS lets CORS preflights (OPTIONS with Origin and
 	// Access-Control-Request-Method) through to the handler without a key and
-	// without a principal: browsers send none with them.
+	// without a principal: browsers send no key with them.
 	PreflightCORS bool
 	// LegacyHeaders adds X-RateLimit-Limit, -Remaining and -Reset (seconds
 	// since 1970) for the tightest window.
 	LegacyHeaders bool
 
-	// RequestID names a request in the body of its refusal. It is asked for
-	// refusals only. Default: X-Request-Id if it is 1 to 128 of A-Z, a-z,
-	// 0-9 and "-._~+/=:@", else a random text.
+	// RequestID names a request in the body of its refusal. It is called for
+	// refusals only. Default: X-Request-Id if it is 1 to 128 of A-Z, a-z, 0-9 and
+	// "-._~+/=:@", otherwise a random text.
 	RequestID func(ctx context.Context, f Fields) string
-	// ErrorHandler writes the answer to a refused net/http request in place
-	// of the problem document. The header fields of the refusal are set
-	// already; status and body are its to write. It must not call the next
-	// handler.
+	// ErrorHandler answers a refused net/http request in place of the problem
+	// document. The header fields of the refusal are already set; ErrorHandler
+	// writes the status and the body. It must not call the next handler.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
-	// OnDecision sees every decision once it is final, for metrics and traces:
-	// a refusal before it is answered, an admission through a door when the
-	// response begins or the handler has returned, one by Check at once. Doors
-	// inside each other make one decision. It runs inside the request: be quick.
+	// OnDecision sees every decision once it is final, for metrics and traces: a
+	// refusal before it is answered, an admission by a door when the response
+	// begins or the handler has returned, and one by Check at once. Nested doors
+	// make one decision. It runs inside the request: be quick.
 	OnDecision func(ctx context.Context, o Outcome)
 
 	// Logger gets what an operator should know; default [slog.Default].
 	Logger *slog.Logger
 
-	private   bool // some Extractor reads what shared caches do not know of
-	trustsAll bool // TrustedProxies hold every address
+	private   bool // some Extractor reads a field that shared caches do not recognize
+	trustsAll bool // TrustedProxies contain every address
 }
 
 // FailureMode says what happens to a request whose limits cannot be decided.
@@ -161,8 +162,8 @@ func defaultRequestID(_ context.Context, f Fields) string {
 	return randomID()
 }
 
-// randomID returns 24 characters of 120 random bits. They name a request and
-// protect nothing, so the generator of math/rand/v2 is good enough.
+// randomID returns 24 characters with 120 random bits. They name a request and
+// protect nothing, so math/rand/v2 is good enough.
 func randomID() string {
 	const base32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	var id [24]byte

@@ -10,29 +10,29 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Outcome is what [Guard.Check] decided. The zero Outcome is none: it is not
-// Allowed, and has no principal. It is a value that refers to the key's shared state: use
-// it for one request.
+// Outcome is what [Guard.Check] decided. The zero Outcome holds no decision: it
+// is not Allowed and has no principal. An Outcome is a value that refers to the
+// key's shared state: use it for one request.
 type Outcome struct {
-	// Code is OK for an admitted request. Its row in [apikey.Code.Info] is
-	// how a refusal looks on each wire.
+	// Code is OK for an admitted request. For a refusal, [apikey.Code.Info] says
+	// how each wire shows it.
 	Code apikey.Code
-	// Decision is the limiter's; zero when it was not asked.
+	// Decision is the limiter's; zero if it was not asked.
 	Decision limiter.Decision
 
 	guard     *Guard
 	verified  apikey.Verified
-	presented *apikey.Principal // whose secret was right, if any was
+	presented *apikey.Principal // whose secret was right, if any
 	need      apikey.Requirement
-	entered   bool // the flight
+	entered   bool // the request is in flight
 	// unknownHost says that the request's Host belongs to no environment.
 	unknownHost bool
-	used        apikey.ScopeSet // that Need took of the key's
-	sample      *apikey.Sample  // nil for all but one request in a flush
+	used        apikey.ScopeSet // the key's scopes that Need used
+	sample      *apikey.Sample  // nil for all but one request per flush
 }
 
-// of returns the guard that decided. What nobody decided speaks as a guard with
-// the options that are the defaults.
+// of returns the guard that decided. An Outcome without one acts as if a guard
+// with the default options had decided it.
 func (o *Outcome) of() *Guard {
 	if o.guard != nil {
 		return o.guard
@@ -54,15 +54,16 @@ var noGuard struct {
 // Allowed reports whether the request may be served.
 func (o *Outcome) Allowed() bool { return o.Code == apikey.OK && o.guard != nil }
 
-// Ended tells how an admitted request ended, for the last use that the key's page
-// shows: the final HTTP status, 0 when it is not known, and what was asked, if
-// more is known of that than the Request said (a path, where no pattern matched),
-// or "". It is for adapters that call [Guard.Check]; doors do it themselves. It
-// may be left out, and does something for about one request in a flush.
+// Ended reports how an admitted request ended, for the last use that the key's
+// page shows: the final HTTP status, or 0 if it is not known, and the route, or
+// "". Give a route if more is known than the Request said, for example the path
+// where no pattern matched. Ended is for adapters that call [Guard.Check];
+// doors call it themselves. It may be left out, and has an effect for about one
+// request per flush.
 func (o *Outcome) Ended(route string, status int) { o.sample.Ended(route, status) }
 
-// Principal returns who an admitted request acts for; nil when it came without
-// a key to a route where that is optional, and for every refusal.
+// Principal returns who an admitted request acts for. It is nil for a request
+// without a key on a route where the key is optional, and for every refusal.
 func (o *Outcome) Principal() *apikey.Principal {
 	if o.Code != apikey.OK {
 		return nil
@@ -70,15 +71,16 @@ func (o *Outcome) Principal() *apikey.Principal {
 	return o.presented
 }
 
-// Presented returns whose key the request brought, admitted or not, for logs
-// and metrics. It is nil unless the secret was right. It authorizes nothing.
+// Presented returns the principal of the key that the request brought, admitted
+// or not, for logs and metrics. It is nil unless the secret was right. It
+// authorizes nothing.
 func (o *Outcome) Presented() *apikey.Principal { return o.presented }
 
 // Status returns the HTTP status of a refusal, and 200 otherwise.
 func (o *Outcome) Status() int { return o.Code.Info().Status }
 
-// RequestID names the request, as [Options.RequestID] says. The text is the
-// caller's.
+// RequestID names the request, as [Options.RequestID] says. The caller owns the
+// text.
 func (o *Outcome) RequestID(ctx context.Context, f Fields) string {
 	return strings.Clone(o.of().requestID(ctx, f))
 }
@@ -96,7 +98,7 @@ func (o *Outcome) Violated() []string {
 	return names
 }
 
-// ownerPrefix sets the names of owner-wide limits apart from the key's own.
+// ownerPrefix distinguishes the names of owner-wide limits from the key's own.
 const ownerPrefix = "owner-"
 
 // limit returns the limit of window i of the decision.
@@ -108,15 +110,15 @@ func (o *Outcome) limit(i int) (limit apikey.Limit, prefix string) {
 	if i -= len(own); i < len(o.of().o.OwnerLimits) {
 		return o.of().o.OwnerLimits[i], ownerPrefix
 	}
-	return apikey.Limit{}, ownerPrefix // a Decision that somebody made up
+	return apikey.Limit{}, ownerPrefix // the Decision was not made by a limiter
 }
 
-// unavailableRetry is what clients are told to wait when the store or the
-// limiter cannot answer.
+// unavailableRetry is how many seconds clients are told to wait when the store
+// or the limiter cannot answer.
 const unavailableRetry = 1
 
-// RetryAfter returns the whole seconds after which a refused client should try
-// again, at least 1; 0 when waiting does not help.
+// RetryAfter returns the number of whole seconds after which a refused client
+// should try again, at least 1, or 0 if waiting does not help.
 func (o *Outcome) RetryAfter() int64 {
 	switch {
 	case o.Code == apikey.RateLimited && o.Decision.RetryAfter >= 0:

@@ -8,12 +8,12 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// ProblemTypeBase starts the "type" of every problem document; the name of the
+// ProblemTypeBase begins the "type" of every problem document; the name of the
 // code follows.
 const ProblemTypeBase = "https://github.com/wontopos/latchkey/blob/main/docs/errors.md#"
 
-// AppendProblem appends the body of a refusal, an RFC 9457 problem document.
-// It holds nothing of the key and no text of an error; requestID may be empty.
+// AppendProblem appends the body of a refusal, an RFC 9457 problem document. It
+// contains nothing of the key and no error's text; requestID may be empty.
 func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	var p problem
 	if int(o.Code) < len(o.of().problems) {
@@ -24,7 +24,7 @@ func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 		return appendEnd(append(append(dst, p.head...), p.rest...), requestID)
 	case p.head != "":
 		dst = o.appendRest(append(dst, p.head...))
-	default: // no code of a request
+	default: // not the code of a request
 		dst = o.appendRest(o.appendHead(dst))
 	}
 	switch o.Code {
@@ -44,11 +44,12 @@ func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	return appendEnd(dst, requestID)
 }
 
-// problem is what can be said in advance of all problems of a code, so that a
-// flood of refusals costs little.
+// problem is the part of a problem document that is the same for every refusal
+// with its code. It is computed in advance, so that a flood of refusals costs
+// little.
 type problem struct {
 	head string // type, title and status
-	rest string // detail and code; empty where the detail tells of the request
+	rest string // detail and code; empty if the detail depends on the request
 }
 
 func (g *Guard) prepareProblems() {
@@ -117,7 +118,7 @@ func (o *Outcome) Detail() string {
 	return o.Code.Info().Title + "."
 }
 
-// howToSend names the first place that keys are taken from.
+// howToSend names the first place from which keys are taken.
 func (g *Guard) howToSend() string {
 	switch e := g.o.Extractors[0]; e.place {
 	case inHeader:
@@ -148,7 +149,7 @@ func (o *Outcome) scopeDetail() string {
 	return fmt.Sprintf("The key lacks the scopes %s. Use a key that has them, or add them to this key.", quoteAll(missing))
 }
 
-// limitDetail names each limit that was reached, and says when to come back:
+// limitDetail names each limit that was reached, and says when to try again:
 // "The limit of 30 per day is reached. Try again in 24 h 3 min."
 func (o *Outcome) limitDetail() string {
 	retry := o.RetryAfter()
@@ -195,7 +196,7 @@ func appendPeriod(b []byte, seconds int64) []byte {
 	return appendTime(b, seconds)
 }
 
-// appendTime appends a time in its two largest units, rounded up.
+// appendTime appends a duration in its two largest units, rounded up.
 func appendTime(b []byte, seconds int64) []byte {
 	if seconds < 2*60 {
 		return append(appendUint(b, seconds), " s"...)
@@ -227,12 +228,13 @@ func appendList(dst []byte, name string, items []string) []byte {
 	return append(dst, ']')
 }
 
-// appendJSON appends a JSON string. What is no UTF-8 becomes U+FFFD, and what
-// HTML gives a meaning is escaped, for clients that guess the type.
+// appendJSON appends a JSON string. Invalid UTF-8 becomes U+FFFD, and
+// characters with a meaning in HTML are escaped, for clients that guess the
+// type.
 func appendJSON(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	plain := 0 // what goes before i as it is begins here
+	plain := 0 // start of the bytes before i that are copied unchanged
 	for i := 0; i < len(s); {
 		if is(s[i], plainChar) {
 			i++

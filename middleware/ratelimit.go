@@ -8,8 +8,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// The fields of draft-ietf-httpapi-ratelimit-headers, under the names that
-// http.Header has them.
+// The fields of draft-ietf-httpapi-ratelimit-headers, spelled as http.Header
+// spells them.
 const (
 	fieldPolicy = "Ratelimit-Policy"
 	fieldLimit  = "Ratelimit"
@@ -18,7 +18,7 @@ const (
 )
 
 // AppendRateLimitPolicy appends the value of the RateLimit-Policy field:
-// "minute";q=60;w=60, …. It appends nothing when the limiter was not asked.
+// "minute";q=60;w=60, …. It appends nothing if the limiter was not asked.
 func (o *Outcome) AppendRateLimitPolicy(dst []byte) []byte {
 	if o.Decision.N == 0 {
 		return dst
@@ -35,9 +35,9 @@ func (o *Outcome) AppendRateLimitPolicy(dst []byte) []byte {
 	return dst
 }
 
-// AppendRateLimit appends the value of the RateLimit field:
-// "minute";r=59;t=60, …, where r is what is left and t the seconds until it
-// grows. It appends nothing when the limiter was not asked.
+// AppendRateLimit appends the value of the RateLimit field: "minute";r=59;t=60,
+// …, where r is what is left and t the seconds until it grows. It appends
+// nothing if the limiter was not asked.
 func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 	own := o.verified.Limits()
 	for i := range o.Decision.N {
@@ -56,7 +56,7 @@ func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 	return dst
 }
 
-// appendItem starts item i of a list: a name needs no escapes in quotes.
+// appendItem begins item i of a list. A name needs no escapes inside quotes.
 func appendItem(dst []byte, i int, prefix, name string) []byte {
 	if i > 0 {
 		dst = append(dst, ", "...)
@@ -67,8 +67,8 @@ func appendItem(dst []byte, i int, prefix, name string) []byte {
 	return append(dst, '"')
 }
 
-// appendUint is strconv.AppendInt for numbers that are never negative and fit
-// into nine digits.
+// appendUint is strconv.AppendInt for numbers that are not negative and have at
+// most nine digits.
 func appendUint(dst []byte, n int64) []byte {
 	if n >= 1e9 {
 		return strconv.AppendInt(dst, n, 10)
@@ -90,7 +90,7 @@ func appendUint(dst []byte, n int64) []byte {
 	return dst
 }
 
-// pairs are the decimal digits of the numbers below 100.
+// pairs holds the decimal digits of the numbers below 100.
 var pairs = func() (t [100][2]byte) {
 	for i := range t {
 		t[i] = [2]byte{'0' + byte(i/10), '0' + byte(i%10)}
@@ -98,8 +98,9 @@ var pairs = func() (t [100][2]byte) {
 	return t
 }()
 
-// tightest returns the window that X-RateLimit-* tell of: one that refused the
-// request, then the one with the least left, then the one that recovers last.
+// tightest returns the window that X-RateLimit-* describe: one that refused the
+// request; else the one with the least left; of several, the one that recovers
+// last.
 func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Duration) {
 	best := 0
 	for i := 1; i < o.Decision.N; i++ {
@@ -116,7 +117,7 @@ func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Du
 	return limit, o.Decision.Windows[best].Remaining, o.Decision.Windows[best].Reset
 }
 
-// eachRateLimit calls set with the fields that tell of the limits.
+// eachRateLimit calls set with every rate-limit field.
 func (o *Outcome) eachRateLimit(set func(name, value string)) {
 	if o.Decision.N == 0 {
 		return

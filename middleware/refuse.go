@@ -35,21 +35,21 @@ func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Out
 	p.buf = o.AppendProblem(p.buf[:0], g.requestID(r.Context(), headerFields(r.Header)))
 	w.WriteHeader(o.Status())
 	_, _ = w.Write(p.buf)
-	p.wipe() // the request's name is the client's
+	p.wipe() // the request's name comes from the client
 }
 
-// requestID names a request, without a secret: a client may send its key under any
-// name.
+// requestID names a request and contains no secret: a client may send its key
+// as the name.
 func (g *Guard) requestID(ctx context.Context, f Fields) string {
 	id := g.o.RequestID(ctx, f)
-	if g.keys == nil { // nobody decided
+	if g.keys == nil { // no guard decided
 		return id
 	}
 	return g.keys.Redact(id)
 }
 
-// WriteProblem writes status and body of a refusal, as a Guard without
-// [Options.ErrorHandler] does. The header fields are set already.
+// WriteProblem writes the status and body of a refusal, as a Guard without
+// [Options.ErrorHandler] does. The header fields must be set already.
 func WriteProblem(w http.ResponseWriter, r *http.Request, o Outcome) {
 	id := o.RequestID(r.Context(), headerFields(r.Header))
 	body := o.AppendProblem(make([]byte, 0, 768), id)

@@ -7,8 +7,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// runSampled is run and conclude for the request that its secret's last use
-// tells of, however the handler ends.
+// runSampled is run and conclude for the request that becomes its secret's
+// recorded last use, however the handler ends.
 func (c *call) runSampled(s *apikey.Sample, next Handler) {
 	returned := false
 	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()
@@ -17,8 +17,8 @@ func (c *call) runSampled(s *apikey.Sample, next Handler) {
 	c.conclude()
 }
 
-// status returns the status that the client got, 0 when that is not known: the
-// handler panicked before it had answered, or took the connection over.
+// status returns the status that the client got, or 0 if it is not known: the
+// handler panicked before it had answered, or hijacked the connection.
 func (c *call) status(returned bool) int {
 	s := c.w.state.Load()
 	switch {
@@ -29,11 +29,12 @@ func (c *call) status(returned bool) int {
 	case s&cut != 0:
 		return s.code().Info().Status
 	}
-	return http.StatusOK // net/http writes it for a handler that writes nothing
+	return http.StatusOK // net/http writes it if the handler writes nothing
 }
 
-// routeOf names what a request asked: the pattern of a mux that it went through,
-// inside or outside the guard, else its path as it was escaped, without the query.
+// routeOf names what a request asked for: the pattern of a mux that it went
+// through, inside or outside the guard, otherwise its escaped path, without the
+// query.
 func routeOf(r *http.Request) string {
 	if named := route(r.Method, r.Pattern); named != "" {
 		return named
@@ -41,8 +42,8 @@ func routeOf(r *http.Request) string {
 	return r.Method + " " + r.URL.EscapedPath()
 }
 
-// route puts the method before a pattern that names none. Without a pattern, or
-// with one for every path, there is no route.
+// route puts the method before a pattern that has none. Without a pattern, or
+// with one that matches every path, there is no route.
 func route(method, pattern string) string {
 	switch {
 	case pattern == "" || pattern == "/" || strings.HasSuffix(pattern, " /"):

@@ -9,16 +9,16 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// strip takes the key out of a request, a copy whose header, address and form are
-// still those of the original: whoever stands around the guard sees them as they
-// came.
+// strip takes the key out of a request, a copy that still shares its header,
+// address and form with the original. Middleware around the guard sees those
+// unchanged.
 func (g *Guard) strip(r *http.Request) {
 	header := maps.Clone(r.Header)
 	for i := range g.o.Extractors {
 		e := &g.o.Extractors[i]
 		token, code := e.find(headerFields(header), r.URL.RawQuery, e.name)
 		if code != apikey.OK || !strings.HasPrefix(token, g.prefix) {
-			continue // somebody else's
+			continue // not one of our keys
 		}
 		switch e.place {
 		case inCookie:
@@ -70,8 +70,8 @@ func stripParameter(r *http.Request, name string) {
 	}
 }
 
-// unstrip shows a door inside what the outermost one took out of the request, so
-// that both decide about the same.
+// unstrip shows an inner door what the outermost one took out of the request,
+// so that both decide about the same request.
 func (g *Guard) unstrip(q *Request, outer *plainWriter) {
 	if !g.o.StripCredential {
 		return

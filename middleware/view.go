@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// The views of a call. What a [http.ResponseController] asks for is on all of
-// them and answers with [http.ErrNotSupported] where the server cannot do it.
-// What a type assertion finds differs, because nothing else tells a handler:
+// The views of a call. All of them have what a [http.ResponseController] asks
+// for, and answer with [http.ErrNotSupported] where the server cannot do it.
+// They differ in what a type assertion finds, because a handler has no other
+// way to tell:
 //
 //	plainWriter               a writer that only writes
 //	flushWriter   Flush       one that streams, such as httptest's
@@ -21,9 +22,9 @@ import (
 //	http1Writer   Flush, Hijack, CloseNotify
 //	http2Writer   Flush, Push, CloseNotify
 //
-// ReadFrom is where the server's HTTP/2 writer and http.TimeoutHandler's do not
-// show that it is missing. CloseNotify is made of the request's context, so it
-// is good wherever it is offered.
+// flushWriter and http1Writer have ReadFrom. The views of the server's HTTP/2
+// writer and of http.TimeoutHandler's do not, because those writers have none.
+// CloseNotify uses the request's context, so it works wherever it is offered.
 type (
 	flushWriter  struct{ plainWriter }
 	pushWriter   struct{ plainWriter }
@@ -48,8 +49,8 @@ func (w *http2Writer) Flush()                                        { _ = w.Flu
 func (w *http2Writer) Push(target string, o *http.PushOptions) error { return w.push(target, o) }
 func (w *http2Writer) CloseNotify() <-chan bool                      { return w.closeNotify() }
 
-// writer returns the view that offers what the server's writer can do. What
-// wraps it may claim more than it has, as gin's does, or show less.
+// writer returns the view that offers what the server's writer can do. A writer
+// that wraps it may claim more than it has, as gin's does, or show less.
 func (c *call) writer() http.ResponseWriter {
 	server := c.w.under
 	if _, wrapped := server.(unwrapper); wrapped {
@@ -72,7 +73,7 @@ func (c *call) writer() http.ResponseWriter {
 	return c.otherWriter(server)
 }
 
-// otherWriter is writer for what no server of net/http made.
+// otherWriter is writer for a writer that no net/http server made.
 func (c *call) otherWriter(last http.ResponseWriter) http.ResponseWriter {
 	if _, ok := last.(deadliner); !ok {
 		c.w.hidden(last)
@@ -96,10 +97,11 @@ func (c *call) otherWriter(last http.ResponseWriter) http.ResponseWriter {
 
 type unwrapper interface{ Unwrap() http.ResponseWriter }
 
-// deadliner is the ability by which a cut reaches the connection.
+// deadliner is how a cut reaches the connection.
 type deadliner interface{ SetWriteDeadline(time.Time) error }
 
-// innermost returns the server's own writer, or the last that can be reached.
+// innermost returns the server's own writer, or the last one that can be
+// reached.
 func innermost(w http.ResponseWriter) http.ResponseWriter {
 	for {
 		u, ok := w.(unwrapper)
@@ -122,8 +124,8 @@ func flushes(w http.ResponseWriter) bool {
 	return false
 }
 
-// hidden says in the log, once, that a server's connection is out of reach.
-// Writers that no server made, such as a test's, are not worth a word.
+// hidden logs, once, that a server's connection is out of reach. It ignores
+// writers that no server made, such as a test's.
 func (w *plainWriter) hidden(last http.ResponseWriter) {
 	if w.original.Context().Value(http.ServerContextKey) == nil {
 		return
@@ -135,7 +137,7 @@ func (w *plainWriter) hidden(last http.ResponseWriter) {
 	})
 }
 
-// FlushError is what a [http.ResponseController] flushes with.
+// FlushError implements flushing for [http.ResponseController].
 func (w *plainWriter) FlushError() error {
 	if !flushes(innermost(w.under)) {
 		return fmt.Errorf("%w", http.ErrNotSupported)
@@ -169,7 +171,7 @@ func (w *plainWriter) readFrom(src io.Reader) (int64, error) {
 		return 0, w.or(nil)
 	}
 	if _, ok := innermost(w.under).(deadliner); !ok {
-		src = &cutReader{src, w} // nothing else would stop the copying
+		src = &cutReader{src, w} // nothing else would stop the copy
 	}
 	n, err := to.ReadFrom(src)
 	if err != nil {

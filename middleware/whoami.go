@@ -10,24 +10,24 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// WhoAmI returns a handler that tells a key about itself: its scopes, expiry and
-// plan, what is left of its limits, and where a rotation stands. Mount it beside
-// the API, by itself: it is its own guard.
+// WhoAmI returns a handler that tells a key about itself: its scopes, expiry
+// and plan, what is left of its limits, and the state of a rotation. Mount it
+// beside the API, without a door: it is its own guard.
 //
 //	mux.Handle("GET /v1/whoami", guard.WhoAmI())
 //
-// A request to it is one like any other, to any route that needs no scope: it is
-// decided, charged, counted and refused alike, and it takes the secret for used.
-// It is not free on purpose. What it tells of limits takes a round trip where
-// they are shared, and a free question would be a way past them to make the
-// server work; every response to a request with a key has the numbers in its
-// RateLimit field, without asking.
+// A request to it is treated like a request to any route that needs no scope:
+// it is decided, charged, counted and refused in the same way, and it counts as
+// a use of the secret. It is deliberately not free. Reading shared limits takes
+// a round trip, so a free question would let clients make the server work past
+// their limits. Every response to a request with a key already has the numbers
+// in its RateLimit field.
 //
-// Inside a door of the Guard that has decided the request it decides nothing again,
-// as doors inside each other do not.
+// Inside a door of the Guard that has decided the request, it does not decide
+// again, like any nested door.
 //
-// The answer is JSON and not to be stored. It holds no secret, nothing of the
-// owner's other keys, and no metadata.
+// The answer is JSON and must not be stored. It contains no secret, nothing
+// about the owner's other keys, and no metadata.
 func (g *Guard) WhoAmI() http.Handler {
 	door := g.Door(Route{Need: apikey.AnyKey()})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,8 +51,8 @@ func (g *Guard) WhoAmI() http.Handler {
 	})
 }
 
-// whoAmIInside answers inside a door that has decided the request: what is left
-// of the limits has to be looked up.
+// whoAmIInside answers inside a door that has decided the request, so what is
+// left of the limits must be looked up.
 func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 	o := Outcome{guard: g, verified: g.outermost(r.Context()).flight.Verified(), presented: p}
 	var demand limiter.Request
@@ -83,17 +83,18 @@ type whoAmI struct {
 	Scopes      []string  `json:"scopes"`
 	Plan        string    `json:"plan"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"`
-	Secret      whoSecret `json:"secret"` // that the request was sent with
-	// Limits are as this request leaves them; none when the key has none.
+	Secret      whoSecret `json:"secret"` // the one that the request was sent with
+	// Limits are the limits as this request leaves them; empty if the key has
+	// none.
 	Limits []whoLimit `json:"limits"`
 }
 
 type whoSecret struct {
 	Number    uint32    `json:"number"`
-	Newest    bool      `json:"newest"` // false: the key was rotated, and this secret is on its way out
+	Newest    bool      `json:"newest"` // false: the key was rotated, and this secret will end
 	CreatedAt time.Time `json:"created_at"`
 	EndsAt    time.Time `json:"ends_at,omitzero"`
-	// Grace is in seconds, from the first use of the newest secret on.
+	// Grace is in seconds, counted from the first use of the newest secret.
 	Grace int64 `json:"grace,omitempty"`
 }
 

@@ -10,11 +10,11 @@ import (
 )
 
 // plainWriter is the ResponseWriter that an admitted handler gets. It passes
-// everything on until the request is cut; after that it swallows, and returns
-// the cause. It also holds the state of its call: the types of view.go,
-// [requestContext] and [requestBody] are views of the same memory with other
-// methods, so that a handler finds the interfaces that the server's own writer has
-// and no others.
+// everything on until the request is cut; after that it discards what is
+// written and returns the cause. It also holds the state of its call: the types
+// of view.go, [requestContext] and [requestBody] are views of the same memory
+// with other methods, so that a handler finds exactly the interfaces that the
+// server's own writer has.
 type plainWriter struct {
 	under    http.ResponseWriter
 	original *http.Request // as the server made it
@@ -24,8 +24,7 @@ type plainWriter struct {
 	flight   apikey.Flight
 	state    atomicState
 
-	// What the limiter took at the outermost door, and what doors inside it
-	// have to know beyond that.
+	// What the outermost door charged, and what else inner doors need to know.
 	charged         bool
 	chargedAt, cost int64
 	nested          atomic.Pointer[nested]
@@ -33,7 +32,7 @@ type plainWriter struct {
 
 func (w *plainWriter) isCut() bool { return w.state.Load()&cut != 0 }
 
-// or returns the cause instead of err when the request is cut.
+// or returns the cause instead of err if the request is cut.
 func (w *plainWriter) or(err error) error {
 	if s := w.state.Load(); s&cut != 0 {
 		return s.cause()
@@ -66,8 +65,9 @@ func (w *plainWriter) endsWithConnection() bool {
 	return w.before.Load() != nil && w.under.Header()["Transfer-Encoding"] != nil
 }
 
-// Header keeps what middleware around the guard has set, before the handler
-// changes it: the refusal after a cut has that and nothing of the handler's.
+// Header saves what middleware around the guard has set, before the handler
+// changes it. After a cut, the refusal has those fields and none of the
+// handler's.
 func (w *plainWriter) Header() http.Header {
 	h := w.under.Header()
 	if w.before.Load() == nil {
@@ -110,8 +110,8 @@ func (w *plainWriter) WriteString(s string) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline and SetWriteDeadline look again afterwards: a handler that
-// sets a deadline while it is being cut must not take the past one away.
+// SetReadDeadline and SetWriteDeadline check for a cut afterwards: a handler
+// that sets a deadline while it is being cut must not undo the cut's deadline.
 func (w *plainWriter) SetReadDeadline(t time.Time) error {
 	c := http.NewResponseController(w.under)
 	if w.isCut() {
@@ -144,6 +144,6 @@ func (w *plainWriter) EnableFullDuplex() error {
 	return http.NewResponseController(w.under).EnableFullDuplex()
 }
 
-// Unwrap returns the server's writer. What is written there is not held back
-// after a cut.
+// Unwrap returns the server's writer. A cut does not hold back what is written
+// there.
 func (w *plainWriter) Unwrap() http.ResponseWriter { return w.under }

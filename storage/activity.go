@@ -12,8 +12,9 @@ const day = 24 * time.Hour
 // Day returns the start of t's day, in UTC.
 func Day(t time.Time) time.Time { return NormalizeTime(t).Truncate(day) }
 
-// AddHour adds an hour's counts to the days of an activity, which stay in order.
-// Hours may come in any order; those of a day without a count leave no day.
+// AddHour adds an hour's counts to the days of an activity, which stay in
+// order. Hours may come in any order; a day whose hours have no counts is not
+// added.
 func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
 	if c == (apikey.Counts{}) {
 		return

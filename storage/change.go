@@ -14,17 +14,18 @@ import (
 // The rules, in the order in which they are checked:
 //
 //  1. The key has an ID, the entry is about this key, and the record has one or
-//     two secrets with one digest each (a deletion needs the ID only). Each time is
-//     zero or in the years 1 to 9999, UTC, each text is UTF-8 without NUL, and each
-//     network is valid, so that what is written can be told. Else
-//     [apikey.ErrInvalidArgument].
-//  2. A key that does not exist can only be created; else [apikey.ErrNotFound].
-//  3. A revoked key stays revoked, since the same instant, by the same actor and
-//     for the same reason, whatever revision the change was made from; else
+//     two secrets with one digest each (a deletion needs the ID only). Each
+//     time is zero or in the years 1 to 9999, UTC, each text is UTF-8 without
+//     NUL, and each network is valid, so that what is written can be
+//     represented in an answer. Otherwise [apikey.ErrInvalidArgument].
+//  2. A key that does not exist can only be created; otherwise
+//     [apikey.ErrNotFound].
+//  3. A revoked key stays revoked, with the same time, actor and reason,
+//     whatever revision the change was based on; otherwise
 //     [apikey.ErrInvalidState].
-//  4. Only a revoked key may be deleted; else [apikey.ErrInvalidState].
-//  5. The change was made from the current revision, and a key is created only
-//     once; else [apikey.ErrConflict].
+//  4. Only a revoked key may be deleted; otherwise [apikey.ErrInvalidState].
+//  5. The change is based on the current revision, and a key is created only
+//     once; otherwise [apikey.ErrConflict].
 func CheckChange(current *apikey.Record, c apikey.Change) error {
 	if err := checkShape(c); err != nil {
 		return err
@@ -71,8 +72,8 @@ func checkShape(c apikey.Change) error {
 	return checkTold(c)
 }
 
-// checkTold refuses what cannot be written and read back as it was: one such
-// record would break every answer that it is a part of.
+// checkTold rejects values that would not be read back as they were written:
+// one such record would break every answer that contains it.
 func checkTold(c apikey.Change) error {
 	k, e := &c.Record.Key, &c.Entry
 	times := []*time.Time{&e.At}

@@ -9,25 +9,24 @@ import (
 )
 
 // Filter decides which records a query selects. Whatever indexes a store has,
-// it shows no record that its Filter refuses: rows of an index that outlived
-// what they were made of then show nothing. A Filter may be used by several
-// goroutines at once.
+// it returns no record that its Filter rejects, so index rows that have become
+// stale return nothing. A Filter may be used concurrently.
 type Filter struct {
 	q    apikey.Query
 	term string
 	at   time.Time
 }
 
-// NewFilter returns the filter of a query at an instant that decides the state of
-// keys.
+// NewFilter returns the filter of a query, with the time that decides the state
+// of keys.
 func NewFilter(q apikey.Query, at time.Time) Filter {
 	q.UnusedSince, q.ExpiresBefore = NormalizeTime(q.UnusedSince), NormalizeTime(q.ExpiresBefore)
 	q.SecretBefore = NormalizeTime(q.SecretBefore)
 	return Filter{q: q, term: Fold(q.Search), at: at}
 }
 
-// Match reports whether the query selects a key, as far as the record tells.
-// Where [Filter.ByUse] holds, [Filter.Unused] decides besides.
+// Match reports whether the query selects a key, judging by the record alone.
+// If [Filter.ByUse] is true, [Filter.Unused] must be asked as well.
 func (f *Filter) Match(k *apikey.Key) bool {
 	q := &f.q
 	return (q.Owner == "" || k.Owner == q.Owner) &&
@@ -42,25 +41,26 @@ func (f *Filter) Match(k *apikey.Key) bool {
 		(f.term == "" || slices.ContainsFunc(Terms(k), func(t string) bool { return strings.HasPrefix(t, f.term) }))
 }
 
-// ByUse reports whether the query asks for the last use of keys.
+// ByUse reports whether the query depends on the last use of keys.
 func (f *Filter) ByUse() bool { return !f.q.UnusedSince.IsZero() }
 
-// Unused reports whether a key whose newest use was at last, zero for never,
+// Unused reports whether a key whose newest use was at last, or zero for never,
 // counts as unused.
 func (f *Filter) Unused(last time.Time) bool {
 	return f.q.UnusedSince.IsZero() || last.Before(f.q.UnusedSince)
 }
 
-// Selective reports whether the query may leave out most of what its owner and
-// environment have, so that a store has to bound how much it looks at.
+// Selective reports whether the query may leave out most of the keys of its
+// owner and environment, so that a store must bound how many it looks at.
 func (f *Filter) Selective() bool {
 	q := &f.q
 	return q.Plan != "" || q.State != "" || f.term != "" || q.Rotating || !q.UnusedSince.IsZero() || !q.ExpiresBefore.IsZero() ||
 		q.OmitRevoked || !q.SecretBefore.IsZero()
 }
 
-// Start returns the place to begin after: that of q.After, and past what was
-// created too late for q.UnusedSince where the order has that in one piece.
+// Start returns the place to begin after: that of q.After or, with
+// [apikey.NewestFirst], past the keys created too late for q.UnusedSince if
+// that is further.
 func Start(q apikey.Query) apikey.Position {
 	q.After.CreatedAt = NormalizeTime(q.After.CreatedAt)
 	p := apikey.Position{CreatedAt: NormalizeTime(q.UnusedSince)}

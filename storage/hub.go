@@ -10,10 +10,10 @@ import (
 
 // Hub implements [apikey.Notifier] for a store whose writers are all in this
 // process: embed it for Subscribe, and call Publish after a commit. The zero
-// value is ready to use. All methods may be called from several goroutines at
-// once, also from within a subscriber.
+// value is ready to use. All methods may be called concurrently, also from
+// within a subscriber.
 type Hub struct {
-	mu   sync.Mutex // of those who change the list
+	mu   sync.Mutex // for changes of the list
 	list atomic.Pointer[[]*subscriber]
 }
 
@@ -32,8 +32,8 @@ func (h *Hub) Subscribe(f func(apikey.Notice)) (cancel func()) {
 	}
 }
 
-// change replaces the list by a changed copy: Publish reads without a lock and
-// never sees a list that changes under its hands.
+// change replaces the list with a changed copy: Publish reads the list without
+// a lock and never sees it change.
 func (h *Hub) change(f func([]*subscriber) []*subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Normalize returns r as stores keep it and give it back: a copy that shares no
-// memory with r, all times in UTC and cut to the microsecond.
+// Normalize returns r as stores keep and return it: a copy that shares no
+// memory with r, with all times in UTC and truncated to the microsecond.
 func Normalize(r apikey.Record) apikey.Record {
 	r = r.Clone()
 	for _, t := range recordTimes(&r.Key) {
@@ -29,14 +29,14 @@ func NormalizeEntry(e apikey.AuditEntry) apikey.AuditEntry {
 	return e
 }
 
-// firstMicro and lastMicro are the ends of what an int64 of microseconds can say,
-// in the calendar's 300 thousandth year. [CheckChange] takes none so far away; a
-// query may ask for one, and must not mean another.
+// firstMicro and lastMicro are the limits of an int64 of microseconds, some
+// 300,000 years away. [CheckChange] accepts no time so far away; a query may
+// ask for one, which must not be mistaken for another.
 var firstMicro, lastMicro = time.UnixMicro(math.MinInt64), time.UnixMicro(math.MaxInt64)
 
-// NormalizeTime returns t in UTC, cut to the microsecond, without a monotonic
-// reading. The zero time stays the zero time. What microseconds cannot say becomes
-// the nearest that they can.
+// NormalizeTime returns t in UTC, truncated to the microsecond, without a
+// monotonic reading. The zero time stays the zero time. A time that
+// microseconds cannot represent becomes the nearest one that they can.
 func NormalizeTime(t time.Time) time.Time {
 	switch {
 	case t.Before(firstMicro):

@@ -14,7 +14,7 @@ func PositionOf(k *apikey.Key) apikey.Position {
 	return apikey.Position{CreatedAt: NormalizeTime(k.CreatedAt), Name: clip(k.Name), ID: k.ID}
 }
 
-// Compare is the order of [apikey.Store.List]: negative when a comes before b.
+// Compare is the order of [apikey.Store.List]: negative if a comes before b.
 func Compare(o apikey.Order, a, b apikey.Position) int {
 	switch o {
 	case apikey.ByName:
@@ -25,30 +25,30 @@ func Compare(o apikey.Order, a, b apikey.Position) int {
 	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 }
 
-// maxFolded is how long the folded form of [apikey.MaxName] bytes of UTF-8 can
-// be: no letter of two bytes has a small one of more than three.
+// maxFolded is the maximum length of the folded form of [apikey.MaxName] bytes
+// of UTF-8: no two-byte letter has a lower-case form of more than three bytes.
 const maxFolded = apikey.MaxName * 3 / 2
 
-// NameKey returns what stores that keep bytes in order have for a name in
-// [apikey.ByName]: the folded name, NUL, the name, NUL. Whatever follows it is
-// the lesser key, and no key of a name begins with that of another. It has at
-// most 322 bytes.
+// NameKey returns the key for a name in [apikey.ByName], for stores that keep
+// bytes in order: the folded name, NUL, the name, NUL. What follows the key is
+// less significant in the order, and no name's key is a prefix of another's. A
+// key has at most 322 bytes.
 func NameKey(name string) []byte {
 	key := append([]byte(Fold(name)), 0)
-	key = append(key, strings.ReplaceAll(clip(name), "\x00", "\x01")...) // a name has no NUL; a key must not break if one has
+	key = append(key, strings.ReplaceAll(clip(name), "\x00", "\x01")...) // a name has no NUL; if one has, the key must not break
 	return append(key, 0)
 }
 
-// SplitNameKey returns the name that [NameKey] made a key of, as far as it
-// counts, and what follows the key. What is no key gives no name.
+// SplitNameKey returns the name from which [NameKey] made a key, truncated as
+// there, and what follows the key. If key is not such a key, the name is empty.
 func SplitNameKey(key []byte) (name string, rest []byte) {
 	_, after, _ := bytes.Cut(key, []byte{0}) // the folded name
 	clipped, rest, _ := bytes.Cut(after, []byte{0})
 	return string(clipped), rest
 }
 
-// clip returns the part of a name that counts: [apikey.MaxName] bytes, less when
-// a character would be cut.
+// clip returns the part of a name that counts: [apikey.MaxName] bytes, or fewer
+// if a character would be split.
 func clip(s string) string { return cut(s, apikey.MaxName) }
 
 func cut(s string, n int) string {

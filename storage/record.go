@@ -14,15 +14,15 @@ import (
 // have equal encodings. Times keep their microseconds; empty lists and maps
 // come back as nil.
 //
-// A record is written in the lowest version that has its fields, so that programs
-// that know no other still read it. To them a record with newer fields is
-// [ErrVersion], and its key unavailable, rather than one that they would write
-// back without.
+// A record is written in the lowest version that has its fields, so that
+// programs that know only that version can still read it. To such a program a
+// record with newer fields is [ErrVersion], and its key unavailable; so it
+// cannot write the record back without those fields.
 //
-// Version 3 ends with extensions, by rising tag: tag, length, bytes. One with an
-// even tag must be understood, and is [ErrVersion] to a program that does not; one
-// with an odd tag may be skipped, and is kept in r.Extensions. docs/contract.md has the
-// tags.
+// Version 3 ends with extensions, in increasing order of tags: tag, length,
+// bytes. An extension with an even tag must be understood: to a program that
+// does not know it the record is [ErrVersion]. One with an odd tag may be
+// skipped, and is kept in r.Extensions. docs/contract.md has the tags.
 func AppendRecord(dst []byte, r apikey.Record) []byte {
 	start := len(dst)
 	k := &r.Key
@@ -79,10 +79,10 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 	return seal(dst, start)
 }
 
-// DecodeRecord decodes what AppendRecord wrote. Whatever the bytes are, it
-// does not panic, and allocates no more than a small multiple of their number.
-// The error is [ErrCorrupt] or [ErrVersion], and the record is then zero: half
-// a key is no key. The record shares no memory with b.
+// DecodeRecord decodes what AppendRecord wrote. Whatever the bytes are, it does
+// not panic, and allocates no more than a small multiple of their number. The
+// error is [ErrCorrupt] or [ErrVersion], and the record is then zero, never
+// half decoded. The record shares no memory with b.
 func DecodeRecord(b []byte) (apikey.Record, error) {
 	version, d, err := open(b, kindRecord, version3)
 	if err != nil {
@@ -121,7 +121,7 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 		k.Locked = d.bool()
 		copy(r.Request[:], d.bytes(32))
 		if version == version2 && !k.Locked && r.Request == [32]byte{} {
-			d.fail("version") // its one encoding is version 1
+			d.fail("version") // its only valid encoding is version 1
 		}
 	}
 	if version >= version3 {
@@ -133,18 +133,19 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 	return r, nil
 }
 
-// extensions reports whether b is some that may be skipped.
+// extensions reports whether b consists of extensions that may be skipped.
 func extensions(b []byte) bool {
 	d := &decoder{b: b}
 	d.extensions()
 	return d.err == nil
 }
 
-// extensions reads to the end, and returns what may be skipped: all of it.
+// extensions reads to the end, and returns the extensions that may be skipped:
+// all of them.
 func (d *decoder) extensions() []byte {
 	all := d.b
 	if len(all) == 0 {
-		d.fail("version") // its one encoding is an earlier version
+		d.fail("version") // its only valid encoding is an earlier version
 	}
 	for last := uint64(0); len(d.b) > 0; {
 		tag := d.uvarint()
@@ -161,8 +162,8 @@ func (d *decoder) extensions() []byte {
 	return bytes.Clone(all)
 }
 
-// recordStrings and recordTimes list the plain fields in their order on disk:
-// changing it takes a new version.
+// recordStrings and recordTimes list the plain fields in their order on disk: a
+// change of the order needs a new version.
 func recordStrings(k *apikey.Key) [9]*string {
 	return [...]*string{
 		&k.ID, &k.Name, &k.Owner, &k.Environment, &k.Plan,

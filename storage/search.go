@@ -8,12 +8,12 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Fold returns the first [apikey.MaxName] bytes of a name, or of a term that is
-// searched for, without the difference between capital and small letters: each
-// character by itself is replaced by its small letter (unicode.ToLower, the
-// simple mapping of the Unicode data; no normal form, no language's own rules).
-// Bytes that are no UTF-8 become U+FFFD, and NUL, which no name has, U+0001. The
-// result has at most 192 bytes. Stores keep it: another folding is another layout.
+// Fold returns the first [apikey.MaxName] bytes of a name, or of a search term,
+// with letter case removed: each character by itself is replaced by its
+// lower-case form (unicode.ToLower, the simple mapping of the Unicode data; no
+// normalization, no rules of any language). Invalid UTF-8 becomes U+FFFD; NUL,
+// which no name has, becomes U+0001. The result has at most 192 bytes. Stores
+// keep it: another folding needs another layout.
 func Fold(s string) string {
 	s = clip(s)
 	var b strings.Builder
@@ -27,9 +27,9 @@ func Fold(s string) string {
 	return cut(b.String(), maxFolded)
 }
 
-// Terms returns what a key is found by: the folded name from the start of each
-// word on, and the folded ID. A query that searches for a term selects the keys
-// one of whose Terms begins with Fold of it. Each comes once.
+// Terms returns the terms by which a key is found: the folded name from the
+// start of each word on, and the folded ID. A query with a search term selects
+// the keys that have a term beginning with Fold of it. There are no duplicates.
 func Terms(k *apikey.Key) []string {
 	terms := []string{Fold(k.ID)}
 	inside := false

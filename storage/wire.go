@@ -15,33 +15,33 @@ import (
 //
 //	kind (1 byte)  version (1 byte)  fields …  CRC-32C of all that precedes (4 bytes)
 //
-// Fields stand in a fixed order: numbers as varints in their shortest form,
-// strings and lists behind their length, maps sorted by key. So a value has
-// exactly one encoding.
+// The fields have a fixed order: numbers as varints in their shortest form,
+// strings and lists preceded by their length, maps sorted by key. So a value
+// has exactly one encoding.
 //
-// What holds in every version, past and future: the first two bytes and the
-// place and kind of the checksum. A reader can therefore tell damage (the
-// checksum is wrong, [ErrCorrupt]) from a version that it does not know yet
-// ([ErrVersion]). A change to the fields takes the next version number; old
+// In every version, past and future, the first two bytes stay the same, and so
+// do the place and kind of the checksum. A reader can therefore tell damage
+// (the checksum is wrong, [ErrCorrupt]) from a version that it does not know
+// yet ([ErrVersion]). A change to the fields needs the next version number; old
 // versions stay readable.
 const (
 	kindRecord byte = 'R'
 	kindEntry  byte = 'A'
 	version1   byte = 1
-	version2   byte = 2 // of a record alone
-	version3   byte = 3 // of a record alone
+	version2   byte = 2 // only for a record
+	version3   byte = 3 // only for a record
 
 	headSize = 2
 	sumSize  = 4
 )
 
 var (
-	// ErrCorrupt says that stored bytes are not what was once written. It
-	// concerns one record or entry alone.
+	// ErrCorrupt says that stored bytes are not what was once written. It affects
+	// only one record or entry.
 	ErrCorrupt = errors.New("storage: corrupt data")
 
 	// ErrVersion says that stored bytes are intact, but of a version that this
-	// program does not know: a newer one wrote them.
+	// program does not know: a newer program wrote them.
 	ErrVersion = errors.New("storage: data written by a newer version")
 )
 
@@ -53,7 +53,8 @@ func seal(dst []byte, start int) []byte {
 }
 
 // open checks kind, checksum and version, in this order, and returns the
-// version and a decoder of its fields. The newest version is the last one known.
+// version and a decoder of the fields. newest is the latest version that is
+// known.
 func open(b []byte, kind, newest byte) (version byte, d *decoder, err error) {
 	if len(b) < headSize+sumSize || b[0] != kind {
 		return 0, nil, fmt.Errorf("%w: not of kind %q", ErrCorrupt, kind)
@@ -76,8 +77,8 @@ func appendString(dst []byte, s string) []byte {
 var zeroMicro = time.Time{}.UnixMicro()
 
 // appendTime appends the microseconds since the zero time, so that the zero
-// time takes one byte and stays the zero time. Times before it wrap around
-// and come back whole.
+// time takes one byte and stays the zero time. Earlier times wrap around and
+// are restored correctly.
 func appendTime(dst []byte, t time.Time) []byte {
 	return binary.AppendUvarint(dst, uint64(t.UnixMicro()-zeroMicro))
 }
@@ -98,8 +99,8 @@ func appendMap(dst []byte, m map[string]string) []byte {
 }
 
 // decoder reads fields. After the first error it reads zeros, so that callers
-// check once, at the end. It never allocates more than a small multiple of
-// its input: every count is checked against the bytes that are left.
+// check once, at the end. It never allocates more than a small multiple of its
+// input: every count is checked against the remaining bytes.
 type decoder struct {
 	b   []byte
 	err error
@@ -114,7 +115,7 @@ func (d *decoder) fail(what string) {
 
 func (d *decoder) uvarint() uint64 {
 	v, n := binary.Uvarint(d.b)
-	if n <= 0 || n > 1 && d.b[n-1] == 0 { // a longer form of a shorter number
+	if n <= 0 || n > 1 && d.b[n-1] == 0 { // a number not in its shortest form
 		d.fail("number")
 		return 0
 	}
@@ -143,7 +144,7 @@ func (d *decoder) uint32() uint32 {
 	return uint32(v)
 }
 
-// bytes returns the next n bytes of the input, not a copy.
+// bytes returns the next n bytes of the input, without a copy.
 func (d *decoder) bytes(n uint64) []byte {
 	if n > uint64(len(d.b)) {
 		d.fail("length")
@@ -202,7 +203,7 @@ func list[T any](d *decoder, size int, read func() T) []T {
 	return l
 }
 
-// end returns the first error; bytes that are left over are one.
+// end returns the first error; bytes left over are an error, too.
 func (d *decoder) end() error {
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("end")

@@ -14,12 +14,12 @@ type pattern struct {
 	hits []Hit
 }
 
-// patterns returns the arrivals that tell exact limiters from others, for a
-// limit of n in the window w with segments of length s. They last at most five
-// windows.
+// patterns returns the arrivals that distinguish exact limiters from others,
+// for a limit of n in the window w with segments of length s. They last at most
+// five windows.
 func patterns(n int64, w, s time.Duration) []pattern {
 	rng := rand.New(rand.NewPCG(8, 60))
-	apart := max(w/s/120, 1) // of many segments only some edges, or there is no end to them
+	apart := max(w/s/120, 1) // with many segments, only some edges, to keep it short
 	return []pattern{
 		{"steady at twice the limit", steady(n, w, 0, 4*w, 2)},
 		{"bursts at every window edge", edges(n+1, w, w, 4)},
@@ -52,7 +52,7 @@ func steady(n int64, w, from, to time.Duration, factor int64) (hits []Hit) {
 }
 
 // edges puts a burst a nanosecond before, at and after each multiple of step,
-// starting behind one window.
+// starting after one window.
 func edges(n int64, step, w time.Duration, count int) (hits []Hit) {
 	for i := range count {
 		for _, d := range []time.Duration{-1, 0, 1} {
@@ -62,13 +62,13 @@ func edges(n int64, step, w time.Duration, count int) (hits []Hit) {
 	return hits
 }
 
-// again fills the window at an instant in the middle of a window, and tries
-// again around the instants when those hits may leave: one window later, and
-// one segment after that.
+// again fills the window at a time in the middle of a window, and tries again
+// around the times at which those hits may leave: one window later, and one
+// segment after that.
 func again(n int64, w, s time.Duration) []Hit {
 	t := w/2 + s
 	if s > 0 {
-		t-- // the last instant of its segment
+		t-- // the last nanosecond of its segment
 	}
 	hits := [][]Hit{burst(n, t)}
 	for _, d := range []time.Duration{w - 1, w, w + 1, w + s - 1, w + s, w + s + 1, 2 * w, 2*w + s} {
@@ -87,7 +87,7 @@ func bursty(n int64, w time.Duration) []Hit {
 	return sorted(parts...)
 }
 
-// poisson offers twice the limit at random instants and costs up to most.
+// poisson offers twice the limit at random times, with random costs up to most.
 func poisson(rng *rand.Rand, n int64, w time.Duration, most int64) (hits []Hit) {
 	mean := float64(w) / float64(2*n) * float64(1+most) / 2
 	for at := time.Duration(0); at < 4*w; at += time.Duration(rng.ExpFloat64() * mean) {

@@ -22,7 +22,7 @@ var atomicRules = []rule{
 const uncharged = "a request refused by one window is charged to none"
 
 func refusedUncharged(e *env) {
-	// The refusing window stands first, last, and in the middle.
+	// The refusing window is first, last, and in the middle.
 	small, mid, large := e.limit(3), e.long(8), limiter.Limit{Name: "large", N: 9, Window: 25 * e.Unit}
 	for i, limits := range [][]limiter.Limit{{small, mid, large}, {mid, large, small}, {mid, small, large}} {
 		r := ask("uncharged "+strconv.Itoa(i), limits...)
@@ -111,7 +111,7 @@ func peeks(e *env) {
 	e.remaining(rule, r, 0, 96, 46)
 }
 
-// unused is the most cost that a window that admits n may lose to reservations.
+// unused is the most cost that a window with limit n may lose to reservations.
 func (e *env) unused(n int64) int64 {
 	if e.Unused == nil {
 		return 0

@@ -16,7 +16,7 @@ type Hit struct {
 }
 
 // Check reports whether the admitted hits keep the limit: in every half-open
-// interval of the window's length their cost adds up to at most N. The error
+// interval of the window's length their total cost is at most N. The error
 // describes the worst interval. The history may be in any order.
 func Check(history []Hit, limit limiter.Limit) error {
 	cost, start := Worst(history, limit.Window)
@@ -27,9 +27,9 @@ func Check(history []Hit, limit limiter.Limit) error {
 		limit.Name, limit.N, limit.Window, cost, start, start+limit.Window)
 }
 
-// Worst returns the highest cost in any half-open interval of the length, and
-// where one with that cost starts. Only intervals that start at a hit matter:
-// moving any other to its first hit loses nothing.
+// Worst returns the highest cost in any half-open interval of the window's
+// length, and where one with that cost starts. Only intervals that start at a
+// hit matter: moving any other to its first hit loses nothing.
 func Worst(history []Hit, window time.Duration) (cost int64, start time.Duration) {
 	h := slices.SortedFunc(slices.Values(history), func(a, b Hit) int { return cmp.Compare(a.At, b.At) })
 	var sum int64
@@ -47,8 +47,8 @@ func Worst(history []Hit, window time.Duration) (cost int64, start time.Duration
 	return cost, start
 }
 
-// Log is the exact limiter: it remembers every hit for precisely the window.
-// Nothing that keeps the limit admits more of the same arrivals at sustained
+// Log is the exact limiter: it remembers every hit for precisely the window. No
+// limiter that keeps the limit admits more of the same arrivals at sustained
 // overload. The zero Log admits nothing. It is not safe for concurrent use.
 type Log struct {
 	Limit limiter.Limit
@@ -56,7 +56,7 @@ type Log struct {
 	sum   int64
 }
 
-// Take admits and records the hit when the limit allows it. Hits come in the
+// Take admits and records the hit if the limit allows it. Hits must come in
 // order of time.
 func (l *Log) Take(h Hit) bool {
 	for len(l.hits) > 0 && l.hits[0].At+l.Limit.Window <= h.At {

@@ -1,5 +1,5 @@
 // Package limitertest is the conformance suite of [limiter.Limiter]. It needs
-// the standard library only, so that an implementation outside this module can
+// only the standard library, so that an implementation outside this module can
 // run it:
 //
 //	func TestLimiter(t *testing.T) {
@@ -9,11 +9,11 @@
 //		})
 //	}
 //
-// Each rule of the contract is a subtest with the rule as its name. What an
-// implementation cannot do (keep counts over a restart, have its clock stepped)
-// it declares by leaving a field of [Harness] empty, and those rules are
-// skipped in so many words.
+// Each rule of the contract is a subtest with the rule as its name. An
+// implementation declares what it cannot do (keep counts over a restart, have
+// its clock stepped) by leaving a field of [Harness] empty. Those rules are
+// then skipped, and the output says so.
 //
-// [Check] and [Worst] are the oracle: they look at every window of a history
-// of admissions. [Log] is the exact limiter that others are measured by.
+// [Check] and [Worst] are the oracle: they look at every window of a history of
+// admissions. [Log] is the exact limiter against which others are measured.
 package limitertest

@@ -7,7 +7,7 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// env is one rule at work: a limiter and the words to use it.
+// env is what a rule works with: a limiter and helpers.
 type env struct {
 	testing.TB
 	Harness
@@ -26,14 +26,14 @@ func newEnv(t testing.TB, h Harness) *env {
 
 func (e *env) now() time.Duration { return time.Since(e.start) }
 
-// until sleeps to an instant on the clock that started with the rule.
+// until sleeps until a time on the clock that started with the rule.
 func (e *env) until(at time.Duration) {
 	if d := at - e.now(); d > 0 {
 		e.sleep(d)
 	}
 }
 
-// nextUnit sleeps to the next multiple of the window.
+// nextUnit sleeps until the next multiple of the window.
 func (e *env) nextUnit() { e.until((e.now()/e.Unit + 1) * e.Unit) }
 
 // sleep counts oversleeping as a slow call.
@@ -43,12 +43,12 @@ func (e *env) sleep(d time.Duration) {
 	e.lag = max(e.lag, time.Since(before)-d)
 }
 
-// limit is n in a unit.
+// limit allows n in a unit.
 func (e *env) limit(n int64) limiter.Limit {
 	return limiter.Limit{Name: "unit", N: n, Window: e.Unit}
 }
 
-// long is n in a window that outlasts the rule.
+// long allows n in a window that outlasts the rule.
 func (e *env) long(n int64) limiter.Limit {
 	return limiter.Limit{Name: "long", N: n, Window: 20 * e.Unit}
 }
@@ -67,7 +67,7 @@ func with(r limiter.Request, subject string, limits ...limiter.Limit) limiter.Re
 	return r
 }
 
-// take fails the rule when the limiter has no answer.
+// take fails the rule if the limiter returns an error.
 func (e *env) take(r limiter.Request) limiter.Decision {
 	e.Helper()
 	before := time.Now()
@@ -92,7 +92,7 @@ func (e *env) peek(r limiter.Request) limiter.Decision {
 	return d
 }
 
-// wellFormed checks what is true of every decision.
+// wellFormed checks what must hold for every decision.
 func (e *env) wellFormed(r limiter.Request, d limiter.Decision) {
 	e.Helper()
 	if want := len(r.Limits) + len(r.Also.Limits); d.N != want {
@@ -135,7 +135,7 @@ func (e *env) refuse(rule string, r limiter.Request) limiter.Decision {
 	return d
 }
 
-// inTime ends a rule in real time that the machine was too slow for: hits that
+// inTime ends a rule in real time if the machine was too slow for it: hits that
 // should still have been counted may have left.
 func (e *env) inTime() {
 	e.Helper()
@@ -155,7 +155,7 @@ func (e *env) remaining(rule string, r limiter.Request, want ...int64) {
 	}
 }
 
-// offer sends the hits at their instants and returns those admitted.
+// offer sends the hits at their times and returns those admitted.
 func (e *env) offer(r limiter.Request, hits []Hit) (admitted []Hit) {
 	e.Helper()
 	origin := e.now()
@@ -169,9 +169,9 @@ func (e *env) offer(r limiter.Request, hits []Hit) (admitted []Hit) {
 	return admitted
 }
 
-// check is Check with allowance for calls that take time: a hit may have been
-// decided up to lag after it was offered, so only shorter intervals prove that
-// too much was admitted.
+// check is Check with an allowance for calls that take time: a hit may have
+// been decided up to lag after it was offered, so only shorter intervals prove
+// that too much was admitted.
 func (e *env) check(history []Hit, l limiter.Limit) {
 	e.Helper()
 	l.Window -= e.lag

@@ -49,7 +49,7 @@ func subjects(e *env) {
 }
 
 // references overwrites the memory of the arguments between calls, as servers
-// do that reuse their buffers.
+// that reuse their buffers do.
 func references(e *env) {
 	const rule = "a limiter keeps no reference to its arguments"
 	buf := []byte("mine")

@@ -48,7 +48,8 @@ func restarts(e *env) {
 	e.refuse(rule, r)
 }
 
-// crashes strikes at random instants while the limit is overrun.
+// crashes kills the limiter at random times while it is offered more than the
+// limit.
 func crashes(e *env) {
 	n := e.load()
 	rng := rand.New(rand.NewPCG(9, 11))

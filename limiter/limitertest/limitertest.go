@@ -12,15 +12,15 @@ import (
 
 // Harness describes an implementation to [Run].
 type Harness struct {
-	// New returns an empty limiter that shares no subjects with any other,
-	// and cleans up through t. Rules run at the same time, each with its own.
+	// New returns an empty limiter that shares no subjects with any other, and
+	// cleans up through t. Rules run concurrently, each with its own limiter.
 	// Required.
 	New func(t testing.TB) limiter.Limiter
 
-	// Virtual runs each rule in a [synctest] bubble, where time costs nothing
-	// and is exact to the nanosecond. The limiter lives in the bubble, so it
-	// must not touch the world outside. Otherwise rules run in real time, with
-	// less of everything and with allowance for the time that calls take.
+	// Virtual runs each rule in a [synctest] bubble, where time costs nothing and
+	// is exact to the nanosecond. The limiter lives in the bubble, so it must not
+	// interact with anything outside. Without Virtual, rules run in real time,
+	// with smaller numbers and an allowance for the time that calls take.
 	Virtual bool
 
 	// Unit is the window of the limits in the suite, in whole seconds up to
@@ -28,27 +28,27 @@ type Harness struct {
 	// units, and a handful of calls must take well under one.
 	Unit time.Duration
 
-	// Grain is how much longer than its window a hit may count: the segment.
-	// 0 means Unit/60.
+	// Grain is how much longer than its window a hit may count: the length of a
+	// segment. 0 means Unit/60.
 	Grain time.Duration
 
-	// Unused is the most cost that may be charged to a subject, in a window
-	// that admits n, and never be admitted: what was reserved ahead of use
-	// and not used in time. nil: none.
+	// Unused is the most cost that may be charged to a subject, in a window with
+	// limit n, and never be admitted: what was reserved in advance and not used in
+	// time. nil: none.
 	Unused func(n int64) int64
 
-	// Restart ends the limiter in good order and returns one that goes on
-	// with its counts. nil: not kept.
+	// Restart closes the limiter properly and returns one that continues with its
+	// counts. nil: counts are not kept.
 	Restart func(t testing.TB, l limiter.Limiter) limiter.Limiter
 
-	// Crash is Restart as kill -9 does it. nil: not kept.
+	// Crash is Restart after a kill -9. nil: counts are not kept.
 	Crash func(t testing.TB, l limiter.Limiter) limiter.Limiter
-	// CrashLoss is the most cost that one crash may charge to a subject for
-	// nothing, in a window that admits n.
+	// CrashLoss is the most cost that one crash may charge to a subject without
+	// admitting it, in a window with limit n.
 	CrashLoss func(n int64) int64
 
-	// Step sets the clock of the limiter forward, or back when d is negative.
-	// nil: it has none that can be set.
+	// Step sets the clock of the limiter forward, or back if d is negative. nil:
+	// the limiter has no clock that can be set.
 	Step func(t testing.TB, l limiter.Limiter, d time.Duration)
 }
 

@@ -41,7 +41,7 @@ func lowered(e *env) {
 	if d.Windows[0].Remaining != 0 || d.RetryAfter < e.Unit-2*e.lag {
 		e.Errorf("%s: 4 of 8 must leave before 3 admit one: got %+v", rule, d)
 	}
-	e.sleep(d.Windows[0].Reset) // the first four leave, and still four count
+	e.sleep(d.Windows[0].Reset) // the first four leave, and four still count
 	e.refuse(rule, ask("down", e.limit(3)))
 	e.sleep(e.peek(ask("down", e.limit(3))).RetryAfter)
 	e.admit(retryHonest, 1, ask("down", e.limit(3)))
@@ -69,7 +69,7 @@ func returns(e *env) {
 	e.refuse(rule, ask("returns", e.long(6)))
 }
 
-// added lets a new window start full or empty as the limiter sees fit, and
+// added lets a new window start full or empty, as the limiter chooses, and
 // checks what it admits.
 func added(e *env) {
 	const n = 5

@@ -11,7 +11,7 @@ var reserveRules = []rule{
 	{"Reserve decides as Take does", always, reserves},
 }
 
-// reserver returns the limiter as what it may also be.
+// reserver returns the limiter as a Reserver.
 func (e *env) reserver() limiter.Reserver {
 	e.Helper()
 	l, ok := e.l.(limiter.Reserver)
@@ -21,8 +21,8 @@ func (e *env) reserver() limiter.Reserver {
 	return l
 }
 
-// lives charges all of N at instants all over a segment, and looks a window after
-// the last instant at which the charge may be used.
+// lives charges all of N at times throughout a segment, and checks one window
+// after the last time at which the charge may be used.
 func lives(e *env) {
 	const rule = "a reserved charge counts a whole window from the end of its life"
 	l := e.reserver()

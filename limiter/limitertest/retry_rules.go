@@ -20,14 +20,14 @@ func retryAdmits(e *env) {
 	e.admit("an unused window admits N", 2, r)
 	e.until(e.Unit / 3)
 	e.admit("an unused window admits N", 2, r)
-	for _, cost := range []int64{1, 2, 2} { // behind the first burst, the second, and the first retry
+	for _, cost := range []int64{1, 2, 2} { // after the first burst, the second, and the first retry
 		d := e.refuse("a full window refuses", costing(r, cost))
 		e.sleep(d.RetryAfter)
 		e.admit(retryHonest, 1, costing(r, cost))
 	}
 }
 
-// retryExact loads two windows of two subjects at random and asks for random
+// retryExact fills two windows of two subjects at random and asks for random
 // costs.
 func retryExact(e *env) {
 	rng := rand.New(rand.NewPCG(4, 29))

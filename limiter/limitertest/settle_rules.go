@@ -26,7 +26,7 @@ const (
 	raisesWhole = "a higher cost is one charge of that cost, or none"
 )
 
-// settler returns the limiter as what it may also be.
+// settler returns the limiter as a Settler.
 func (e *env) settler() limiter.Settler {
 	e.Helper()
 	l, ok := e.l.(limiter.Settler)
@@ -53,7 +53,7 @@ func (e *env) settle(r limiter.Request, charged limiter.Decision, cost int64) li
 	return d
 }
 
-// statuses fails the rule unless the decision tells this much.
+// statuses fails the rule unless the decision reports these numbers.
 func (e *env) statuses(rule string, d limiter.Decision, want ...int64) {
 	e.Helper()
 	for i, n := range want {
@@ -88,8 +88,8 @@ func givesBack(e *env) {
 	e.refuse(backIsFree, r)
 }
 
-// givesBackLate gives back when the charge still counts in the longer windows
-// only, and something else in the shorter.
+// givesBackLate gives back when the charge counts only in the longer windows,
+// and something else in the shorter.
 func givesBackLate(e *env) {
 	const rule = "what has left its window is not given back"
 	r := with(ask("late", e.limit(4), e.long(9)), "owner of late", e.long(8))
@@ -144,10 +144,10 @@ func raises(e *env) {
 	if d := e.settle(costing(r, 5), third, 11); d.Allowed || d.RetryAfter >= 0 {
 		e.Errorf("a cost above N is never admitted: %+v", d)
 	}
-	e.remaining("a charge that could not be raised is given back", r, 10, 24, 6) // 6 of the owner's 12 count still
+	e.remaining("a charge that could not be raised is given back", r, 10, 24, 6) // 6 of the owner's 12 still count
 }
 
-// settlesAtRandom compares every admission with all charges as they stand.
+// settlesAtRandom compares every admission with all current charges.
 func settlesAtRandom(e *env) {
 	const n, rule = 12, "no settled charges of an interval add up to more than N"
 	type charge struct {
@@ -168,7 +168,7 @@ func settlesAtRandom(e *env) {
 		return sum
 	}
 	admitted, refused := 0, 0
-	// judge is told what all others cost.
+	// judge is given the total cost of all others.
 	judge := func(what string, allowed bool, cost int64) {
 		e.Helper()
 		if allowed {
@@ -242,7 +242,7 @@ func settlesAtOnce(e *env) {
 				}
 				hold(2)
 				to := int64([]int{0, 1, 0, 3}[(i+j)%4])
-				held.Add(-2) // what others see of it may be free already
+				held.Add(-2) // others may already see some of it as free
 				d, err = l.Settle(e.Context(), costing(r, 2), d, to)
 				if err != nil {
 					e.Errorf("Settle: %v", err)

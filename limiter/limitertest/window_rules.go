@@ -46,8 +46,9 @@ func exact(e *env) {
 	}
 }
 
-// grain recounts at each refusal: it is only right when the hits of the window
-// and one segment leave no room, beside what the limiter may reserve for nothing.
+// grain counts again at each refusal: a refusal is right only if the hits of
+// the window and one segment leave no room, apart from what the limiter may
+// reserve without use.
 func grain(e *env) {
 	n := e.load()
 	all := patterns(n, e.Unit, e.Grain)

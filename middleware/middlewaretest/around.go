@@ -11,8 +11,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// aroundRules put middleware around the adapter's whole server, where that is
-// one of net/http: what stands there must not make a cut response whole.
+// aroundRules put middleware around the adapter's whole server, if it is a
+// net/http server: that middleware must not make a cut response look whole.
 func aroundRules() []rule {
 	var rules []rule
 	for _, p := range []struct {
@@ -51,8 +51,8 @@ func aroundRules() []rule {
 	return rules
 }
 
-// around puts a server of its own in place of the adapter's, with the same
-// handler and something around it.
+// around replaces the adapter's server with one that has the same handler and
+// something around it.
 func (r *rig) around(wrap func(http.Handler) http.Handler, start func(*httptest.Server)) *rig {
 	r.Helper()
 	r.get("/public", "")
@@ -84,7 +84,8 @@ func recovers(h http.Handler) http.Handler {
 	})
 }
 
-// compresses announces what it does before it knows what comes, and recovers.
+// compresses announces compression before it knows the response, and recovers
+// panics.
 func compresses(h http.Handler) http.Handler {
 	return recovers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")

@@ -95,7 +95,7 @@ func (r *rig) settled(res result, code apikey.Code, token string) {
 	}
 }
 
-// broken fails unless reading on ends in a visible error.
+// broken fails unless further reading ends in a visible error.
 func (r *rig) broken(body io.Reader) {
 	r.Helper()
 	if rest, err := io.ReadAll(body); err == nil {
@@ -130,15 +130,15 @@ func cutFlood(t *testing.T, h Harness) {
 	r := newRig(t, h, plain)
 	id, token := r.key()
 	client := *r.server.Client
-	client.Timeout = 0 // its end would wake the handler too
+	client.Timeout = 0 // its expiry would wake the handler too
 	res, err := client.Do(r.request("GET", "/flood", token, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
 	wait(t, "the handler begins", r.started)
-	// Nobody reads, so the handler gets stuck in Write when all buffers are
-	// full: when nothing has moved for a while.
+	// Nobody reads, so the handler blocks in Write when all buffers are full. That
+	// is so when nothing has moved for a while.
 	for still, last := 0, int64(0); still < 10; still++ {
 		time.Sleep(20 * time.Millisecond)
 		if now := r.blocks.Load(); now != last {
@@ -294,8 +294,8 @@ func cutHTTP10(t *testing.T, h Harness) {
 	r.broken(res.Body)
 }
 
-// cutQuit is tried a few times: either the handler is quicker, or what takes its
-// connection away.
+// cutQuit is tried a few times, because either the handler or the loss of its
+// connection may come first.
 func (r *rig) cutQuit() {
 	r.Helper()
 	for range 3 {

@@ -25,7 +25,7 @@ func (r *rig) me(a answer) whoami {
 	return me
 }
 
-// decisionRules are about requests that are served, and which are not.
+// decisionRules are about which requests are served and which are not.
 func decisionRules() []rule {
 	return []rule{
 		{"an admitted handler gets the principal, as an argument and in the context", nil, func(t *testing.T, h Harness) {

@@ -1,6 +1,6 @@
 // Package middlewaretest decides whether an adapter of
-// [github.com/wontopos/latchkey/middleware] for a framework is one: it starts
-// the framework with a real listener and talks to it over sockets.
+// [github.com/wontopos/latchkey/middleware] for a framework is correct: it
+// starts the framework with a real listener and talks to it over sockets.
 //
 //	func TestConformance(t *testing.T) {
 //		middlewaretest.Run(t, middlewaretest.Harness{
@@ -10,12 +10,14 @@
 //		})
 //	}
 //
-// Every rule is a subtest whose name is the rule. What a framework cannot do it
-// declares in [Harness.Lacks]; the rules that need it are skipped, everybody can
-// read it, and the suite sees that it is so.
+// Every rule is a subtest whose name is the rule. An adapter declares what its
+// framework cannot do in [Harness.Lacks], where everybody can read it. The
+// rules that need it are skipped, and the suite checks that the framework
+// really lacks it.
 //
 // For a framework on net/http the suite also puts middleware around the whole
-// server that recovers panics, and that compresses, over HTTP/1 and HTTP/2.
+// server that recovers panics, and middleware that compresses, over HTTP/1 and
+// HTTP/2.
 //
 // The package needs the standard library and this module only.
 package middlewaretest

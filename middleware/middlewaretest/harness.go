@@ -8,38 +8,38 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// Harness is what the suite has to know of an adapter.
+// Harness is what the suite needs to know about an adapter.
 type Harness struct {
-	// Start serves the routes, each guarded by g as it says, on a listener of
-	// its own, and stops with the test.
+	// Start serves the routes, each guarded by g as it says, on a listener of its
+	// own. The server stops with the test.
 	Start func(t *testing.T, g *middleware.Guard, routes []Route) Server
-	// Lacks lists what the framework cannot do. The suite tries it, and a lack
-	// that is none is a failure. On net/http an adapter cannot lack Cut, Uploads
-	// and Ends: [middleware.Door] has them.
+	// Lacks lists what the framework cannot do. The suite tries each item, and it
+	// is a failure if the framework can do it after all. An adapter on net/http
+	// cannot lack Cut, Uploads and Ends: [middleware.Door] has them.
 	Lacks []Ability
 }
 
-// Server is a running one.
+// Server is a running server.
 type Server struct {
-	// URL is its base, for example http://127.0.0.1:4711.
+	// URL is its base URL, for example http://127.0.0.1:4711.
 	URL string
-	// Client reaches it; nil means one with the settings of
-	// http.DefaultTransport. For HTTP/2 it is the one that speaks it.
+	// Client reaches it; nil means one with the settings of http.DefaultTransport.
+	// For HTTP/2 it must be a client that speaks it.
 	Client *http.Client
 }
 
 // Route is a route that the suite asks for.
 type Route struct {
-	// Name names what the handler does, for frameworks that need to write it
-	// anew. See the list of routes in this package's source.
+	// Name identifies the handler, for frameworks that must reimplement it. See
+	// the list of routes in this package's source.
 	Name string
 	// Method and Path are matched exactly.
 	Method, Path string
 	// Public routes are not guarded; Route is then zero.
 	Public bool
-	// Route is what the guard asks.
+	// Route is what the guard requires.
 	Route middleware.Route
-	// Handler is the handler for frameworks on net/http.
+	// Handler is the handler, for frameworks on net/http.
 	Handler middleware.Handler
 }
 
@@ -59,7 +59,7 @@ const (
 	Hijack Ability = "hijack"
 	// Informational: a handler can send 103 before its response.
 	Informational Ability = "informational"
-	// Ends: the guard is told what was asked and how the request ended; see
+	// Ends: the guard is told the route and how the request ended; see
 	// [middleware.Outcome.Ended].
 	Ends Ability = "ends"
 	// HTTP1: requests can be written to a plain TCP connection byte by byte.

@@ -17,7 +17,7 @@ import (
 // soon bounds the wait for something that an adapter says will not happen.
 const soon = time.Second
 
-// lackRules look whether the adapter lacks what it says.
+// lackRules check that the adapter really lacks what it declares.
 func lackRules(h Harness) []rule {
 	var rules []rule
 	for _, a := range h.Lacks {
@@ -102,7 +102,8 @@ var probes = map[Ability]func(*rig) bool{
 	},
 }
 
-// endsWithItsKey reports whether a handler is told that its key was revoked.
+// endsWithItsKey reports whether a handler is notified that its key was
+// revoked.
 func (r *rig) endsWithItsKey(path string, body io.Reader) bool {
 	id, token := r.key()
 	r.background(path, token, body, nil)

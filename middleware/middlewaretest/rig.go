@@ -16,8 +16,8 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// patience bounds every wait of the suite. It is far above what anything
-// takes, so that a slow machine is not a failure.
+// patience bounds every wait of the suite. It is far longer than anything
+// takes, so that a slow machine does not cause a failure.
 const patience = 10 * time.Second
 
 const (
@@ -33,12 +33,12 @@ type rig struct {
 	store   *store
 	keys    *apikey.Service
 	server  Server
-	started chan string // the names of handlers that have begun
-	ended   chan error  // what ended those that wait
+	started chan string // the names of handlers that have started
+	ended   chan error  // the error that ended each handler that waits
 	release chan struct{}
 	over    chan struct{} // closed when the test is
-	blocks  atomic.Int64  // that the flood has written
-	probing bool          // for a lack: what fails is no fault
+	blocks  atomic.Int64  // that the flood handler has written
+	probing bool          // probing for a lack, so failures are not errors
 	native  atomic.Pointer[http.Server]
 }
 
@@ -109,7 +109,8 @@ func (r *rig) revoke(id string) {
 	}
 }
 
-// request makes one to the live host, with a bearer token unless it is empty.
+// request makes a request to the live host, with a bearer token unless it is
+// empty.
 func (r *rig) request(method, path, token string, body io.Reader) *http.Request {
 	r.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), method, r.server.URL+path, body)
@@ -150,7 +151,7 @@ func read(res *http.Response) answer {
 	return answer{res, string(body), err}
 }
 
-// later makes a request whose response is waited for elsewhere.
+// later sends a request whose response is received elsewhere.
 func (r *rig) later(req *http.Request) <-chan result {
 	done := make(chan result, 1)
 	go func() {
@@ -169,7 +170,7 @@ type result struct {
 	err error
 }
 
-// wait takes a value from a channel, with patience.
+// wait receives a value from a channel, within patience.
 func wait[T any](t testing.TB, what string, c <-chan T) T {
 	t.Helper()
 	select {

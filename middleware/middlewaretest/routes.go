@@ -11,7 +11,7 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// whoami is the body of the routes that just answer.
+// whoami is the body of the routes that only answer.
 type whoami struct {
 	Key         string `json:"key"` // empty without a principal
 	Owner       string `json:"owner"`
@@ -22,7 +22,7 @@ type whoami struct {
 func (r *rig) routes() []Route {
 	needs := func(scopes ...string) middleware.Route { return middleware.Route{Need: middleware.AllOf(scopes...)} }
 	return []Route{
-		// who: tells whose request it is, as JSON.
+		// who: says whose request it is, as JSON.
 		{Name: "who", Method: "GET", Path: "/read", Route: needs("things:read"), Handler: r.who},
 		{Name: "who", Method: "POST", Path: "/write", Route: needs("things:read", "things:write"), Handler: r.who},
 		{Name: "who", Method: "GET", Path: "/either", Route: middleware.Route{Need: middleware.AnyOf("things:read", "things:write")}, Handler: r.who},
@@ -34,7 +34,7 @@ func (r *rig) routes() []Route {
 		{Name: "fail", Method: "GET", Path: "/fail", Route: needs("things:read"), Handler: r.fail},
 		// wait: says nothing until its context ends, then tries to answer.
 		{Name: "wait", Method: "GET", Path: "/wait", Route: needs("things:read"), Handler: r.wait},
-		// deaf: looks at nothing until the test lets go, then answers 200.
+		// deaf: ignores everything until the test lets it go, then answers 200.
 		{Name: "deaf", Method: "GET", Path: "/deaf", Route: needs("things:read"), Handler: r.deaf},
 		// stream: flushes an event, then waits for its context, as SSE does.
 		{Name: "stream", Method: "GET", Path: "/stream", Route: needs("things:read"), Handler: r.stream},
@@ -42,7 +42,7 @@ func (r *rig) routes() []Route {
 		{Name: "quit", Method: "GET", Path: "/quit", Route: needs("things:read"), Handler: r.quit},
 		// flood: writes without end, until writing fails.
 		{Name: "flood", Method: "GET", Path: "/flood", Route: needs("things:read"), Handler: r.flood},
-		// upload: reads the body to its end, then answers its length.
+		// upload: reads the body to its end, then answers with its length.
 		{Name: "upload", Method: "POST", Path: "/upload", Route: needs("things:read"), Handler: r.upload},
 		// hint: sends 103, then waits for its context.
 		{Name: "hint", Method: "GET", Path: "/hint", Route: needs("things:read"), Handler: r.hint},
@@ -88,7 +88,8 @@ func (r *rig) deaf(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) 
 	r.ended <- err
 }
 
-// untilCut waits for the end of the request's context, no longer than the test.
+// untilCut waits for the end of the request's context, but no longer than the
+// test.
 func (r *rig) untilCut(req *http.Request) {
 	select {
 	case <-req.Context().Done():
@@ -96,7 +97,7 @@ func (r *rig) untilCut(req *http.Request) {
 	}
 }
 
-// fault is an error of a handler, unless it was to be expected.
+// fault reports an error of a handler, unless it was expected.
 func (r *rig) fault(format string, args ...any) {
 	if !r.probing {
 		r.Errorf(format, args...)
@@ -163,7 +164,7 @@ func (r *rig) hijack(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal
 		return
 	}
 	r.started <- "hijack"
-	go func() { // the handler returns, the connection lives on
+	go func() { // the handler returns, but the connection lives on
 		defer conn.Close()
 		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 		for {

@@ -11,17 +11,17 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// store is a store of one service, in memory and no more than the suite needs.
+// store is a store for one service, in memory, with only what the suite needs.
 type store struct {
 	down atomic.Bool // every read fails
 
 	mu      sync.Mutex
 	records map[string]apikey.Record
-	usage   map[string]*apikey.Usage // last uses and scopes alone
+	usage   map[string]*apikey.Usage // only last uses and scopes
 	notify  []func(apikey.Notice)
 }
 
-// errDown holds words that must not reach a client.
+// errDown contains text that must not reach a client.
 var errDown = errors.New("pq: password authentication failed for user \"keys\"")
 
 func newStore() *store {

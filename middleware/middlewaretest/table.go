@@ -10,7 +10,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// tableRules walk the response table.
+// tableRules go through the response table.
 func tableRules() []rule {
 	const challenge = `Bearer realm="api"`
 	return []rule{
@@ -82,7 +82,7 @@ func tableRules() []rule {
 			r := newRig(t, h, plain)
 			_, token := r.key(bound("192.0.2.0/24"))
 			req := r.request("GET", "/read", token, nil)
-			req.Header.Set("X-Forwarded-For", "192.0.2.1") // from nobody we trust
+			req.Header.Set("X-Forwarded-For", "192.0.2.1") // from a peer that is not trusted
 			r.challenged(r.do(req), apikey.NetworkNotAllowed, token, "")
 			_, local := r.key(func(n *apikey.NewKey) {
 				bound("127.0.0.0/8")(n)

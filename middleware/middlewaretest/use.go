@@ -10,7 +10,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// useRules are about what a key's page tells of its requests.
+// useRules are about what a key's page says about its requests.
 func useRules() []rule {
 	return []rule{
 		{"the last use tells what was asked, without its query, and how it ended", []Ability{Ends}, func(t *testing.T, h Harness) {
@@ -19,7 +19,7 @@ func useRules() []rule {
 				id, token := r.key()
 				r.get(path+"?query=private", token)
 				var last apikey.LastUse
-				// It may be told after the client has its answer.
+				// It may be reported after the client has its answer.
 				for start := time.Now(); last.Status == 0 && time.Since(start) < patience; time.Sleep(time.Millisecond) {
 					last = r.usage(id).Last()
 				}

@@ -24,7 +24,7 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) (_ 
 	all := make([]apikey.Activity, len(ids))
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
-	// One iterator for all keys: to make one takes longer than to seek in it.
+	// One iterator for all keys: making one takes longer than a seek.
 	days := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableDay}})
 	defer days.Close()
 	totals := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableTotal}})
@@ -61,7 +61,8 @@ func (s *Store) days(it *badger.Iterator, a *apikey.Activity, since time.Time) e
 // noDays is later than any day.
 var noDays = time.Unix(1<<60, 0)
 
-// newest reads the newest use of any secret of a key, and the newest day of each.
+// newest reads the newest use of any secret of a key, and adds the newest day
+// of each secret.
 func (s *Store) newest(it *badger.Iterator, a *apikey.Activity, since time.Time) error {
 	prefix := totalPrefix(a.ID)
 	return s.scanUsage(it, prefix, prefix, func(_, v []byte) error {

@@ -8,20 +8,20 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Changes are committed in groups, because an fsync costs far more than the rest
-// and one is enough for all that wait. Every Apply puts its change into a queue
-// and then becomes the leader or waits: the leader takes the whole queue, makes
-// one Badger transaction of it, and syncs once.
+// Changes are committed in groups, because an fsync costs far more than the
+// rest and one is enough for all waiting changes. Every Apply puts its change
+// into a queue and then becomes the leader or waits. The leader takes the whole
+// queue, makes one Badger transaction of it, and syncs once.
 //
 // Why the sync is sound: Badger appends a transaction to the log of its current
-// memtable, and DB.Sync syncs the log of what is then the current memtable. If
-// another write came in between and filled the memtable, the sync would miss the
-// transaction. So nobody else writes from before the commit until after the
-// sync (Store.flow), and a group is one transaction. What usage and windows
-// wrote before is in the same log, or in one that was synced for all changes in
-// it.
+// memtable, and DB.Sync syncs the log of the memtable that is current at that
+// time. If another write came in between and filled the memtable, the sync
+// would miss the transaction. So nobody else writes from before the commit
+// until after the sync (Store.flow), and a group is one transaction. Earlier
+// writes of usage and windows are in the same log, or in one that a change
+// synced after them.
 
-// job is one change on its way. The fields below done belong to the leader
+// job is one change in progress. The fields below done belong to the leader
 // until done is closed.
 type job struct {
 	ctx    context.Context
@@ -57,16 +57,16 @@ func (p *pending) putBack(jobs []*job) {
 }
 
 // Apply implements [apikey.Store]. It returns when the change is on disk and
-// the subscribers have been told.
+// the subscribers have been notified.
 //
-// When the disk fails to sync, the outcome of this change is unknown and the
-// store accepts no further ones until it is opened again: after a failed fsync
-// a later one may succeed without having written anything.
+// If the disk fails to sync, the outcome of this change is unknown, and the
+// store accepts no further changes until it is opened again: after a failed
+// fsync a later one may succeed without having written anything.
 //
-// A deleted key leaves an empty row: in the past Badger's compaction has lost
-// tombstones and so brought back the older versions below them (its issue 2143),
-// which could be one from before the revocation. An empty row is a version like
-// any other. It takes the room of the ID.
+// A deleted key leaves an empty row. In the past Badger's compaction has lost
+// tombstones and so brought back the older versions below them (its issue
+// 2143), which could be one from before the revocation. An empty row is a
+// version like any other. It takes as much space as the ID.
 func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return 0, err

@@ -9,7 +9,8 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Usage rows are counts, behind their number so that outcomes can be added:
+// Usage rows are counts, preceded by how many there are, so that outcomes can
+// be added:
 //
 //	hour:  counts of a secret
 //	day:   counts of a key
@@ -17,13 +18,14 @@ import (
 //	       second of the newest hour, its counts; second of its day, its counts; number of scopes used in the hour, their names
 //	scope: second of the start of the newest hour
 //
-// **Counts of a secret's newest hour, and of its newest day, are added to its
-// total**, and move to a row of their own when a later hour or day begins. So a
-// flush reads and writes one row for each secret. Counts that arrive late are
-// added to the row of their hour and day. A reader adds the two: a directory of
-// format 3 may have a row for the newest hour, too.
+// **The counts of a secret's newest hour and newest day are in its total**, and
+// move to a row of their own when a later hour or day begins. So a flush reads
+// and writes one row for each secret. Counts that arrive late are added to the
+// row of their hour and day. A reader adds the two: a directory of format 3 may
+// also have a row for the newest hour.
 //
-// A total that an older program wrote ends with the status, or with the user agent.
+// A total that an older program wrote ends with the status, or with the user
+// agent.
 func appendCounts(dst []byte, c apikey.Counts) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(c)))
 	for _, n := range c {
@@ -54,7 +56,7 @@ type total struct {
 	inHour apikey.Counts
 	day    time.Time // the newest
 	inDay  apikey.Counts
-	scopes []string // used in hour, whose rows say so
+	scopes []string // used in hour, which is already in their rows
 }
 
 func appendTotal(dst []byte, t *total) []byte {
@@ -128,7 +130,8 @@ func decodeHour(b []byte) (time.Time, error) {
 	return t, err
 }
 
-// splitStart returns the start of an hour or a day that b begins with, and the rest.
+// splitStart returns the start of an hour or a day, with which b begins, and
+// the rest.
 func splitStart(b []byte) (time.Time, []byte, error) {
 	s, n := binary.Varint(b)
 	if n <= 0 {

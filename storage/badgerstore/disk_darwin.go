@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeBytes is how much a program without privileges may still write to the file system of dir.
+// freeBytes is how much an unprivileged program may still write to dir's file system.
 func freeBytes(dir string) (int64, error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
@@ -16,8 +16,8 @@ func freeBytes(dir string) (int64, error) {
 	return int64(min(s.Bavail, math.MaxInt64/uint64(s.Bsize))) * int64(s.Bsize), nil
 }
 
-// allocate gives a file's first size bytes blocks on the disk, so that to write them cannot fail for want of room, and
-// leaves its size alone.
+// allocate gives the first size bytes of a file blocks on the disk, so that writing them cannot fail for lack of space,
+// and leaves the file's size unchanged.
 func allocate(f *os.File, size int64) error {
 	store := unix.Fstore_t{Flags: unix.F_ALLOCATEALL, Posmode: unix.F_PEOFPOSMODE, Length: size}
 	if err := unix.FcntlFstore(f.Fd(), unix.F_PREALLOCATE, &store); err != nil {
@@ -26,7 +26,7 @@ func allocate(f *os.File, size int64) error {
 	return nil
 }
 
-// mayWrite is an error when no file can be made in dir: it is gone, or read-only, or another user's.
+// mayWrite returns an error if no file can be created in dir: it is gone, or read-only, or another user's.
 func mayWrite(dir string) error {
 	if err := unix.Access(dir, unix.W_OK|unix.X_OK); err != nil {
 		return &os.PathError{Op: "write to", Path: dir, Err: err}

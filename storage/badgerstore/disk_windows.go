@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// freeBytes is how much a program without privileges may still write to the file system of dir.
+// freeBytes is how much an unprivileged program may still write to dir's file system.
 func freeBytes(dir string) (int64, error) {
 	name, err := windows.UTF16PtrFromString(dir)
 	if err != nil {
@@ -21,7 +21,7 @@ func freeBytes(dir string) (int64, error) {
 	return int64(min(free, math.MaxInt64)), nil
 }
 
-// allocate is not needed: NTFS gives a file its blocks when it gets its size.
+// allocate is not needed: NTFS gives a file its blocks when its size is set.
 func allocate(*os.File, int64) error { return errors.ErrUnsupported }
 
 func mayWrite(dir string) error {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// heldWindows has the windows of the limiter that the disk had no room for. Without them every request whose window
-// is not covered by an older reservation would be refused. They are written when there is room again, and at Close.
+// heldWindows holds the limiter's windows for which the disk had no space. Without it every request whose window is not
+// covered by an older reservation would be refused. The windows are written when there is space again, and at Close.
 type heldWindows struct {
 	mu     sync.Mutex
 	states map[string]heldState
@@ -19,7 +19,7 @@ type heldState struct {
 	until time.Time
 }
 
-// maxHeld bounds the memory that held windows take. Beyond it they are refused.
+// maxHeld bounds the memory that held windows take. Further ones are refused.
 const maxHeld = 64 << 20
 
 func (h *heldWindows) save(subject string, state []byte, until time.Time) bool {
@@ -61,8 +61,8 @@ func (h *heldWindows) drop(subject string) {
 	}
 }
 
-// writeHeld writes what is held, as far as there is room: at Close, what was put aside is used as well. The limiter may
-// save a state of the same subject meanwhile; saving is the mutex under which one of the two is the last.
+// writeHeld writes held windows, as far as there is space; at Close, it also uses the space that was put aside. The
+// limiter may save a state of the same subject meanwhile; the mutex saving decides which of the two comes last.
 func (s *Store) writeHeld(urgent bool) {
 	s.held.mu.Lock()
 	states := maps.Clone(s.held.states)

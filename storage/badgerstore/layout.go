@@ -10,11 +10,11 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// The tables. The letter is the first byte of each key; what follows is here
-// in the form of the functions below.
+// The tables. The letter is the first byte of each key; the rest of the key is
+// made by the functions below.
 const (
 	tableFormat  = 'F' // the format's number, one row
-	tableBegan   = 'B' // since when scopes are counted, one row
+	tableBegan   = 'B' // the time since which scopes are counted, one row
 	tableRecord  = 'r' // id                          -> record, empty once deleted
 	tableByTime  = 'l' // [owner] [environment] time, id -> nothing; four tables in one
 	tableByName  = 'n' // [owner] [environment] name, id -> nothing; four tables in one
@@ -22,34 +22,34 @@ const (
 	tableAudit   = 'a' // seq                         -> entry
 	tableByKey   = 'k' // id, seq                     -> nothing
 	tableByOwner = 'o' // owner, seq                  -> nothing
-	tableHour    = 'u' // id, hour, secret            -> counts, but for the newest hour
-	tableDay     = 'd' // id, day                     -> counts of all secrets, but for their newest day
+	tableHour    = 'u' // id, hour, secret            -> counts, except those of the newest hour
+	tableDay     = 'd' // id, day                     -> counts of all secrets, except those of their newest day
 	tableTotal   = 't' // id, secret                  -> counts, last use, the newest hour and day
 	tableScope   = 'p' // id, scope                   -> the newest hour
 	tableWindow  = 'w' // subject                     -> the limiter's bytes
 )
 
 // maxString bounds ids, owners and environments, so that every row's key stays
-// within Badger's 65,000 bytes. maxValue bounds a record and an audit entry:
-// well below the threshold from which Badger would move values out of the
-// tree, and two of them fit one transaction.
+// within Badger's 65,000 bytes. maxValue bounds a record and an audit entry: it
+// is well below the threshold above which Badger would move values out of the
+// tree, and two of them fit into one transaction.
 const (
 	maxString  = 16 << 10
 	maxSubject = 60_000
 	maxValue   = 256 << 10
 )
 
-// str appends a string behind its length. Two different strings differ within
-// the shorter of their encodings, so neither is a prefix of the other.
+// str appends a string preceded by its length. The encodings of two different
+// strings differ within the shorter one, so neither is a prefix of the other.
 func str(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
 func recordKey(id string) []byte { return append([]byte{tableRecord}, id...) }
 
-// placePrefix selects a listing: every record has a row in each of the four of
-// a table (all, of its owner, of its environment, of both), so every query is the
-// scan of one range.
+// placePrefix selects a listing: every record has a row in each of a table's
+// four listings (all, of its owner, of its environment, of both), so every
+// query scans one range.
 func placePrefix(table byte, owner, environment string) []byte {
 	var which byte
 	if owner != "" {
@@ -68,7 +68,7 @@ func placePrefix(table byte, owner, environment string) []byte {
 	return key
 }
 
-// placeTable is the table that has an order, read backwards for the newest.
+// placeTable is the table for an order; it is read backwards for newest first.
 func placeTable(o apikey.Order) byte {
 	if o == apikey.ByName {
 		return tableByName
@@ -84,7 +84,7 @@ func placeSuffix(table byte, p apikey.Position) []byte {
 	return append(micros(nil, p.CreatedAt), p.ID...)
 }
 
-// splitPlace reads what placeSuffix made.
+// splitPlace decodes what placeSuffix encoded.
 func splitPlace(table byte, suffix []byte) (p apikey.Position) {
 	if table == tableByName {
 		name, id := storage.SplitNameKey(suffix)
@@ -97,13 +97,13 @@ func splitPlace(table byte, suffix []byte) (p apikey.Position) {
 
 const placeTimeSize = 8
 
-// micros appends t so that byte order is the order of time.
+// micros appends t so that the order of the bytes is the order of time.
 func micros(dst []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(storage.NormalizeTime(t).UnixMicro())^(1<<63))
 }
 
 // indexKeys returns the rows of a record in the listings. A key without owner
-// or environment has fewer: the filters that are empty mean all.
+// or environment has fewer, because an empty filter means all.
 func indexKeys(k *apikey.Key) [][]byte {
 	at := storage.PositionOf(k)
 	byTime, byName := placeSuffix(tableByTime, at), placeSuffix(tableByName, at)
@@ -115,9 +115,9 @@ func indexKeys(k *apikey.Key) [][]byte {
 				append(placePrefix(tableByName, owner, environment), byName...))
 		}
 		for _, term := range storage.Terms(k) {
-			key := append(termPrefix(owner, term), 0) // no term holds it
+			key := append(termPrefix(owner, term), 0) // no term contains it
 			key = append(str(key, k.Environment), k.ID...)
-			if !containsKey(keys, key) { // two terms may be one to the bound
+			if !containsKey(keys, key) { // two terms may be equal once truncated
 				keys = append(keys, key)
 			}
 		}
@@ -125,11 +125,11 @@ func indexKeys(k *apikey.Key) [][]byte {
 	return keys
 }
 
-// maxTerm is how much of a term stands in a row, in bytes. Longer ones are told
-// apart by the record.
+// maxTerm is how much of a term is stored in a row, in bytes. The record
+// distinguishes longer ones.
 const maxTerm = 64
 
-// termPrefix selects the rows of terms that begin with a folded term, of an
+// termPrefix selects the rows of terms that begin with a folded term, of one
 // owner or of all.
 func termPrefix(owner, term string) []byte {
 	key := []byte{tableByTerm, 0}
@@ -139,7 +139,7 @@ func termPrefix(owner, term string) []byte {
 	return append(key, term[:min(len(term), maxTerm)]...)
 }
 
-// splitTerm reads what follows termPrefix.
+// splitTerm decodes what follows termPrefix.
 func splitTerm(suffix []byte) (environment, id string) {
 	_, rest, _ := bytes.Cut(suffix, []byte{0})
 	n, size := binary.Uvarint(rest)
@@ -157,7 +157,7 @@ func distinct(a, b string) []string {
 	return []string{a, b}
 }
 
-// auditPrefix selects the narrowest range of a query; seq follows.
+// auditPrefix selects the narrowest range for a query; seq follows.
 func auditPrefix(q apikey.AuditQuery) []byte {
 	switch {
 	case q.KeyID != "":
@@ -174,7 +174,8 @@ func withSeq(prefix []byte, seq uint64) []byte {
 
 func auditKey(seq uint64) []byte { return withSeq([]byte{tableAudit}, seq) }
 
-// hourPrefix, dayPrefix, totalPrefix and scopePrefix hold all usage rows of a key.
+// hourPrefix, dayPrefix, totalPrefix and scopePrefix select all usage rows of a
+// key.
 func hourPrefix(id string) []byte  { return str([]byte{tableHour}, id) }
 func dayPrefix(id string) []byte   { return str([]byte{tableDay}, id) }
 func totalPrefix(id string) []byte { return str([]byte{tableTotal}, id) }
@@ -192,22 +193,22 @@ func totalKey(id string, secret uint32) []byte {
 
 func scopeKey(id, scope string) []byte { return append(scopePrefix(id), scope...) }
 
-// hourSuffix is how long is what follows hourPrefix.
+// hourSuffix is the length of what follows hourPrefix.
 const hourSuffix = 8 + 4
 
-// splitHour reads what follows hourPrefix.
+// splitHour decodes what follows hourPrefix.
 func splitHour(suffix []byte) (start time.Time, secret uint32) {
 	us := int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))
 	return time.UnixMicro(us).UTC(), binary.BigEndian.Uint32(suffix[8:])
 }
 
-// splitDay reads what follows dayPrefix.
+// splitDay decodes what follows dayPrefix.
 func splitDay(suffix []byte) time.Time {
 	return time.UnixMicro(int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))).UTC()
 }
 
 func windowKey(subject string) []byte { return append([]byte{tableWindow}, subject...) }
 
-// last is greater than every suffix that a backward scan starts from: no time
+// last is greater than every suffix from which a backward scan starts: no time
 // and no seq is that large.
 var last = binary.BigEndian.AppendUint64(nil, math.MaxUint64)

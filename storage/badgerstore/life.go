@@ -9,8 +9,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// life lets calls in until the store is closed, and lets Close wait for those
-// that are in. The lock is held only to count: a call may make further calls
+// life admits calls until the store is closed, and lets Close wait for those
+// still running. The lock is held only to count: a call may make further calls
 // (a subscriber does) while Close waits.
 type life struct {
 	mu      sync.RWMutex
@@ -32,17 +32,17 @@ func (l *life) enter(ctx context.Context) error {
 	return nil
 }
 
-// leave is deferred. When a mapped file could not be read, because the disk fails
-// or somebody cut the file short, the call returns an error: without this the
-// fault would end the process.
+// leave is deferred. If a mapped file could not be read, because the disk fails
+// or the file was truncated, the call returns an error; otherwise the fault
+// would end the process.
 func (l *life) leave(err *error) {
 	debug.SetPanicOnFault(false)
 	l.running.Done()
 	faulted(recover(), err)
 }
 
-// fault is deferred by what must end in good order when a mapped file cannot be
-// read.
+// fault is deferred by code that must return normally when a mapped file cannot
+// be read.
 func fault(err *error) { faulted(recover(), err) }
 
 func faulted(v any, err *error) {
@@ -55,7 +55,7 @@ func faulted(v any, err *error) {
 	*err = fmt.Errorf("badgerstore: a file of the database cannot be read, look at the disk or %s: %v", restore, v)
 }
 
-// end keeps new calls out and waits for the others.
+// end keeps new calls out and waits for those still running.
 func (l *life) end() {
 	l.mu.Lock()
 	l.closed = true

@@ -13,22 +13,22 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// bounds limit what one call of List looks at.
+// bounds limits how much one call of List looks at.
 type bounds struct {
-	terms   int // rows of the terms
+	terms   int // rows of terms
 	matches int // keys that have the term
-	records int // that are read in the order, when filters may leave most out
+	records int // records read in the order, if filters may leave most out
 }
 
-// usualBounds make a call take ten milliseconds at most, or so.
+// usualBounds let a call take about ten milliseconds at most.
 var usualBounds = bounds{terms: 10_000, matches: 1000, records: 2000}
 
-// List implements [apikey.Store]. Records that are damaged are left out and
-// logged; the page holds the next ones instead.
+// List implements [apikey.Store]. Damaged records are left out and logged, and
+// the following ones fill the page.
 //
-// A term that few keys have is looked up, and the keys are put in order; else
-// the order is walked, and what the query does not select is passed over, up to
-// 2,000 records in one call. Then the page is short.
+// If few keys have a term, it is looked up and the keys are sorted. Otherwise
+// the order is walked, and records that the query does not select are skipped,
+// up to 2,000 in one call. Then the page is short.
 func (s *Store) List(ctx context.Context, q apikey.Query) (_ apikey.Listing, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return apikey.Listing{}, err
@@ -57,7 +57,7 @@ type lister struct {
 	txn    *badger.Txn
 	q      apikey.Query
 	filter storage.Filter
-	totals *badger.Iterator // of the usage of any key; made when needed
+	totals *badger.Iterator // over the usage of any key; made when needed
 	err    error
 }
 
@@ -67,7 +67,7 @@ func (l *lister) close() {
 	}
 }
 
-// search looks the term up and returns the page when few keys have it.
+// search looks the term up and returns the page if few keys have it.
 func (l *lister) search() (page apikey.Listing, few bool) {
 	if l.q.Search == "" {
 		return page, false
@@ -117,7 +117,7 @@ func (l *lister) walk() (page apikey.Listing) {
 	if l.filter.Selective() {
 		left = l.bounds.records
 	}
-	page.Records = make([]apikey.Record, 0, min(l.q.PageLimit(), 100)) // to grow it takes more memory than the page
+	page.Records = make([]apikey.Record, 0, min(l.q.PageLimit(), 100)) // growing it takes more memory than the page
 	var place apikey.Position
 	scan(l.txn, placePrefix(table, l.q.Owner, l.q.Environment), after, backward, func(suffix []byte) bool {
 		if len(page.Records) == l.q.PageLimit() || left == 0 {
@@ -137,9 +137,9 @@ func (l *lister) walk() (page apikey.Listing) {
 	return page
 }
 
-// load reads a record and reports whether the query selects it. A row of an index
-// that outlived its record's owner, or name, must not show the key: the record
-// decides.
+// load reads a record and reports whether the query selects it. An index row
+// that is older than its record's owner or name must not return the key: the
+// record decides.
 func (l *lister) load(id string, r *apikey.Record) bool {
 	err := load(l.txn, id, r)
 	switch {

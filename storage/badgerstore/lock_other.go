@@ -4,7 +4,7 @@ package badgerstore
 
 import "os"
 
-// lockDir leaves the lock to Badger, which takes it later.
+// lockDir leaves locking to Badger, which locks the directory later.
 func lockDir(string) (*os.File, error) { return nil, nil }
 
 const ownLock = false

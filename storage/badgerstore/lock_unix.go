@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDir keeps other processes out of dir, Badger in them included, until its file is closed. It is a lock on the open
-// file: one that a dead process held is gone with it, and on a full disk it needs no room.
+// lockDir keeps other processes, including their Badger, out of dir until its file is closed. It is a lock on the open
+// file: it ends with the process that held it, and needs no space on a full disk.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -26,5 +26,5 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// ownLock says that lockDir does what Badger's lock would.
+// ownLock says that lockDir replaces Badger's lock.
 const ownLock = true

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// bridge gives Badger's log lines to slog, its news at level Debug.
+// bridge passes Badger's log lines to slog, its news at level Debug.
 type bridge struct {
 	log         *slog.Logger
-	beforeTable func(took time.Duration) // called when a compaction is about to write a table, which took so long to fill
+	beforeTable func(took time.Duration) // called when a compaction is about to write a table, with the time that filling it took
 }
 
 func (b bridge) say(level slog.Level, f string, args []any) {

@@ -10,11 +10,11 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Maintain compacts the directory at once: what was deleted, replaced or has
-// run out gives its room back. Badger does that by itself while changes go on;
-// call this after a large purge, or before a backup. It may take seconds a
-// gigabyte, and as much room as the tables have; the store stays usable meanwhile.
-// When ctx ends it goes on, and nobody waits for it.
+// Maintain compacts the directory at once, which frees the space of what was
+// deleted, replaced or has expired. Badger does this on its own while changes
+// go on; call Maintain after a large purge, or before a backup. It may take
+// seconds per gigabyte, and as much space as the tables have; the store stays
+// usable meanwhile. When ctx ends, Maintain returns and the compaction goes on.
 func (s *Store) Maintain(ctx context.Context) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (s *Store) keepTidy(every time.Duration) {
 }
 
 // collect frees files of the value log that are mostly garbage. This version
-// puts nothing there, so it finds work only when another one did.
+// puts nothing there, so it finds work only if another version did.
 func (s *Store) collect() {
 	for {
 		s.flow.RLock() // it writes: see commit

@@ -19,31 +19,31 @@ import (
 )
 
 // Store is an [apikey.Store] and an [apikey.Notifier] in a directory, and keeps
-// the limiter's windows as well. Make one with [Open]; it may be used from
-// several goroutines at once.
+// the limiter's windows as well. Make one with [Open]; it may be used
+// concurrently.
 type Store struct {
 	hub  storage.Hub
 	life life
 	log  *slog.Logger
 	db   *badger.DB
 
-	// flow keeps all other writers away between a change's commit and its
-	// sync: the changes hold it alone, the others together. See commit.
+	// flow keeps all other writers out between a change's commit and its sync: a
+	// change locks it exclusively, all other writers share it. See commit.
 	flow sync.RWMutex
 	sync func() error // db.Sync
 
 	lock    *os.File // of the directory
 	reserve *reserve
 	held    heldWindows
-	saving  sync.RWMutex // held alone while a held window is written
+	saving  sync.RWMutex // locked exclusively while a held window is written
 
 	pending pending       // changes that wait for a leader
 	lead    chan struct{} // holds a token while somebody leads
-	seq     uint64        // of the newest audit entry; the leader's
-	broken  error         // why no change is accepted any more; the leader's
+	seq     uint64        // of the newest audit entry; owned by the leader
+	broken  error         // why no change is accepted any more; owned by the leader
 
 	bounds bounds    // of List
-	began  time.Time // since when scopes are counted
+	began  time.Time // the time since which scopes are counted
 
 	usage    sync.Mutex // one batch of usage at a time: it reads, adds, writes
 	maintain sync.Mutex // one maintenance at a time
@@ -62,33 +62,28 @@ var (
 	_ apikey.Notifier = (*Store)(nil)
 )
 
-// Options adjusts [Open]. The zero value is good.
+// Options configures [Open]. The zero value is ready to use.
 type Options struct {
-	// Logger gets what the store has to say: damaged records at level Error,
-	// Badger's own news at Debug. Nil means [slog.Default].
+	// Logger receives damaged records at level Error, and Badger's own news at
+	// Debug. Nil means [slog.Default].
 	Logger *slog.Logger
 }
 
-// Open opens the store in dir, and makes both when they do not exist. Nobody
-// else may have the directory open, and nothing else may be in it. All tables are
-// read and checked first, a second for some gigabytes: a damaged directory is an
-// error, never a store with keys missing.
+// Open opens the store in dir, and creates both if they do not exist. Nobody else may have the directory open, and
+// nothing else may be in it. All tables are read and checked first, a second for some gigabytes: a damaged directory is
+// an error, never a store with keys missing.
 //
-// With 100,000 keys the store takes about 10 MiB of heap, and up to 100 MiB for a
-// while when thousands of changes a second make Badger compact. It owns about 15
-// goroutines; while nothing changes they do nothing to speak of.
+// With 100,000 keys the store takes about 10 MiB of heap, and up to 100 MiB for a while when thousands of changes a
+// second make Badger compact. It owns about 15 goroutines, which do next to nothing while nothing changes.
 //
 // # Room
 //
-// On the disk the store keeps 10 MiB for itself from the start, so that a full
-// file system neither ends the process nor takes a change that was acknowledged.
-// To compact takes as much room as the tables hold: have twice that on the file
-// system, and 40 MiB. Where there is less than the tables hold and 26 MiB free, or
-// less than 1 MiB, the store refuses new keys and counts; keys that exist can still
-// be changed, revoked above all, until the part that was set aside is full: two
-// megabytes, on average. What is refused is refused as [apikey.Unavailable] with the reason in
-// it, [Store.Refusing] and [apikey.Health] tell it, and it ends by itself when
-// there is room. Where room cannot be set aside (Windows; file systems without
+// The store reserves 10 MiB on the disk from the start, so that a full file system neither ends the process nor loses
+// an acknowledged change. Compacting takes as much space as the tables hold: provide twice that on the file system,
+// plus 40 MiB. If less is free than the tables hold plus 26 MiB, or less than 1 MiB, the store refuses new keys and
+// counts. Existing keys can still be changed, above all revoked, until the reserved part is full: two megabytes, on
+// average. A refusal is [apikey.Unavailable] with the reason in it, which [Store.Refusing] and [apikey.Health] report
+// as well; it ends on its own when there is space. Where space cannot be reserved (Windows; file systems without
 // fallocate) everything is refused below 15 MiB.
 func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, nil) }
 
@@ -133,12 +128,12 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 		s.reserve, err = openReserve(dir, o.MemTableSize, s.newestTable, s.tableBytes, log)
 	}
 	if err == nil {
-		s.reserve.running.Go(s.compactor) // an upgrade may write more tables than Badger lets lie
+		s.reserve.running.Go(s.compactor) // an upgrade may write more tables than Badger tolerates uncompacted
 		err = s.begin(dir)
 	}
 	if err != nil {
 		if serr := s.shut(); serr != nil {
-			s.lock = nil // Badger is still at work in it
+			s.lock = nil // Badger is still working in it
 			err = errors.Join(err, serr)
 		}
 		return nil, err
@@ -147,15 +142,15 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 	return s, nil
 }
 
-// openBadger makes errors of the panics and faults of damaged files.
+// openBadger turns the panics and faults of damaged files into errors.
 func openBadger(o badger.Options) (db *badger.DB, err error) {
 	defer catchFaults()()
 	defer recovered(&err)
 	return badger.Open(o)
 }
 
-// prepare makes sure that the tables are all there and not too many: at its stall Badger would wait with the log that a
-// process left behind, and nobody compacts yet.
+// prepare makes sure that all tables are there and not too many. At its stall limit Badger would hold back the log that
+// a process left behind, and nobody compacts yet.
 func (s *Store) prepare(dir string, newest uint64) error {
 	if newest > s.db.MaxVersion() {
 		putBack(dir)
@@ -189,7 +184,7 @@ func (s *Store) tableBytes() (n int64) {
 	return n
 }
 
-// begin reads what has to be known, and writes what a new directory lacks.
+// begin reads what the store must know, and writes what a new directory lacks.
 func (s *Store) begin(dir string) error {
 	err := s.checkFormat(dir)
 	if err == nil {
@@ -201,13 +196,13 @@ func (s *Store) begin(dir string) error {
 	return err
 }
 
-// badgerOptions makes Badger small: small tables and memtables, no compression
+// badgerOptions keeps Badger small: small tables and memtables, no compression
 // and so no block cache (blocks are read where the file is mapped). A block's
 // checksum is verified when it is read.
 //
 // Values stay in the tree: maxValue is below ValueThreshold. So the value log
-// stays empty, and with it a class of faults (its collector has brought deleted
-// values back: Badger's issue 2286).
+// stays empty, which avoids a class of faults (its collector has brought
+// deleted values back: Badger's issue 2286).
 //
 // Badger's own compactors are off: see compact.go.
 func badgerOptions(dir string, log bridge) badger.Options {
@@ -221,7 +216,7 @@ func badgerOptions(dir string, log bridge) badger.Options {
 		WithNumMemtables(2).
 		WithBaseTableSize(1 << 20).
 		WithNumCompactors(0).
-		WithNumLevelZeroTables(1). // so that Flatten takes two for too many
+		WithNumLevelZeroTables(1). // so that Flatten considers two too many
 		WithNumLevelZeroTablesStall(40).
 		WithBypassLockGuard(ownLock).
 		WithValueThreshold(512 << 10).
@@ -231,14 +226,14 @@ func badgerOptions(dir string, log bridge) badger.Options {
 		WithChecksumVerificationMode(options.OnBlockRead)
 }
 
-// Close waits for the calls that are running and closes the directory. Calls
-// after it return [apikey.ErrClosed]; closing again returns the same error. A
-// subscriber must not call it: it would wait for itself.
+// Close waits for running calls and closes the directory. Later calls return
+// [apikey.ErrClosed]; closing again returns the same error. A subscriber must
+// not call it: it would wait for itself.
 //
-// When the disk is full, or the directory was taken away, what is in the log
-// cannot become a table. Then Close returns an error and leaves the directory
-// locked until the process ends; what was acknowledged is in the log, and is there
-// when it is opened again.
+// If the disk is full, or the directory is gone, what is in the log cannot
+// become a table. Then Close returns an error and leaves the directory locked
+// until the process ends. What was acknowledged is in the log, and is there
+// when the directory is opened again.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		close(s.stop)
@@ -252,7 +247,7 @@ func (s *Store) Close() error {
 	return s.closed
 }
 
-// shut closes Badger, if that can be done. Nobody uses it any more.
+// shut closes Badger, if that is possible. Nobody uses it any more.
 func (s *Store) shut() error {
 	if s.reserve != nil {
 		if err := s.reserve.close(); err != nil {
@@ -281,24 +276,25 @@ func (s *Store) shut() error {
 	}
 }
 
-// closeWait is how long Close waits for Badger to write its last table and end a
-// compaction.
+// closeWait is how long Close waits for Badger to write its last table and end
+// a compaction.
 const closeWait = 20 * time.Second
 
-// Refusing is nil while changes are accepted, or says why they are refused and
-// what to do: see [Open]. [apikey.Service.Health] asks it.
+// Refusing returns nil while changes are accepted; otherwise it says why they
+// are refused and what to do: see [Open]. [apikey.Service.Health] calls it.
 func (s *Store) Refusing() error { return s.reserve.refusing() }
 
-// update writes rows of so many bytes in one transaction, or refuses to.
+// update writes rows with the given number of bytes in one transaction, or
+// refuses to.
 func (s *Store) update(bytes int64, f func(txn *badger.Txn) error) error {
 	return s.reserve.write(bytes, false, func() error { return s.db.Update(f) })
 }
 
-// format is the number of the layout that this program reads and writes. It
-// brings a directory of those before up to date.
+// format is the number of the layout that this program reads and writes. The
+// program upgrades a directory of an earlier format.
 const format = 4
 
-// checkFormat refuses a directory that this program would misread, and signs a
+// checkFormat rejects a directory that this program would misread, and signs a
 // new one.
 func (s *Store) checkFormat(dir string) error {
 	key := []byte{tableFormat}
@@ -335,8 +331,8 @@ func (s *Store) checkFormat(dir string) error {
 	return err
 }
 
-// loadBegan reads since when scopes are counted: since the first program that
-// does so opened the directory, whatever programs came after.
+// loadBegan reads the time since which scopes are counted: since the first
+// program that counts them opened the directory, whatever programs came later.
 func (s *Store) loadBegan() error {
 	key, fresh := []byte{tableBegan}, false
 	err := s.db.View(func(txn *badger.Txn) error {

@@ -17,19 +17,19 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 )
 
-// Badger trusts its directory. It ends the process when a table is cut short, leaves out one whose index is damaged,
-// deletes all tables when MANIFEST is gone, and those that a MANIFEST which was cut short does not list. So the
-// directory is looked at before Badger does.
+// Badger trusts its directory. It ends the process if a table is truncated, leaves out one whose index is damaged,
+// deletes all tables if MANIFEST is gone, and those that a truncated MANIFEST does not list. So the directory is
+// checked before Badger opens it.
 
 var errInUse = errors.New("in use: is another process of this program running? " +
 	"Only one process at a time can use it; for several, use a store that they can share")
 
 const (
 	restore  = "restore the directory from a backup"
-	unlisted = ".unlisted" // put behind the names of tables that MANIFEST does not list
+	unlisted = ".unlisted" // appended to the names of tables that MANIFEST does not list
 )
 
-// files returns the files of dir whose names end so.
+// files returns the files of dir whose names end in suffix.
 func files(dir, suffix string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	var names []string
@@ -41,8 +41,8 @@ func files(dir, suffix string) ([]string, error) {
 	return names, err
 }
 
-// preflight makes the directory ready for Badger, or says what is wrong with it. It returns the newest version in
-// tables that MANIFEST does not list: another file has to have it, too. The caller has the lock.
+// preflight prepares the directory for Badger, or says what is wrong with it. It returns the newest version in tables
+// that MANIFEST does not list: another file must have it, too. The caller holds the lock.
 func preflight(o badger.Options) (newest uint64, err error) {
 	dir := o.Dir
 	defer recovered(&err)
@@ -92,7 +92,7 @@ func listed(o badger.Options) (map[uint64]badger.TableManifest, error) {
 	return m.Tables, err
 }
 
-// strangers refuses to begin a store among the files of something else.
+// strangers refuses to create a store among somebody else's files.
 func strangers(names []fs.DirEntry) error {
 	for _, e := range names {
 		switch name := e.Name(); {
@@ -106,8 +106,8 @@ func strangers(names []fs.DirEntry) error {
 	return nil
 }
 
-// tidy removes what holds nothing, but would stop Badger or end the process: room that was put aside, logs that were
-// made or emptied when the process died, statistics of the wrong size.
+// tidy removes files that hold nothing but would stop Badger or end the process: space that was put aside, logs that
+// were created or emptied when the process died, statistics of the wrong size.
 func tidy(dir string) error {
 	remove := []string{filepath.Join(dir, heldRoom), filepath.Join(dir, ballastFor)}
 	for _, suffix := range []string{".mem", ".vlog"} {
@@ -140,8 +140,8 @@ func tidy(dir string) error {
 	return nil
 }
 
-// setAside renames the tables that MANIFEST does not list, which Badger would delete. When the process dies it leaves
-// some whose contents are elsewhere, too.
+// setAside renames the tables that MANIFEST does not list, which Badger would delete. A process that dies also leaves
+// some whose contents are elsewhere.
 func setAside(dir string, tables map[uint64]badger.TableManifest) (newest uint64, err error) {
 	found, err := files(dir, ".sst")
 	if err != nil {
@@ -159,7 +159,7 @@ func setAside(dir string, tables map[uint64]badger.TableManifest) (newest uint64
 	}
 	aside, err := files(dir, ".sst"+unlisted)
 	for _, name := range aside {
-		if version, err := checkTable(name, options.None); err == nil { // one that was not finished is in nobody's way
+		if version, err := checkTable(name, options.None); err == nil { // an unfinished table is in nobody's way
 			newest = max(newest, version)
 		}
 	}
@@ -174,7 +174,7 @@ func putBack(dir string) {
 	}
 }
 
-// mayOpen sees whether so many files more can be open.
+// mayOpen checks whether n more files can be opened.
 func mayOpen(n int) error {
 	open := make([]*os.File, 0, n)
 	defer func() {
@@ -192,7 +192,7 @@ func mayOpen(n int) error {
 	return nil
 }
 
-// hasRoom sees whether the logs of a process that died can become tables.
+// hasRoom checks whether the logs of a process that died can become tables.
 func hasRoom(dir string) error {
 	logs, err := files(dir, ".mem")
 	if err != nil {
@@ -216,7 +216,7 @@ func hasRoom(dir string) error {
 	return nil
 }
 
-// contentSize is where the zeros begin with which a log ends.
+// contentSize is the offset at which a log's trailing zeros begin.
 func contentSize(name string) (size int64, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -239,8 +239,8 @@ func contentSize(name string) (size int64, err error) {
 	}
 }
 
-// checkTable reads a table, and returns its newest version. Badger's own code looks at a copy in memory: of one that is
-// cut short it makes a panic.
+// checkTable reads a table, and returns its newest version. Badger's own code checks a copy in memory: it panics if the
+// table is truncated.
 func checkTable(name string, c options.CompressionType) (version uint64, err error) {
 	defer recovered(&err)
 	data, err := os.ReadFile(name)
@@ -254,8 +254,8 @@ func checkTable(name string, c options.CompressionType) (version uint64, err err
 	return t.MaxVersion(), t.VerifyChecksum()
 }
 
-// recovered makes an error of a panic, also of the fault when a mapped file cannot be read: the disk fails, or the file
-// was cut short. It is deferred.
+// recovered turns a panic into an error, including the fault when a mapped file cannot be read because the disk fails
+// or the file was truncated. It is deferred.
 func recovered(err *error) {
 	switch v := recover().(type) {
 	case nil:
@@ -266,7 +266,7 @@ func recovered(err *error) {
 	}
 }
 
-// catchFaults makes panics of the faults of this goroutine, for recovered.
+// catchFaults turns the faults of this goroutine into panics, for recovered.
 func catchFaults() (undo func()) {
 	before := debug.SetPanicOnFault(true)
 	return func() { debug.SetPanicOnFault(before) }

@@ -13,8 +13,8 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// load reads one record into r. A key that was deleted has an empty row. After an
-// error r is zero.
+// load reads one record into r. A deleted key has an empty row. After an error
+// r is zero.
 func load(txn *badger.Txn, id string, r *apikey.Record) error {
 	*r = apikey.Record{}
 	if id == "" || len(id) > maxString {
@@ -63,8 +63,7 @@ func (s *Store) Get(ctx context.Context, id string) (r apikey.Record, err error)
 	return r, err
 }
 
-// Audit implements [apikey.Store]. Entries that are damaged are left out and
-// logged.
+// Audit implements [apikey.Store]. Damaged entries are left out and logged.
 func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) (_ []apikey.AuditEntry, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err
@@ -98,10 +97,10 @@ func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) (_ []apikey.Audi
 	return page, nil
 }
 
-// scan calls f with the keys that begin with prefix, in their order or the
-// greatest first, until it returns false; suffix is what follows the prefix. It
-// begins strictly after from, or with the first when from is nil. f must not
-// keep the suffix.
+// scan calls f with the keys that begin with prefix, in ascending or descending
+// order, until it returns false; suffix is what follows the prefix. It begins
+// strictly after from, or with the first key if from is nil. f must not keep
+// the suffix.
 func scan(txn *badger.Txn, prefix, from []byte, backward bool, f func(suffix []byte) bool) {
 	it := txn.NewIterator(badger.IteratorOptions{Reverse: backward, Prefix: prefix})
 	defer it.Close()
@@ -124,7 +123,7 @@ func scanBack(txn *badger.Txn, prefix, from []byte, f func(suffix []byte) bool) 
 	scan(txn, prefix, from, true, f)
 }
 
-// loadSeq finds where the audit trail ends.
+// loadSeq finds the end of the audit trail.
 func (s *Store) loadSeq() error {
 	return s.db.View(func(txn *badger.Txn) error {
 		scanBack(txn, []byte{tableAudit}, nil, func(suffix []byte) bool {

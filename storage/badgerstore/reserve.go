@@ -14,38 +14,38 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Badger writes through mapped memory into files that have a size but no blocks yet. When the file system has none left
-// the kernel sends SIGBUS, and the process ends. So nothing is written that has no room already:
+// Badger writes through mapped memory into files that have a size but no blocks yet. If the file system has none left,
+// the kernel sends SIGBUS, and the process ends. So nothing is written for which there is no space yet:
 //
-//   - The log of the memtable, and the log of the next one, get their blocks before Badger uses them: it opens the
-//     second, of size 0, where it would make one. What fits the log needs no room.
-//   - A memtable that is full becomes a table, in a goroutine of Badger's. A write that may begin this is let through
-//     only when there is room for it, and for a file as large (the ballast). That stays while Badger writes the table, in case
-//     somebody else fills the disk: then it is given up.
-//   - Tables are compacted by [Store.compactor], when there is room for all of them once more. A memtable that would
-//     become a table without leaving that room is not filled: tables nobody can compact would take the disk for good.
+//   - The log of the memtable, and the log of the next one, get their blocks before Badger uses them: Badger opens the
+//     second, of size 0, where it would otherwise create one. Whatever fits into the log needs no further space.
+//   - A full memtable becomes a table, in one of Badger's goroutines. A write that may start this is admitted only if
+//     there is space for the table, and for a file as large (the ballast). The ballast stays while Badger writes the
+//     table, in case somebody else fills the disk: then it is given up.
+//   - [Store.compactor] compacts tables when there is space for all of them once more. A memtable that would become a
+//     table without leaving that space is not filled: tables that nobody can compact would occupy the disk for good.
 //
-// How full the memtable is Badger does not say. It is counted here, never too low.
+// Badger does not say how full the memtable is. It is counted here, never too low.
 type reserve struct {
 	dir    string
-	size   int64         // of a memtable, after which Badger turns to the next
+	size   int64         // of a memtable, after which Badger goes on to the next
 	newest func() uint64 // the highest version in a table
 	tables func() int64  // bytes in tables
 	log    *slog.Logger
 
 	mu       sync.Mutex
-	used     int64         // of the memtable, at most
+	used     int64         // of the memtable, as an upper bound
 	current  string        // its log
 	ready    bool          // current has its blocks
-	spare    string        // the log of the next memtable, with its blocks; "" when there is none
+	spare    string        // the log of the next memtable, with its blocks; "" if there is none
 	ballast  bool          // the ballast is there
-	files    []*os.File    // places in the table of open files that a turn takes
-	flushing bool          // a memtable is being written as a table
-	written  uint64        // the highest version in a table, when the last memtable had become one
-	flushed  chan struct{} // closed when it is one
-	plain    bool          // the file system cannot put blocks aside
+	files    []*os.File    // entries in the table of open files that a turn needs
+	flushing bool          // a memtable is being written to a table
+	written  uint64        // the highest version in a table, when the last memtable became one
+	flushed  chan struct{} // closed when the memtable has become one
+	plain    bool          // the file system cannot reserve blocks
 
-	stuck   atomic.Pointer[error] // why tables are not compacted, if they should be
+	stuck   atomic.Pointer[error] // why tables that should be compacted are not
 	refuses atomic.Pointer[error] // why changes are refused
 
 	turned  chan struct{} // a memtable became a table: tables may have to be compacted
@@ -55,14 +55,14 @@ type reserve struct {
 
 const (
 	floor      = 1 << 20   // below this much free space, new keys and counts are refused
-	brim       = 128 << 10 // below this much, somebody has filled the disk while a table is written
-	heldFiles  = 4         // open files that a turn may take
+	brim       = 128 << 10 // below this much, somebody has filled the disk during the writing of a table
+	heldFiles  = 4         // open files that a turn may need
 	flushWait  = 5 * time.Second
 	ballastFor = "BALLAST"
 )
 
-// logSize is what the log of a memtable takes at most: Badger turns to the next when it has reached the memtable's
-// size, and a transaction takes less than a quarter of that.
+// logSize is the maximum size of a memtable's log: Badger goes on to the next when it has reached the memtable's size,
+// and a transaction takes less than a quarter of that.
 func (r *reserve) logSize() int64 { return r.size + r.size/4 }
 
 func openReserve(dir string, size int64, newest func() uint64, tables func() int64, log *slog.Logger) (*reserve, error) {
@@ -81,7 +81,7 @@ func openReserve(dir string, size int64, newest func() uint64, tables func() int
 		case time.Since(begin) > closeWait:
 			return nil, fmt.Errorf("badgerstore: open: what is in the logs of directory %s could not be written as tables: Badger's log says why", dir)
 		}
-		if r.current != "" { // the logs of a process that died are tables, which needs the room first
+		if r.current != "" { // the logs of a process that died have become tables, which needed the space first
 			break
 		}
 	}
@@ -90,12 +90,12 @@ func openReserve(dir string, size int64, newest func() uint64, tables func() int
 	return r, nil
 }
 
-// write lets f commit rows of so many bytes, if there is room for them. What is urgent, a change of a key that exists,
-// goes on after new keys and counts are refused, until the log is full.
+// write lets f commit rows with the given number of bytes, if there is space for them. An urgent write, a change of an
+// existing key, is admitted even after new keys and counts are refused, until the log is full.
 func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
 	r.mu.Lock()
 	for waited := false; r.flushing && r.used >= r.size && !waited; {
-		flushed := r.flushed // the next log can be made when the one before is a table, which takes some 50 ms
+		flushed := r.flushed // the next log can be created when the previous one is a table, which takes some 50 ms
 		r.mu.Unlock()
 		select {
 		case <-flushed:
@@ -116,7 +116,7 @@ func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
 		r.mu.Unlock()
 		return f()
 	}
-	defer r.mu.Unlock() // one at a time, while Badger may turn to the next log
+	defer r.mu.Unlock() // one at a time, while Badger may go on to the next log
 	r.letFilesGo()
 	err := f()
 	_ = r.holdFiles()
@@ -124,7 +124,8 @@ func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
 	return err
 }
 
-// turn sees whether Badger has begun the next log, with so many bytes in it.
+// turn checks whether Badger has begun the next log, with the given number of
+// bytes in it.
 func (r *reserve) turn(bytes int64) {
 	next := nextLog(r.current)
 	if info, err := os.Lstat(next); err != nil || info.Size() == 0 {
@@ -138,7 +139,7 @@ func (r *reserve) turn(bytes int64) {
 }
 
 // watch waits until a memtable is a table. Then its log is gone, unless somebody still reads the memtable; and some
-// table has a version that none had, which a compaction may take away again.
+// table has a version that none had before, which a compaction may remove again.
 func (r *reserve) watch(full string) {
 	for pause := 500 * time.Microsecond; ; {
 		if info, err := os.Lstat(full); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
@@ -170,7 +171,7 @@ func (r *reserve) watch(full string) {
 	}
 }
 
-// look says why a write that is not urgent would be refused.
+// look returns why a write that is not urgent would be refused.
 func (r *reserve) look() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -180,7 +181,7 @@ func (r *reserve) look() error {
 	return err
 }
 
-// tell notes why changes are refused, and logs when that begins and ends.
+// tell records why changes are refused, and logs when that begins and ends.
 func (r *reserve) tell(err error) {
 	before := r.refuses.Load()
 	switch {
@@ -207,14 +208,15 @@ func refusal(err error) error {
 	return &apikey.Error{Code: apikey.Unavailable, Msg: "badgerstore: the change was refused, nothing was written", Err: err}
 }
 
-// nextLog names the log that Badger makes after one.
+// nextLog returns the name of the log that Badger creates after the given one.
 func nextLog(name string) string {
 	var n int
 	_, _ = fmt.Sscanf(filepath.Base(name), "%d.mem", &n)
 	return filepath.Join(filepath.Dir(name), fmt.Sprintf("%05d.mem", n+1))
 }
 
-// rowBytes is what rows of a transaction take of a memtable, at most: 64 bytes each cover Badger's node and header.
+// rowBytes is an upper bound on what the rows of a transaction take in a memtable: 64 bytes for each cover Badger's
+// node and header.
 func rowBytes(rows []row) int64 {
 	n := int64(128)
 	for _, w := range rows {
@@ -223,10 +225,11 @@ func rowBytes(rows []row) int64 {
 	return n
 }
 
-// heldRoom is a file that keeps room while the store is closed, so that it can be opened on a disk that was filled.
+// heldRoom is a file that reserves space while the store is closed, so that the store can be opened on a disk that has
+// filled up.
 const heldRoom = "RESERVE"
 
-// close gives back what was put aside, which Badger needs to make a table of its memtable, and says why that cannot be
+// close gives back the reserved space, which Badger needs to make a table of its memtable, and says why that cannot be
 // done.
 func (r *reserve) close() error {
 	close(r.stop)
@@ -264,7 +267,7 @@ func (r *reserve) close() error {
 	return err
 }
 
-// holdRoom keeps room for the next time that the directory is opened.
+// holdRoom reserves space for the next time that the directory is opened.
 func (r *reserve) holdRoom() {
 	name := filepath.Join(r.dir, heldRoom)
 	if r.plain || r.putAside(name, os.O_WRONLY|os.O_CREATE) != nil {

@@ -17,7 +17,7 @@ import (
 type row struct {
 	key, value []byte
 	remove     bool
-	ttl        time.Duration // 0: for good
+	ttl        time.Duration // 0: no expiry
 }
 
 func writeAll(txn *badger.Txn, rows []row) error {
@@ -39,15 +39,15 @@ func writeAll(txn *badger.Txn, rows []row) error {
 	return nil
 }
 
-// room is what a transaction still has room for, with a margin for what Badger
-// adds of its own.
+// room is what still fits into a transaction, with a margin for what Badger
+// adds.
 type room struct{ rows, bytes int64 }
 
 func (s *Store) room() room {
 	return room{s.db.MaxBatchCount() * 9 / 10, s.db.MaxBatchSize() * 9 / 10}
 }
 
-// take makes use of the room, or leaves it when the rows do not fit.
+// take uses up the room, or leaves it unchanged if the rows do not fit.
 func (r *room) take(rows []row) bool {
 	left := room{r.rows - int64(len(rows)), r.bytes}
 	for _, w := range rows {
@@ -111,7 +111,7 @@ func (s *Store) stage(txn *badger.Txn, j *job) (_ []row, err error) {
 }
 
 // indexRows returns what a change does to the indexes; before and after are nil
-// when there is no key. Most changes leave all that they are made of.
+// if there is no key. Most changes leave the indexed fields unchanged.
 func indexRows(before, after *apikey.Key) (rows []row) {
 	if before != nil && after != nil && before.Name == after.Name && before.Owner == after.Owner &&
 		before.Environment == after.Environment && before.CreatedAt.Equal(after.CreatedAt) {

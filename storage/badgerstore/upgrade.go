@@ -12,9 +12,10 @@ import (
 )
 
 // upgrade brings a directory of an older format up to date, and then signs it.
-// Broken off at any point it is of the older format still, and done again when
-// it is opened the next time: the older program does not mind the rows, and rows
-// that it lets grow stale in between show nothing, or are written again.
+// If it is interrupted, the directory still has the older format, and the
+// upgrade is repeated at the next opening. An older program ignores the new
+// rows; rows that it lets become stale in between return nothing, or are
+// written again.
 func (s *Store) upgrade(from int) error {
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
@@ -35,8 +36,8 @@ func (s *Store) upgrade(from int) error {
 	return s.writeSynced([]row{{key: []byte{tableFormat}, value: strconv.AppendInt(nil, format, 10)}})
 }
 
-// upgradeNames gives the records of format 1, which has neither the tables by
-// name nor those by term, their rows.
+// upgradeNames writes the rows that the records of format 1 lack: it has
+// neither the tables by name nor those by term.
 func (s *Store) upgradeNames(txn *badger.Txn, w *upgradeWriter) error {
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableRecord}})
 	defer it.Close()
@@ -46,7 +47,7 @@ func (s *Store) upgradeNames(txn *badger.Txn, w *upgradeWriter) error {
 		err := it.Item().Value(func(v []byte) error {
 			r, err := storage.DecodeRecord(v)
 			if err != nil {
-				return nil // deleted, or damaged: it is listed nowhere
+				return nil // deleted, or damaged: it is not listed anywhere
 			}
 			records++
 			for _, key := range indexKeys(&r.Key) {
@@ -69,12 +70,12 @@ func (s *Store) upgradeNames(txn *badger.Txn, w *upgradeWriter) error {
 	return nil
 }
 
-// upgradeDays adds up the hours of each key, for the table by day, which comes
-// with format 3.
+// upgradeDays adds up the hours of each key for the table by day, which format
+// 3 introduced.
 func (s *Store) upgradeDays(txn *badger.Txn, w *upgradeWriter) error {
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{tableHour}})
 	defer it.Close()
-	var at []byte // the row of the day that is added up
+	var at []byte // the row of the day being added up
 	var sum apikey.Counts
 	done := func() error {
 		if at == nil {
@@ -86,7 +87,7 @@ func (s *Store) upgradeDays(txn *badger.Txn, w *upgradeWriter) error {
 		item := it.Item()
 		id, rest, err := splitString(item.Key()[1:])
 		if err != nil || len(rest) != hourSuffix {
-			continue // no row of this store's
+			continue // not one of this store's rows
 		}
 		hour, _ := splitHour([]byte(rest))
 		day := dayKey(id, storage.Day(hour))
@@ -98,7 +99,7 @@ func (s *Store) upgradeDays(txn *badger.Txn, w *upgradeWriter) error {
 		}
 		err = item.Value(func(v []byte) error {
 			c, _, err := splitCounts(v)
-			if err == nil { // a damaged one counts as zero
+			if err == nil { // a damaged row counts as zero
 				sum.Add(c)
 			}
 			return nil
@@ -110,7 +111,7 @@ func (s *Store) upgradeDays(txn *badger.Txn, w *upgradeWriter) error {
 	return done()
 }
 
-// upgradeWriter writes rows, as many at a time as fit a transaction.
+// upgradeWriter writes rows, as many at a time as fit into a transaction.
 type upgradeWriter struct {
 	s    *Store
 	room room
@@ -137,8 +138,8 @@ func (w *upgradeWriter) flush() error {
 	return err
 }
 
-// writeSynced writes rows that fit one transaction, and syncs them: see the
-// comment at the head of apply.go. Nobody else writes yet.
+// writeSynced writes rows that fit into one transaction, and syncs them: see
+// the comment at the top of apply.go. Nobody else writes yet.
 func (s *Store) writeSynced(rows []row) error {
 	err := s.update(rowBytes(rows), func(txn *badger.Txn) error { return writeAll(txn, rows) })
 	if err == nil {

@@ -15,12 +15,12 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// countTTL is how long a row of an hour, or of a day, is kept after it was last
-// counted to.
+// countTTL is how long a row of an hour, or of a day, is kept after the last
+// count was added to it.
 const countTTL = apikey.UsageRetention + 24*time.Hour
 
 // AddUsage implements [apikey.Store]. A large batch takes several transactions;
-// an error may leave the later ones out.
+// after an error the later ones may be missing.
 func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
@@ -38,9 +38,10 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) (err er
 	return nil
 }
 
-// addUsage adds a batch in one transaction, or its halves when it is too large:
-// a transaction that is too large has written nothing. Changes of keys and other
-// usage wait meanwhile, so that what is read here is what is written to.
+// addUsage adds a batch in one transaction, or in halves if it is too large: a
+// transaction that is too large has written nothing. Changes of keys and other
+// usage wait meanwhile, so that the rows do not change between reading and
+// writing them.
 func (s *Store) addUsage(batch []apikey.UsageDelta) error {
 	t := tally{s: s, txn: s.db.NewTransaction(false), sums: make(map[string]*total, len(batch)), rows: map[string]*apikey.Counts{}, scopes: map[string]time.Time{}}
 	defer t.txn.Discard()
@@ -60,11 +61,10 @@ func (s *Store) addUsage(batch []apikey.UsageDelta) error {
 	return err
 }
 
-// tally adds a batch of usage to the rows that there are. See counts.go for the
-// rows.
+// tally adds a batch of usage to the existing rows. See counts.go for the rows.
 type tally struct {
 	s      *Store
-	txn    *badger.Txn // which reads only
+	txn    *badger.Txn // read-only
 	sums   map[string]*total
 	rows   map[string]*apikey.Counts // of hours and days, by their keys
 	scopes map[string]time.Time
@@ -74,7 +74,7 @@ func (t *tally) add(d *apikey.UsageDelta) error {
 	at := totalKey(d.KeyID, d.Secret)
 	sum, err := t.total(d.KeyID, at)
 	if sum == nil || err != nil {
-		return err // usage never brings a key back
+		return err // usage never recreates a key
 	}
 	sum.Counts.Add(d.Counts)
 	last := d.Last
@@ -107,14 +107,14 @@ func (t *tally) add(d *apikey.UsageDelta) error {
 	return t.addScopes(d, hour, sum)
 }
 
-// total returns the sums of a secret; nil when there is no such key.
+// total returns the sums of a secret, or nil if there is no such key.
 func (t *tally) total(id string, at []byte) (*total, error) {
 	if sum := t.sums[string(at)]; sum != nil {
 		return sum, nil
 	}
 	sum := new(total)
 	err := read(t.txn, at, func(v []byte) (err error) { *sum, err = decodeTotal(v); return err })
-	if err != nil { // a key without them is rare: a change that removes a key removes them, too
+	if err != nil { // a key without totals is rare; totals without a key do not exist, because a change removes both
 		exists := false
 		if len(id) <= maxString && id != "" {
 			err := read(t.txn, recordKey(id), func(v []byte) error { exists = len(v) > 0; return nil })
@@ -128,7 +128,7 @@ func (t *tally) total(id string, at []byte) (*total, error) {
 		if err := t.s.overlook(at, err); err != nil {
 			return nil, err
 		}
-		*sum = total{} // a damaged row may have been decoded in part
+		*sum = total{} // a damaged row may have been partly decoded
 	}
 	t.sums[string(at)] = sum
 	return sum, nil
@@ -151,18 +151,18 @@ func (t *tally) addTo(key []byte, c *apikey.Counts) error {
 	return nil
 }
 
-// addScopes writes the hour of scopes that were not used in it, or a later one,
-// before: about one row a scope and hour.
+// addScopes writes the hour of scopes that were not yet used in that hour or a
+// later one: about one row per scope and hour.
 func (t *tally) addScopes(d *apikey.UsageDelta, hour time.Time, sum *total) error {
 	for _, scope := range d.Scopes {
-		if len(scope) > maxString { // no such scope
+		if len(scope) > maxString { // there is no such scope
 			continue
 		}
 		if hour.Equal(sum.hour) {
 			if slices.Contains(sum.scopes, scope) {
 				continue
 			}
-			if len(sum.scopes) < apikey.MaxScopes { // the row stays small; what is left out is looked up
+			if len(sum.scopes) < apikey.MaxScopes { // the row stays small; the others are looked up
 				sum.scopes = append(sum.scopes, scope)
 			}
 		}
@@ -195,7 +195,7 @@ func (t *tally) all() []row {
 	return rows
 }
 
-// readUsage reads a row if there is one. A damaged one counts as zero and is
+// readUsage reads a row if there is one. A damaged row counts as zero and is
 // logged: a number on a page is not worth refusing all others.
 func (s *Store) readUsage(txn *badger.Txn, key []byte, decode func(v []byte) error) error {
 	return s.overlook(key, read(txn, key, decode))
@@ -268,7 +268,7 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (_ apikey
 	return u, nil
 }
 
-// addHour adds to what is in order of hours and secrets, where an hour has its place.
+// addHour adds h to hours, which are sorted by hour and secret.
 func addHour(hours []apikey.UsageHour, h apikey.UsageHour) []apikey.UsageHour {
 	at, found := slices.BinarySearchFunc(hours, h, func(a, b apikey.UsageHour) int {
 		return cmp.Or(a.Hour.Compare(b.Hour), cmp.Compare(a.Secret, b.Secret))
@@ -280,7 +280,7 @@ func addHour(hours []apikey.UsageHour, h apikey.UsageHour) []apikey.UsageHour {
 	return hours
 }
 
-// scanUsage calls f with the rows that begin with prefix, from one on.
+// scanUsage calls f with the rows that begin with prefix, starting at from.
 func (s *Store) scanUsage(it *badger.Iterator, prefix, from []byte, f func(suffix, v []byte) error) error {
 	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
 		item := it.Item()
@@ -296,7 +296,7 @@ func (s *Store) scanUsage(it *badger.Iterator, prefix, from []byte, f func(suffi
 	return nil
 }
 
-// usageRows returns the removal of all usage of a key.
+// usageRows returns rows that delete all usage of a key.
 func usageRows(txn *badger.Txn, id string) []row {
 	var rows []row
 	for _, prefix := range [][]byte{hourPrefix(id), dayPrefix(id), totalPrefix(id), scopePrefix(id)} {

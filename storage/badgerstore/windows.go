@@ -11,8 +11,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// LoadWindows returns what [Store.SaveWindows] last kept for the subject; nil
-// when there is nothing, or its time has run out. The bytes are the caller's.
+// LoadWindows returns what [Store.SaveWindows] last saved for the subject, or
+// nil if there is nothing, or it has expired. The caller owns the bytes.
 func (s *Store) LoadWindows(ctx context.Context, subject string) (_ []byte, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err
@@ -34,14 +34,14 @@ func (s *Store) LoadWindows(ctx context.Context, subject string) (_ []byte, err 
 	return state, nil
 }
 
-// SaveWindows keeps the limiter's state of a subject for at least ttl, which
-// must be positive. It survives the death of the process when it returns; power
-// loss may take it. The state is copied.
+// SaveWindows saves the limiter's state of a subject for at least ttl, which
+// must be positive. Once it has returned, the state survives the death of the
+// process; power loss may take it. The state is copied.
 //
 // While the disk is full (see [Open]) the state is kept in memory, so that
-// requests go on being admitted: the death of the process takes it then, and a
-// window may admit once more what it admitted meanwhile. It is written when there
-// is room, and at Close.
+// requests are still admitted. If the process dies then, that state is lost,
+// and a window may admit again what it admitted meanwhile. It is written when
+// there is space, and at Close.
 func (s *Store) SaveWindows(ctx context.Context, subject string, state []byte, ttl time.Duration) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
@@ -72,15 +72,15 @@ func (s *Store) SaveWindows(ctx context.Context, subject string, state []byte, t
 
 func (s *Store) writeWindows(subject string, state []byte, until time.Time, urgent bool) error {
 	entry := badger.NewEntry(windowKey(subject), state)
-	// Badger counts whole seconds and cuts off the rest, on both sides.
+	// Badger counts in whole seconds and truncates, on both sides.
 	entry.ExpiresAt = uint64(until.Unix()) + 1
 	return s.reserve.write(int64(len(subject)+len(state))+192, urgent, func() error {
 		return s.db.Update(func(txn *badger.Txn) error { return txn.SetEntry(entry) })
 	})
 }
 
-// DeleteWindows forgets the state of the subjects; those without state are no
-// error.
+// DeleteWindows deletes the state of the subjects; a subject without state is
+// not an error.
 func (s *Store) DeleteWindows(ctx context.Context, subjects []string) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (s *Store) DeleteWindows(ctx context.Context, subjects []string) (err error
 	for _, subject := range subjects {
 		s.held.drop(subject)
 		if len(subject) > maxSubject {
-			continue // never kept
+			continue // never saved
 		}
 		gone := row{key: windowKey(subject), remove: true}
 		if one := []row{gone}; !room.take(one) {

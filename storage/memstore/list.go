@@ -10,8 +10,8 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// places are the positions of all records in one order. Pointers, because each
-// new key moves those behind it.
+// places are the positions of all records in one order. They are pointers,
+// because each new key moves those behind it.
 type places struct {
 	order apikey.Order
 	all   []*apikey.Position
@@ -33,8 +33,8 @@ func (p *places) remove(k *apikey.Key) {
 	}
 }
 
-// from walks the places strictly after one, in the order or against it. What
-// was there need not exist any more: a cursor survives a deletion.
+// from walks the places strictly after the given one, in the order or against
+// it. The given place need not exist any more: a cursor survives a deletion.
 func (p *places) from(after apikey.Position, backward bool) iter.Seq[apikey.Position] {
 	return func(yield func(apikey.Position) bool) {
 		first, last := 0, len(p.all)
@@ -60,7 +60,7 @@ func (p *places) from(after apikey.Position, backward bool) iter.Seq[apikey.Posi
 }
 
 // List implements [apikey.Store]. It walks the order and looks at every record
-// on the way: memory is quick.
+// on the way, because memory is quick.
 func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -11,7 +11,7 @@ import (
 )
 
 // Store is an [apikey.Store] and an [apikey.Notifier] in memory. Make one with
-// [New]; it may be used from several goroutines at once.
+// [New]; it may be used concurrently.
 type Store struct {
 	hub storage.Hub
 
@@ -21,7 +21,7 @@ type Store struct {
 	byTime  places                   // of all records, oldest first: a new key goes to the end
 	byName  places                   // of all records
 	trail   []apikey.AuditEntry      // oldest first; Seq is the index plus one
-	usage   map[string]*usage        // by ID; only of keys that exist
+	usage   map[string]*usage        // by ID; only for keys that exist
 	began   time.Time
 }
 
@@ -88,8 +88,8 @@ func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
 	return r.Clone(), nil
 }
 
-// Apply implements [apikey.Store]. Subscribers are called when the lock is free
-// again, so that they may use the store.
+// Apply implements [apikey.Store]. Subscribers are called after the lock is
+// released, so that they may use the store.
 func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
 	notice, err := s.apply(ctx, c)
 	if err != nil {

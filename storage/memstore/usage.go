@@ -11,7 +11,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// usage is what was counted for one key.
+// usage is what has been counted for one key.
 type usage struct {
 	hours   map[hour]apikey.Counts
 	secrets map[uint32]apikey.UsageSecret
@@ -32,7 +32,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	}
 	for _, d := range batch {
 		if _, ok := s.records[d.KeyID]; !ok {
-			continue // usage never brings a key back
+			continue // usage never recreates a key
 		}
 		u := s.usage[d.KeyID]
 		if u == nil {
@@ -92,7 +92,7 @@ func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.U
 	return out, nil
 }
 
-// since returns the hours that start then or later, oldest first.
+// since returns the hours that start at t or later, oldest first.
 func (u *usage) since(t time.Time) []apikey.UsageHour {
 	var hours []apikey.UsageHour
 	for h, counts := range u.hours {

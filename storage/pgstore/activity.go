@@ -65,7 +65,7 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 		all[i].ID = id
 		if a := known[id]; a != nil {
 			all[i].Last = a.Last
-			all[i].Days = append(all[i].Days, a.Days...) // an ID may come twice; nothing is shared
+			all[i].Days = append(all[i].Days, a.Days...) // an ID may occur twice; nothing is shared
 		}
 	}
 	return all, nil

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// maxString bounds, in bytes, what stands in an index: three of them and a
-	// time fit an entry of a B-tree.
+	// maxString bounds, in bytes, the strings in an index: three of them and a
+	// time fit into a B-tree entry.
 	maxString = 768
-	// maxTries bounds how often a change is tried again because another one came
+	// maxTries bounds how often a change is retried because another one came in
 	// between and the two do not contradict each other.
 	maxTries = 8
 )
 
-// Apply implements [apikey.Store]. A change is read, decided upon here by the
-// rules that all stores share ([storage.CheckChange]), and written by one
-// statement that makes sure that what was read is still so. A creation is
-// written without a read.
+// Apply implements [apikey.Store]. It reads the record, decides the change here
+// by the rules that all stores share ([storage.CheckChange]), and writes it
+// with one statement that makes sure that the record is still as it was read. A
+// creation is written without a read.
 //
-// A context that ends while the statement runs leaves the outcome unknown, and
-// then the error is not the context's. See [WithTx] for a creation as a part of
-// the caller's transaction.
+// If the context ends while the statement runs, the outcome is unknown, and the
+// error is then not the context's. See [WithTx] for a creation as a part of the
+// caller's transaction.
 func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 			}
 			return c.Expect + 1, nil
 		}
-		// It is not so any more: what is it now, and does the change still stand?
+		// The record has changed: what is it now, and does the change still stand?
 		if current, err = s.current(ctx, w, c.Record.Key.ID); err != nil {
 			return 0, err
 		}
@@ -76,7 +76,8 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 	return 0, apikey.ErrConflict
 }
 
-// current reads what a change starts from; nil when there is no such key.
+// current reads the record that a change is based on; nil if there is no such
+// key.
 func (s *Store) current(ctx context.Context, q querier, id string) (*apikey.Record, error) {
 	r, err := s.find(ctx, q, id)
 	switch {
@@ -88,8 +89,8 @@ func (s *Store) current(ctx context.Context, q querier, id string) (*apikey.Reco
 	return &r, nil
 }
 
-// write sends the statement of a change. It returns false when the key is not
-// at the revision expected any more.
+// write sends the statement of a change. It returns false if the key is no
+// longer at the expected revision.
 func (s *Store) write(ctx context.Context, w writer, current *apikey.Record, c apikey.Change) (bool, error) {
 	sql, args, err := s.statement(current, c)
 	if err != nil {
@@ -121,15 +122,16 @@ func (s *Store) write(ctx context.Context, w writer, current *apikey.Record, c a
 	}
 }
 
-// refused reports that the server ended the statement, and so its transaction,
-// with an error. One that ends the connection says nothing about the commit.
+// refused reports whether the server ended the statement, and so its
+// transaction, with an error. An error that ends the connection says nothing
+// about the commit.
 func refused(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.SeverityUnlocalized == "ERROR"
 }
 
-// statement returns what writes a change from the record as it was read; the
-// parameters are those of changeSQL.
+// statement returns the statement that writes a change based on the record as
+// it was read; the parameters are those of changeSQL.
 func (s *Store) statement(current *apikey.Record, c apikey.Change) (sql string, args []any, err error) {
 	e := storage.NormalizeEntry(c.Entry)
 	var details *string
@@ -162,7 +164,8 @@ func (s *Store) statement(current *apikey.Record, c apikey.Change) (sql string, 
 	return s.sql.rename, args, nil
 }
 
-// sameNames reports whether a change leaves what the table of words holds.
+// sameNames reports whether a change leaves the rows of the table of words
+// unchanged.
 func sameNames(old, k *apikey.Key) bool {
 	return k.Name == old.Name && k.Owner == old.Owner && k.Environment == old.Environment
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// failed wraps an error of the driver. A context that has ended is its own
-// error; a time limit of the driver's must not look like one, because callers
-// take a context's error for their own doing.
+// failed wraps an error of the driver. If the context has ended, the error is
+// the context's; a time limit of the driver must not look like one, because
+// callers believe that a context's error comes from themselves.
 func failed(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
 		if errors.Is(context.Cause(ctx), apikey.ErrClosed) {
@@ -30,7 +30,7 @@ func failed(ctx context.Context, op string, err error) error {
 }
 
 // uncertain wraps an error that came when the change may have been committed.
-// It is no context's error, which would say that nothing was changed.
+// It is not a context's error, which would say that nothing was changed.
 func uncertain(op string, err error) error {
 	if isContext(err) {
 		return fmt.Errorf("pgstore: %s: it is not known whether the change was made: %v", op, err)
@@ -50,12 +50,12 @@ func sqlState(err error) string {
 	return ""
 }
 
-// unfit reports that the server refused a value: an instant that its calendar
-// does not reach, text that is not text.
+// unfit reports whether the server refused a value: a time outside its
+// calendar, text that is not text.
 func unfit(err error) bool { return strings.HasPrefix(sqlState(err), "22") }
 
-// rolledBack reports that the server took the transaction back to let another
-// one through: nothing was changed, and it may be tried again.
+// rolledBack reports whether the server rolled the transaction back to let
+// another one through: nothing was changed, and it may be tried again.
 func rolledBack(err error) bool {
 	code := sqlState(err)
 	return code == "40001" || code == "40P01"
@@ -65,8 +65,9 @@ func invalid(field, format string, args ...any) error {
 	return &apikey.Error{Code: apikey.InvalidArgument, Field: field, Msg: fmt.Sprintf(format, args...)}
 }
 
-// storable reports whether PostgreSQL takes s for text.
+// storable reports whether PostgreSQL accepts s as text.
 func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// signed makes a bigint of a number that only a hostile caller lets grow so far.
+// signed converts a number to a bigint. Only a hostile caller makes it too
+// large, and it is then capped.
 func signed(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -12,19 +12,20 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// A poll is one round trip of two transactions: the first registers the
-// instance, the second, begun after the first has committed, reads. One
-// statement for both would be wrong. Say that an instance polls, and its
-// statement takes its snapshot; a revocation commits; whoever revoked polls and
-// finds nobody alive who has not applied it; and only then the first statement
-// commits. That instance has read a head from before the revocation, so it
-// trusts its cache for a lease, and nobody waits for it. With two transactions an
-// instance that read an old head was registered before the head moved.
+// A poll is one round trip with two transactions: the first registers the
+// instance; the second, begun after the first has committed, reads. One
+// statement for both would be wrong. Suppose that an instance polls, and its
+// statement takes its snapshot. A revocation commits. The revoking instance
+// polls and finds no live instance that has not applied the revocation. Only
+// then does the first statement commit. Its instance has read a head from
+// before the revocation, so it trusts its cache for a lease, and nobody waits
+// for it. With two transactions an instance that read an old head was
+// registered before the head moved.
 //
-// The registration is as durable as a change, for the same reason: an instance
-// that a crash of the server makes it forget would not be waited for.
+// The registration is as durable as a change, for the same reason: nobody would
+// wait for an instance whose registration a crash of the server has lost.
 
-// registerSQL forgets, by the way, instances that have been dead for an hour.
+// registerSQL also deletes instances that have been dead for an hour.
 const registerSQL = `
 WITH dead AS (
 	DELETE FROM "latchkey".instances WHERE id IN (
@@ -37,8 +38,8 @@ INSERT INTO "latchkey".instances AS i (id, acked, epoch, lease, beat_at)
 VALUES ($1::text, $2::bigint, $3::text, $4::bigint * interval '1 microsecond', clock_timestamp())
 ON CONFLICT (id) DO UPDATE SET acked = excluded.acked, epoch = excluded.epoch, lease = excluded.lease, beat_at = excluded.beat_at`
 
-// pollSQL reads everything in one snapshot: the head, the changes after $2 up to
-// it, and who is alive, the instance $1 in any case.
+// pollSQL reads everything in one snapshot: the head, the changes after $2 up
+// to it, and the live instances, always including $1.
 const pollSQL = `
 SELECT
 	e.epoch,
@@ -67,9 +68,9 @@ const maxLease = 1000 * time.Hour
 
 // Poll implements [apikey.Feed].
 //
-// The epoch is one that [Migrate] made up, with the timeline of the server
-// where that is known: a server that was restored to a point in time, or
-// promoted from a replica that may have missed commits, has another.
+// The epoch is a random one made by [Migrate], combined with the server's
+// timeline if that is known: a server that was restored to a point in time, or
+// promoted from a replica that may have missed commits, has a different epoch.
 func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
@@ -92,7 +93,7 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 		b.Queue("commit")
 	}
 	var page apikey.FeedPage
-	// At the last position nothing comes after, and there is no sum that is too large.
+	// Nothing follows the last position, and the sum must not overflow.
 	after := min(signed(q.After), math.MaxInt64-1)
 	b.Queue(s.sql.poll, q.Instance, after, int64(q.PageLimit()), epochMark, s.timeline).QueryRow(func(row pgx.Row) error {
 		return scanPage(row, &page)
@@ -131,13 +132,13 @@ func (s *Store) Announce(ctx context.Context, topic string) error {
 const epochMark = "/"
 
 // mostPolls is how many polls of a store may run at a time. A service sends one
-// after the other.
+// at a time.
 const mostPolls = 2
 
-// newPolls makes the pool for polls: what waits for a connection to read or write
-// keys must not keep an instance from hearing of changes. It has its connection
-// from the beginning: an instance that has just started cannot answer before its
-// first poll.
+// newPolls makes the pool for polls: waiting for a connection to read or write
+// keys must not keep an instance from learning about changes. The pool has its
+// connection from the beginning, because an instance that has just started
+// cannot answer before its first poll.
 func newPolls(ctx context.Context, like *pgxpool.Config) (*pgxpool.Pool, error) {
 	config := like.Copy()
 	config.MaxConns, config.MinConns, config.MinIdleConns = mostPolls, 0, 0
@@ -174,8 +175,8 @@ func scanPage(row pgx.Row, p *apikey.FeedPage) error {
 	return nil
 }
 
-// findTimeline finds out whether the server tells its timeline. Some that are
-// run by others do not.
+// findTimeline finds out whether the server reports its timeline. Some managed
+// servers do not.
 func (s *Store) findTimeline(ctx context.Context) error {
 	var timeline string
 	err := s.pool.QueryRow(ctx, `SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`).Scan(&timeline)

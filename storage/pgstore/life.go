@@ -9,14 +9,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// life lets calls in until the store is closed, and lets Close wait for those
-// that are in.
+// life admits calls until the store is closed, and lets Close wait for those
+// still running.
 type life struct {
 	mu      sync.RWMutex
 	closed  bool
-	closing chan struct{} // closed when it begins to end
+	closing chan struct{} // closed when the store begins to close
 	running sync.WaitGroup
-	late    context.Context // ends when Close does not wait any longer
+	late    context.Context // ends when Close stops waiting
 	end     context.CancelFunc
 }
 
@@ -25,8 +25,8 @@ func (l *life) init() {
 	l.late, l.end = context.WithCancel(context.Background())
 }
 
-// enter lets a call in, which uses the context that is returned and calls leave
-// when it is over.
+// enter admits a call, which must use the returned context and call leave when
+// it is over.
 func (l *life) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -46,8 +46,8 @@ func (l *life) enter(ctx context.Context) (_ context.Context, leave func(), err 
 	}, nil
 }
 
-// shut keeps new calls out and waits for the others. Those that run on after
-// patience are broken off.
+// shut keeps new calls out and waits for running ones. Those still running
+// after patience are cancelled.
 func (l *life) shut(patience time.Duration) {
 	l.mu.Lock()
 	l.closed = true
@@ -57,10 +57,11 @@ func (l *life) shut(patience time.Duration) {
 	l.running.Wait()
 }
 
-// clock tells when it is time again for something that is done now and then.
+// clock schedules work that is done from time to time.
 type clock struct{ last atomic.Int64 }
 
-// due reports, to one caller only, that the period since the last time has passed.
+// due reports, to one caller only, that the period since the last time has
+// passed.
 func (c *clock) due(every time.Duration) bool {
 	now, last := time.Now().UnixNano(), c.last.Load()
 	return now-last >= int64(every) && c.last.CompareAndSwap(last, now)

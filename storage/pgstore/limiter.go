@@ -13,41 +13,43 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// LimiterOptions adjusts [NewLimiter]. The zero value is good.
+// LimiterOptions configures [NewLimiter]. The zero value is ready to use.
 type LimiterOptions struct {
-	// Timeout bounds one decision, the wait for a connection and for other
-	// requests of the same subject included; default 50 ms, at least 1 ms.
+	// Timeout bounds one decision, including the wait for a connection and for
+	// other requests of the same subject; default 50 ms, at least 1 ms.
 	Timeout time.Duration
-	// Logger is told, at level Warn, when idle subjects could not be removed.
-	// Nil means [slog.Default].
+	// Logger receives a message, at level Warn, when idle subjects could not be
+	// removed. Nil means [slog.Default].
 	Logger *slog.Logger
 }
 
 // Limiter is a [limiter.Limiter] whose counts are in the database of a [Store],
 // so that any number of processes enforce the same limits. Make one with
-// [NewLimiter]; it may be used from several goroutines at once, starts none, and
-// ends with its store.
+// [NewLimiter]. It may be used concurrently, starts no goroutine, and ends with
+// its store.
 //
-// The guarantee is [limiter.Window]'s: in no interval of a window's length do all
-// processes together admit more than N. A hit counts for its window and at most
-// one segment longer: a 60th of a window up to an hour, a 144th of a longer one.
-// All windows of both subjects are decided and charged under the locks of their
-// rows or not at all, by the clock of the server, read under those locks: the
-// clocks of the processes do not matter. A clock that is set back admits nothing
-// early; one that is set forward lets go what has left by it.
+// The guarantee is [limiter.Window]'s: in no interval of a window's length do
+// all processes together admit more than N. A hit counts for its window and at
+// most one segment longer: a 60th of a window up to an hour, a 144th of a
+// longer one. All windows of both subjects are decided and charged under the
+// locks of their rows or not at all, by the clock of the server, read under
+// those locks: the clocks of the processes do not matter. Setting that clock
+// back admits nothing early; setting it forward drops the hits that have left
+// by the new time.
 //
 // A decision is one round trip, and giving back or paying a difference another
 // ([limiter.Settler]); those about one subject take turns. Put a
-// [limiter.Escrow] before it, one in each process: most decisions then need no
-// round trip. It loses nothing over this limiter, which is a [limiter.Reserver].
+// [limiter.Escrow] in front of it, one in each process: most decisions then
+// need no round trip. The Escrow loses nothing over this limiter, which is a
+// [limiter.Reserver].
 //
-// Durability: charges are committed without a sync. A server that is stopped, or
-// changes places with a synchronous standby, loses none. A crash loses at most the
-// last three wal_writer_delay, 0.6 seconds unless that was changed: windows then
-// admit again what was admitted in that time, and no more. The keys in the same
-// database are not affected.
+// Durability: charges are committed without a sync. A server that is stopped,
+// or that hands over to a synchronous standby, loses none. A crash loses at
+// most the last three wal_writer_delay, 0.6 seconds unless that was changed:
+// windows then admit again what was admitted in that time, and no more. The
+// keys in the same database are not affected.
 //
-// Rows of idle subjects are removed in small steps, by the calls of others.
+// Rows of idle subjects are removed in small steps, during later calls.
 type Limiter struct {
 	s        *Store
 	timeout  time.Duration
@@ -55,7 +57,7 @@ type Limiter struct {
 	take     string
 	prune    string
 	pruned   clock
-	serverAt func() *int64 // what to take for the server's clock; for tests
+	serverAt func() *int64 // a replacement for the server's clock; for tests
 }
 
 var (
@@ -63,7 +65,7 @@ var (
 	_ limiter.Settler  = (*Limiter)(nil)
 )
 
-// Idle subjects are looked for this often, and at most so many removed.
+// How often to look for idle subjects, and how many to remove at most.
 const (
 	pruneLimitsEvery = time.Second
 	pruneLimitsRows  = 500
@@ -72,7 +74,7 @@ const (
 const decideSQL = `SELECT "latchkey".limit_settle($1::bytea, $2::bytea, $3::integer, $4::bigint[], $5::bigint[], $6::bigint, $7::bigint, $8::bigint, $9::boolean, $10::integer, $11::bigint)`
 
 // pruneLimitsSQL removes rows of which nothing has counted for $1 microseconds.
-// It waits for nobody, so it cannot be a part of a deadlock.
+// It does not wait for locks, so it cannot be part of a deadlock.
 const pruneLimitsSQL = `
 WITH gone AS (
 	DELETE FROM "latchkey".limits WHERE subject = ANY (ARRAY (
@@ -84,8 +86,8 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone`
 
-// NewLimiter returns a limiter on the store's pool and schema. It makes no round
-// trip; the error names the option that is wrong.
+// NewLimiter returns a limiter on the store's pool and schema. It makes no
+// round trip; an error names the option that is wrong.
 func NewLimiter(s *Store, o LimiterOptions) (*Limiter, error) {
 	if s == nil {
 		return nil, errors.New("pgstore: new limiter: the store is nil")
@@ -106,25 +108,25 @@ func NewLimiter(s *Store, o LimiterOptions) (*Limiter, error) {
 	}, nil
 }
 
-// Take implements [limiter.Limiter]. When ctx has ended, the error is ctx's; when
-// the database does not answer in time, or not at all, it wraps
-// [limiter.ErrUnavailable]; after the store's Close it is [limiter.ErrClosed].
-// Nothing is retried. An answer that was lost on its way may have been charged;
-// nothing else is charged that was not admitted.
+// Take implements [limiter.Limiter]. If ctx has ended, the error is ctx's. If
+// the database does not answer in time, or not at all, the error wraps
+// [limiter.ErrUnavailable]. After the store's Close it is [limiter.ErrClosed].
+// Nothing is retried. A request whose answer was lost may have been charged;
+// nothing else is charged without being admitted.
 func (l *Limiter) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
 	d, _, err := l.decide(ctx, &r, deed{charge: true})
 	return d, err
 }
 
-// Peek implements [limiter.Limiter]. It locks nothing and waits for nobody.
+// Peek implements [limiter.Limiter]. It takes no locks and waits for none.
 func (l *Limiter) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
 	d, _, err := l.decide(ctx, &r, deed{})
 	return d, err
 }
 
-// Reserve implements [limiter.Reserver]. The life is what was left of the present
-// segment, of the window where that ends first, by the server's clock after the
-// call began.
+// Reserve implements [limiter.Reserver]. The life is what was left of the
+// current segment, in the window whose segment ends first, by the server's
+// clock after the call began.
 func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
 	return l.decide(ctx, &r, deed{charge: true})
 }
@@ -137,7 +139,7 @@ func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decis
 		return limiter.Decision{}, err
 	case cost < 0:
 		return limiter.Decision{}, wrong("cost %d is negative", cost)
-	case cost <= was: // the difference, and nothing is asked for
+	case cost <= was: // only the difference, with no new decision
 		after, _, err := l.decide(ctx, &r, deed{settle: true, was: was - cost, at: d.At})
 		if err == nil && cost > 0 {
 			after.At = d.At
@@ -149,8 +151,8 @@ func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decis
 	return after, err
 }
 
-// deed is what is to be done about a request: nothing (Peek), to charge it, or to
-// give back what it was charged at an instant, and charge it anew or not.
+// deed is what to do about a request: nothing (Peek), charge it, or give back
+// what it was charged at a given time, with or without charging it again.
 type deed struct {
 	charge, settle bool
 	was, at        int64
@@ -197,8 +199,9 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d li
 	return d, time.Duration(answer[2]), nil
 }
 
-// unavailable wraps what kept a decision from being made. A time limit of this
-// package's is no context's error, which callers take for their own doing.
+// unavailable wraps the reason why no decision could be made. A time limit of
+// this package is not a context's error, because callers believe that one comes
+// from themselves.
 func unavailable(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended
@@ -209,7 +212,8 @@ func unavailable(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: pgstore: limit: %w", limiter.ErrUnavailable, err)
 }
 
-// tidy removes a few idle rows, now and then, in what is left of a call's time.
+// tidy removes a few idle rows from time to time, in what is left of a call's
+// time.
 func (l *Limiter) tidy(ctx context.Context) {
 	if !l.pruned.due(pruneLimitsEvery) {
 		return

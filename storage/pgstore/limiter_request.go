@@ -9,12 +9,13 @@ import (
 )
 
 // question is a request as the server wants it: the subjects in the order of
-// their bytes, which is that of their locks, and the limits in that order.
+// their bytes, which is the order of their locks, and the limits in the same
+// order.
 type question struct {
-	name1, name2  []byte // name2 is nil when there is one subject
+	name1, name2  []byte // name2 is nil if there is one subject
 	n1            int32  // limits of name1
 	lengths, most []int64
-	first, total  int // limits of the request's first demand that have to be moved behind the others
+	first, total  int // number of limits of the request's first demand to move behind the others, and of all limits
 }
 
 func questionOf(r *limiter.Request) (q question) {
@@ -41,7 +42,8 @@ func questionOf(r *limiter.Request) (q question) {
 	return q
 }
 
-// decision reads an answer: its statuses go back into the request's order.
+// decision decodes an answer and puts its statuses back into the request's
+// order.
 func (q *question) decision(answer []int64) (d limiter.Decision) {
 	d.N, d.RetryAfter = q.total, time.Duration(answer[0])
 	if d.Allowed = d.RetryAfter == 0; d.RetryAfter < 0 {

@@ -10,22 +10,22 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// bounds limit what one call of List looks at.
+// bounds limits how much one call of List looks at.
 type bounds struct {
-	words   int // rows of the words
+	words   int // rows of words
 	matches int // keys that have the word
-	records int // that are read in the order, when filters may leave most out
+	records int // records read in the order, if filters may leave most out
 }
 
-// usualBounds make a call take twenty milliseconds at most, or so.
+// usualBounds let a call take about twenty milliseconds at most.
 var usualBounds = bounds{words: 3000, matches: 1000, records: 2000}
 
-// List implements [apikey.Store]. Records that are damaged are left out and
-// logged; the page holds the next ones instead.
+// List implements [apikey.Store]. Damaged records are left out and logged, and
+// the following ones fill the page.
 //
-// A term that few keys have is looked up, and the keys are put in order; else
-// the order is walked, and what the query does not select is passed over, up to
-// 2,000 records in one call. Then the page is short.
+// If few keys have a term, it is looked up and the keys are sorted. Otherwise
+// the order is walked, and records that the query does not select are skipped,
+// up to 2,000 in one call. Then the page is short.
 func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, 
 			return page, err
 		}
 	}
-	var ids []string // among which to look; nil for all
+	var ids []string // to search among; nil for all
 	if q.Search != "" {
 		if ids, err = s.search(ctx, q); err != nil || ids != nil && len(ids) == 0 {
 			return page, err
@@ -57,9 +57,9 @@ func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, 
 	}
 	filter := storage.NewFilter(q, time.Now())
 	left := s.bounds.records
-	page.Records = make([]apikey.Record, 0, min(q.PageLimit(), 100)) // to grow it takes more memory than the page
+	page.Records = make([]apikey.Record, 0, min(q.PageLimit(), 100)) // growing it takes more memory than the page
 	for {
-		// One row more than the page needs tells whether there is more.
+		// One row more than the page needs shows whether there is more.
 		chunk := q.PageLimit() - len(page.Records) + 1
 		if filter.Selective() {
 			chunk = min(4*chunk, left)
@@ -93,7 +93,7 @@ func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, 
 	}
 }
 
-// listed is a row and its place, which a damaged record cannot tell.
+// listed is a row and its place, which a damaged record cannot supply.
 type listed struct {
 	row
 	createdAt time.Time
@@ -126,9 +126,10 @@ func (s *Store) listRows(ctx context.Context, q apikey.Query, ids []string, limi
 	return all, err
 }
 
-// inOrder sends a query that reads an index in its order and stops early,
-// whatever the planner knows of the values: it would take the average owner for
-// this one, and read and sort all that the one has who has the most.
+// inOrder sends a query that must read an index in its order and stop early,
+// whatever the planner knows about the values. The planner would assume an
+// average owner, and for the owner with the most keys read and sort all of
+// them.
 func (s *Store) inOrder(ctx context.Context, sql string, args []any, read func(pgx.Rows) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -175,8 +176,8 @@ func (s *Store) listQuery(q apikey.Query, ids []string, limit int) (sql string, 
 	return s.sql.list[conditions], args
 }
 
-// search looks the term up. It returns the keys that have it, nil when they are
-// too many to be looked at one by one.
+// search looks the term up. It returns the keys that have it, or nil if there
+// are too many to look at one by one.
 func (s *Store) search(ctx context.Context, q apikey.Query) (ids []string, err error) {
 	sql, args := s.wordsQuery(q)
 	var rows int64
@@ -209,8 +210,8 @@ func (s *Store) wordsQuery(q apikey.Query) (sql string, args []any) {
 	return s.sql.words[conditions], args
 }
 
-// within moves an instant that PostgreSQL's calendar does not reach to the edge
-// of what it stores: a cursor comes from outside.
+// within moves a time that is outside PostgreSQL's calendar to the nearest time
+// that can be stored: a cursor comes from outside.
 func within(t time.Time) time.Time {
 	t = storage.NormalizeTime(t)
 	if first := time.Date(-4000, 1, 1, 0, 0, 0, 0, time.UTC); t.Before(first) {

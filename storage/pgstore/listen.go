@@ -14,24 +14,24 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// The channel is the same for all schemas of a database, because a name that is
-// made of another name may be too long; the payload says which schema it is.
+// The channel is the same for all schemas of a database, because a name derived
+// from a schema's name may be too long; the payload says which schema it is.
 const channel = "latchkey_feed"
 
 const (
 	firstPause = 100 * time.Millisecond
 	longPause  = 30 * time.Second
-	// silence is how long a connection may say nothing before it is asked
-	// whether it is still there, and patience how long it may take to answer.
+	// silence is how long a connection may be silent before it is checked, and
+	// patience how long the check may take.
 	silence  = 30 * time.Second
 	patience = 10 * time.Second
 )
 
 // Await implements [apikey.Feed]. Changes are pushed by LISTEN, on a connection
 // beside the pool that the first call opens. While that connection is lost,
-// Await waits for it to be there again, and returns then: something may have
-// been missed. A change that came since the last [Store.Poll] of this store
-// began makes it return at once.
+// Await waits until there is a new one and then returns: something may have
+// been missed. If a change has come since the last [Store.Poll] of this store
+// began, Await returns at once.
 func (s *Store) Await(ctx context.Context) error {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
@@ -66,7 +66,7 @@ type listener struct {
 	back  chan struct{} // the server answers again
 
 	mu    sync.Mutex
-	woken chan struct{} // closed by news that no poll has looked for yet
+	woken chan struct{} // closed by news for which no poll has looked yet
 	fresh bool          // woken is closed
 	away  bool          // the last poll failed
 }
@@ -77,8 +77,9 @@ func newListener(config *pgxpool.Config, schema string, log *slog.Logger) *liste
 	return l
 }
 
-// news returns a channel that is closed when there is something to poll for. The
-// store's life keeps stop from coming before the goroutine is counted.
+// news returns a channel that is closed when there is something to poll for.
+// The store's life makes sure that stop does not come before the goroutine is
+// counted.
 func (l *listener) news() <-chan struct{} {
 	l.start.Do(func() { l.running.Go(l.run) })
 	l.mu.Lock()
@@ -86,8 +87,8 @@ func (l *listener) news() <-chan struct{} {
 	return l.woken
 }
 
-// wake ends every Await: those that wait and, until the next poll, those that
-// come.
+// wake ends every Await: those that wait now and, until the next poll, later
+// ones.
 func (l *listener) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -97,7 +98,7 @@ func (l *listener) wake() {
 	}
 }
 
-// polled says that somebody looks now: what came so far is no news any more.
+// polled says that a poll has begun: earlier news is no longer news.
 func (l *listener) polled() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,10 +107,10 @@ func (l *listener) polled() {
 	}
 }
 
-// answered says whether a poll succeeded. The first that does after one that
-// failed ends the pause before the next attempt to connect, so that changes are
-// pushed again as soon as the server is back. Further ones do not: a server that
-// can be asked but not listened to is not to be tried once a poll.
+// answered records whether a poll succeeded. The first success after a failure
+// ends the pause before the next attempt to connect, so that changes are pushed
+// again as soon as the server is back. Further successes do not: a server that
+// answers polls but refuses LISTEN should not be tried once per poll.
 func (l *listener) answered(ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,7 +128,7 @@ func (l *listener) stop() {
 	l.running.Wait()
 }
 
-// run listens until stop, and connects again whenever the connection is lost.
+// run listens until stop, and reconnects whenever the connection is lost.
 func (l *listener) run() {
 	pause, complained := l.pause, false
 	for {
@@ -138,7 +139,7 @@ func (l *listener) run() {
 		if listened {
 			pause, complained = l.pause, false
 		}
-		if !complained { // once an outage
+		if !complained { // once per outage
 			l.log.Warn("pgstore: the connection that listens for changes is lost; they are found by polling until it is there again", "err", err)
 			complained = true
 		}
@@ -153,7 +154,8 @@ func (l *listener) run() {
 	}
 }
 
-// listen returns when the connection is lost, and whether it ever was one.
+// listen returns when the connection is lost. listened says whether it was ever
+// established.
 func (l *listener) listen() (listened bool, err error) {
 	connecting, cancel := context.WithTimeout(l.ctx, patience)
 	defer cancel()
@@ -169,7 +171,7 @@ func (l *listener) listen() (listened bool, err error) {
 	if _, err := conn.Exec(connecting, "LISTEN "+channel); err != nil {
 		return false, err
 	}
-	l.wake() // for what came while nobody listened
+	l.wake() // for changes while nobody listened
 	for {
 		if err := l.next(conn); err != nil {
 			return true, err
@@ -177,8 +179,8 @@ func (l *listener) listen() (listened bool, err error) {
 	}
 }
 
-// connect makes a connection like those of the pool, with a password that is
-// made anew for each if theirs is, and notifications for nobody else.
+// connect makes a connection like those of the pool: with a new password if the
+// pool makes one for each connection, and with notifications for nobody else.
 func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 	config := l.config.ConnConfig.Copy()
 	config.OnNotification = nil
@@ -190,7 +192,7 @@ func (l *listener) connect(ctx context.Context) (*pgx.Conn, error) {
 	return pgx.ConnectConfig(ctx, config)
 }
 
-// next waits for one notification, or makes sure that the server is there.
+// next waits for one notification, or checks that the server is still there.
 func (l *listener) next(conn *pgx.Conn) error {
 	waiting, cancel := context.WithTimeout(l.ctx, silence)
 	defer cancel()

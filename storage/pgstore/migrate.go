@@ -18,11 +18,11 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// Migrations returns the migrations, for those who apply them with goose, atlas,
-// Flyway or by hand: numbered files of SQL, to be run in their order, each once
+// Migrations returns the migrations, for programs that apply them with goose,
+// atlas, Flyway or by hand: numbered SQL files, to be run in order, each once
 // and in a transaction. They are written for the schema "latchkey", which must
-// exist; for another, replace "latchkey" with its quotes. [Validate] accepts
-// what was migrated that way.
+// exist; for another schema, replace "latchkey" including its quotes.
+// [Validate] accepts a schema that was migrated this way.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
@@ -62,14 +62,15 @@ func migrations() ([]migration, error) {
 	return all, nil
 }
 
-// Migrate brings the schema to the version that this program needs, and makes it
-// when it does not exist. All of it is one transaction. Many instances may do it
-// at once: they take turns, and those that come later find nothing left to do.
-// After that it writes, in short transactions, what only this program can make
-// of the records (see [New]); broken off there, [New] or the next call goes on.
+// Migrate brings the schema to the version that this program needs, and creates
+// it if it does not exist. All of it is one transaction. Many instances may
+// call it at once: they take turns, and later ones find nothing left to do.
+// Then it writes, in short transactions, what only this program can derive from
+// the records (see [New]); if it is interrupted there, [New] or the next call
+// continues.
 //
-// It needs the right to make tables in the schema, and, when there is none, to
-// make one.
+// It needs the right to create tables in the schema and, if there is no schema,
+// to create one.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, o Options) error {
 	if err := o.prepare(); err != nil {
 		return err
@@ -82,8 +83,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, o Options) error {
 		if err != nil || script == "" {
 			return err
 		}
-		// Several statements at once are for the simple protocol, whatever the
-		// pool uses; there are no parameters.
+		// Several statements at once need the simple protocol, whatever the pool
+		// uses; there are no parameters.
 		return tx.Conn().PgConn().Exec(ctx, script).Close()
 	})
 	if err == nil {
@@ -95,8 +96,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, o Options) error {
 	return nil
 }
 
-// MigrateDryRun returns the SQL that [Migrate] would run now; it is empty when
-// there is nothing to do. It can be run by hand, in one transaction.
+// MigrateDryRun returns the SQL that [Migrate] would run now, or "" if there is
+// nothing to do. It can be run by hand, in one transaction.
 func MigrateDryRun(ctx context.Context, pool *pgxpool.Pool, o Options) (string, error) {
 	if err := o.prepare(); err != nil {
 		return "", err
@@ -108,7 +109,7 @@ func MigrateDryRun(ctx context.Context, pool *pgxpool.Pool, o Options) (string, 
 	return script, nil
 }
 
-// pending returns what is left to run in a schema.
+// pending returns the SQL that is left to run in a schema.
 func pending(ctx context.Context, q querier, schema string) (string, error) {
 	all, err := migrations()
 	if err != nil {
@@ -136,8 +137,8 @@ func pending(ctx context.Context, q querier, schema string) (string, error) {
 	return script.String(), nil
 }
 
-// lockNumber makes the number of the advisory lock that migrations of a schema
-// hold.
+// lockNumber returns the number of the advisory lock that migrations of a
+// schema hold.
 func lockNumber(schema string) int64 {
 	sum := sha256.Sum256([]byte("latchkey migrations of " + schema))
 	return int64(binary.BigEndian.Uint64(sum[:8]))

@@ -11,12 +11,13 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// maxTerm is how much of a word stands in the table, in bytes. Longer ones are
-// told apart by the record.
+// maxTerm is how much of a word is stored in the table, in bytes. The record
+// distinguishes longer ones.
 const maxTerm = 64
 
-// wordsOf returns the rows of a key in the table of words. Two words may be one
-// to the bound: a statement must not write a row twice.
+// wordsOf returns the rows of a key in the table of words, without duplicates.
+// Two words may be equal once truncated, and a statement must not write a row
+// twice.
 func wordsOf(k *apikey.Key) [][]byte {
 	seen := make(map[string]bool)
 	var all [][]byte
@@ -29,9 +30,9 @@ func wordsOf(k *apikey.Key) [][]byte {
 	return all
 }
 
-// names makes up for what programs did that do not know the names: those that
-// wrote the keys before the table was made, and those that still run. See
-// migration 3.
+// names writes the names that other programs did not write because they do not
+// know them: programs that wrote keys before the table existed, and older ones
+// that still run. See migration 3.
 type names struct {
 	pool *pgxpool.Pool
 	sql  statements
@@ -43,9 +44,9 @@ func (s *Store) names() *names { return &names{s.pool, s.sql, s.log} }
 const behindSQL = `SELECT id, revision, revoked_at, record FROM "latchkey".keys WHERE behind ORDER BY id LIMIT $1::bigint`
 
 // catchUpSQL writes the names of keys that are still at the revision that was
-// read. The rows are locked in the order of their IDs, so that two who catch up
-// do not wait for each other in a circle. $1 to $3 are the keys, their revisions
-// and name keys, $4 and $5 the words and whose they are.
+// read. The rows are locked in the order of their IDs, so that two instances
+// that catch up cannot deadlock. $1 to $3 are the keys, their revisions and
+// name keys, $4 and $5 the words and their keys.
 const catchUpSQL = `
 WITH there AS MATERIALIZED (
 	SELECT id FROM "latchkey".keys WHERE id = ANY ($1::text[]) AND behind ORDER BY id FOR NO KEY UPDATE
@@ -70,9 +71,8 @@ said AS (
 )
 SELECT count(*) FROM done`
 
-// catchUp writes all names that are behind, some hundred in a transaction, so
-// that nobody waits long for it. Without any it is one look into an index that
-// is empty.
+// catchUp writes all missing names, some hundred per transaction, so that
+// nobody waits long for it. If none is missing, it only reads an empty index.
 func (n *names) catchUp(ctx context.Context) error {
 	for {
 		more, err := n.batch(ctx)
@@ -82,8 +82,7 @@ func (n *names) catchUp(ctx context.Context) error {
 	}
 }
 
-// batch writes the first names that are behind and reports whether there were
-// any.
+// batch writes the first missing names and reports whether there were any.
 func (n *names) batch(ctx context.Context) (more bool, err error) {
 	const size = 500
 	found, err := n.pool.Query(ctx, n.sql.behind, int64(size))
@@ -100,7 +99,7 @@ func (n *names) batch(ctx context.Context) (more bool, err error) {
 		keys, said [][]byte
 	)
 	for _, r := range rows {
-		key := []byte{} // of one that is damaged: it is listed nowhere
+		key := []byte{} // for a damaged record, which is not listed anywhere
 		if record, err := r.decode(); err != nil {
 			n.log.ErrorContext(ctx, "pgstore: a record that cannot be read has no name to be listed by", "err", err)
 		} else {
@@ -116,7 +115,7 @@ func (n *names) batch(ctx context.Context) (more bool, err error) {
 		return from.Scan(&done)
 	})
 	if rolledBack(err) {
-		err = nil // once more
+		err = nil // try again
 	}
 	return true, err
 }

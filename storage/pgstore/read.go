@@ -12,7 +12,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// row is a key as the table has it.
+// row is a key as it is in the table.
 type row struct {
 	id        string
 	revision  int64
@@ -24,9 +24,9 @@ func (r *row) scan(from pgx.Row) error {
 	return from.Scan(&r.id, &r.revision, &r.revokedAt, &r.record)
 }
 
-// decode returns the record, which shares no memory with the row. Columns that
-// say something else than the record were changed behind its back: who revokes
-// a key by hand in SQL must not see it work on.
+// decode returns the record, which shares no memory with the row. If columns
+// disagree with the record, they were changed behind the store's back: somebody
+// who revokes a key by hand in SQL must not see it go on working.
 func (r *row) decode() (apikey.Record, error) {
 	record, err := storage.DecodeRecord(r.record)
 	switch k := &record.Key; {
@@ -42,7 +42,7 @@ func (r *row) decode() (apikey.Record, error) {
 	return record, nil
 }
 
-// find reads one key; its errors are bare.
+// find reads one key; it returns errors unwrapped.
 func (s *Store) find(ctx context.Context, q querier, id string) (apikey.Record, error) {
 	if id == "" || !storable(id) {
 		return apikey.Record{}, apikey.ErrNotFound
@@ -75,9 +75,9 @@ func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
 	return r, nil
 }
 
-// GetBatch implements [apikey.BatchGetter] in one round trip. Such reads take half
-// of the pool's connections at most, however many are asked for: the rest is for
-// everything else.
+// GetBatch implements [apikey.BatchGetter] in one round trip. Such reads use at
+// most half of the pool's connections, however many are asked for: the rest is
+// for everything else.
 func (s *Store) GetBatch(ctx context.Context, ids []string) (records []apikey.Record, errs []error) {
 	records, errs = make([]apikey.Record, len(ids)), make([]error, len(ids))
 	found, err := s.findAll(ctx, ids)

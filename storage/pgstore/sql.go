@@ -8,20 +8,20 @@ import (
 )
 
 // Statements are written for the schema "latchkey", with its quotes, so that
-// they can be read, and pasted into psql, as they stand; qualify puts the real
-// one in. Every parameter has a cast: without prepared statements nobody else
-// says what it is.
+// they can be read, and pasted into psql, as they are; qualify inserts the real
+// schema. Every parameter has a cast: without prepared statements nothing else
+// gives its type.
 
 func qualify(schema, sql string) string {
 	return strings.ReplaceAll(sql, `"latchkey".`, pgx.Identifier{schema}.Sanitize()+".")
 }
 
-// statements are all that a store sends, in its schema.
+// statements are all that a store sends, for its schema.
 type statements struct {
 	get, getBatch, remove    string
 	create, update, rename   string
 	list                     [128]string // by listBit
-	words                    [4]string   // by listBit, of which owner and environment count
+	words                    [4]string   // by the bits of listBit for owner and environment
 	audit                    [4]string   // by auditBit
 	addUsage, hours, totals  string
 	scopes, began            string
@@ -84,8 +84,9 @@ func render(schema string) statements {
 	return s
 }
 
-// inOrderSQL is for the transaction that it is a part of. What is off but cannot
-// be avoided has a cost so great that the server would compile the plan.
+// inOrderSQL applies to the transaction that contains it. A disabled plan that
+// cannot be avoided has such a high cost that the server would compile it, so
+// jit is off as well.
 const (
 	beginReadSQL = "begin isolation level read committed read only"
 	inOrderSQL   = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
@@ -97,11 +98,11 @@ const getSQL = `SELECT id, revision, revoked_at, record FROM "latchkey".keys WHE
 const getBatchSQL = `SELECT id, revision, revoked_at, record FROM "latchkey".keys WHERE id = ANY ($1::text[])`
 
 // changeSQL is a whole change in one statement: the key's row under
-// compare-and-swap, then, if there was one, the words of its name, the next
-// position of the feed, and what stands at that position. "head" reads from
+// compare-and-swap; then, if there was one, the words of its name, the next
+// position of the feed, and the change at that position. "head" reads from
 // "named" and so from "changed": the row of the counter is locked after that of
-// the key, when only two insertions and the commit are left: all changes of all
-// keys wait for that lock in turn.
+// the key, when only two insertions and the commit are left. This matters
+// because all changes of all keys wait for that lock in turn.
 const changeSQL = `
 WITH changed AS (%s),
 head AS (
@@ -117,8 +118,8 @@ told AS (
 )
 SELECT head, pg_notify('latchkey_feed', $11::text)::text FROM head`
 
-// announceSQL puts a topic, $1, where a change of a key stands in the feed; $2 is
-// the schema.
+// announceSQL puts a topic, $1, in the feed in place of a key; $2 is the
+// schema.
 const announceSQL = `
 WITH head AS (
 	UPDATE "latchkey".feed_head AS h SET head = h.head + 1 RETURNING h.head
@@ -129,12 +130,13 @@ told AS (
 )
 SELECT head, pg_notify('latchkey_feed', $2::text)::text FROM head`
 
-// $1 id, $2 the revision expected, $3 whether it is deleted, $4 to $10 the
-// audit entry, $11 the schema, but for a deletion the columns of the row, and
-// where the name is written its key and its words.
+// $1 id, $2 the expected revision, $3 whether it is deleted, $4 to $10 the
+// audit entry, $11 the schema, then, except for a deletion, the columns of the
+// row, and, if the name is written, its key and its words.
 //
-// An update that leaves the name, the owner and the environment leaves the words
-// and what they are marked with: a key that was behind stays so.
+// An update that leaves the name, the owner and the environment unchanged
+// leaves the words and their mark unchanged, too: a key that was behind stays
+// behind.
 const (
 	createSQL = `
 	INSERT INTO "latchkey".keys (id, owner, environment, created_at, revision, revoked_at, record, name_key, listed, behind)
@@ -155,7 +157,7 @@ const (
 	WHERE id = $1::text AND revision = $2::bigint AND revoked_at IS NOT NULL
 	RETURNING id
 `
-	// namedSQL writes the words of a key that was not there.
+	// namedSQL writes the words of a new key.
 	namedSQL = `),
 said AS (
 	INSERT INTO "latchkey".words (key_id, word, owner, environment)
@@ -165,8 +167,8 @@ said AS (
 named AS (
 	SELECT changed.id FROM changed, (SELECT count(*) FROM said) AS s
 `
-	// renamedSQL may meet words that were written since the statement began, by
-	// one who caught up with the key.
+	// renamedSQL may find words that were written after the statement began, by
+	// somebody who caught up with the key.
 	renamedSQL = `),
 unsaid AS (
 	DELETE FROM "latchkey".words AS w USING changed WHERE w.key_id = changed.id AND w.word <> ALL ($18::bytea[])
@@ -181,16 +183,17 @@ said AS (
 named AS (
 	SELECT changed.id FROM changed, (SELECT count(*) FROM unsaid) AS u, (SELECT count(*) FROM said) AS s
 `
-	// unnamedSQL leaves the words to the reference that they have to their key.
+	// unnamedSQL leaves deleting the words to their foreign key.
 	unnamedSQL = `),
 named AS (
 	SELECT id FROM changed
 `
 )
 
-// listBit and auditBit say which conditions a query has. Each set of them is a
-// statement of its own, because one for all would be planned for none. The
-// parameters are the limit and then those of the conditions, in their order.
+// listBit and auditBit say which conditions a query has. Each combination is a
+// statement of its own, because a single statement for all would have a bad
+// plan for each. The parameters are the limit and then those of the conditions,
+// in order.
 type (
 	listBit  int
 	auditBit int
@@ -211,9 +214,9 @@ const (
 	auditByOwner
 )
 
-// listSQL returns rows in an order of which there is an index for each set of
-// owner and environment. Among IDs, which are few, it reads those and sorts:
-// no guess of the planner's makes it walk the order for them.
+// listSQL returns rows in an order that has an index for each combination of
+// owner and environment. Among IDs, which are few, it reads those rows and
+// sorts them: no estimate of the planner's makes it walk the order for them.
 func listSQL(b listBit) string {
 	var w conditions
 	with, from := "", `"latchkey".keys AS k`
@@ -246,8 +249,8 @@ func listSQL(b listBit) string {
 }
 
 // wordsSQL looks for the keys that have a word between $2 and $3, and stops
-// after $1 rows. It returns how many rows it saw and the first of the keys, no
-// more than $4.
+// after $1 rows. It returns how many rows it saw and the first keys, at most
+// $4.
 func wordsSQL(b listBit) string {
 	w := conditions{params: 3}
 	w.all = []string{"word >= $2::bytea", "word < $3::bytea"}
@@ -285,7 +288,7 @@ type conditions struct {
 
 func (w *conditions) add(format string) { w.all = append(w.all, w.place(format)) }
 
-// place numbers the parameters of what is no condition.
+// place numbers the parameters of something other than a condition.
 func (w *conditions) place(format string) string {
 	numbers := make([]any, strings.Count(format, "%d"))
 	for i := range numbers {

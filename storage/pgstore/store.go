@@ -15,9 +15,8 @@ import (
 )
 
 // Store is an [apikey.Store] and an [apikey.Feed] in a schema of a PostgreSQL
-// database. Make one with [New] or [Open]; it may be used from several
-// goroutines at once, and by as many processes as the database has connections
-// for.
+// database. Make one with [New] or [Open]; it may be used concurrently, and by
+// as many processes as the database has connections for.
 type Store struct {
 	life   life
 	pool   *pgxpool.Pool
@@ -27,14 +26,14 @@ type Store struct {
 	log    *slog.Logger
 
 	batches chan struct{} // holds a token for each GetBatch that runs
-	polls   *pgxpool.Pool // connections of Poll, which waits for nothing else
+	polls   *pgxpool.Pool // connections for Poll, which waits for nothing else
 
 	bounds    bounds        // of List
 	retention time.Duration // of the feed
-	timeline  bool          // the server tells its timeline
-	tidied    clock         // when this store last removed what is old
+	timeline  bool          // the server reports its timeline
+	tidied    clock         // when this store last removed old rows
 
-	listener *listener // nil when it does not listen
+	listener *listener // nil if it does not listen
 	closing  sync.Once
 	patience time.Duration // of Close
 }
@@ -45,32 +44,33 @@ var (
 	_ apikey.BatchGetter = (*Store)(nil)
 )
 
-// Options adjusts [New], [Open] and the functions that migrate. The zero value
-// is good.
+// Options configures [New], [Open] and the functions that migrate. The zero
+// value is ready to use.
 type Options struct {
-	// Schema is where the tables are; default "latchkey". It is taken
-	// literally, capitals and quotes included. Stores in different schemas
-	// know nothing of each other.
+	// Schema is where the tables are; default "latchkey". It is taken literally,
+	// including capitals and quotes. Stores in different schemas know nothing
+	// about each other.
 	Schema string
-	// AutoMigrate lets [New] and [Open] call [Migrate]. The program then needs
-	// the right to create tables; without it, somebody else migrates first.
+	// AutoMigrate lets [New] and [Open] call [Migrate]. The program then needs the
+	// right to create tables; without AutoMigrate, somebody else must migrate
+	// first.
 	AutoMigrate bool
-	// NoListen says that connections do not stay what they are, as behind
-	// PgBouncer in transaction mode, so that LISTEN is of no use:
-	// [Store.Await] is then [apikey.ErrNoPush].
+	// NoListen says that a connection does not keep its server session, as behind
+	// PgBouncer in transaction mode, so that LISTEN is of no use: [Store.Await]
+	// then returns [apikey.ErrNoPush].
 	NoListen bool
 	// FeedRetention is how long changes stay in the feed; default 24 hours, at
 	// least one minute. A reader that was away for longer is told so.
 	FeedRetention time.Duration
-	// Logger gets what the store has to say: damaged records at level Error, a
-	// lost LISTEN connection at Warn. Nil means [slog.Default].
+	// Logger receives damaged records at level Error, and a lost LISTEN connection
+	// at Warn. Nil means [slog.Default].
 	Logger *slog.Logger
 }
 
 const (
 	defaultSchema    = "latchkey"
 	defaultRetention = 24 * time.Hour
-	maxSchema        = 63 // bytes of a name, to PostgreSQL
+	maxSchema        = 63 // bytes of a name, in PostgreSQL
 )
 
 func (o *Options) prepare() error {
@@ -92,16 +92,14 @@ func (o *Options) prepare() error {
 	return nil
 }
 
-// New returns a store on a pool that stays the caller's: close it after the
-// store. Beside the pool it opens connections like those of the pool: one that
-// listens for changes, and one for [Store.Poll], which waits for nobody to give
-// one back (a second one while two polls run). It checks, with ctx, that the schema is what this version needs
-// ([Validate]); a store can be made while the schema is good only. Then it
-// indexes the names of keys that programs before this version wrote, if there
-// are any: some ten seconds for 100,000 keys, once.
+// New returns a store on a pool that remains the caller's: close it after the store. Beside the pool it opens
+// connections like those of the pool: one that listens for changes, and one for [Store.Poll], which therefore never
+// waits for another user's connection (a second one while two polls run). It checks, with ctx, that the schema is what
+// this version needs ([Validate]) and fails if it is not. Then it indexes the names of keys that programs before this
+// version wrote, if there are any: some ten seconds for 100,000 keys, once.
 //
-// The pool may use any of pgx's ways to run a query but the simple protocol,
-// which puts values into the text of statements.
+// The pool may use any of pgx's ways to run a query except the simple protocol, which puts values into the text of
+// statements.
 func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	if pool == nil {
 		return nil, errors.New("pgstore: new: the pool is nil")
@@ -139,13 +137,13 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Open connects to the database that dsn names and returns a store with a pool
-// of its own, which Close closes. The dsn is a URL or a list of key=value, as
+// Open connects to the database that dsn names and returns a store with its own
+// pool, which Close closes. The dsn is a URL or a list of key=value, as
 // [pgxpool.ParseConfig] reads it.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		return nil, fmt.Errorf("pgstore: open: %w", err) // pgx leaves the password out
+		return nil, fmt.Errorf("pgstore: open: %w", err) // pgx omits the password
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
@@ -160,14 +158,14 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	return s, nil
 }
 
-// closePatience is how long Close waits for calls that are running.
+// closePatience is how long Close waits for running calls.
 const closePatience = 10 * time.Second
 
-// Close ends the store's goroutine and waits for the calls that are running, ten
-// seconds at most: then they are broken off, with [apikey.ErrClosed]. Those that
-// wait in [Store.Await] return at once. It closes the pool if [Open] made it, for
-// which pgx may take another fifteen seconds where connections do not answer.
-// Calls after it return [apikey.ErrClosed]; closing again does nothing.
+// Close ends the store's goroutine and waits for running calls, ten seconds at
+// most: then they are cancelled, with [apikey.ErrClosed]. Calls that wait in
+// [Store.Await] return at once. Close closes the pool if [Open] made it, for
+// which pgx may take another fifteen seconds if connections do not answer.
+// Later calls return [apikey.ErrClosed]; closing again does nothing.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.life.shut(s.patience)

@@ -9,14 +9,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// How often a store looks for what is old, and how many rows it then removes.
+// How often a store looks for old rows, and how many it then removes.
 const (
 	tidyEvery = time.Minute
 	tidyRows  = 5000
 )
 
-// pruneFeedSQL removes the oldest changes, none that is younger than $1
-// microseconds, and leaves no hole: it ends before the first that is younger,
+// pruneFeedSQL removes the oldest changes, but none that is younger than $1
+// microseconds, and leaves no gap: it ends before the first younger one,
 // whatever the clock did. The newest change stays.
 const pruneFeedSQL = `
 WITH gone AS (
@@ -56,8 +56,9 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone`
 
-// tidy removes, once a minute and in small steps, what is older than it has to
-// be kept. It follows a call that has done its work, whose result it is not.
+// tidy removes, once a minute and in small steps, what is older than it must be
+// kept. It follows a call that has done its work, and does not affect its
+// result.
 func (s *Store) tidy(ctx context.Context) {
 	if !s.tidied.due(tidyEvery) {
 		return
@@ -83,11 +84,11 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 	return more, nil
 }
 
-// Maintain removes all that is older than it has to be kept: changes of the feed
-// past [Options.FeedRetention], hours and days of usage past [apikey.UsageRetention], and
-// subjects of limits under which nothing counts any more.
-// Stores do that by themselves in small steps, as they are used. To give the
-// room back is autovacuum's work.
+// Maintain removes everything that is older than it must be kept: changes of
+// the feed past [Options.FeedRetention], hours and days of usage past
+// [apikey.UsageRetention], and subjects of limits under which nothing counts
+// any more. Stores do this on their own in small steps, as they are used.
+// Autovacuum frees the space.
 func (s *Store) Maintain(ctx context.Context) error {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {

@@ -15,23 +15,23 @@ type txKey struct{}
 //
 //	key, token, err := keys.Create(pgstore.WithTx(ctx, tx), by, apikey.NewKey{…})
 //
-// The transaction must be of the same database. What else to know:
+// The transaction must be of the same database. Note:
 //
-//   - Only [Store.Apply] looks at it, and it takes a creation only; any other
-//     change is [apikey.ErrInvalidArgument]. A service that has changed a key
-//     tells its cache and cuts requests at once; it could not take that back
-//     with the transaction. A creation tells nobody.
+//   - Only [Store.Apply] uses it, and only for a creation; any other change is
+//     [apikey.ErrInvalidArgument]. A service that has changed a key updates its
+//     cache and cuts requests at once, which it could not undo with the
+//     transaction. A creation does neither.
 //   - The token works once the transaction has committed. Hand it out after
-//     that; until then, and after a rollback, it is an unknown key, and an
-//     instance that was asked for it may remember that until it hears of the
-//     change.
+//     that; until then, and after a rollback, the key is unknown, and an
+//     instance that was asked for it may remember that until it learns about
+//     the change.
 //   - From the creation on, the transaction holds the lock of the feed's
 //     counter: no key of the schema can be changed by anybody until it ends.
 //     Make the creation the last step before the commit, and do nothing slow in
 //     between.
 //   - A transaction at repeatable read or serializable fails with a
-//     serialization error when any key was changed since its snapshot. Run it at
-//     read committed, or be ready to run it again.
+//     serialization error if any key has changed since its snapshot. Use read
+//     committed, or be ready to run it again.
 func WithTx(ctx context.Context, tx pgx.Tx) context.Context {
 	return context.WithValue(ctx, txKey{}, tx)
 }
@@ -52,7 +52,7 @@ type writer interface {
 	querier
 	// run sends the statement and reads the row that it returns.
 	run(ctx context.Context, sql string, args []any, read func(pgx.Row) error) error
-	// own reports that the transaction is the statement's own.
+	// own reports whether the transaction belongs to the statement.
 	own() bool
 }
 
@@ -75,9 +75,9 @@ type ours struct{ *pgxpool.Pool }
 
 func (ours) own() bool { return true }
 
-// run makes one round trip. The transaction says what it is, because a role or a
-// database may have another default: at repeatable read, writers that wait for
-// the same row fail instead of taking turns.
+// run makes one round trip. It sets the isolation level explicitly, because a
+// role or a database may have another default: at repeatable read, writers that
+// wait for the same row fail instead of taking turns.
 func (w ours) run(ctx context.Context, sql string, args []any, read func(pgx.Row) error) error {
 	conn, err := w.Acquire(ctx)
 	if err != nil {
@@ -91,8 +91,8 @@ func (w ours) run(ctx context.Context, sql string, args []any, read func(pgx.Row
 	return conn.SendBatch(ctx, b).Close()
 }
 
-// unsent is an error that came before anything was sent, as
-// [pgconn.SafeToRetry] asks.
+// unsent is an error that came before anything was sent; it implements what
+// [pgconn.SafeToRetry] checks for.
 type unsent struct{ error }
 
 func (unsent) SafeToRetry() bool { return true }

@@ -13,11 +13,11 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// maxBatch is how many rows of usage one transaction adds to.
+// maxBatch is how many rows of usage one transaction updates.
 const maxBatch = 1000
 
 // AddUsage implements [apikey.Store]. A large batch takes several transactions;
-// an error may leave the later ones out. Nothing is tried again here: after an
+// after an error the later ones may be missing. It does not retry: after an
 // error only the caller knows whether counting twice or not at all is worse.
 func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	ctx, leave, err := s.life.enter(ctx)
@@ -35,7 +35,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	return nil
 }
 
-// usageRow is what a batch says of one secret in one hour.
+// usageRow is what a batch contains for one secret in one hour.
 type usageRow struct {
 	id     string
 	hour   time.Time
@@ -45,9 +45,9 @@ type usageRow struct {
 	scopes []string
 }
 
-// mergeUsage adds up what is about the same row, which a statement must not
-// touch twice, and sorts: batches that lock their rows in one order do not wait
-// for each other in a circle.
+// mergeUsage combines entries for the same row, which a statement must not
+// touch twice, and sorts the rows: batches that lock their rows in the same
+// order cannot deadlock.
 func mergeUsage(batch []apikey.UsageDelta) []usageRow {
 	type place struct {
 		id     string
@@ -83,7 +83,7 @@ func mergeUsage(batch []apikey.UsageDelta) []usageRow {
 	return rows
 }
 
-// text makes a client's word storable: a request must not be able to spoil the
+// text makes a client's text storable: a request must not be able to spoil the
 // batch that counts it.
 func text(s string) string {
 	if storable(s) {
@@ -114,7 +114,7 @@ func (s *Store) addUsage(ctx context.Context, rows []usageRow) error {
 	return nil
 }
 
-// usageColumns are rows of usage as arrays, one for each column.
+// usageColumns is rows of usage as arrays, one for each column.
 type usageColumns struct {
 	ids            []string
 	hours          []time.Time
@@ -156,8 +156,8 @@ func (c *usageColumns) args() []any {
 	return append(args, c.lastAt, c.network, c.agent, c.route, c.status)
 }
 
-// scopeColumns returns the scopes that rows, sorted by ID, used, with the newest
-// hour of each, as the arrays of a key, a scope and an hour.
+// scopeColumns returns the scopes used in rows, which are sorted by ID, with
+// the newest hour of each, as the arrays of a key, a scope and an hour.
 func scopeColumns(rows []usageRow) []any {
 	type use struct{ id, scope string }
 	newest := map[use]time.Time{}

@@ -7,8 +7,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// countColumns are the columns of the outcomes, in their order: they are named
-// as [apikey.Outcome.String] names them.
+// countColumns are the columns of the outcomes, in order, with the names that
+// [apikey.Outcome.String] returns.
 func countColumns() []string {
 	names := make([]string, apikey.NumOutcomes)
 	for o := range apikey.NumOutcomes {
@@ -17,11 +17,11 @@ func countColumns() []string {
 	return names
 }
 
-// addUsageSQL adds to all tables. The keys are locked first, in the order of
-// their IDs, against their deletion: what is counted for a key that is gone, or
-// goes now, is dropped. $1 to $18 are the columns of the hours, $19 to $36 those
-// of the totals, $37 to $39 those of the scopes. A scope that was used in its
-// hour before is passed over, and its row is not even locked.
+// addUsageSQL adds to all tables. It first locks the keys, in the order of
+// their IDs, against deletion: counts for a key that is gone, or is being
+// deleted, are dropped. $1 to $18 are the columns of the hours, $19 to $36
+// those of the totals, $37 to $39 those of the scopes. A scope that was already
+// used in its hour is skipped, and its row is not even locked.
 func addUsageSQL() string {
 	counts := countColumns()
 	each := func(format string) string {
@@ -92,12 +92,12 @@ scopes AS (
 SELECT count(*) FROM there`
 }
 
-// newerSQL is what [apikey.LastUse.Replaces] says. It is unknown, and so not
+// newerSQL implements [apikey.LastUse.Replaces]. It is unknown, and so not
 // true, for counts without a last use.
 const newerSQL = `(excluded.last_at > coalesce(t.last_at, '-infinity') OR excluded.last_at = t.last_at AND (t.last_told_at IS DISTINCT FROM t.last_at
 			OR t.last_status = 0 AND (excluded.last_status > 0 OR t.last_route = '' AND excluded.last_route <> '')))`
 
-// What is said of a last use holds for the use that it was told of.
+// The details of a last use apply only to the use for which they were reported.
 const lastSQL = `last_at, last_network, last_user_agent, CASE WHEN last_told_at = last_at THEN last_route ELSE '' END,
 	CASE WHEN last_told_at = last_at THEN last_status ELSE 0 END`
 

@@ -10,15 +10,17 @@ import (
 )
 
 // ErrNotMigrated says that the schema is not, or not yet, what this program
-// needs: [Migrate] does it.
+// needs: run [Migrate].
 var ErrNotMigrated = errors.New("run pgstore.Migrate, or set Options.AutoMigrate")
 
-// oldestServer is the first version of PostgreSQL with all that is used here.
+// oldestServer is the oldest version of PostgreSQL with everything that is used
+// here.
 const oldestServer = 130000
 
 // Validate checks that the server is one that this package knows, and that the
-// schema is at the version that this program needs, or at a newer one that says
-// that this program may go on. It changes nothing. [New] and [Open] call it.
+// schema is at the version that this program needs, or at a newer one that
+// declares this program compatible. It changes nothing. [New] and [Open] call
+// it.
 func Validate(ctx context.Context, pool *pgxpool.Pool, o Options) error {
 	if err := o.prepare(); err != nil {
 		return err
@@ -61,7 +63,7 @@ func validate(ctx context.Context, q querier, schema string) error {
 	return nil
 }
 
-// history is what a schema says of itself.
+// history is what a schema records about itself.
 type history struct {
 	schema bool // it exists
 	rows   []appliedRow
@@ -74,7 +76,7 @@ type appliedRow struct {
 	checksum *string
 }
 
-// applied reads which migrations were applied, in their order.
+// applied reads which migrations were applied, in order.
 func applied(ctx context.Context, q querier, schema string) (h history, err error) {
 	var table bool
 	err = q.QueryRow(ctx, `SELECT
@@ -95,7 +97,7 @@ func applied(ctx context.Context, q querier, schema string) (h history, err erro
 	return h, err
 }
 
-// fit checks what was applied against the migrations of this program.
+// fit checks the applied migrations against those of this program.
 func (h history) fit(all []migration) error {
 	for i, a := range h.rows {
 		switch {

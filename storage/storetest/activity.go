@@ -31,7 +31,7 @@ var activityChecks = []check{
 				}
 				batch = append(batch, d)
 			}
-			batch = append(batch, apikey.UsageDelta{KeyID: id, Secret: 1, Hour: start.AddDate(0, 0, -32)}) // nothing: no day
+			batch = append(batch, apikey.UsageDelta{KeyID: id, Secret: 1, Hour: start.AddDate(0, 0, -32)}) // no counts: no day
 			if err := e.s.AddUsage(e.ctx, batch); err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ var activityChecks = []check{
 	}},
 }
 
-// activityOf makes an activity out of the usage that the store tells.
+// activityOf computes an activity from the usage that the store returns.
 func (e *env) activityOf(id string, since time.Time) (apikey.Activity, error) {
 	a := apikey.Activity{ID: id}
 	u, err := e.s.Usage(e.ctx, id, since)

@@ -160,7 +160,7 @@ var auditChecks = []check{
 	}},
 }
 
-// falling checks that entries, newest first, have strictly falling numbers.
+// falling checks that entries, newest first, have strictly decreasing numbers.
 func falling(trail []apikey.AuditEntry) error {
 	for i := range trail {
 		if trail[i].Seq == 0 || i > 0 && trail[i].Seq >= trail[i-1].Seq {

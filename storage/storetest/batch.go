@@ -32,7 +32,7 @@ var batchChecks = []check{
 				return err
 			}
 			if i >= 20 {
-				break // those that come are unknown
+				break // the remaining ones are unknown
 			}
 		}
 		for len(ids) < 256 {

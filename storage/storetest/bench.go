@@ -9,7 +9,7 @@ import (
 
 // Bench measures a store that holds 1,000 keys of 10 owners: reading a key that
 // exists and one that does not, changing one (from one goroutine, and from
-// sixteen), a page of 100, and 100 counts of usage.
+// sixteen), listing a page of 100, and adding 100 counts of usage.
 func Bench(b *testing.B, open func(t testing.TB) apikey.Store) {
 	e := &env{t: b, s: open(b), ctx: b.Context()}
 	const keys = 1000

@@ -9,13 +9,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// BenchList measures what a page of keys asks of a store with 100,000 keys of
-// one owner: the first page of 25 in each order, searches for what half of the
-// keys, three and none of them have, filters that leave all out, and the
-// activity of 25 keys with thirty days of hourly usage. It reports the median
-// and the worst of each, in milliseconds.
+// BenchList measures the work for a page of keys in a store with 100,000 keys
+// of one owner: the first page of 25 in each order, searches for terms that
+// half of the keys, three of them, and none have, filters that leave all out,
+// and the activity of 25 keys with thirty days of hourly usage. It reports the
+// median and the worst of each, in milliseconds.
 //
-// The function open returns a store that holds the records; their revision is 1.
+// The function open returns a store that contains the records; their revision
+// is 1.
 func BenchList(b *testing.B, open func(t testing.TB, records []apikey.Record) apikey.Store) {
 	const keys = 100_000
 	records := make([]apikey.Record, keys)
@@ -81,7 +82,7 @@ func BenchList(b *testing.B, open func(t testing.TB, records []apikey.Record) ap
 			q.q.Owner, q.q.Limit = "acme", 25
 			run(q.name+"/"+[]string{"newest", "oldest", "name"}[q.q.Order], func() error {
 				l, err := e.s.List(e.ctx, q.q)
-				if err == nil && len(l.Records) != q.want && l.Next.IsZero() { // else the page is short
+				if err == nil && len(l.Records) != q.want && l.Next.IsZero() { // otherwise the page is short
 					err = broken("%+v: %d records, want %d", q.q, len(l.Records), q.want)
 				}
 				return err

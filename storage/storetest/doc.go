@@ -1,6 +1,6 @@
-// Package storetest decides whether an [apikey.Store] is one: a store's tests
-// call [Run], and every rule of the contract becomes a subtest that bears its
-// name.
+// Package storetest decides whether an [apikey.Store] is correct: a store's
+// tests call [Run], and every rule of the contract becomes a subtest with the
+// rule as its name.
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, storetest.Harness{
@@ -9,10 +9,10 @@
 //		})
 //	}
 //
-// It depends on the standard library only. What a store cannot do, its
-// [Harness] declares; the suite checks that the declaration is true, so that a
-// subtest is skipped for a reason that somebody wrote down.
+// It depends only on the standard library. A store's [Harness] declares what
+// the store cannot do. The suite checks that the declaration is true, so a
+// subtest is skipped only for a reason that somebody wrote down.
 //
-// The suite uses strings of valid UTF-8 without NUL, the most that SQL databases
-// take as text.
+// The suite uses strings of valid UTF-8 without NUL, the most that SQL
+// databases accept as text.
 package storetest

@@ -134,7 +134,7 @@ var feedChecks = []check{
 			wg   sync.WaitGroup
 			errs = make([]error, writers+1)
 			last uint64
-			seen = map[string]uint64{} // the newest revision by key
+			seen = map[string]uint64{} // the newest revision of each key
 		)
 		read := func() error {
 			p, err := e.poll(apikey.FeedQuery{After: last, Limit: 7})
@@ -183,7 +183,7 @@ var feedChecks = []check{
 			errs[writers] = read()
 		}
 		<-written
-		for range writers * changes { // what is left
+		for range writers * changes { // the remaining ones
 			errs[writers] = errors.Join(errs[writers], read())
 		}
 		if err := errors.Join(errs...); err != nil {
@@ -304,7 +304,7 @@ func (e *env) poll(q apikey.FeedQuery) (apikey.FeedPage, error) {
 	if err != nil {
 		return apikey.FeedPage{}, err
 	}
-	if q.Instance != "" && q.Epoch == "" { // as one who has polled before
+	if q.Instance != "" && q.Epoch == "" { // as if it had polled before
 		p, err := f.Poll(e.ctx, apikey.FeedQuery{})
 		if err != nil {
 			return p, broken("poll: %w", err)
@@ -318,7 +318,7 @@ func (e *env) poll(q apikey.FeedQuery) (apikey.FeedPage, error) {
 	return p, nil
 }
 
-// feedIs checks all of the feed.
+// feedIs checks the whole feed.
 func (e *env) feedIs(want []apikey.FeedChange) error {
 	p, err := e.poll(apikey.FeedQuery{})
 	if err != nil {

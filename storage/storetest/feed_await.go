@@ -9,7 +9,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// patience bounds what a check waits for that must come, but not when.
+// patience bounds the wait for something that must happen, but at no particular
+// time.
 const patience = 30 * time.Second
 
 var awaitChecks = []check{
@@ -26,7 +27,7 @@ var awaitChecks = []check{
 		if err != nil {
 			return err
 		}
-		for round := range 3 { // the first may be a mistake
+		for round := range 3 { // the first may be mistaken
 			if _, err := e.poll(apikey.FeedQuery{}); err != nil {
 				return err
 			}
@@ -40,7 +41,7 @@ var awaitChecks = []check{
 				select {
 				case err = <-done:
 					waiting = false
-				case <-time.After(20 * time.Millisecond): // it may be lost: another one
+				case <-time.After(20 * time.Millisecond): // it may be lost: try another
 				}
 			}
 			cancel()
@@ -82,7 +83,7 @@ var awaitChecks = []check{
 		if err != nil {
 			return err
 		}
-		_ = f.Await(withTimeout(e, time.Second)) // the first may be a mistake
+		_ = f.Await(withTimeout(e, time.Second)) // the first may be mistaken
 		if _, err := e.poll(apikey.FeedQuery{}); err != nil {
 			return err
 		}

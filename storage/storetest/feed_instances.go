@@ -20,15 +20,15 @@ var instanceChecks = []check{
 			acked, least uint64
 			alive        int
 		}{
-			{"", 1, 5, 0}, // nobody: everything up to the head
+			{"", 1, 5, 0}, // no instance: everything up to the head
 			{"one", 3, 3, 1},
-			{"", 0, 3, 1}, // registers none, whatever it says
+			{"", 0, 3, 1}, // registers none, whatever it acknowledges
 			{"two", 4, 3, 2},
 			{"one", 5, 4, 2},
-			{"TWO", 2, 2, 3}, // another one
+			{"TWO", 2, 2, 3}, // a different instance
 			{"TWO", 5, 4, 3},
 			{"two", 5, 5, 3},
-			{"two", 1, 1, 3}, // an instance that begins anew
+			{"two", 1, 1, 3}, // an instance that starts over
 			{"t%o", 0, 0, 4},
 		} {
 			p, err := e.poll(apikey.FeedQuery{Instance: step.instance, Acked: step.acked, Lease: time.Hour})
@@ -107,8 +107,8 @@ var instanceChecks = []check{
 		return errors.Join(equal("acknowledged", p.Acked, 1), equal("instances alive", p.Alive, 2))
 	}},
 	{name: "nobody who reads an old head is unknown to one who polls after a change", needs: needsFeed, run: func(e *env) error {
-		// Were an instance registered after its poll has read the head, a change could come between: the one who
-		// made it would find nobody to wait for, and the instance would trust what it has for a lease.
+		// If an instance were registered after its poll had read the head, a change could come between: the process that made
+		// it would find nobody to wait for, and the instance would trust what it has for a lease.
 		const rounds, pollers = 20, 8
 		before := 0 // instances that were registered in earlier rounds
 		for round := range uint64(rounds) {
@@ -118,7 +118,7 @@ var instanceChecks = []check{
 			}
 			tallies, begun := make(chan tally), make(chan struct{}, pollers)
 			for i := range pollers {
-				go func() { // polls, each time as somebody new, until it sees the change
+				go func() { // polls, each time as a new instance, until it sees the change
 					var t tally
 					for t.err == nil && t.polls == t.unaware {
 						var p apikey.FeedPage

@@ -10,25 +10,25 @@ import (
 )
 
 // Harness tells the suite how to get stores of one kind, and what they can do.
-// Open is required; for the others the zero value declares that the store lacks
-// the ability.
+// Open is required; for the other fields the zero value declares that the store
+// lacks the ability.
 //
 // The functions may be called from several tests at once, each with its own
-// stores. They report what goes wrong with t.Fatal, and clean up with t.Cleanup.
+// stores. They report errors with t.Fatal, and clean up with t.Cleanup.
 type Harness struct {
-	// Open returns a store that is fresh and empty.
+	// Open returns a new, empty store.
 	Open func(t testing.TB) apikey.Store
 
-	// Reopen ends the use of s and returns a store on the same data, as after a
-	// restart of the program. Nil declares that nothing survives one.
+	// Reopen stops using s and returns a store on the same data, as after a
+	// restart of the program. Nil declares that nothing survives a restart.
 	Reopen func(t testing.TB, s apikey.Store) apikey.Store
 
-	// Compact makes s do now what it otherwise does in its own time to reclaim
-	// room: compaction, garbage collection, vacuum. Nil declares that it does
+	// Compact makes s do now what it otherwise does at its own pace to reclaim
+	// space: compaction, garbage collection, vacuum. Nil declares that it does
 	// nothing of the kind.
 	Compact func(t testing.TB, s apikey.Store)
 
-	// Corrupt damages the stored record of a key behind the back of s, so that
+	// Corrupt damages the stored record of a key behind the store's back, so that
 	// it cannot be decoded. Nil declares that this cannot happen.
 	Corrupt func(t testing.TB, s apikey.Store, id string)
 
@@ -49,16 +49,17 @@ type Harness struct {
 	Closes bool
 }
 
-// check is one rule. It returns an error that quotes what was broken, so that
+// check is one rule. It returns an error that quotes the broken rule, so that
 // the suite itself can be tested with stores that break it.
 type check struct {
 	name string
 	run  func(e *env) error
-	// needs says why the check is skipped for a harness; empty means it is not.
+	// needs says why the check is skipped for a harness; empty means that it is
+	// not skipped.
 	needs func(h Harness) string
 }
 
-// checks is the suite.
+// checks returns all checks of the suite.
 func checks() []check {
 	all := [][]check{
 		abilityChecks, recordChecks, toldChecks, batchChecks, changeChecks, revocationChecks, listChecks, queryChecks, activityChecks,
@@ -109,7 +110,7 @@ type env struct {
 func (e *env) reopen()  { e.s = e.h.Reopen(e.t, e.s) }
 func (e *env) compact() { e.h.Compact(e.t, e.s) }
 
-// ability finds what the harness has declared.
+// ability returns an ability that the harness has declared.
 func ability[T any](e *env) (T, error) {
 	a, ok := apikey.As[T](e.s)
 	if !ok {
@@ -153,7 +154,7 @@ func needsSecond(h Harness) string {
 	return ""
 }
 
-// needs joins conditions.
+// needs combines conditions.
 func needs(all ...func(h Harness) string) func(h Harness) string {
 	return func(h Harness) string {
 		for _, n := range all {

@@ -14,11 +14,11 @@ import (
 
 func broken(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
-// start is the time of the suite's data: its hour, not a wall clock's. Hourly
-// usage is kept for a while only, so it is a recent one.
+// start is the time of the suite's data: the start of an hour, and a recent
+// one, because hourly usage is kept for a limited time.
 var start = time.Now().UTC().Truncate(time.Hour)
 
-// at returns an instant n milliseconds and one microsecond after start.
+// at returns the time n milliseconds and one microsecond after start.
 func at(n int) time.Time {
 	return start.Add(time.Duration(n)*time.Millisecond + time.Microsecond)
 }
@@ -52,18 +52,18 @@ func full(id string) apikey.Record {
 	}
 	r.Digests = []apikey.Digest{{Sum: [32]byte{0xff, 31: 2}, Pepper: 4_000_000_000}, {Sum: [32]byte{31: 1}, Pepper: 3}}
 	r.Request = [32]byte{0xfe, 31: 3}
-	r.Extensions = []byte{1, 2, 'h', 'i'} // of a later version: a tag that may be skipped, a length, two bytes
+	r.Extensions = []byte{1, 2, 'h', 'i'} // from a later version: a tag that may be skipped, a length, two bytes
 	return r
 }
 
-// change makes record r out of the one that it was read as.
+// change makes a change to record r, based on the revision in it.
 func change(r apikey.Record, action apikey.Action) apikey.Change {
 	return apikey.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{
 		At: at(1), Actor: "ann", Action: action, KeyID: r.Key.ID, Owner: r.Key.Owner,
 	}}
 }
 
-// apply makes a change that must succeed, and returns the record as it is then.
+// apply makes a change that must succeed, and returns the record afterwards.
 func (e *env) apply(r apikey.Record, action apikey.Action) (apikey.Record, error) {
 	c := change(r, action)
 	rev, err := e.s.Apply(e.ctx, c)
@@ -77,7 +77,7 @@ func (e *env) apply(r apikey.Record, action apikey.Action) (apikey.Record, error
 	return r, nil
 }
 
-// create makes keys that differ from plain ones by what edit does.
+// create makes a plain key, changed by edit.
 func (e *env) create(id string, edit func(k *apikey.Key)) (apikey.Record, error) {
 	r := plain(id)
 	if edit != nil {
@@ -86,7 +86,7 @@ func (e *env) create(id string, edit func(k *apikey.Key)) (apikey.Record, error)
 	return e.apply(r, apikey.ActionCreate)
 }
 
-// revoke revokes and returns the record as it is then.
+// revoke revokes a key and returns the record afterwards.
 func (e *env) revoke(r apikey.Record) (apikey.Record, error) {
 	r = r.Clone()
 	r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason = at(7), "carol", "leaked"
@@ -102,7 +102,7 @@ func (e *env) get(id string) (apikey.Record, error) {
 	return r, nil
 }
 
-// want checks that an error is of the kind of a sentinel.
+// want checks that an error matches a sentinel.
 func want(what string, got, sentinel error) error {
 	if !errors.Is(got, sentinel) {
 		return broken("%s: got error %v, want %v", what, got, sentinel)
@@ -110,7 +110,7 @@ func want(what string, got, sentinel error) error {
 	return nil
 }
 
-// same checks that a record is another, whatever the difference between an
+// same checks that two records are equal, ignoring the difference between an
 // empty and a nil slice.
 func same(what string, got, want apikey.Record) error {
 	g, w := canonical(got), canonical(want)
@@ -138,7 +138,7 @@ func none[T any](s []T) []T {
 	return s
 }
 
-// equal compares values that have no such difference.
+// equal compares values without that exception.
 func equal[T any](what string, got, want T) error {
 	if !reflect.DeepEqual(got, want) {
 		return broken("%s:\n got %+v\nwant %+v", what, got, want)
@@ -146,7 +146,7 @@ func equal[T any](what string, got, want T) error {
 	return nil
 }
 
-// ids returns the IDs of records, in their order.
+// ids returns the IDs of records, in order.
 func ids(list []apikey.Record) []string {
 	out := []string{}
 	for _, r := range list {
@@ -155,7 +155,7 @@ func ids(list []apikey.Record) []string {
 	return out
 }
 
-// hostile are strings that have broken somebody's keys, patterns or collation.
+// hostile are strings that have broken keys, patterns or collation somewhere.
 // Some are prefixes of others.
 var hostile = []string{
 	"a", "aa", "a/", "a/b", "a:b", "a|b", "a\x01", "a\x1f", "a ", " a", "A", "aA", "á", "a\u0301", "ß", "SS", "ı", "I",

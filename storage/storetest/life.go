@@ -167,7 +167,7 @@ var lifeChecks = []check{
 	}},
 }
 
-// life is that of one key, from creation to revocation; every third is purged.
+// life runs one key from creation to revocation; every third key is purged.
 func (e *env) life(id string, worker, i int) error {
 	r, err := e.create(id, func(k *apikey.Key) { k.Owner = fmt.Sprint("owner", worker) })
 	if err != nil {

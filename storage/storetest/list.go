@@ -17,7 +17,7 @@ var listChecks = []check{
 			"b", "B", "a", "A", "0", "_", "-", "~", "aa", "ab", "aB", "Z", "z", "\u00e9", "\u00ff", "\u0100",
 			"\u07ff", "\u0800", "\uffff", "\U00010000", "\U0010ffff",
 		} {
-			when := at(i % 3) // three instants, mixed
+			when := at(i % 3) // three times, mixed
 			if _, err := e.create(id, func(k *apikey.Key) { k.CreatedAt = when }); err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ var listChecks = []check{
 		}
 		want := []string{}
 		for i, t := range times {
-			id := fmt.Sprint("key", 9-i) // the other way round than time
+			id := fmt.Sprint("key", 9-i) // in the opposite order of time
 			if _, err := e.create(id, func(k *apikey.Key) { k.CreatedAt = t }); err != nil {
 				return err
 			}
@@ -200,8 +200,8 @@ func (e *env) list(q apikey.Query) ([]apikey.Record, error) {
 	return l.Records, err
 }
 
-// walk reads all pages and returns the IDs, calling between after each page
-// (of the first 200 records, so that the list has an end).
+// walk reads all pages and returns the IDs, calling between after each page (of
+// the first 200 records, so that the list has an end).
 func (e *env) walk(q apikey.Query, between func() error) ([]string, error) {
 	all := []string{}
 	for {

@@ -10,14 +10,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// The suite's own idea of what a query selects, and in which order: said once
-// more, in other words than package storage says it.
+// The suite's own definition of what a query selects, and in which order,
+// independent of that in package storage.
 
 var wordPattern = regexp.MustCompile(`[\p{L}\p{Nd}]+`)
 
 func lower(s string) string { return strings.Map(unicode.ToLower, s) }
 
-// found reports whether a term begins a word of the name, or the ID.
+// found reports whether term is the beginning of a word of the name, or the ID.
 func found(term string, k *apikey.Key) bool {
 	begins := func(s string) bool { return strings.HasPrefix(lower(s), lower(term)) }
 	if begins(k.Name) || begins(k.ID) {
@@ -26,7 +26,7 @@ func found(term string, k *apikey.Key) bool {
 	return slices.ContainsFunc(wordPattern.FindAllStringIndex(k.Name, -1), func(at []int) bool { return begins(k.Name[at[0]:]) })
 }
 
-// selects reports whether a query selects a key that was last used then.
+// selects reports whether a query selects a key that was last used at last.
 func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
 	same := func(want, is string) bool { return want == "" || want == is }
 	ended := func(t time.Time) bool { return !t.IsZero() && t.Before(time.Now()) }
@@ -50,7 +50,7 @@ func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
 		(!q.OmitRevoked || state != apikey.Revoked) && (q.SecretBefore.IsZero() || k.Secrets[0].CreatedAt.Before(q.SecretBefore))
 }
 
-// rank is negative when a comes before b.
+// rank is negative if a comes before b.
 func rank(o apikey.Order, a, b apikey.Position) int {
 	var by []int
 	switch o {
@@ -79,7 +79,7 @@ func newModel() model {
 	return model{keys: map[string]apikey.Key{}, last: map[string]time.Time{}}
 }
 
-// list returns the IDs of all that a query selects, in its order.
+// list returns the IDs of all keys that a query selects, in its order.
 func (m model) list(q apikey.Query) []string {
 	var places []apikey.Position
 	for id, k := range m.keys {

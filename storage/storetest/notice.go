@@ -26,7 +26,7 @@ func (l *ear) hear(n apikey.Notice) {
 }
 
 func (l *ear) check(n apikey.Notice) error {
-	got, err := l.e.s.Get(l.e.ctx, n.ID) // also shows that no lock is held
+	got, err := l.e.s.Get(l.e.ctx, n.ID) // this also shows that no lock is held
 	switch {
 	case n.Deleted:
 		if n.Record != nil {
@@ -47,7 +47,7 @@ func (l *ear) check(n apikey.Notice) error {
 	return nil
 }
 
-// take returns what was heard since the last call.
+// take returns what was received since the last call.
 func (l *ear) take() ([]apikey.Notice, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,7 +214,7 @@ var noticeChecks = []check{
 		if err := stays.heard("key", r.Key.Revision, false); err != nil {
 			return err
 		}
-		// From within a notice: the rest of the list hears it all the same.
+		// From within a notice: the other subscribers still receive it.
 		var self func()
 		self = n.Subscribe(func(apikey.Notice) { self() })
 		late := &ear{e: e}

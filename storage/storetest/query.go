@@ -218,7 +218,7 @@ var queryChecks = []check{
 				}
 			}
 		}
-		for _, q := range []apikey.Query{{}, {Owner: "acme"}, {Environment: "live"}} { // leave nothing out
+		for _, q := range []apikey.Query{{}, {Owner: "acme"}, {Environment: "live"}} { // filters that leave nothing out
 			for _, q.Order = range everyOrder {
 				q.Limit = 7
 				for n := 0; n < 300; n += 7 {
@@ -262,7 +262,7 @@ func (e *env) againstModel(r *rand.Rand) error {
 	m := newModel()
 	records := map[string]apikey.Record{}
 	for i := range 200 {
-		id := fmt.Sprintf("%s%d", oneOf(r, "aB", "Ab", "k", "Z"), i/2) // often one that is there
+		id := fmt.Sprintf("%s%d", oneOf(r, "aB", "Ab", "k", "Z"), i/2) // often an existing one
 		k, exists := records[id]
 		if !exists {
 			k = plain(id)

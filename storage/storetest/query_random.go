@@ -9,8 +9,8 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// What random keys and queries are made of: few values, so that many meet, and
-// those over which foldings, collations and patterns differ.
+// The values for random keys and queries: few, so that many coincide, and those
+// on which foldings, collations and patterns differ.
 var (
 	nameParts = []string{
 		"production", "Backend", "back", "PROD", "été", "ÉTÉ", "e\u0301te", "straße", "STRASSE", "İstanbul", "ΣΊΣΥΦΟΣ", "σίσυφος",
@@ -35,14 +35,14 @@ func randomName(r *rand.Rand) string {
 	return b.String()
 }
 
-// vary makes a key one of many kinds. Its ID stays.
+// vary gives a key random values. Its ID stays.
 func vary(r *rand.Rand, record *apikey.Record) {
 	k := &record.Key
 	k.Name, k.Owner, k.Environment, k.Plan = randomName(r), oneOf(r, owners...), oneOf(r, "live", "test"), oneOf(r, plans...)
 	if r.IntN(6) == 0 {
-		k.Name = "twin" // a page ends amid several of one name
+		k.Name = "twin" // a page ends among several keys with the same name
 	}
-	k.CreatedAt = at(-10_000 * r.IntN(40)) // some at one instant
+	k.CreatedAt = at(-10_000 * r.IntN(40)) // some at the same time
 	k.DisabledAt, k.ExpiresAt = time.Time{}, time.Time{}
 	switch r.IntN(5) {
 	case 0:
@@ -54,7 +54,7 @@ func vary(r *rand.Rand, record *apikey.Record) {
 	}
 	k.Secrets, record.Digests = k.Secrets[:1:1], record.Digests[:1:1]
 	k.Secrets[0].CreatedAt = at(-10_000 * r.IntN(40))
-	if r.IntN(3) == 0 { // a rotation, under way or past
+	if r.IntN(3) == 0 { // a rotation, in progress or past
 		ends := oneOf(r, time.Time{}, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Truncate(time.Microsecond)
 		k.Secrets = append(k.Secrets, apikey.Secret{Number: 2, CreatedAt: k.CreatedAt, EndsAt: ends})
 		record.Digests = append(record.Digests, apikey.Digest{Sum: [32]byte{2}, Pepper: 1})
@@ -69,7 +69,7 @@ func randomTerm(r *rand.Rand, m model) string {
 			break
 		}
 	}
-	slices.Sort(names) // the map's order is no part of the seed
+	slices.Sort(names) // the result depends on the seed, not on the map's order
 	text := []rune(oneOf(r, names...))
 	if len(text) == 0 {
 		return "x"

@@ -43,7 +43,7 @@ var recordChecks = []check{
 		if err != nil {
 			return err
 		}
-		after := plain("key") // everything that may go is gone
+		after := plain("key") // every field that may be removed is removed
 		k := &after.Key
 		k.Owner, k.Environment, k.CreatedAt = "other", "test", at(99)
 		k.RevokedAt, k.RevokedBy, k.RevokeReason = before.Key.RevokedAt, before.Key.RevokedBy, before.Key.RevokeReason
@@ -130,7 +130,7 @@ var recordChecks = []check{
 			return err
 		}
 
-		for range 2 { // what the first round scribbles on must not be seen in the second
+		for range 2 { // what the first round overwrites must not be seen in the second
 			got, err := e.get("key")
 			if err != nil {
 				return err
@@ -281,7 +281,7 @@ var recordChecks = []check{
 	}},
 }
 
-// scribble writes over all memory that a record refers to.
+// scribble overwrites all memory that a record refers to.
 func scribble(r apikey.Record) {
 	k := &r.Key
 	for i := range k.Scopes {

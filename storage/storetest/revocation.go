@@ -23,7 +23,7 @@ var revocationChecks = []check{
 		if err := e.staysRevoked(active, r); err != nil {
 			return err
 		}
-		// What is no fact of the revocation may still change.
+		// Fields that are not part of the revocation may still change.
 		r.Key.Name = "renamed"
 		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
 			return err
@@ -91,7 +91,7 @@ var revocationChecks = []check{
 					}
 				}
 				if i%2 == 0 && e.h.Reopen != nil && i == 10 {
-					e.reopen() // the active version and the revoked one end up in different files
+					e.reopen() // the active version and the revoked one are now in different files
 				}
 				if r, err = e.revoke(r); err != nil {
 					return err
@@ -126,7 +126,7 @@ var revocationChecks = []check{
 		if err := want("purge of an active key", purge(r, r.Key.Revision), apikey.ErrInvalidState); err != nil {
 			return err
 		}
-		claimed := r.Clone() // what the caller says of the record does not matter
+		claimed := r.Clone() // what the caller claims about the record does not matter
 		claimed.Key.RevokedAt = at(1)
 		if err := want("purge of an active key that is said to be revoked", purge(claimed, r.Key.Revision), apikey.ErrInvalidState); err != nil {
 			return err
@@ -203,7 +203,7 @@ var revocationChecks = []check{
 	}},
 }
 
-// staysRevoked tries to bring a key back in every way that the interface has,
+// staysRevoked tries to restore a key in every way that the interface allows,
 // and checks that it is still the revoked one.
 func (e *env) staysRevoked(active, revoked apikey.Record) error {
 	for rev := range revoked.Key.Revision + 2 {
@@ -222,7 +222,8 @@ func (e *env) staysRevoked(active, revoked apikey.Record) error {
 }
 
 // race lets eight writers update a key while a ninth revokes it. A writer that
-// tries once the revocation is acknowledged must be told so.
+// tries after the revocation was acknowledged must be told that the key is
+// revoked.
 func (e *env) race(id string) error {
 	const writers = 8
 	var (

@@ -9,13 +9,14 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// firstTime and lastTime are the edges of what can be told: JSON and RFC 3339 have years of four digits.
+// firstTime and lastTime are the limits of the times that can be represented: JSON and RFC 3339 have four-digit years.
 var (
 	firstTime = time.Time{}.Add(time.Microsecond)
 	lastTime  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)
 )
 
-// farTimes are instants that cannot be told: some of them not even in microseconds.
+// farTimes are times that cannot be represented, some of them not even in
+// microseconds.
 var farTimes = []time.Time{
 	lastTime.Add(1), time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -5*3600)), time.Date(294277, 1, 1, 0, 0, 0, 0, time.UTC),
 	time.Date(1<<20, 1, 1, 0, 0, 0, 0, time.UTC), time.Time{}.Add(1), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1<<20, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -120,7 +121,7 @@ var toldChecks = []check{
 		}
 		for _, t := range farTimes {
 			if t.Truncate(time.Microsecond).IsZero() {
-				continue // cut, it is none
+				continue // once truncated, it is the zero time
 			}
 			past := 1
 			if t.After(start) {

@@ -83,7 +83,7 @@ var usageChecks = []check{
 			d := delta("", uint32(rnd.IntN(3)), -rnd.IntN(5), uint64(rnd.IntN(1000)))
 			d.Counts[rnd.IntN(int(apikey.NumOutcomes))] += 3
 			if i%2 == 0 {
-				d.Last = lastUse(rnd.IntN(1000)*1000+i, fmt.Sprint("agent ", i)) // no two at one instant
+				d.Last = lastUse(rnd.IntN(1000)*1000+i, fmt.Sprint("agent ", i)) // no two at the same time
 			}
 			if i%3 == 0 {
 				d.Scopes = []string{someScopes[i%len(someScopes)], "orders:read"}

@@ -10,7 +10,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// The suite's own idea of how uses add up, said once more.
+// The suite's own definition of how uses add up.
 
 // newest holds the newest hour of each scope.
 type newest map[string]time.Time
@@ -32,7 +32,7 @@ func (n newest) list() []apikey.ScopeUse {
 	return all
 }
 
-// someScopes sort otherwise where a locale has its say.
+// someScopes sort differently under some locales.
 var someScopes = []string{"*", "orders:*", "orders:read", "orders-old:read", "orders.v2:read", "orders_x:read", "things:read", "things:write"}
 
 var useChecks = []check{
@@ -57,7 +57,7 @@ var useChecks = []check{
 		} {
 			d := delta("key", 1, 0, 1)
 			d.Last = step.tell
-			if i%2 == 1 { // counted before; this tells more of it
+			if i%2 == 1 { // counted before; this adds detail
 				d.Counts = apikey.Counts{}
 			}
 			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
@@ -109,7 +109,7 @@ var useChecks = []check{
 			for range 1 + rnd.IntN(4) {
 				d := delta(ids[rnd.IntN(len(ids))], uint32(1+rnd.IntN(2)), -rnd.IntN(6), 1)
 				if round%5 == 0 {
-					d.Hour = d.Hour.AddDate(0, 0, -400) // of which no hour may be kept
+					d.Hour = d.Hour.AddDate(0, 0, -400) // no hour that old may be kept
 				}
 				for _, i := range rnd.Perm(len(someScopes))[:rnd.IntN(3)] {
 					d.Scopes = append(d.Scopes, someScopes[i])
