@@ -74,7 +74,7 @@ func newBasicAuth(accounts []Account) (*basicAuth, error) {
 			return nil, invalid(field+".Name", "must be 1 to 256 bytes without a colon")
 		}
 		if b.accounts[a.Name] != nil {
-			return nil, invalid(field+".Name", strconv.Quote(a.Name)+" stands twice")
+			return nil, invalid(field+".Name", strconv.Quote(a.Name)+" is duplicated")
 		}
 		hash, err := parsePasswordHash(a.Hash)
 		if err != nil {

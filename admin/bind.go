@@ -221,7 +221,7 @@ func (b *binder) members(raw []byte, at string) func(yield func(string, json.Raw
 				return
 			}
 			if seen[name] {
-				b.fault(at+"/"+escapePointer(name), "stands twice")
+				b.fault(at+"/"+escapePointer(name), "is duplicated")
 				continue
 			}
 			seen[name] = true

@@ -35,7 +35,7 @@ func (c *call) params(known ...string) *params {
 		case !slices.Contains(known, name):
 			p.fault(clipName(name), "is not known here")
 		case len(values[name]) > 1:
-			p.fault(name, "stands twice")
+			p.fault(name, "is duplicated")
 		case len(values.Get(name)) > maxParameter || !bounds.Storable(values.Get(name)):
 			p.fault(name, fmt.Sprintf("must be UTF-8 text without NUL of at most %d bytes", maxParameter))
 		}

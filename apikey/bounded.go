@@ -51,7 +51,7 @@ func (s boundedStore) List(ctx context.Context, q Query) (Listing, error) {
 	l.Records = slices.DeleteFunc(l.Records, func(r Record) bool {
 		bad := r.checkShape()
 		if bad != nil {
-			s.log.ErrorContext(ctx, "a list leaves out a record that cannot be told", "error", bad)
+			s.log.ErrorContext(ctx, "a list omits a record that cannot be represented", "error", bad)
 		}
 		return bad != nil
 	})

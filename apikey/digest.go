@@ -58,7 +58,7 @@ func newDigester(peppers []Pepper, envs []Environment) (*digester, error) {
 		case len(p.Key) < 32:
 			return nil, invalidf(field, "the key has %d bytes, at least 32 are needed: openssl rand -base64 32", len(p.Key))
 		case i > 0 && peppers[i-1].Number == p.Number:
-			return nil, invalidf(field, "the number stands twice")
+			return nil, invalidf(field, "the number is duplicated")
 		}
 		for e, env := range envs {
 			key, err := hkdf.Key(sha256.New, p.Key, nil, "latchkey secret digest v1 "+env.Name, sha256.Size)

@@ -127,7 +127,7 @@ func (o *Options) prepare() error {
 		}
 		for _, earlier := range o.Environments[:i] {
 			if earlier.Name == e.Name {
-				return invalidf(fmt.Sprintf("Options.Environments[%d].Name", i), "%q stands twice", e.Name)
+				return invalidf(fmt.Sprintf("Options.Environments[%d].Name", i), "%q is duplicated", e.Name)
 			}
 			for _, h := range e.Hosts {
 				if slices.Contains(earlier.Hosts, h) {
@@ -160,7 +160,7 @@ func (o *Options) preparePlans() error {
 			return invalidf(fmt.Sprintf("Options.Plans[%d]", i), "%v", err)
 		}
 		if _, twice := table[p.Name]; twice {
-			return invalidf(fmt.Sprintf("Options.Plans[%d].Name", i), "%q stands twice", p.Name)
+			return invalidf(fmt.Sprintf("Options.Plans[%d].Name", i), "%q is duplicated", p.Name)
 		}
 		p.Limits = slices.Clone(p.Limits)
 		o.Plans[i], table[p.Name] = p, p

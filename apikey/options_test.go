@@ -98,7 +98,7 @@ func TestEveryCodeHasItsOwnRow(t *testing.T) {
 	for _, c := range apikey.Codes() {
 		info := c.Info()
 		if info.Name == "" || info.Title == "" || info.Status < 200 || names[info.Name] {
-			t.Errorf("code %d: row %+v is incomplete or stands twice", c, info)
+			t.Errorf("code %d: row %+v is incomplete or is duplicated", c, info)
 		}
 		names[info.Name] = true
 		if c != apikey.OK && (info.GRPC == 0 || info.Connect == "") {

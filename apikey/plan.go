@@ -113,7 +113,7 @@ func validLimits(field string, limits []Limit) error {
 			return invalidf(at+".Window", "%v is not a whole number of seconds between 1s and %v", l.Window, MaxLimitWindow)
 		}
 		if slices.ContainsFunc(limits[:i], func(o Limit) bool { return o.Name == l.Name || o.Window == l.Window }) {
-			return invalidf(at, "name %s or window %v stands twice", quoted(l.Name), l.Window)
+			return invalidf(at, "name %s or window %v is duplicated", quoted(l.Name), l.Window)
 		}
 	}
 	return nil

@@ -116,7 +116,7 @@ func decodeWindows(in []byte) (record, error) {
 		w := r.window()
 		for _, o := range rec.windows {
 			if o.length == w.length {
-				r.fail("window that stands twice")
+				r.fail("window that is duplicated")
 			}
 		}
 		rec.windows = append(rec.windows, w)

@@ -129,7 +129,7 @@ func (o *Options) prepare() error {
 		o.private = o.private || e.field() != "Authorization"
 		for _, earlier := range o.Extractors[:i] {
 			if earlier.place == e.place && earlier.name == e.name {
-				return invalidf(field, "%s stands twice", e)
+				return invalidf(field, "%s is duplicated", e)
 			}
 		}
 	}

@@ -115,7 +115,7 @@ func checkTold(c apikey.Change) error {
 }
 
 func untold(msg string) error {
-	return &apikey.Error{Code: apikey.InvalidArgument, Field: "Change", Msg: "cannot be told when it is read back: " + msg}
+	return &apikey.Error{Code: apikey.InvalidArgument, Field: "Change", Msg: "cannot be represented when it is read back: " + msg}
 }
 
 func sameRevocation(old, now *apikey.Key) bool {

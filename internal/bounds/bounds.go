@@ -12,18 +12,18 @@ import (
 	"unicode/utf8"
 )
 
-// First and Last are the first and the last instant that can be told. JSON and RFC 3339 have years of four digits,
+// First and Last are the first and the last instant that can be represented. JSON and RFC 3339 have years of four digits,
 // and Go takes the very first instant of year 1 for no time at all.
 var (
 	First = time.Time{}.Add(time.Microsecond)
 	Last  = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
 )
 
-// Time reports whether t can be told, in UTC and cut to the microsecond. The zero time cannot: callers that take it
+// Time reports whether t can be represented, in UTC and cut to the microsecond. The zero time cannot: callers that take it
 // for "never" look for it first.
 func Time(t time.Time) bool { return !t.Before(First) && t.Before(Last.Add(time.Microsecond)) }
 
-// Clamp returns the instant nearest to t that can be told. The zero time stays the zero time.
+// Clamp returns the instant nearest to t that can be represented. The zero time stays the zero time.
 func Clamp(t time.Time) time.Time {
 	switch {
 	case t.IsZero() || Time(t):

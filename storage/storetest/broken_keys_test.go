@@ -24,8 +24,8 @@ var brokenKeys = map[string]brokenStore{
 		wrap:  func(m *memstore.Store) apikey.Store { return struct{ apikey.Store }{m} },
 	},
 
-	"cuts times to the second": {fails: "what can be told comes back to the edges", wrap: reading(func(k *apikey.Key) { k.ExpiresAt = k.ExpiresAt.Truncate(time.Second) })},
-	"takes what cannot be told": {fails: "what cannot be told is refused, and leaves no trace", wrap: only(func(m *memstore.Store, w *wrap) {
+	"cuts times to the second": {fails: "what can be represented comes back to the edges", wrap: reading(func(k *apikey.Key) { k.ExpiresAt = k.ExpiresAt.Truncate(time.Second) })},
+	"takes what cannot be represented": {fails: "what cannot be represented is refused, and leaves no trace", wrap: only(func(m *memstore.Store, w *wrap) {
 		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
 			revision, err := m.Apply(ctx, c)
 			if errors.Is(err, apikey.ErrInvalidArgument) {

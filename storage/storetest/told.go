@@ -24,7 +24,7 @@ var farTimes = []time.Time{
 }
 
 var toldChecks = []check{
-	{name: "what can be told comes back to the edges", run: func(e *env) error {
+	{name: "what can be represented comes back to the edges", run: func(e *env) error {
 		r := plain("key")
 		k := &r.Key
 		k.CreatedAt, k.UpdatedAt, k.ExpiresAt, k.DisabledAt = firstTime, firstTime, lastTime, lastTime
@@ -42,7 +42,7 @@ var toldChecks = []check{
 		}
 		return same("get", got, r)
 	}},
-	{name: "what cannot be told is refused, and leaves no trace", run: func(e *env) error {
+	{name: "what cannot be represented is refused, and leaves no trace", run: func(e *env) error {
 		type spoil = func(c *apikey.Change)
 		all := map[string]spoil{}
 		for _, t := range farTimes {
@@ -90,7 +90,7 @@ var toldChecks = []check{
 			spoil(&update)
 			for _, c := range []apikey.Change{create, update} {
 				if _, err := e.s.Apply(e.ctx, c); want(what, err, apikey.ErrInvalidArgument) != nil {
-					return want("Apply of what cannot be told: "+what, err, apikey.ErrInvalidArgument)
+					return want("Apply of what cannot be represented: "+what, err, apikey.ErrInvalidArgument)
 				}
 			}
 		}

@@ -134,7 +134,7 @@ func (m maker) wrong(v any) any {
 
 // shapeFault is what the handler says of a body that has another shape than it
 // takes.
-var shapeFault = regexp.MustCompile(`^(must be (a string|a whole number|true or false|an array|an object)$|must be a whole number of seconds|must not be null|is not known here|stands twice|must be one line|names must not be empty|give the key a name|may have at most|may be at most|must be at least)`)
+var shapeFault = regexp.MustCompile(`^(must be (a string|a whole number|true or false|an array|an object)$|must be a whole number of seconds|must not be null|is not known here|is duplicated|must be one line|names must not be empty|give the key a name|may have at most|may be at most|must be at least)`)
 
 // TestBodies: the handler takes every body that the document allows, but for a
 // reason of its own, and refuses every body that the document forbids.
