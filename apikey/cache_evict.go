@@ -59,7 +59,9 @@ func (c *cache) trim(sh *shard, steps int) {
 	}
 	if len(sh.ring) <= sh.most && cap(sh.ring) > 4*sh.most { // slices and maps do not shrink on their own
 		sh.ring = slices.Clip(slices.Clone(sh.ring))
-		sh.entries = maps.Clone(sh.entries)
+		entries := make(map[keyID]*entry, len(sh.entries))
+		maps.Copy(entries, sh.entries) // a clone is as large as what it was made of
+		sh.entries = entries
 	}
 }
 

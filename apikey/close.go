@@ -24,14 +24,19 @@ func (s *Service) Close(ctx context.Context) error {
 			close(s.idle)
 		}()
 	})
-	if err := await(ctx, s.idle); err != nil {
-		return err
-	}
 	select { // one at a time from here on
 	case s.ending <- struct{}{}:
 		defer func() { <-s.ending }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	select {
+	case <-s.idle:
+	default: // an operation may take all the time there is: what is counted does not wait for it
+		_ = s.flush(ctx, 0) // what it leaves, the one below says
+		if err := await(ctx, s.idle); err != nil {
+			return err
+		}
 	}
 	s.leaveOnce(ctx)
 	return s.flush(ctx, 0)

@@ -147,7 +147,7 @@ func (f *flushing) run(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		keys, err := f.s.flushSome(ctx)
+		keys, err := f.s.flushSome(ctx, f.end.IsZero())
 		rest := f.next(ctx, keys, time.Since(began), err)
 		if keys == 0 && err == nil {
 			return
@@ -186,8 +186,8 @@ func (f *flushing) next(ctx context.Context, keys int, took time.Duration, err e
 }
 
 // flushSome writes a part of what is owed, and returns how many keys it had.
-func (s *Service) flushSome(ctx context.Context) (keys int, err error) {
-	l, batch, err := s.outbox.begin(ctx, s.pace.next(), s.stuckAfter())
+func (s *Service) flushSome(ctx context.Context, last bool) (keys int, err error) {
+	l, batch, err := s.outbox.begin(ctx, s.pace.next(), last, s.stuckAfter())
 	if l == nil {
 		return 0, err
 	}

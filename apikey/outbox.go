@@ -23,11 +23,15 @@ type outbox struct {
 	owed       map[string][]UsageDelta // by key
 	queue      []string                // the keys of owed; those that have waited longest come first
 	lanes      [writers]lane
-	readers    map[string]int // of each key that is read from the store now
-	allReaders int            // of those who read any key
-	owing      int            // deltas in owed and in lanes
-	lost       uint64         // requests that were counted and are not owed, for want of room
-	collected  time.Time      // when the counts were last fetched
+	retries    []retry         // what the store did not take
+	suspect    map[string]bool // the keys of retries
+	again      bool            // the next write is one of retries, if there is a choice
+	written    uint64          // writes that the store took
+	readers    map[string]int  // of each key that is read from the store now
+	allReaders int             // of those who read any key
+	owing      int             // deltas in owed and in lanes
+	lost       uint64          // requests that were counted and are not owed, for want of room
+	collected  time.Time       // when the counts were last fetched
 }
 
 // maxOwed bounds what is kept for a store that does not take usage.
@@ -36,7 +40,7 @@ const maxOwed = 1 << 20
 func newOutbox(m *meter) *outbox {
 	return &outbox{
 		meter: m, most: maxOwed, changed: make(chan struct{}),
-		owed: make(map[string][]UsageDelta), readers: make(map[string]int),
+		owed: make(map[string][]UsageDelta), readers: make(map[string]int), suspect: make(map[string]bool),
 	}
 }
 

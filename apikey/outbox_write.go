@@ -2,6 +2,8 @@ package apikey
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -11,52 +13,61 @@ const writers = 2
 // lane is a place for one write at a time.
 type lane struct {
 	state laneState
-	keys  map[string][]UsageDelta // what is or was to be written; nil when the lane is free
+	keys  map[string][]UsageDelta // what is to be written, or is being written
 	since time.Time               // of the state
+	retry retry                   // that the keys are from; zero if they are from the queue
 }
 
 type laneState uint8
 
 const (
 	laneFree    laneState = iota
-	laneFailed            // the store did not take the keys, or nobody knows: still owed, and to be written again
-	laneClaimed           // still owed; readers of the keys have to wait, until those that read them now are done
+	laneClaimed           // still owed; new readers of the keys wait, the lane waits for those that read them now
 	laneWriting           // given to the store: no longer owed, and not known to be written
 )
 
-func (l *lane) blocks() bool { return l.state == laneClaimed || l.state == laneWriting }
-func (l *lane) owes() bool   { return l.state == laneFailed || l.state == laneClaimed }
+func (l *lane) blocks() bool { return l.state != laneFree }
+func (l *lane) owes() bool   { return l.state == laneClaimed }
 
-// begin returns a lane and the counts of up to n keys in it, which the store is
-// to get now: those that it did not take before, then those that have waited
-// longest and that nobody reads. It waits for other lanes, which may be free soon
-// or have to be written again, and for those who read the keys, for no longer
-// than patience. After it comes end, unless the lane is nil: then nothing is owed
-// any more.
-func (o *outbox) begin(ctx context.Context, n int, patience time.Duration) (l *lane, batch []UsageDelta, err error) {
+// retry is a set of keys that the store did not take together, or may not have taken: nobody knows. The keys are owed,
+// and are not in the queue. A set that fails is halved, so that a key which the store always refuses ends up alone and
+// keeps no others waiting.
+type retry struct {
+	keys     []string
+	failures int       // since it was halved
+	written  uint64    // outbox.written at the last of them
+	after    time.Time // before which a flush that is not the last leaves it alone
+}
+
+const (
+	retryPause     = time.Second // after a first failure, then twice as long each time
+	longRetryPause = time.Minute
+)
+
+// begin returns a lane and the counts of up to n keys in it, to be given to the
+// store now: a set that is to be tried again, or the keys that have waited
+// longest, except those that are being read. The two take turns. It waits for a
+// free lane and for readers of the keys, but no longer than patience. The caller
+// must call end, unless the lane is nil: then nothing is left to write, or, if
+// this is not the last flush, only sets whose time has not come.
+func (o *outbox) begin(ctx context.Context, n int, last bool, patience time.Duration) (l *lane, batch []UsageDelta, err error) {
 	late := time.Now().Add(patience)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if time.Since(o.collected) >= collectEvery {
 		o.collect() // a long flush writes what is new, too
 	}
-	var busy bool
-	for l, busy = o.freeLane(); l == nil; l, busy = o.freeLane() {
-		if !busy {
+	for l = o.fill(n, last); l == nil; l = o.fill(n, last) {
+		if _, busy := o.clash(nil); !busy {
 			return nil, nil, nil
 		}
 		if err := o.wait(ctx, late); err != nil {
 			return nil, nil, err
 		}
 	}
-	if l.state == laneFree {
-		l.keys = o.take(n)
-	}
-	l.state, l.since = laneClaimed, time.Now()
 	for o.beingRead(l.keys) {
 		if err := o.wait(ctx, late); err != nil {
-			l.state = laneFailed
-			o.change()
+			o.giveBack(l, false)
 			return nil, nil, err
 		}
 	}
@@ -67,44 +78,55 @@ func (o *outbox) begin(ctx context.Context, n int, patience time.Duration) (l *l
 	return l, batch, nil
 }
 
-// freeLane returns a lane that has something to write again, or could take what
-// is in the queue: the one that has not been used for longest, so that keys that
-// the store refuses keep no others waiting. It is nil when there is none, and
-// busy says whether one is in use.
-func (o *outbox) freeLane() (free *lane, busy bool) {
-	for i := range o.lanes {
-		l := &o.lanes[i]
-		if l.blocks() {
-			busy = true
-			continue
-		}
-		if (l.state == laneFailed || len(o.queue) > 0) && (free == nil || l.since.Before(free.since)) {
-			free = l
-		}
+// fill claims a free lane for what is to be written next; nil if there is none, or nothing to write.
+func (o *outbox) fill(n int, last bool) *lane {
+	free := slices.IndexFunc(o.lanes[:], func(l lane) bool { return l.state == laneFree })
+	if free < 0 {
+		return nil
 	}
-	return free, busy
+	l := &o.lanes[free]
+	l.retry = retry{}
+	now := time.Now()
+	due := slices.IndexFunc(o.retries, func(r retry) bool { return last || !now.Before(r.after) })
+	if due >= 0 && (o.again || len(o.queue) == 0) {
+		l.retry = o.retries[due]
+		o.retries = slices.Delete(o.retries, due, due+1)
+		l.keys = make(map[string][]UsageDelta, len(l.retry.keys))
+		for _, id := range l.retry.keys {
+			l.keys[id] = o.owed[id]
+			delete(o.owed, id)
+			delete(o.suspect, id)
+		}
+	} else if l.keys = o.take(n); len(l.keys) == 0 {
+		return nil
+	}
+	o.again = !o.again
+	l.state, l.since = laneClaimed, now
+	return l
 }
 
-// take takes up to n keys out of owed, at least one.
+// take removes up to n keys from the queue and from owed, at least one if there is any.
 func (o *outbox) take(n int) map[string][]UsageDelta {
 	keys := make(map[string][]UsageDelta, min(n, len(o.queue)))
 	var passed []string
 	at := 0
 	for ; at < len(o.queue) && len(keys) < n; at++ {
-		if id := o.queue[at]; o.allReaders > 0 || o.readers[id] > 0 {
+		switch id := o.queue[at]; {
+		case o.suspect[id]: // written with its set
+		case o.allReaders > 0 || o.readers[id] > 0:
 			passed = append(passed, id)
-		} else {
+		default:
 			keys[id] = o.owed[id]
 		}
 	}
-	if len(keys) == 0 { // all are read: now it is the readers' turn to wait
+	if len(keys) == 0 { // all are being read: now it is the readers' turn to wait
 		n = min(n, len(passed))
 		for _, id := range passed[:n] {
 			keys[id] = o.owed[id]
 		}
 		passed = passed[n:]
 	}
-	at -= copy(o.queue[at-len(passed):at], passed) // in place: the queue may be of all keys
+	at -= copy(o.queue[at-len(passed):at], passed) // in place: the queue may hold all keys
 	clear(o.queue[:at])
 	o.queue = o.queue[at:]
 	for id := range keys {
@@ -127,12 +149,45 @@ func (o *outbox) beingRead(keys map[string][]UsageDelta) bool {
 func (o *outbox) end(l *lane, taken bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l.state, l.since = laneFailed, time.Now()
-	if taken {
-		for _, of := range l.keys {
-			o.owing -= len(of)
-		}
-		l.state, l.keys = laneFree, nil
+	if !taken {
+		o.giveBack(l, true)
+		return
 	}
+	for _, of := range l.keys {
+		o.owing -= len(of)
+	}
+	o.written++
+	l.state, l.keys = laneFree, nil
+	o.change()
+}
+
+// giveBack makes the keys of a lane owed again, to be tried again as one set, or
+// as two halves if they failed.
+func (o *outbox) giveBack(l *lane, failed bool) {
+	r := l.retry
+	r.keys = slices.Collect(maps.Keys(l.keys))
+	for id, of := range l.keys {
+		for _, d := range of {
+			if addTo(o.owed[id], d) { // it was counted again meanwhile
+				o.owing--
+			} else {
+				o.owed[id] = append(o.owed[id], d)
+			}
+		}
+		o.suspect[id] = true
+	}
+	if failed {
+		r.failures++
+		r.after = time.Now().Add(min(retryPause<<min(r.failures-1, 8), longRetryPause))
+	}
+	// A store that takes nothing leaves the sets large, for when it does again.
+	apart := len(r.keys) > fewestKeys || len(r.keys) > 1 && (r.failures > 1 || l.retry.keys != nil && o.written > r.written)
+	r.written = o.written
+	if half := len(r.keys) / 2; failed && apart {
+		o.retries = append(o.retries, retry{keys: r.keys[:half], written: r.written, after: r.after}, retry{keys: r.keys[half:], written: r.written, after: r.after})
+	} else {
+		o.retries = append(o.retries, r)
+	}
+	l.state, l.keys = laneFree, nil
 	o.change()
 }
