@@ -30,16 +30,15 @@ func (s *Service) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	select {
-	case <-s.idle:
-	default: // an operation may take all the time there is: what is counted does not wait for it
-		_ = s.flush(ctx, 0) // what it leaves, the one below says
-		if err := await(ctx, s.idle); err != nil {
-			return err
-		}
+	err := s.flush(ctx, 0) // now: an operation may take all the time there is
+	if err := await(ctx, s.idle); err != nil {
+		return err
 	}
 	s.leaveOnce(ctx)
-	return s.flush(ctx, 0)
+	if err != nil {
+		return err
+	}
+	return s.flush(ctx, 0) // what was counted meanwhile
 }
 
 // leavePatience is how long Close tries to tell the other processes.

@@ -92,10 +92,15 @@ type flushing struct {
 
 	mu      sync.Mutex
 	workers int
-	left    int // keys to begin with
-	failed  int // writes in a row
-	err     error
+	left    int       // keys to begin with
+	failed  int       // writes in a row
+	taken   time.Time // when the store last took a write, or the flush began
+	refused error     // of the write that failed last
+	err     error     // why it was given up
 }
+
+// last reports whether no other flush follows: nothing is left for later.
+func (f *flushing) last() bool { return f.end.IsZero() }
 
 // flush writes all usage that was counted before, within a time if the store is
 // quick: with rests, so that no request waits while thousands of keys are
@@ -105,7 +110,7 @@ type flushing struct {
 // It returns when ctx ends. A write that has begun is not broken off then, or
 // nobody could say whether it happened: it ends by its own deadline.
 func (s *Service) flush(ctx context.Context, within time.Duration) error {
-	f := &flushing{s: s, left: s.outbox.keys()}
+	f := &flushing{s: s, left: s.outbox.keys(), taken: time.Now()}
 	if f.left == 0 {
 		return nil
 	}
@@ -118,6 +123,9 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 	f.startWriters(ctx)
 	f.mu.Unlock()
 	f.group.Wait() // not for long: they look at ctx
+	if f.err == nil && within > 0 {
+		return f.refused // to be tried again by a later flush
+	}
 	return f.err
 }
 
@@ -129,7 +137,7 @@ func (s *Service) stuckAfter() time.Duration { return 2 * s.o.StoreTimeout }
 // caller holds mu.
 func (f *flushing) startWriters(ctx context.Context) {
 	want := 1
-	if f.end.IsZero() || f.s.pace.estimate(f.left, 1) > time.Until(f.end) {
+	if f.last() || f.s.pace.estimate(f.left, 1) > time.Until(f.end) {
 		want = writers
 	}
 	for ; f.workers < want; f.workers++ {
@@ -147,7 +155,7 @@ func (f *flushing) run(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		keys, err := f.s.flushSome(ctx, f.end.IsZero())
+		keys, err := f.s.flushSome(ctx, f.last())
 		rest := f.next(ctx, keys, time.Since(began), err)
 		if keys == 0 && err == nil {
 			return
@@ -170,14 +178,19 @@ func (f *flushing) next(ctx context.Context, keys int, took time.Duration, err e
 	defer f.mu.Unlock()
 	if err != nil {
 		f.failed++
-		if f.failed >= flushTries || errors.Is(err, errStuck) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		f.refused = err
+		tries := flushTries
+		if f.last() { // every set gets its chance: the second failure halves it at the latest
+			tries = max(tries, 2*f.s.outbox.sets())
+		}
+		if f.failed >= tries || f.last() && time.Since(f.taken) > f.s.stuckAfter() || errors.Is(err, errStuck) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			f.err = err
 		}
 		return flushPause
 	}
-	f.failed = 0
+	f.failed, f.taken = 0, time.Now()
 	f.left -= keys
-	if f.end.IsZero() || f.left <= 0 {
+	if f.last() || f.left <= 0 {
 		return 0
 	}
 	f.startWriters(ctx)

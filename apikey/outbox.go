@@ -107,6 +107,14 @@ func (o *outbox) waiting() int {
 	return n + len(o.owed)
 }
 
+// sets is how many sets of keys are to be tried again, with each key that is yet
+// to be tried as one.
+func (o *outbox) sets() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.retries) + len(o.queue)
+}
+
 // wait lets mu go until something has changed. It returns an error when ctx ends
 // first, or when it is late.
 func (o *outbox) wait(ctx context.Context, late time.Time) error {

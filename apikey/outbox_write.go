@@ -85,24 +85,39 @@ func (o *outbox) fill(n int, last bool) *lane {
 		return nil
 	}
 	l := &o.lanes[free]
-	l.retry = retry{}
-	now := time.Now()
-	due := slices.IndexFunc(o.retries, func(r retry) bool { return last || !now.Before(r.after) })
-	if due >= 0 && (o.again || len(o.queue) == 0) {
-		l.retry = o.retries[due]
-		o.retries = slices.Delete(o.retries, due, due+1)
-		l.keys = make(map[string][]UsageDelta, len(l.retry.keys))
-		for _, id := range l.retry.keys {
-			l.keys[id] = o.owed[id]
-			delete(o.owed, id)
-			delete(o.suspect, id)
-		}
-	} else if l.keys = o.take(n); len(l.keys) == 0 {
+	l.keys, l.retry = nil, retry{}
+	if !o.again {
+		l.keys = o.take(n)
+	}
+	if len(l.keys) == 0 {
+		o.takeRetry(l, last)
+	}
+	if len(l.keys) == 0 { // it was the turn of the retries, and none is due
+		l.keys = o.take(n)
+	}
+	if len(l.keys) == 0 {
 		return nil
 	}
 	o.again = !o.again
-	l.state, l.since = laneClaimed, now
+	l.state, l.since = laneClaimed, time.Now()
 	return l
+}
+
+// takeRetry moves the first set that is due into a lane.
+func (o *outbox) takeRetry(l *lane, last bool) {
+	now := time.Now()
+	next := slices.IndexFunc(o.retries, func(r retry) bool { return last || !now.Before(r.after) })
+	if next < 0 {
+		return
+	}
+	l.retry = o.retries[next]
+	o.retries = slices.Delete(o.retries, next, next+1)
+	l.keys = make(map[string][]UsageDelta, len(l.retry.keys))
+	for _, id := range l.retry.keys {
+		l.keys[id] = o.owed[id]
+		delete(o.owed, id)
+		delete(o.suspect, id)
+	}
 }
 
 // take removes up to n keys from the queue and from owed, at least one if there is any.
