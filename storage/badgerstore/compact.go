@@ -19,7 +19,8 @@ const (
 	compactRoom = 16 << 20 // besides that of the tables
 	tableRoom   = 12 << 20 // before each table: several are written at once
 	manyTables  = 5
-	tableRest   = 3 // times as long as it took to fill a table
+	tableRest   = 3           // times as long as it took to fill a table, but no longer than
+	longestRest = time.Second // in case the machine slept while it did
 )
 
 // compactor runs until Close.
@@ -97,9 +98,9 @@ func (s *Store) compact() (err error) {
 	return s.db.Flatten(1)
 }
 
-// beforeTable holds up a compaction, which is about to write a table that took so long to fill: while there is no room for
-// it, and until it has rested. Badger's own goroutines come by here. After Close they wait for ever for room: the process
-// is about to end, and what was not written is still in the tables that there are.
+// beforeTable delays a compaction that is about to write a table, which took so long to fill: while there is no room for it,
+// and until it has rested. It is called by Badger's goroutines. After Close they wait for room for ever: the process is about
+// to end, and what was not written is still in the old tables.
 func (s *Store) beforeTable(took time.Duration) {
 	if s.reserve == nil {
 		return
@@ -111,7 +112,7 @@ func (s *Store) beforeTable(took time.Duration) {
 		return
 	}
 	select {
-	case <-time.After(tableRest * took):
+	case <-time.After(min(tableRest*took, longestRest)):
 	case <-s.reserve.stop:
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -35,6 +36,9 @@ func (s *Store) Damage(id string) error {
 		return txn.Set(recordKey(id), v)
 	})
 }
+
+// BeforeTable is what a compaction calls that took so long to fill a table.
+func (s *Store) BeforeTable(took time.Duration) { s.beforeTable(took) }
 
 // Tables says how large the levels are.
 func (s *Store) Tables() (levels []string) {

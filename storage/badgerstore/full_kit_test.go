@@ -143,6 +143,24 @@ func (s *server) createUntilRefused() int {
 	}
 }
 
+// changeUntilRefused says how many changes of a key it made.
+func (s *server) changeUntilRefused() (n int) {
+	s.t.Helper()
+	page, err := s.keys.List(s.t.Context(), apikey.ListRequest{Limit: 1})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for ; ; n++ {
+		name := fmt.Sprint("changed ", n)
+		switch _, err := s.keys.Update(s.t.Context(), apikey.Actor{ID: "ann"}, page.Keys[0].ID, apikey.Update{Name: &name}); {
+		case errors.Is(err, apikey.ErrUnavailable):
+			return n
+		case err != nil:
+			s.t.Fatal(err)
+		}
+	}
+}
+
 // served sends requests with some of the keys.
 func (s *server) served(n int) {
 	s.t.Helper()

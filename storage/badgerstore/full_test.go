@@ -28,6 +28,9 @@ func TestAFullDiskRefusesChangesAndGoesOnVerifying(t *testing.T) {
 		if n := s.createUntilRefused(); n < 500 {
 			t.Errorf("only %d keys fit 12 MiB", n)
 		}
+		if n := s.changeUntilRefused(); n < 500 {
+			t.Errorf("only %d changes of keys that exist fit what is kept for them", n)
+		}
 		s.served(500)
 		if why := s.keys.Health().Refusing; !strings.Contains(why, "make room") {
 			t.Errorf("Health does not say why changes are refused: %q", why)
