@@ -13,9 +13,8 @@ STATICCHECK_VERSION := v0.8.2
 GOFUMPT := .bin/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := .bin/staticcheck-$(STATICCHECK_VERSION)
 
-# Every module of the tree, the root first, and those that are tested without the race detector: they measure, drive
-# browsers and generate code. What they run of the library is raced in its own modules, and the detector takes it several
-# times as long.
+# Every module of the tree, the root first, and those that "make test" leaves to "make prove" to run with the race
+# detector: they measure, drive browsers and generate code. What they run of the library is raced in its own modules.
 MODULES := $(shell find . \( -name '.?*' -o -name testdata -o -name node_modules \) -prune -o \
 	-name go.mod -printf '%h\n' | sort)
 UNRACED := ./bench ./tools/browser ./tools/clients ./tools/openapi
@@ -80,6 +79,7 @@ defences: ## take each defence out and see that its test notices; ROWS=regexp se
 	@LATCHKEY_DEFENCES=1 LATCHKEY_DEFENCES_RUN='$(ROWS)' GOWORK=off go test -v -count=1 -timeout 60m -run '^TestDefences$$' ./tools/tree | grep -v '^=== '
 
 .PHONY: prove
+prove: UNRACED :=
 prove: fuzz defences testsum ## the long proofs: fuzz, defences, every test in its long form
 	@.ci/components
 	@export LATCHKEY_LONG=1 GOFLAGS="$$(go env GOFLAGS) -count=1"; $(call run_tests,60m)
