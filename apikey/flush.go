@@ -27,7 +27,7 @@ const (
 
 var errStuck = errors.New("the store was given usage to write and has not answered for too long")
 
-// pace is what the writes so far told of the store.
+// pace is what past writes have shown about the store's speed.
 type pace struct {
 	aim time.Duration // of a write; final
 
@@ -44,8 +44,8 @@ func (p *pace) next() int {
 	return max(p.size, fewestKeys)
 }
 
-// estimate returns how long it takes to write some keys with so many writers, without
-// rests; 0 when nothing is known.
+// estimate returns how long so many writers take for so many keys, without rests;
+// 0 if nothing is known.
 func (p *pace) estimate(keys, writers int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +67,8 @@ func (p *pace) end(keys int, took time.Duration, taken bool) {
 	if !taken {
 		return
 	}
-	// A store may take two writes at a time, or one after the other: both is
-	// measured, and as long as it is not, two are no faster than one.
+	// Some stores run two writes at once, others one after the other. Both speeds
+	// are measured; until they are, two writers count as no faster than one.
 	p.each[n] = took / time.Duration(keys*n)
 	if n < writers && (p.each[writers] == 0 || p.each[writers] > p.each[n]) {
 		p.each[writers] = p.each[n]
@@ -102,13 +102,13 @@ type flushing struct {
 // last reports whether no other flush follows: nothing is left for later.
 func (f *flushing) last() bool { return f.end.IsZero() }
 
-// flush writes all usage that was counted before, within a time if the store is
-// quick: with rests, so that no request waits while thousands of keys are
-// written; or, within 0, as fast as it can. What the store does not take is kept
-// for the next flush.
+// flush writes all usage counted so far. If the store is quick enough it takes the
+// time given, with rests, so that no request waits while thousands of keys are
+// written. With 0 it writes as fast as it can, and is the last flush. What the
+// store does not take is kept for the next one.
 //
-// It returns when ctx ends. A write that has begun is not broken off then, or
-// nobody could say whether it happened: it ends by its own deadline.
+// It returns when ctx ends. A write that has begun is not aborted then, because
+// its outcome would be unknown: it ends by its own deadline.
 func (s *Service) flush(ctx context.Context, within time.Duration) error {
 	f := &flushing{s: s, left: s.outbox.keys(), taken: time.Now()}
 	if f.left == 0 {
@@ -129,12 +129,12 @@ func (s *Service) flush(ctx context.Context, within time.Duration) error {
 	return f.err
 }
 
-// stuckAfter is how long a write may take when the store does not even heed its
-// deadline, before nobody waits for it any more.
+// stuckAfter is how long to wait for a write on a store that ignores its deadline,
+// and for any write to succeed in the last flush.
 func (s *Service) stuckAfter() time.Duration { return 2 * s.o.StoreTimeout }
 
-// startWriters starts a second writer when one would not be done in time. The
-// caller holds mu.
+// startWriters starts a second writer if one would not finish in time. The caller
+// holds mu.
 func (f *flushing) startWriters(ctx context.Context) {
 	want := 1
 	if f.last() || f.s.pace.estimate(f.left, 1) > time.Until(f.end) {
@@ -145,7 +145,7 @@ func (f *flushing) startWriters(ctx context.Context) {
 	}
 }
 
-// run writes a part after the other.
+// run writes one part after another.
 func (f *flushing) run(ctx context.Context) {
 	for {
 		f.mu.Lock()
@@ -171,8 +171,8 @@ func (f *flushing) run(ctx context.Context) {
 	}
 }
 
-// next takes in what became of a part, and returns how long to rest before the
-// next one.
+// next records the outcome of a part, and returns how long to rest before the next
+// one.
 func (f *flushing) next(ctx context.Context, keys int, took time.Duration, err error) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -228,8 +228,8 @@ func (s *Service) flushSome(ctx context.Context, last bool) (keys int, err error
 	return n, nil
 }
 
-// flushLoop begins a flush every FlushEvery, and sooner when it will last so long
-// that counts would get older than one and a half times that.
+// flushLoop begins a flush every FlushEvery, or sooner if the flush will last so
+// long that counts would become older than one and a half times that.
 func (s *Service) flushLoop() {
 	step := max(s.o.FlushEvery/10, time.Millisecond)
 	tick := time.NewTicker(step)
@@ -270,9 +270,8 @@ func (s *Service) flushWithin() time.Duration {
 	return within
 }
 
-// flushTakes is how long it would take, as far as that is known, to write what
-// is counted now, as fast as possible, and a quarter of that: the processor has
-// more to do when so much is counted.
+// flushTakes estimates how long writing the current counts takes at full speed. It
+// adds a quarter, because counting so much keeps the processor busy.
 func (s *Service) flushTakes() time.Duration {
 	return s.pace.estimate(s.outbox.waiting(), writers) * 5 / 4
 }

@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// outbox holds the usage that was counted and that the store is yet to get. Usage
-// as it is told is what the store has and what is owed to it, together, and so
-// one thing must hold: no key is read and written at the same time. Whoever reads
-// keys finds their counts in the store or here, never in both and never in
-// neither, and waits for no more than the keys that are being written.
+// outbox holds the usage that was counted and not yet written. Usage as readers
+// see it is what the store has plus what is owed to it, so its invariant is: **no
+// key is read and written at the same time.** A reader finds a key's counts in
+// the store or here, never in both and never in neither, and waits only for the
+// keys that it asks for.
 //
-// The one exception is a write of which nobody knows whether it happened: what it
-// was to add is owed on, and written again. See Store.AddUsage.
+// The one exception is a write whose outcome is unknown: its counts stay owed and
+// are written again. See [Store.AddUsage].
 type outbox struct {
 	meter *meter
 	most  int // bounds owing
 
 	mu         sync.Mutex
-	changed    chan struct{}           // closed, and replaced, when a reader or a writer is done
+	changed    chan struct{}           // closed and replaced when a reader or a writer has finished
 	owed       map[string][]UsageDelta // by key
-	queue      []string                // the keys of owed; those that have waited longest come first
+	queue      []string                // keys to write, longest wait first; those in retries are skipped
 	lanes      [writers]lane
-	retries    []retry         // what the store did not take
-	suspect    map[string]bool // the keys of retries
-	again      bool            // the next write is one of retries, if there is a choice
+	retries    []retry         // keys that the store did not take
+	suspect    map[string]bool // the keys in retries
+	again      bool            // it is the turn of retries
 	written    uint64          // writes that the store took
 	readers    map[string]int  // of each key that is read from the store now
 	allReaders int             // of those who read any key
@@ -107,8 +107,8 @@ func (o *outbox) waiting() int {
 	return n + len(o.owed)
 }
 
-// sets is how many sets of keys are to be tried again, with each key that is yet
-// to be tried as one.
+// sets returns how many sets of keys are left to write. Each key in the queue
+// counts as one.
 func (o *outbox) sets() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

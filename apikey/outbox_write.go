@@ -15,7 +15,7 @@ type lane struct {
 	state laneState
 	keys  map[string][]UsageDelta // what is to be written, or is being written
 	since time.Time               // of the state
-	retry retry                   // that the keys are from; zero if they are from the queue
+	retry retry                   // the set that the keys come from; zero if they come from the queue
 }
 
 type laneState uint8
@@ -29,18 +29,17 @@ const (
 func (l *lane) blocks() bool { return l.state != laneFree }
 func (l *lane) owes() bool   { return l.state == laneClaimed }
 
-// retry is a set of keys that the store did not take together, or may not have taken: nobody knows. The keys are owed,
-// and are not in the queue. A set that fails is halved, so that a key which the store always refuses ends up alone and
-// keeps no others waiting.
+// retry is a set of keys whose write failed, or has an unknown outcome. The keys are owed. A set that fails is halved, so
+// that a key that the store always refuses ends up alone and holds up no others.
 type retry struct {
 	keys     []string
 	failures int       // since it was halved
-	written  uint64    // outbox.written at the last of them
-	after    time.Time // before which a flush that is not the last leaves it alone
+	written  uint64    // outbox.written at the last failure
+	after    time.Time // no flush but the last tries it sooner
 }
 
 const (
-	retryPause     = time.Second // after a first failure, then twice as long each time
+	retryPause     = time.Second // after the first failure; doubles each time, up to
 	longRetryPause = time.Minute
 )
 
@@ -127,7 +126,7 @@ func (o *outbox) take(n int) map[string][]UsageDelta {
 	at := 0
 	for ; at < len(o.queue) && len(keys) < n; at++ {
 		switch id := o.queue[at]; {
-		case o.suspect[id]: // written with its set
+		case o.suspect[id]: // it is written with its set
 		case o.allReaders > 0 || o.readers[id] > 0:
 			passed = append(passed, id)
 		default:
@@ -160,7 +159,7 @@ func (o *outbox) beingRead(keys map[string][]UsageDelta) bool {
 	return o.allReaders > 0
 }
 
-// end says whether the store took what begin chose. If not, it stays owed.
+// end records whether the store took what begin chose. If not, it stays owed.
 func (o *outbox) end(l *lane, taken bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -195,7 +194,7 @@ func (o *outbox) giveBack(l *lane, failed bool) {
 		r.failures++
 		r.after = time.Now().Add(min(retryPause<<min(r.failures-1, 8), longRetryPause))
 	}
-	// A store that takes nothing leaves the sets large, for when it does again.
+	// While the store takes nothing, small sets stay whole: writing them one key at a time would take long afterwards.
 	apart := len(r.keys) > fewestKeys || len(r.keys) > 1 && (r.failures > 1 || l.retry.keys != nil && o.written > r.written)
 	r.written = o.written
 	if half := len(r.keys) / 2; failed && apart {
