@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -22,8 +21,8 @@ import (
 // An inner door answers in one of two ways. If its writer leads to the
 // outermost door's, its refusal is the response. If not, as inside
 // http.TimeoutHandler or where a handler tries a route with a recorder, the
-// refusal stands if the response begins with an error, and is dropped if the
-// handler answers anyway.
+// refusal stands if the response begins with an error. It is dropped if the
+// handler answers anyway, or if another door admits the request afterwards.
 
 // nested is what a request needs besides its call when a decision about it is
 // still to be reported, or an inner door has changed it.
@@ -149,6 +148,7 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 		return true
 	}
 	newest.Used(o.used)
+	outer.drop()
 	if raised {
 		g.announce(w.Header(), &o)
 	}
@@ -265,6 +265,18 @@ func (w *plainWriter) refuse(rw http.ResponseWriter, r *http.Request, o *Outcome
 	}
 }
 
+// drop forgets the refusal of an inner door, because another one admits the
+// request: whatever its handler answers, the request is served.
+func (w *plainWriter) drop() {
+	if w.state.Load()&undecided == 0 {
+		return
+	}
+	n := w.nested.Load()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.pending = nil
+}
+
 // settled is called when the response begins, with its status, or when the
 // handler has returned without one. The decision is then final.
 func (w *plainWriter) settled(status int) {
@@ -344,44 +356,5 @@ func (g *Guard) announce(h http.Header, o *Outcome) {
 		p := g.pockets.Get().(*pocket)
 		p.announce(h, o, p.one(""), p.one(""))
 		g.pockets.Put(p)
-	}
-}
-
-// unkeyed marks a request that an optional door admitted without a key, if
-// there is an OnDecision: the decision of an inner door replaces that door's.
-type unkeyed struct{ told atomic.Bool }
-
-type unkeyedKey struct{ *Guard }
-
-// serveUnkeyed serves a request that was admitted without a key.
-func (g *Guard) serveUnkeyed(w http.ResponseWriter, r *http.Request, o *Outcome, next Handler) {
-	if g.o.OnDecision == nil || r.Context().Value(unkeyedKey{g}) != nil {
-		next(w, r, nil)
-		return
-	}
-	mark := new(unkeyed)
-	served := r.WithContext(context.WithValue(r.Context(), unkeyedKey{g}, mark))
-	defer func() {
-		handBack(r, served)
-		if !mark.told.Load() {
-			g.report(r.Context(), o)
-		}
-	}()
-	next(w, served, nil)
-}
-
-// report reports a decision that no other door can change.
-func (g *Guard) report(ctx context.Context, o *Outcome) {
-	if g.o.OnDecision != nil {
-		g.speaks(ctx)
-		g.o.OnDecision(ctx, *o)
-	}
-}
-
-// speaks makes the decision of this door replace that of an optional door
-// around it that admitted the request without a key, if there is one.
-func (g *Guard) speaks(ctx context.Context) {
-	if mark, ok := ctx.Value(unkeyedKey{g}).(*unkeyed); ok {
-		mark.told.Store(true)
 	}
 }

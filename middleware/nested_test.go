@@ -256,36 +256,6 @@ func TestUseIsCountedBeforeTheHandlerRuns(t *testing.T) {
 	n.want("ok insufficient_scope ok", 2, once{apikey.OutcomeAllowed: 2, apikey.OutcomeScope: 1})
 }
 
-// TestARefusalThatIsNotAnswered: a handler that tries a route with a recorder,
-// and answers all the same, is no way around the limits; nor are doors in
-// goroutines.
-func TestARefusalThatIsNotAnswered(t *testing.T) {
-	n := newNest(t, nil)
-	inner := n.guard.Require("things:write")(noContent)
-	dear := n.costing(4, apikey.AnyKey())(noContent)
-	batch := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				if got := serve(inner, r).StatusCode; got != 403 {
-					t.Errorf("got %d", got)
-				}
-				if got := serve(dear, r).StatusCode; got != 204 {
-					t.Errorf("got %d", got)
-				}
-			})
-		}
-		wg.Wait()
-		w.WriteHeader(200)
-	}))
-	if res := serve(batch, get(n.token)); res.StatusCode != 200 {
-		t.Errorf("got %d", res.StatusCode)
-	}
-	n.want("ok", 4, once{apikey.OutcomeAllowed: 1})
-	serve(n.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { serve(inner, r) })), get(n.token))
-	n.want("ok ok", 5, once{apikey.OutcomeAllowed: 2})
-}
-
 // TestDoorsOfTwoGuards are independent, also when they take turns.
 func TestDoorsOfTwoGuards(t *testing.T) {
 	n := newNest(t, nil)
