@@ -237,32 +237,44 @@ func (g *Guard) settle(ctx context.Context, demand *limiter.Request, c charge, c
 
 // refuse answers a request that an inner door does not admit.
 func (w *plainWriter) refuse(rw http.ResponseWriter, r *http.Request, o *Outcome) {
-	g, n := w.guard, w.more()
+	n := w.more()
+	switch direct, late := w.decline(r.Context(), n, rw, o); {
+	case direct:
+		w.tell(r.Context(), n)
+	case !late:
+		defer n.written()
+	}
+	w.guard.refuse(rw, r, o)
+}
+
+// decline makes a refusal that is the response the request's decision, and keeps
+// any other for settled, unless it is too late. The limiter may panic: then
+// release finds n unlocked, and the refusal as what is to be reported.
+func (w *plainWriter) decline(ctx context.Context, n *nested, rw http.ResponseWriter, o *Outcome) (direct, late bool) {
 	n.mu.Lock()
-	late := w.state.Load()&(sent|over) != 0
-	direct := !late && w.leadsTo(rw)
+	defer n.mu.Unlock()
+	late = w.state.Load()&(sent|over) != 0
+	direct = !late && w.leadsTo(rw)
 	switch {
 	case direct:
-		w.withdraw(r.Context(), n, o)
-		w.state.clear(undecided)
-		if n.report = nil; g.o.OnDecision != nil {
+		if n.report = nil; w.guard.o.OnDecision != nil {
 			n.report = o
 		}
+		w.withdraw(ctx, n, o)
+		w.state.clear(undecided)
 	case !late:
 		copied := *o
 		n.pending, n.refusing = &copied, true
 		w.state.Or(undecided)
 	}
-	n.mu.Unlock()
-	if direct {
-		w.tell(r.Context(), n)
-	}
-	g.refuse(rw, r, o)
-	if !direct && !late {
-		n.mu.Lock()
-		n.refusing = false
-		n.mu.Unlock()
-	}
+	return direct, late
+}
+
+// written is called when a pending refusal has been written, wherever to.
+func (n *nested) written() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.refusing = false
 }
 
 // drop forgets the refusal of an inner door, because another one admits the
@@ -280,23 +292,29 @@ func (w *plainWriter) drop() {
 // settled is called when the response begins, with its status, or when the
 // handler has returned without one. The decision is then final.
 func (w *plainWriter) settled(status int) {
-	n := w.nested.Load()
-	n.mu.Lock()
-	if w.state.Load()&undecided == 0 { // another goroutine was quicker
-		n.mu.Unlock()
-		return
+	n, ctx := w.nested.Load(), w.original.Context()
+	if w.finish(ctx, n, status) {
+		w.tell(ctx, n)
 	}
-	w.state.clear(undecided)
-	ctx := w.original.Context()
+}
+
+// finish makes the decision final; false if another goroutine was quicker.
+// If the limiter panics, the decision stays to be reported by release.
+func (w *plainWriter) finish(ctx context.Context, n *nested, status int) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w.state.Load()&undecided == 0 {
+		return false
+	}
 	if o := n.pending; o != nil && (n.refusing || status >= 400) {
-		w.withdraw(ctx, n, o)
-		w.guard.announce(w.under.Header(), o)
 		if n.report != nil {
 			n.report = o
 		}
+		w.withdraw(ctx, n, o)
+		w.guard.announce(w.under.Header(), o)
 	}
-	n.mu.Unlock()
-	w.tell(ctx, n)
+	w.state.clear(undecided)
+	return true
 }
 
 // tell calls OnDecision, unless it has been called.

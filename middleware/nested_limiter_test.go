@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -97,4 +100,42 @@ func TestALimiterThatCannotGiveBack(t *testing.T) {
 	}
 	n.want("insufficient_scope insufficient_scope insufficient_scope ok rate_limited", 9,
 		once{apikey.OutcomeAllowed: 1, apikey.OutcomeScope: 3, apikey.OutcomeRateLimited: 1})
+}
+
+// settlePanics is a limiter with a mistake.
+type settlePanics struct{ *limiter.Window }
+
+func (settlePanics) Settle(context.Context, limiter.Request, limiter.Decision, int64) (limiter.Decision, error) {
+	panic("mine")
+}
+
+// TestALimiterThatPanicsEndsItsRequest, which counts as refused and is reported
+// once, whatever is between the doors.
+func TestALimiterThatPanicsEndsItsRequest(t *testing.T) {
+	for name, between := range map[string]func(http.Handler) http.Handler{"directly": same, "behind a writer that hides": hidden} {
+		for _, silent := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, silent %v", name, silent), func(t *testing.T) {
+				t.Parallel()
+				w, _ := limiter.New(limiter.Options{})
+				want := "insufficient_scope"
+				n := newNest(t, func(o *middleware.Options) {
+					if o.Limiter = (settlePanics{w}); silent {
+						o.OnDecision, want = nil, ""
+					}
+				})
+				h := n.guard.AnyKey()(between(n.guard.Require("things:write")(noContent)))
+				ended := make(chan any)
+				go func() { ended <- serveSpied(h, httptest.NewRecorder(), get(n.token)) }()
+				select {
+				case p := <-ended:
+					if p != "mine" {
+						t.Errorf("the request ended with %v", p)
+					}
+				case <-time.After(10 * time.Second):
+					t.Fatal("the request hangs")
+				}
+				n.want(want, 1, once{apikey.OutcomeScope: 1})
+			})
+		}
+	}
 }
