@@ -2,8 +2,10 @@ package middleware
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -220,9 +222,19 @@ func (s *ownerSubjects) subject(owner string) string {
 	if s.names == nil || len(s.names) >= mostOwners {
 		s.names = make(map[string]string)
 	}
-	name = "owner:" + owner
-	s.names[name[len("owner:"):]] = name
+	name = ownerSubject(owner)
+	s.names[strings.Clone(owner)] = name
 	return name
+}
+
+// ownerSubject returns the limiter's name of an owner. An owner may be longer
+// than a subject: then its digest stands for it. No other owner's subject
+// begins like that.
+func ownerSubject(owner string) string {
+	if name := "owner:" + owner; len(name) <= limiter.MaxSubject {
+		return name
+	}
+	return fmt.Sprintf("owner-sha256:%x", sha256.Sum256([]byte(owner)))
 }
 
 // complaint logs a failing limiter at most once per complaintEvery: there may

@@ -237,6 +237,26 @@ func TestOwnerLimitsInOneStep(t *testing.T) {
 	}
 }
 
+// TestLongOwnersAreLimited: each by itself, however much their names have in
+// common.
+func TestLongOwnersAreLimited(t *testing.T) {
+	for _, failure := range []middleware.FailureMode{middleware.FailClosed, middleware.FailOpen} {
+		k := newKit(t, middleware.Options{OwnerLimits: []apikey.Limit{apikey.PerDay(1)}, LimiterFailure: failure})
+		h := k.guard.AnyKey()(noContent)
+		for _, owner := range []string{
+			strings.Repeat("é", 253), strings.Repeat("é", 252) + "ee", strings.Repeat("é", 252) + "eee",
+			strings.Repeat("価", 256), strings.Repeat("価", 255) + "值",
+		} {
+			_, token := k.key(func(n *apikey.NewKey) { n.Owner = owner })
+			for _, want := range []int{204, 429} {
+				if got := serve(h, get(token)).StatusCode; got != want {
+					t.Errorf("an owner of %d bytes is answered %d, want %d", len(owner), got, want)
+				}
+			}
+		}
+	}
+}
+
 // TestUsageIsCounted: every decision about a known key is in its usage.
 func TestUsageIsCounted(t *testing.T) {
 	k := newKit(t, middleware.Options{})
