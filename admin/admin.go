@@ -50,6 +50,7 @@ type Handler struct {
 	routes    map[string]*route // by mux pattern
 	surveys   surveys
 	bulkhead  *bulkhead
+	overloads throttle // of the log
 	style     asset
 	script    asset
 	validate  *validator.Validate

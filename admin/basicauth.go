@@ -116,6 +116,12 @@ var errPassword = &failure{
 	header: http.Header{"Www-Authenticate": {`Basic realm="API key administration", charset="UTF-8"`}},
 }
 
+// errNoTurn answers a sign-in that waited too long, or lost its place.
+var errNoTurn = &failure{
+	info: apikey.Unavailable.Info(), detail: unconfirmed, header: http.Header{"Retry-After": {"1"}},
+	err: apikey.ErrUnavailable, overload: true,
+}
+
 func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
 	name, password, ok := r.BasicAuth()
 	if !ok || len(password) > maxPassword {
@@ -128,7 +134,7 @@ func (b *basicAuth) authorize(r *http.Request) (Actor, error) {
 	}
 	from, right := networkOf(r), false
 	if !b.turns.take(r.Context(), from) {
-		return Actor{}, apikey.ErrUnavailable
+		return Actor{}, errNoTurn
 	}
 	defer func() { b.turns.give(from, right) }()
 	if account != nil && account.remembers(&digest, time.Now()) { // another request has checked it meanwhile

@@ -30,7 +30,7 @@ func newBulkhead() *bulkhead {
 var errBusy = &failure{
 	info:   apikey.Unavailable.Info(),
 	detail: "there are more requests here than can be answered: try again after the time in Retry-After",
-	header: http.Header{"Retry-After": {"1"}},
+	header: http.Header{"Retry-After": {"1"}}, overload: true,
 }
 
 // enter takes a place; the caller gives it back with leave.

@@ -93,6 +93,47 @@ func TestBulkhead(t *testing.T) {
 	})
 }
 
+// TestOverloadIsNoErrorInTheLog: whoever sends more than can be answered, lists or
+// guesses of a password, writes one warning in ten seconds.
+func TestOverloadIsNoErrorInTheLog(t *testing.T) {
+	for name, start := range map[string]func(t *testing.T) *rig{
+		"lists": func(t *testing.T) *rig {
+			store := &gatedStore{Store: memstore.New()}
+			shut := make(chan struct{})
+			store.shut.Store(&shut)
+			time.AfterFunc(40*time.Second, func() { close(shut) })
+			return newRigWith(t, store, signIn, admin.Options{})
+		},
+		"guesses": func(t *testing.T) *rig { g, _ := slowly(t); return g },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := start(t)
+				var all sync.WaitGroup
+				var busy atomic.Int64
+				for range 2 {
+					for range 300 {
+						all.Go(func() {
+							if g.do("owner", "GET", "/v1/keys", "", basicAs("olga", "a guess that is wrong")).status == 503 {
+								busy.Add(1)
+							}
+						})
+					}
+					time.Sleep(16 * time.Second)
+				}
+				all.Wait()
+				log := g.log.String()
+				if n := strings.Count(log, "level=ERROR"); n > 0 || busy.Load() == 0 {
+					t.Errorf("%d requests were refused, which wrote %d errors", busy.Load(), n)
+				}
+				if n := strings.Count(log, "level=WARN"); n < 2 || n > 4 {
+					t.Errorf("%d refusals within 40 seconds wrote %d warnings, want one in ten seconds", busy.Load(), n)
+				}
+			})
+		})
+	}
+}
+
 // stuckWriter is a client that does not read its answer.
 type stuckWriter struct {
 	*httptest.ResponseRecorder

@@ -19,6 +19,8 @@ type failure struct {
 	keyID  string // what the refusal is about, if the request did not name it
 	signIn string // the address of the application's sign-in, if it is known
 	err    error
+
+	overload bool // too many requests came at once, and nothing is broken
 }
 
 // fieldError is one fault in the request: at a JSON pointer into the body, or

@@ -135,6 +135,9 @@ func (h *Handler) admit(c *call) error {
 	return c.checkIfMatch()
 }
 
+// unconfirmed is what the client reads if nobody can say who they are.
+const unconfirmed = "who you are cannot be confirmed right now: try again in a moment"
+
 // notAuthorized answers an authorizer's error. An [apikey.Error] has a message
 // for the client; the text of any other error is for the log.
 func notAuthorized(err error) error {
@@ -149,7 +152,7 @@ func notAuthorized(err error) error {
 	case apikey.Forbidden, apikey.Unauthenticated:
 		f.info, f.detail = e.Code.Info(), e.Msg
 	case apikey.Unavailable:
-		f.info, f.detail = e.Code.Info(), "who you are cannot be confirmed right now: try again in a moment"
+		f.info, f.detail = e.Code.Info(), unconfirmed
 		f.header = http.Header{"Retry-After": {"1"}}
 	}
 	return f

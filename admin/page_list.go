@@ -280,7 +280,9 @@ func (c *call) rows(keys []apikey.Key) []keyRow {
 	activity, err := c.h.keys.Activity(c.r.Context(), ids, from)
 	if err != nil {
 		// The list is still useful without its sparklines.
-		c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", err)
+		if c.r.Context().Err() == nil { // the client has not given up
+			c.h.log.WarnContext(c.r.Context(), "admin: usage left out", "request_id", c.id, "error", err)
+		}
 		activity = make([]apikey.Activity, len(keys))
 	}
 	rows := make([]keyRow, len(keys))

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
+	"time"
 )
 
 // typeBase begins the "type" of every problem; the code's name follows.
@@ -71,13 +73,22 @@ func (c *call) problem(f *failure) problem {
 	return p
 }
 
+// overloadEvery is how often the log mentions that requests are refused because there are too many: whoever sends them
+// must not fill it.
+const overloadEvery = 10 * time.Second
+
+// logFailure logs faults as errors. Nothing that a client sends is one: not how many requests it sends, and not that it
+// gives up.
 func (c *call) logFailure(f *failure, err error) {
 	level := slog.LevelDebug
-	if f.info.Status >= http.StatusInternalServerError {
+	switch {
+	case c.r.Context().Err() != nil: // the client has gone, or its time was up
+	case f.overload:
+		if c.h.overloads.allow(overloadEvery) {
+			c.h.log.WarnContext(c.r.Context(), "admin: more requests arrive than can be answered: some are refused with 503", "request_id", c.id)
+		}
+	case f.info.Status >= http.StatusInternalServerError:
 		level = slog.LevelError
-	}
-	if c.r.Context().Err() != nil {
-		level = slog.LevelDebug // the client has gone, or its time was up
 	}
 	pattern := ""
 	if c.route != nil {
@@ -86,4 +97,15 @@ func (c *call) logFailure(f *failure, err error) {
 	c.h.log.LogAttrs(c.r.Context(), level, "admin request refused",
 		slog.String("request_id", c.id), slog.String("route", pattern), slog.String("actor", c.actor.ID),
 		slog.String("code", f.info.Name), slog.String("error", c.h.shape.redact(err.Error())))
+}
+
+// throttle lets something happen once in a while; the zero value is ready.
+type throttle struct{ last atomic.Int64 }
+
+var processStart = time.Now()
+
+// allow reports whether nobody was allowed within the last while.
+func (t *throttle) allow(every time.Duration) bool {
+	now, last := int64(time.Since(processStart))+1, t.last.Load()
+	return (last == 0 || now-last >= int64(every)) && t.last.CompareAndSwap(last, now)
 }
