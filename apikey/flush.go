@@ -260,12 +260,12 @@ func (s *Service) flushLoop() {
 }
 
 // flushWithin is how long a flush that begins now should last: half of FlushEvery,
-// but twice as long as one writer needs, up to four fifths, where the store's work
+// but twice as long as one writer needs, up to three fifths, where the store's work
 // takes processors that requests wait for.
 func (s *Service) flushWithin() time.Duration {
 	within := s.o.FlushEvery / 2
 	if s.synchronous {
-		within = max(within, min(2*s.pace.estimate(s.outbox.waiting(), 1), s.o.FlushEvery*4/5))
+		within = max(within, min(2*s.pace.estimate(s.outbox.waiting(), 1), s.o.FlushEvery*3/5))
 	}
 	return within
 }

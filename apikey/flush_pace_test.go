@@ -55,8 +55,8 @@ func TestAFlushRests(t *testing.T) {
 	}{
 		{100 * time.Microsecond, ms(300, 520), ms(300, 520), 1},      // a fifth of the time
 		{time.Millisecond, ms(2400, 2600), ms(2400, 2600), 1},        // half of FlushEvery
-		{1500 * time.Microsecond, ms(2400, 2600), ms(3000, 3200), 1}, // twice as long as it writes, once that is known
-		{4 * time.Millisecond, ms(2000, 2400), ms(3400, 4100), 2},    // four fifths of FlushEvery, which takes two writers
+		{1500 * time.Microsecond, ms(2400, 2600), ms(2900, 3100), 1}, // twice as long as it writes, once that is known
+		{4 * time.Millisecond, ms(2000, 2400), ms(2500, 3100), 2},    // three fifths of FlushEvery, which takes two writers
 	} {
 		t.Run(fmt.Sprint(tc.each), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
