@@ -1,17 +1,9 @@
 package apikey
 
-import (
-	"context"
-	"slices"
-	"time"
-)
+import "time"
 
 // MaxActivity is how many keys [Service.Activity] reports on at once.
 const MaxActivity = 1000
-
-// collectEvery is how old counts may be in calls that cover many keys: frequent
-// or concurrent calls share one collection.
-const collectEvery = time.Second
 
 // Activity is the part of a key's usage that a row of a list shows.
 type Activity struct {
@@ -27,58 +19,4 @@ type Activity struct {
 type DayCounts struct {
 	Day    time.Time // its start, UTC
 	Counts Counts
-}
-
-// Activity returns what was counted for keys since the start of since's day (UTC), including this process's requests up
-// to a second ago: one Activity for each ID, in the order asked. For a key that was never used, or does not exist, it
-// is zero except for its ID. More than [MaxActivity] IDs are [ErrInvalidArgument]. Days are kept as long as hours, for
-// [UsageRetention].
-func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error) {
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	if len(ids) > MaxActivity {
-		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), MaxActivity)
-	}
-	if err := validTime("since", since); err != nil {
-		return nil, err
-	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	var all []Activity
-	err := s.outbox.read(ctx, ids, collectEvery, func(owed func(string) []UsageDelta) (err error) {
-		if all, err = s.store.Activity(ctx, ids, since); err != nil {
-			return storeError("activity", err)
-		}
-		for i := range all {
-			for _, d := range owed(all[i].ID) {
-				all[i].add(d, since)
-			}
-		}
-		return nil
-	})
-	return all, err
-}
-
-// add adds counts that are later than everything in a.
-func (a *Activity) add(d UsageDelta, since time.Time) {
-	if d.Last.Replaces(a.Last) {
-		a.Last = d.Last
-	}
-	const day = 24 * time.Hour
-	start := d.Hour.Truncate(day)
-	if d.Counts == (Counts{}) || start.Before(since.UTC().Truncate(day)) {
-		return
-	}
-	at := len(a.Days)
-	for at > 0 && a.Days[at-1].Day.After(start) { // written by a process whose clock is ahead
-		at--
-	}
-	if at == 0 || !a.Days[at-1].Day.Equal(start) {
-		a.Days = slices.Insert(a.Days, at, DayCounts{Day: start})
-		at++
-	}
-	a.Days[at-1].Counts.Add(d.Counts)
 }

@@ -1,8 +1,9 @@
 package apikey
 
 import (
-	"context"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // Actor is who makes a change. It is an argument of every mutation, never a
@@ -59,14 +60,4 @@ type AuditQuery struct {
 }
 
 // PageLimit returns Limit within its bounds; stores call it.
-func (q AuditQuery) PageLimit() int { return pageLimit(q.Limit) }
-
-// Audit returns the audit trail, newest first.
-func (s *Service) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
-	if err := s.enter(); err != nil {
-		return nil, err
-	}
-	defer s.leave()
-	entries, err := s.store.Audit(ctx, q)
-	return entries, storeError("audit", err)
-}
+func (q AuditQuery) PageLimit() int { return bounds.PageLimit(q.Limit) }

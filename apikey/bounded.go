@@ -26,7 +26,7 @@ type boundedStore struct {
 func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 	r, err := s.patientStore.Get(ctx, id)
 	if err == nil {
-		err = r.checkShape()
+		err = checkShape(&r)
 	}
 	if err != nil {
 		return Record{}, err
@@ -38,7 +38,7 @@ func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 // checkShape rejects a record that no store of ours writes. Anything else in a
 // record can be represented somehow, but the rest of the code relies on its
 // secrets.
-func (r *Record) checkShape() error {
+func checkShape(r *Record) error {
 	if n := len(r.Key.Secrets); n < 1 || n > 2 || n != len(r.Digests) {
 		return fmt.Errorf("record of key %q has %d secrets and %d digests", r.Key.ID, n, len(r.Digests))
 	}
@@ -49,7 +49,7 @@ func (s boundedStore) List(ctx context.Context, q Query) (Listing, error) {
 	q.UnusedSince, q.ExpiresBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore)
 	l, err := s.patientStore.List(ctx, q)
 	l.Records = slices.DeleteFunc(l.Records, func(r Record) bool {
-		bad := r.checkShape()
+		bad := checkShape(&r)
 		if bad != nil {
 			s.log.ErrorContext(ctx, "a list omits a record that cannot be represented", "error", bad)
 		}
@@ -119,16 +119,16 @@ func (s boundedStore) tellUse(l *LastUse) {
 // tellRecord makes r representable. Texts that an older program accepted may
 // contain a secret.
 func (s boundedStore) tellRecord(r *Record) {
-	r.clamp()
+	clampRecord(r)
 	k := &r.Key
 	for _, text := range []*string{&k.Name, &k.CreatedBy, &k.DisabledBy, &k.RevokedBy, &k.RevokeReason} {
 		*text = s.redact(*text)
 	}
 }
 
-// clamp makes every time and text of r one that can be represented and written.
+// clampRecord makes every time and text of r one that can be represented and written.
 // It leaves the id alone: without it the key could not be found again.
-func (r *Record) clamp() {
+func clampRecord(r *Record) {
 	k := &r.Key
 	for _, t := range []*time.Time{&k.CreatedAt, &k.UpdatedAt, &k.ExpiresAt, &k.DisabledAt, &k.RevokedAt} {
 		*t = bounds.Clamp(*t)

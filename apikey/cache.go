@@ -317,7 +317,7 @@ func (c *cache) inFlight(id string, secret uint32) int {
 	defer e.mu.Unlock()
 	n := 0
 	for f := e.first; f != nil; f = f.next {
-		if f.v.Principal().secret == secret {
+		if f.v.Principal().Secret() == secret {
 			n++
 		}
 	}

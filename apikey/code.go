@@ -188,9 +188,3 @@ func CodeOf(err error) Code {
 func invalidf(field, format string, args ...any) error {
 	return &Error{Code: InvalidArgument, Field: field, Msg: fmt.Sprintf(format, args...)}
 }
-
-// unavailable wraps a store failure, so that the client learns nothing about
-// it.
-func unavailable(op string, cause error) error {
-	return &Error{Code: Unavailable, Msg: op, Err: cause}
-}

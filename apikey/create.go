@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/internal/redact"
 )
 
 // NewKey describes the key to create.
@@ -89,7 +90,7 @@ func (s *Service) Create(ctx context.Context, by Actor, n NewKey) (Key, Token, e
 	}
 	env, ok := s.environment(k.Environment)
 	if !ok {
-		return Key{}, Token{}, invalidf("environment", "there is no environment %s", quoted(k.Environment))
+		return Key{}, Token{}, invalidf("environment", "there is no environment %s", redact.Quoted(k.Environment))
 	}
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(at) {
 		return Key{}, Token{}, invalidf("expires_at", "%v has passed already", k.ExpiresAt.Format(time.RFC3339))
@@ -156,7 +157,7 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 	if before.Plan != k.Plan {
 		_, err := s.o.PlanSource.Plan(ctx, k.Plan)
 		if errors.Is(err, ErrUnknownPlan) {
-			return invalidf("plan", "there is no plan %s", quoted(k.Plan))
+			return invalidf("plan", "there is no plan %s", redact.Quoted(k.Plan))
 		} else if err != nil {
 			return storeError("plan", err)
 		}
@@ -165,8 +166,8 @@ func (s *Service) validate(ctx context.Context, before, k *Key) error {
 		}
 	}
 	if !slices.Equal(before.Limits, k.Limits) {
-		if err := validLimits("limits", k.Limits); err != nil {
-			return err
+		if err := (Plan{Name: "own", Limits: k.Limits, Unlimited: len(k.Limits) == 0}).Validate(); err != nil {
+			return renamed(err, "Plan.Limits", "limits")
 		}
 	}
 	if !slices.Equal(before.Networks, k.Networks) {
@@ -224,11 +225,11 @@ func (s *Service) validateScopes(k *Key) error {
 	}
 	for i, scope := range k.Scopes {
 		field := fmt.Sprintf("scopes[%d]", i)
-		if err := validScope(field, scope, true); err != nil {
-			return err
+		if err := (Scope{Name: scope}).ValidateGrant(); err != nil {
+			return renamed(err, "Name", field)
 		}
-		if len(s.o.Scopes) > 0 && !slices.ContainsFunc(s.o.Scopes, func(known Scope) bool { return grants(scope, known.Name) }) {
-			return invalidf(field, "there is no scope %s", quoted(scope))
+		if len(s.o.Scopes) > 0 && !slices.ContainsFunc(s.o.Scopes, func(known Scope) bool { return known.GrantedBy(scope) }) {
+			return invalidf(field, "there is no scope %s", redact.Quoted(scope))
 		}
 	}
 	slices.Sort(k.Scopes)

@@ -31,15 +31,18 @@ func LiveAndTest(liveURL, testURL string) []Environment {
 	return []Environment{{Name: "live", BaseURL: liveURL}, {Name: "test", BaseURL: testURL}}
 }
 
-func (e *Environment) prepare(field string, only bool) error {
+// Normalize checks the environment and brings it into the form in which a service uses it: BaseURL without a trailing
+// slash, Hosts in lower case, that of BaseURL if there are none. only says that the service has no other environment:
+// then it may be bound to no host. An error is [ErrInvalidArgument] and names the field.
+func (e *Environment) Normalize(only bool) error {
 	if e.Name == "" || len(e.Name) > 16 || strings.Trim(e.Name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-		return invalidf(field+".Name", "%q must be 1 to 16 characters of a-z and 0-9", e.Name)
+		return invalidf("Name", "%q must be 1 to 16 characters of a-z and 0-9", e.Name)
 	}
 	e.Hosts = append([]string(nil), e.Hosts...)
 	if e.BaseURL != "" {
 		u, err := url.Parse(e.BaseURL)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return invalidf(field+".BaseURL", "%q must be a URL like https://api.example.com", e.BaseURL)
+			return invalidf("BaseURL", "%q must be a URL like https://api.example.com", e.BaseURL)
 		}
 		e.BaseURL = strings.TrimSuffix(e.BaseURL, "/")
 		if len(e.Hosts) == 0 {
@@ -49,7 +52,7 @@ func (e *Environment) prepare(field string, only bool) error {
 	for i, h := range e.Hosts {
 		e.Hosts[i] = normalHost(h)
 		if e.Hosts[i] == "" || strings.ContainsAny(h, "/ @") {
-			return invalidf(field+".Hosts", "%q must be a host name, with or without a port", h)
+			return invalidf("Hosts", "%q must be a host name, with or without a port", h)
 		}
 	}
 	switch {
@@ -58,22 +61,14 @@ func (e *Environment) prepare(field string, only bool) error {
 	case len(e.Hosts) == 0 && only:
 		e.AnyHost = true
 	case len(e.Hosts) == 0:
-		return invalidf(field+".BaseURL", "environment %q is bound to no host: set BaseURL or Hosts, so that its keys are refused elsewhere, or AnyHost", e.Name)
+		return invalidf("BaseURL", "environment %q is bound to no host: set BaseURL or Hosts, so that its keys are refused elsewhere, or AnyHost", e.Name)
 	}
 	return nil
 }
 
-// host returns a host that the environment serves, or "" if it serves any.
-func (e *Environment) host() string {
-	if e.AnyHost {
-		return ""
-	}
-	return e.Hosts[0]
-}
-
-// serves reports whether a request's Host belongs to the environment. It tries
+// Serves reports whether a request's Host belongs to the environment. It tries
 // exact matches first: in a well-configured service there are no others.
-func (e *Environment) serves(host string) bool {
+func (e *Environment) Serves(host string) bool {
 	if e.AnyHost {
 		return true
 	}

@@ -108,8 +108,8 @@ func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) 
 	}
 	e := Explanation{Checks: []Check{{StepForm, OK}, {StepSecret, OK}, {StepState, code}}, verified: v}
 	host := q.Host
-	if host == "" {
-		host = v.snap.terms.env.host()
+	if env := v.snap.terms.env; host == "" && !env.AnyHost {
+		host = env.Hosts[0]
 	}
 	free := []Check{{StepEnvironment, EnvironmentMismatch}, {StepNetwork, NetworkNotAllowed}, {StepScopes, InsufficientScope}}
 	for i, passes := range []bool{v.Serves(host), !v.Networks() || v.AllowsNetwork(q.Client), v.Meets(q.Need)} {
@@ -139,7 +139,7 @@ func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error)
 		return Verified{}, err
 	}
 	for c := &snap.current; c != nil; c = c.next() {
-		if q.Secret != 0 && q.Secret != c.principal.secret {
+		if q.Secret != 0 && q.Secret != c.principal.Secret() {
 			continue
 		}
 		if code := c.refusal(); code != OK {

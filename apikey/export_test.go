@@ -24,23 +24,14 @@ func (t TokenFormat) Mint(env int, id string) Token {
 
 var (
 	Checksum     = checksum
-	Grants       = grants
-	ValidScope   = func(s string, wildcard bool) error { return validScope("scope", s, wildcard) }
 	FormatCursor = formatCursor
 	ParseCursor  = parseCursor
 	Network      = network
 	Clip         = clip
 
-	AddToUsage    = (*Usage).add
-	AddToActivity = (*Activity).add
+	AddToUsage    = addUsage
+	AddToActivity = addActivity
 )
-
-func (e Environment) Prepared() (Environment, error) {
-	err := e.prepare("Environment", true)
-	return e, err
-}
-
-func (e *Environment) Serves(host string) bool { return e.serves(host) }
 
 // InFlight counts all requests in flight with one secret of a key.
 func (s *Service) InFlight(id string, secret uint32) int { return s.cache.inFlight(id, secret) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // Feed is implemented by a store that several processes share. It is the single
@@ -46,9 +48,6 @@ type Announcer interface {
 	Announce(ctx context.Context, topic string) error
 }
 
-// topicPlans says that plans have changed: see [Service.RefreshPlans].
-const topicPlans = "plans"
-
 // ErrNoPush is returned by [Feed.Await] of a store that cannot wake its
 // readers, for example behind a pooler that lends connections for one
 // transaction only.
@@ -74,7 +73,7 @@ type FeedQuery struct {
 }
 
 // PageLimit returns Limit within its bounds; stores call it.
-func (q FeedQuery) PageLimit() int { return pageLimit(q.Limit) }
+func (q FeedQuery) PageLimit() int { return bounds.PageLimit(q.Limit) }
 
 // FeedPage is the answer to a poll.
 type FeedPage struct {

@@ -187,7 +187,7 @@ func (s *Service) learn(e *entry, k *Key, era uint32) {
 		if !older(f.v.snap.era, f.v.snap.key.Revision, era, k.Revision) {
 			return OK // admitted by this state or a later one
 		}
-		return judge(k, f.v.Principal().secret, at)
+		return judge(k, f.v.Principal().Secret(), at)
 	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -245,7 +245,7 @@ func (s *Service) armTimer(e *entry) {
 		k := e.key
 		e.mu.Unlock()
 		at := time.Now()
-		s.cutFlights(e, func(f *Flight) Code { return judge(k, f.v.Principal().secret, at) })
+		s.cutFlights(e, func(f *Flight) Code { return judge(k, f.v.Principal().Secret(), at) })
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if e.timer != timer {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/redact"
 )
 
 // ListRequest selects keys that meet all of its conditions. The zero value
@@ -66,7 +68,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	switch r.State {
 	case "", Active, Disabled, Expired, Revoked:
 	default:
-		return Page{}, invalidf("state", "%s is none of active, disabled, expired and revoked", quoted(string(r.State)))
+		return Page{}, invalidf("state", "%s is none of active, disabled, expired and revoked", redact.Quoted(string(r.State)))
 	}
 	q := Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,
@@ -111,8 +113,8 @@ func (s *Service) list(ctx context.Context, q Query) (l Listing, err error) {
 // term returns what to search for. If a token, whole or truncated, is anywhere
 // in the pasted text, it is as much of its id as is there.
 func (f *tokenFormat) term(text string) string {
-	if found := findTokens(text, nil, 1); len(found) > 0 {
-		return found[0].id
+	if found := redact.Find(text, nil, 1); len(found) > 0 {
+		return found[0].ID
 	}
 	lower := asciiLower(text)
 	for i := range f.stems {

@@ -16,7 +16,7 @@ type meter struct {
 	ended []*Sample // those that ended after they were collected
 }
 
-func (m *meter) count(c *credential, o Outcome, used ScopeSet, u *Use) *Sample {
+func (m *meter) count(c *credential, o Outcome, used uint64, u *Use) *Sample {
 	if o != OutcomeAllowed {
 		c.refused[o-1].Add(1)
 		m.list(c)
@@ -74,14 +74,17 @@ func (m *meter) listNew(c *credential) {
 	}
 }
 
+// UseScope records that a handler asked for a granted scope.
+func (c *credential) UseScope(i int) { c.mark(1 << (uint(i) % MaxScopes)) }
+
 // mark records scopes that let a request through, once per flush.
-func (c *credential) mark(used ScopeSet) {
-	if used&^ScopeSet(c.used.Load()) != 0 {
+func (c *credential) mark(used uint64) {
+	if used&^uint64(c.used.Load()) != 0 {
 		c.markNew(used)
 	}
 }
 
-func (c *credential) markNew(used ScopeSet) {
+func (c *credential) markNew(used uint64) {
 	low, high := uint32(used), uint32(used>>32)
 	if c.used.Load()&low == low && c.usedHigh.Load()&high == high {
 		return
@@ -93,9 +96,9 @@ func (c *credential) markNew(used ScopeSet) {
 
 // takeUsed returns the granted scopes that were used since it was last called.
 func (c *credential) takeUsed() (scopes []string) {
-	used := ScopeSet(c.used.Swap(0)) | ScopeSet(c.usedHigh.Swap(0))<<32
+	used := uint64(c.used.Swap(0)) | uint64(c.usedHigh.Swap(0))<<32
 	for i, scope := range c.snap.terms.scopes {
-		if used&place(i) != 0 {
+		if used&(1<<(uint(i)%MaxScopes)) != 0 {
 			scopes = append(scopes, scope)
 		}
 	}
@@ -139,13 +142,13 @@ func (m *meter) collect(owe func(UsageDelta)) {
 	m.mu.Unlock()
 	hour := at.Truncate(time.Hour)
 	for _, s := range ended {
-		owe(UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.secret, Hour: s.hour, Last: s.lastUse()})
+		owe(UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.Secret(), Hour: s.hour, Last: s.lastUse()})
 	}
 	for _, c := range used {
 		// Before reading the counts, so that a later count lists it again.
 		c.listed.Store(false)
 		last := c.last.Swap(nil)
-		d := UsageDelta{KeyID: c.snap.id, Secret: c.principal.secret, Hour: hour, Scopes: c.takeUsed()}
+		d := UsageDelta{KeyID: c.snap.id, Secret: c.principal.Secret(), Hour: hour, Scopes: c.takeUsed()}
 		for i := range c.refused {
 			d.Counts[i+1] = c.refused[i].Swap(0)
 		}

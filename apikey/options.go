@@ -110,8 +110,8 @@ func (o *Options) prepare() error {
 		return err
 	}
 	for i, s := range o.Scopes {
-		if err := validScope(fmt.Sprintf("Options.Scopes[%d]", i), s.Name, false); err != nil {
-			return err
+		if err := s.Validate(); err != nil {
+			return renamed(err, "Name", fmt.Sprintf("Options.Scopes[%d]", i))
 		}
 	}
 	o.Scopes = slices.Clone(o.Scopes)
@@ -122,8 +122,8 @@ func (o *Options) prepare() error {
 	o.Environments = slices.Clone(o.Environments)
 	for i := range o.Environments {
 		e := &o.Environments[i]
-		if err := e.prepare(fmt.Sprintf("Options.Environments[%d]", i), len(o.Environments) == 1); err != nil {
-			return err
+		if err := e.Normalize(len(o.Environments) == 1); err != nil {
+			return renamed(err, "", fmt.Sprintf("Options.Environments[%d].", i))
 		}
 		for _, earlier := range o.Environments[:i] {
 			if earlier.Name == e.Name {

@@ -67,7 +67,7 @@ func (o *outbox) collect() {
 func addTo(of []UsageDelta, d UsageDelta) bool {
 	for i := range of {
 		if of[i].Secret == d.Secret && of[i].Hour.Equal(d.Hour) {
-			of[i].add(d)
+			of[i].Add(d)
 			return true
 		}
 	}

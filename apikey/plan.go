@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/redact"
 )
 
 // Limit allows at most N requests in any interval of length Window.
@@ -72,17 +74,6 @@ type PlanSource interface {
 	Plan(ctx context.Context, name string) (Plan, error)
 }
 
-// planTable is the PlanSource for [Options.Plans].
-type planTable map[string]Plan
-
-func (t planTable) Plan(_ context.Context, name string) (Plan, error) {
-	p, ok := t[name]
-	if !ok {
-		return Plan{}, ErrUnknownPlan
-	}
-	return p, nil
-}
-
 // Validate returns an error if the plan is invalid, naming the field.
 func (p Plan) Validate() error {
 	if err := validName("Plan.Name", p.Name, 64); err != nil {
@@ -113,7 +104,7 @@ func validLimits(field string, limits []Limit) error {
 			return invalidf(at+".Window", "%v is not a whole number of seconds between 1s and %v", l.Window, MaxLimitWindow)
 		}
 		if slices.ContainsFunc(limits[:i], func(o Limit) bool { return o.Name == l.Name || o.Window == l.Window }) {
-			return invalidf(at, "name %s or window %v is duplicated", quoted(l.Name), l.Window)
+			return invalidf(at, "name %s or window %v is duplicated", redact.Quoted(l.Name), l.Window)
 		}
 	}
 	return nil
@@ -123,12 +114,12 @@ func validLimits(field string, limits []Limit) error {
 // environments that go into headers and tokens.
 func validName(field, s string, most int) error {
 	if s == "" || len(s) > most {
-		return invalidf(field, "%s must have 1 to %d characters", quoted(s), most)
+		return invalidf(field, "%s must have 1 to %d characters", redact.Quoted(s), most)
 	}
 	for i := range len(s) {
 		c := s[i]
 		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return invalidf(field, "%s may hold a-z, 0-9, '-' and '_' only", quoted(s))
+			return invalidf(field, "%s may hold a-z, 0-9, '-' and '_' only", redact.Quoted(s))
 		}
 	}
 	return nil

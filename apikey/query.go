@@ -1,6 +1,10 @@
 package apikey
 
-import "time"
+import (
+	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
+)
 
 // Order is the order of a list.
 type Order uint8
@@ -78,11 +82,4 @@ type Listing struct {
 }
 
 // PageLimit returns Limit within its bounds; stores call it.
-func (q Query) PageLimit() int { return pageLimit(q.Limit) }
-
-func pageLimit(n int) int {
-	if n <= 0 {
-		return 100
-	}
-	return min(n, 1000)
-}
+func (q Query) PageLimit() int { return bounds.PageLimit(q.Limit) }

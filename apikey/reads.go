@@ -144,7 +144,7 @@ func (s *Service) readAll(loads []*load) {
 	}
 	records, errs := s.batches.GetBatch(ctx, ids)
 	for i := range records {
-		records[i].clamp() // as boundedStore does
+		clampRecord(&records[i]) // as boundedStore does
 	}
 	if len(records) != len(ids) || len(errs) != len(ids) {
 		wrong := fmt.Errorf("the store answered %d ids with %d records and %d errors", len(ids), len(records), len(errs))

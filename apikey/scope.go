@@ -3,6 +3,8 @@ package apikey
 import (
 	"slices"
 	"strings"
+
+	"github.com/wontopos/latchkey/internal/redact"
 )
 
 // A scope names what a key may do: "resource:action", for example
@@ -20,7 +22,18 @@ type Scope struct {
 	Description string `json:"description,omitempty"`
 }
 
-func validScope(field, s string, wildcard bool) error {
+// Validate returns an error if a route cannot require the scope.
+func (s Scope) Validate() error { return validScope(s.Name, false) }
+
+// ValidateGrant returns an error if the scope cannot be granted to a key. A grant may be wider than what a route
+// requires: "*" or "resource:*".
+func (s Scope) ValidateGrant() error { return validScope(s.Name, true) }
+
+// GrantedBy reports whether a key with the granted scope has this one.
+func (s Scope) GrantedBy(granted string) bool { return grants(granted, s.Name) }
+
+func validScope(s string, wildcard bool) error {
+	const field = "Name"
 	if len(s) == 0 || len(s) > 128 {
 		return invalidf(field, "a scope has 1 to 128 characters, like \"marketplace:read\"")
 	}
@@ -33,16 +46,16 @@ func validScope(field, s string, wildcard bool) error {
 	}
 	segments := strings.Split(rest, ":")
 	if len(segments) < 2 && rest == s {
-		return invalidf(field, "%s has no action: write \"resource:action\"", quoted(s))
+		return invalidf(field, "%s has no action: write \"resource:action\"", redact.Quoted(s))
 	}
 	for _, segment := range segments {
 		if segment == "" {
-			return invalidf(field, "%s has an empty part", quoted(s))
+			return invalidf(field, "%s has an empty part", redact.Quoted(s))
 		}
 		for i := range len(segment) {
 			c := segment[i]
 			if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
-				return invalidf(field, "%s may hold a-z, 0-9, '.', '_' and '-' between its colons, and '*' only as the last part of a granted scope", quoted(s))
+				return invalidf(field, "%s may hold a-z, 0-9, '.', '_' and '-' between its colons, and '*' only as the last part of a granted scope", redact.Quoted(s))
 			}
 		}
 	}
@@ -75,13 +88,8 @@ func granting(granted []string, required string) int {
 
 func hasScope(granted []string, required string) bool { return granting(granted, required) >= 0 }
 
-// ScopeSet is a set of a key's granted scopes, each identified by its index
-// among them: [Verified.Permits] makes it and [Verified.Count] takes it. The
-// zero value is empty.
-type ScopeSet uint64
-
-// place is the set that contains one scope. There are at most [MaxScopes].
-func place(i int) ScopeSet { return 1 << (uint(i) % MaxScopes) }
+// place is the bit of one of a key's granted scopes in a set of them. There are at most [MaxScopes].
+func place(i int) uint64 { return 1 << (uint(i) % MaxScopes) }
 
 // Requirement is what a route requires of a key's scopes. No key meets the zero
 // value: a route open to any valid key uses [AnyKey]. A Requirement is
@@ -115,7 +123,8 @@ func newRequirement(mode requirementMode, scopes []string) (Requirement, error) 
 		return Requirement{}, invalidf("scopes", "name at least one scope; a route for any valid key says AnyKey")
 	}
 	for _, s := range scopes {
-		if err := validScope("scopes", s, false); err != nil {
+		if err := validScope(s, false); err != nil {
+			err.(*Error).Field = "scopes"
 			return Requirement{}, err
 		}
 	}
@@ -124,16 +133,17 @@ func newRequirement(mode requirementMode, scopes []string) (Requirement, error) 
 
 // MetBy reports whether the granted scopes meet the requirement.
 func (q Requirement) MetBy(granted []string) bool {
-	_, met := q.usedOf(granted)
+	_, met := q.Used(granted)
 	return met
 }
 
-// usedOf reports whether the granted scopes meet the requirement, and which of
-// them it uses: for each required scope the narrowest that covers it; of
-// alternatives the first that is granted. So a key can lose all scopes that its
-// requests did not use, at once, and every one of those requests is still
-// allowed.
-func (q *Requirement) usedOf(granted []string) (used ScopeSet, met bool) {
+// Used reports whether the granted scopes meet the requirement, and which of
+// them it uses, as a set of bits: bit i stands for granted[i]. It uses for each
+// required scope the narrowest that covers it; of alternatives the first that is
+// granted. So a key can lose all scopes that its requests did not use, at once,
+// and every one of those requests is still allowed. granted is sorted, as
+// [Key.Scopes] is, and has at most [MaxScopes].
+func (q *Requirement) Used(granted []string) (used uint64, met bool) {
 	switch q.mode {
 	case allOf:
 		for _, s := range q.scopes {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/redact"
 )
 
 // Service issues, verifies and manages keys. Make one with [New] for each store
@@ -16,18 +18,19 @@ import (
 // Operations return errors of type [*Error]; a store failure is
 // [ErrUnavailable], which wraps the cause for logs.
 type Service struct {
-	store  boundedStore
-	o      Options
-	log    *slog.Logger
-	format *tokenFormat
-	digest *digester
-	cache  *cache
-	lease  *lease // nil on a store that only one process uses
-	terms  termsTable
-	meter  *meter
-	outbox *outbox
-	pace   pace // between flushes
-	envs   []Environment
+	store    boundedStore
+	o        Options
+	log      *slog.Logger
+	format   *tokenFormat
+	digest   *digester
+	cache    *cache
+	lease    *lease // nil on a store that only one process uses
+	terms    termsTable
+	meter    *meter
+	outbox   *outbox
+	pace     pace // between flushes
+	envs     []Environment
+	envNames []string
 
 	batches   BatchGetter // nil when the store reads one key at a time
 	known     *readQueue  // to the store, for keys that are in the cache
@@ -72,9 +75,13 @@ func New(store Store, o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	var names []string
+	for _, e := range o.Environments {
+		names = append(names, e.Name)
+	}
 	o.Peppers = nil // the derived keys are kept, the originals are not
 	s := &Service{
-		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact(text, o.Environments, looseSecret) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
+		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact.Text(text, names, redact.Loose) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments, envNames: names,
 		meter:  new(meter),
 		upkeep: make(chan upkeepJob, 256),
 		gate:   newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ type credential struct {
 	principal Principal
 	usedHigh  atomic.Uint32                  // the other scopes
 	listed    atomic.Bool                    // in the meter's list
-	ends      time.Time                      // when it stops working; zero means never
+	ends      int64                          // when it stops working, in Unix microseconds; never: math.MaxInt64
 	refused   [NumOutcomes - 1]atomic.Uint64 // all other outcomes, from the first after allowed, since the last flush
 }
 
@@ -166,13 +167,14 @@ func (s *Service) compile(ctx context.Context, r Record, began time.Duration) (*
 // add makes a credential of secret i.
 func (s *snapshot) add(c *credential, i int, d Digest) {
 	secret := &s.key.Secrets[i]
-	c.ends = secret.EndsAt
-	if x := s.key.ExpiresAt; !x.IsZero() && (c.ends.IsZero() || x.Before(c.ends)) {
-		c.ends = x
+	c.ends = math.MaxInt64
+	for _, end := range []time.Time{secret.EndsAt, s.key.ExpiresAt} {
+		if !end.IsZero() {
+			c.ends, s.timed = min(c.ends, end.UnixMicro()), true
+		}
 	}
-	s.timed = s.timed || !c.ends.IsZero()
 	c.digest, c.snap = d, s
-	c.principal = Principal{c, secret.Number}
+	c.principal = NewPrincipal(&s.key, secret.Number, c)
 }
 
 // policyHeader formats limits as the RateLimit-Policy field of
@@ -206,7 +208,7 @@ func (c *credential) refusal() Code {
 	switch {
 	case c.snap.closed != OK:
 		return c.snap.closed
-	case c.snap.timed && !c.ends.IsZero() && !time.Now().Before(c.ends):
+	case c.snap.timed && time.Now().UnixMicro() >= c.ends:
 		return ExpiredKey
 	}
 	return OK
@@ -218,83 +220,12 @@ var sentinels = map[Code]*Error{
 	RevokedKey: ErrRevoked, Unavailable: ErrUnavailable,
 }
 
-// Principal is who a request acts for: the key with which it was sent, as far
-// as handlers should see it. It is immutable and shared between requests. The
-// zero Principal, and a nil one, stand for nobody: they have no name and no
-// scopes.
-type Principal struct {
-	credential *credential
-	secret     uint32
-}
-
-func (p *Principal) key() *Key {
-	if p == nil || p.credential == nil {
-		return &nobody.snap.key
-	}
-	return &p.credential.snap.key
-}
-
 // nobody is the credential of a zero Verified or Principal.
 var nobody = func() *credential {
 	s := &snapshot{entry: new(entry), terms: &terms{env: new(Environment)}, bound: true}
 	s.current.snap = s
 	return &s.current
 }()
-
-// KeyID returns the key's public id.
-func (p *Principal) KeyID() string { return p.key().ID }
-
-// Name returns the key's name.
-func (p *Principal) Name() string { return p.key().Name }
-
-// Owner returns the account that the key acts for.
-func (p *Principal) Owner() string { return p.key().Owner }
-
-// Environment returns the key's environment, for example "live" or "test". It
-// says which data the request must act on.
-func (p *Principal) Environment() string { return p.key().Environment }
-
-// Plan returns the name of the key's plan.
-func (p *Principal) Plan() string { return p.key().Plan }
-
-// Has reports whether the key was granted a scope. If it was, the scope counts
-// as used.
-func (p *Principal) Has(scope string) bool {
-	i := granting(p.key().Scopes, scope)
-	if i < 0 {
-		return false
-	}
-	p.credential.mark(place(i))
-	return true
-}
-
-// Scopes returns a copy of the granted scopes.
-func (p *Principal) Scopes() []string { return slices.Clone(p.key().Scopes) }
-
-// Metadata returns one value of the key's metadata.
-func (p *Principal) Metadata(name string) string { return p.key().Metadata[name] }
-
-// Secret returns the number of the secret with which the request was sent.
-func (p *Principal) Secret() uint32 {
-	if p == nil {
-		return 0
-	}
-	return p.secret
-}
-
-// PresentedSecret returns what is known about the secret with which the request
-// was sent, and whether it is the newest of the key.
-func (p *Principal) PresentedSecret() (s Secret, newest bool) {
-	for i, s := range p.key().Secrets {
-		if s.Number == p.Secret() {
-			return s, i == 0
-		}
-	}
-	return Secret{}, false
-}
-
-// ExpiresAt returns when the key expires; zero means never.
-func (p *Principal) ExpiresAt() time.Time { return p.key().ExpiresAt }
 
 // allowsNetwork reports whether addr is in one of the key's networks.
 func (s *snapshot) allowsNetwork(addr netip.Addr) bool {

@@ -1,11 +1,6 @@
 package apikey
 
-import (
-	"cmp"
-	"context"
-	"slices"
-	"time"
-)
+import "time"
 
 // Outcome is how a request with a known key ended. The values are stored: add
 // new ones at the end.
@@ -109,31 +104,6 @@ func (l LastUse) Replaces(old LastUse) bool {
 	return old.Status == 0 && (l.Status != 0 || old.Route == "" && l.Route != "")
 }
 
-// UsageDelta is what one secret of one key did since the last flush, within one
-// hour. A delta without counts adds detail to a last use that was written
-// before.
-type UsageDelta struct {
-	KeyID  string
-	Secret uint32    // [Secret.Number]
-	Hour   time.Time // start of the hour, UTC
-	Counts Counts
-	Last   LastUse  // zero if no request was admitted
-	Scopes []string // granted scopes that let requests through, each once
-}
-
-// add adds another delta of the same secret and hour.
-func (d *UsageDelta) add(other UsageDelta) {
-	d.Counts.Add(other.Counts)
-	if other.Last.Replaces(d.Last) {
-		d.Last = other.Last
-	}
-	for _, scope := range other.Scopes {
-		if !slices.Contains(d.Scopes, scope) {
-			d.Scopes = append(d.Scopes, scope)
-		}
-	}
-}
-
 // Usage is what has been counted for a key.
 type Usage struct {
 	// Hours has one row for each hour and secret with requests, oldest first, then
@@ -174,41 +144,6 @@ type UsageSecret struct {
 	Last   LastUse
 }
 
-// add adds a delta that is not in the store yet; since is the time that u was
-// requested for.
-func (u *Usage) add(d UsageDelta, since time.Time) {
-	if d.Counts != (Counts{}) && !d.Hour.Before(since) {
-		at, found := slices.BinarySearchFunc(u.Hours, d, func(h UsageHour, d UsageDelta) int {
-			return cmp.Or(h.Hour.Compare(d.Hour), cmp.Compare(h.Secret, d.Secret))
-		})
-		if !found {
-			u.Hours = slices.Insert(u.Hours, at, UsageHour{Hour: d.Hour, Secret: d.Secret})
-		}
-		u.Hours[at].Counts.Add(d.Counts)
-	}
-	at, found := slices.BinarySearchFunc(u.Secrets, d.Secret, func(s UsageSecret, n uint32) int { return cmp.Compare(s.Secret, n) })
-	if !found {
-		u.Secrets = slices.Insert(u.Secrets, at, UsageSecret{Secret: d.Secret})
-	}
-	s := &u.Secrets[at]
-	s.Counts.Add(d.Counts)
-	if d.Last.Replaces(s.Last) {
-		s.Last = d.Last
-	}
-	if u.ScopesSince.IsZero() {
-		return // the store does not count scopes
-	}
-	for _, scope := range d.Scopes {
-		at, found := slices.BinarySearchFunc(u.Scopes, scope, func(s ScopeUse, name string) int { return cmp.Compare(s.Scope, name) })
-		if !found {
-			u.Scopes = slices.Insert(u.Scopes, at, ScopeUse{Scope: scope})
-		}
-		if d.Hour.After(u.Scopes[at].Hour) {
-			u.Scopes[at].Hour = d.Hour
-		}
-	}
-}
-
 // Last returns the newest use of any secret.
 func (u Usage) Last() LastUse {
 	var last LastUse
@@ -232,29 +167,3 @@ func (u Usage) Of(secret uint32) UsageSecret {
 
 // UsageRetention is the minimum time for which stores keep hourly rows.
 const UsageRetention = 35 * 24 * time.Hour
-
-// Usage returns what has been counted for a key at and after since, including
-// this process's counts up to now.
-func (s *Service) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
-	if err := s.enter(); err != nil {
-		return Usage{}, err
-	}
-	defer s.leave()
-	if err := validTime("since", since); err != nil {
-		return Usage{}, err
-	}
-	return s.usage(ctx, id, since)
-}
-
-func (s *Service) usage(ctx context.Context, id string, since time.Time) (u Usage, err error) {
-	err = s.outbox.read(ctx, []string{id}, 0, func(owed func(string) []UsageDelta) error {
-		if u, err = s.store.Usage(ctx, id, since); err != nil {
-			return storeError("usage", err)
-		}
-		for _, d := range owed(id) {
-			u.add(d, since)
-		}
-		return nil
-	})
-	return u, err
-}

@@ -189,7 +189,7 @@ func (v Verified) Networks() bool { return v.of().snap.bound }
 
 // Serves reports whether the key works on a request's Host.
 func (v Verified) Serves(host string) bool {
-	return v.credential != nil && v.snap.terms.env.serves(host)
+	return v.credential != nil && v.snap.terms.env.Serves(host)
 }
 
 // AllowsNetwork reports whether the key may be used from addr. A key that is
@@ -208,16 +208,16 @@ func (v Verified) Meets(q Requirement) bool {
 // against what the route requires. It returns the code of the first one that
 // fails; with OK it returns the scopes that the route uses, for
 // [Verified.Count].
-func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (ScopeSet, Code) {
+func (v Verified) Permits(host string, client netip.Addr, need *Requirement) (uint64, Code) {
 	switch {
 	case v.credential == nil:
 		return 0, InvalidKey
-	case !v.snap.terms.env.serves(host):
+	case !v.snap.terms.env.Serves(host):
 		return 0, EnvironmentMismatch
 	case v.snap.bound && !v.snap.allowsNetwork(client):
 		return 0, NetworkNotAllowed
 	}
-	used, met := need.usedOf(v.snap.terms.scopes)
+	used, met := need.Used(v.snap.terms.scopes)
 	if !met {
 		return 0, InsufficientScope
 	}
@@ -241,7 +241,7 @@ func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
 // [Verified.Permits] returned, and u, which is used about once per flush: Count
 // then returns the Sample that must be told of the request's end, and otherwise
 // nil. u may be nil, and is not kept.
-func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
+func (v Verified) Count(o Outcome, used uint64, u *Use) *Sample {
 	if v.credential == nil {
 		return nil
 	}
@@ -261,7 +261,7 @@ func (v Verified) Recount(o Outcome, s *Sample) {
 
 // Used records that scopes let something through within a request that has
 // already been counted. [Verified.Permits] returns which.
-func (v Verified) Used(s ScopeSet) {
+func (v Verified) Used(s uint64) {
 	if v.credential != nil {
 		v.mark(s)
 	}

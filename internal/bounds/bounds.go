@@ -81,3 +81,11 @@ func Address(s string) netip.Addr {
 // Socket reports whether s is what net/http and the net package call the other end of a Unix socket: "@", a path, or
 // nothing.
 func Socket(s string) bool { return s == "" || s[0] == '@' || s[0] == '/' }
+
+// PageLimit returns how many rows a page has when n are asked for: 100 by default, at most 1,000.
+func PageLimit(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return min(n, 1000)
+}

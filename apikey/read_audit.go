@@ -1,0 +1,13 @@
+package apikey
+
+import "context"
+
+// Audit returns the audit trail, newest first.
+func (s *Service) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	entries, err := s.store.Audit(ctx, q)
+	return entries, storeError("audit", err)
+}
