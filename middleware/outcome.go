@@ -27,7 +27,7 @@ type Outcome struct {
 	entered   bool // the request is in flight
 	// unknownHost says that the request's Host belongs to no environment.
 	unknownHost bool
-	used        apikey.ScopeSet // the key's scopes that Need used
+	used        uint64 // the key's scopes that Need used
 	sample      *apikey.Sample  // nil for all but one request per flush
 }
 
