@@ -7,6 +7,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/bounds"
 )
@@ -107,7 +108,7 @@ func (a *Actor) sees(owner string) bool {
 
 // plans returns the plans that the actor may give to keys, the default first;
 // nil means any.
-func (a *Actor) plans(keys *apikey.Service) []string {
+func (a *Actor) plans(keys *latchkey.Service) []string {
 	switch {
 	case a.operator():
 		return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-playground/validator/v10"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -40,7 +41,7 @@ type Options struct {
 // store serve the same people: a form from one may be sent to another, or after
 // a restart, and makes at most one key.
 type Handler struct {
-	keys      *apikey.Service
+	keys      *latchkey.Service
 	authorize Authorizer
 	o         Options
 	log       *slog.Logger
@@ -59,7 +60,7 @@ type Handler struct {
 
 // New returns the handler for a service. Both arguments are required: there is
 // no default for who may manage keys. For development see [Loopback].
-func New(keys *apikey.Service, authorize Authorizer, o Options) (*Handler, error) {
+func New(keys *latchkey.Service, authorize Authorizer, o Options) (*Handler, error) {
 	if keys == nil {
 		return nil, invalid("keys", "is nil: make a service with apikey.New")
 	}

@@ -9,7 +9,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Banners say how many keys of a list expire soon, are due for rotation or are
@@ -179,8 +181,8 @@ func (c *call) countOn(s *survey, list surveyed) *tally {
 
 // countSome counts the next keys of a list.
 func (c *call) countSome(ctx context.Context, s *survey, list surveyed) error {
-	page, err := c.h.keys.List(ctx, apikey.ListRequest{
-		Owner: list.owner, Environment: list.environment, State: apikey.Active, Order: apikey.OldestFirst, Limit: surveyPage, Cursor: s.cursor,
+	page, err := c.h.keys.List(ctx, latchkey.ListRequest{
+		Owner: list.owner, Environment: list.environment, State: apikey.Active, Order: storage.OldestFirst, Limit: surveyPage, Cursor: s.cursor,
 	})
 	if err != nil {
 		return err

@@ -14,18 +14,19 @@ import (
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // gatedStore counts its lists, and holds those that come while it is shut.
 type gatedStore struct {
-	apikey.Store
+	storage.Store
 	lists atomic.Int64
 	shut  atomic.Pointer[chan struct{}]
 }
 
-func (s *gatedStore) Unwrap() apikey.Store { return s.Store }
-func (s *gatedStore) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (s *gatedStore) Unwrap() storage.Store { return s.Store }
+func (s *gatedStore) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	s.lists.Add(1)
 	if shut := s.shut.Load(); shut != nil {
 		<-*shut // whatever ctx says: the service gives up sooner than requests do that wait for a place
@@ -176,13 +177,13 @@ func TestSlowClientsHoldNoPlace(t *testing.T) {
 // stuckUsage does not answer when it is given usage, as when a network drops its
 // packets.
 type stuckUsage struct {
-	apikey.Store
+	storage.Store
 	answers atomic.Bool
 }
 
-func (s *stuckUsage) Unwrap() apikey.Store { return s.Store }
+func (s *stuckUsage) Unwrap() storage.Store { return s.Store }
 
-func (s *stuckUsage) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+func (s *stuckUsage) AddUsage(ctx context.Context, batch []storage.UsageDelta) error {
 	if !s.answers.Load() {
 		<-ctx.Done()
 	}

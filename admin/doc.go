@@ -1,6 +1,6 @@
 // Package admin is the settings page and the REST API with which people and
 // programs manage API keys: one [http.Handler] for everything that an
-// [apikey.Service] can do.
+// [latchkey.Service] can do.
 //
 //	keysPage, err := admin.New(keys, authorize, admin.Options{})
 //	mux.Handle("/settings/keys/", http.StripPrefix("/settings/keys", keysPage))

@@ -7,14 +7,14 @@ import (
 	"net/http/httptest"
 	"strings"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // Customers manage the keys of their own account, at /settings/keys/.
 func Example() {
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -55,7 +55,7 @@ func Example() {
 
 // In development there is no sign-in: the program prints a link.
 func ExampleLoopback() {
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -77,7 +77,7 @@ func ExampleLoopback() {
 // A handful of people sign in with passwords. Hashes come from the environment
 // or a file; make them once with HashPassword.
 func ExampleBasicAuth() {
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		fmt.Println(err)
 		return

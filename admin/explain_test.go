@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
@@ -150,7 +151,7 @@ func TestExplainTells(t *testing.T) {
 func TestServiceRoutes(t *testing.T) {
 	t.Parallel()
 	plans := &changing{limits: []apikey.Limit{apikey.PerMinute(1)}}
-	keys, err := apikey.New(memstore.New(), apikey.Options{PlanSource: plans, DefaultPlan: "basic"})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{PlanSource: plans, DefaultPlan: "basic"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -101,7 +103,7 @@ func TestAuditCSVFormulas(t *testing.T) {
 		"=cmd|' /C calc'!A0", "\t=1", "\r=1", "\n=1", "x;=1+1;y", "x; \"=1", "x;\"\"＝1", "x,=1", "x|@a", "\u200b=1", "\u00a0=1", "\"=1", "﹦1", "−1", "x;\ufeff-1",
 	}
 	for i, words := range hostile {
-		for _, n := range []apikey.NewKey{{Name: words, Owner: "o"}, {Name: "n", Owner: words}} {
+		for _, n := range []latchkey.NewKey{{Name: words, Owner: "o"}, {Name: "n", Owner: words}} {
 			k, _, err := g.keys.Create(t.Context(), apikey.Actor{ID: words, From: words}, n)
 			if err != nil && i < 10 {
 				t.Fatal(err)
@@ -148,12 +150,12 @@ func TestAuditCSVFormulas(t *testing.T) {
 
 // longTrail is a store with a long trail, which may fail on the way.
 type longTrail struct {
-	apikey.Store
+	storage.Store
 	pages, failAt int
 	length        uint64
 }
 
-func (l *longTrail) Unwrap() apikey.Store { return l.Store }
+func (l *longTrail) Unwrap() storage.Store { return l.Store }
 
 func (l *longTrail) Audit(_ context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 	if l.pages++; l.pages == l.failAt {

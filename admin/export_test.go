@@ -7,6 +7,7 @@ import (
 
 	"github.com/wontopos/latchkey/storage/memstore"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -38,7 +39,7 @@ var NewForm = newForm
 const FormLife = formLife
 
 var bindShape = sync.OnceValue(func() *keyShape {
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -118,7 +119,7 @@ func BasicAuthHashing(hashing func(hash func()), accounts ...Account) (Authorize
 
 // ServiceMethods are the names of what a service can do.
 func ServiceMethods() (names []string) {
-	service := reflect.TypeFor[*apikey.Service]()
+	service := reflect.TypeFor[*latchkey.Service]()
 	for i := range service.NumMethod() {
 		names = append(names, service.Method(i).Name)
 	}

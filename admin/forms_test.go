@@ -11,8 +11,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -111,13 +113,13 @@ func TestFormsSentAtOnce(t *testing.T) {
 
 // slowStore holds the first change until it is released.
 type slowStore struct {
-	apikey.Store
+	storage.Store
 	later            atomic.Bool
 	started, release chan struct{}
 }
 
-func (s *slowStore) Unwrap() apikey.Store { return s.Store }
-func (s *slowStore) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+func (s *slowStore) Unwrap() storage.Store { return s.Store }
+func (s *slowStore) Apply(ctx context.Context, c storage.Change) (uint64, error) {
 	if !s.later.Swap(true) {
 		close(s.started)
 		<-s.release
@@ -157,7 +159,7 @@ func TestFormAfterACrash(t *testing.T) {
 		t.Fatalf("what was typed stays:\n%s", a.body)
 	}
 	g := newRigWith(t, mem, signIn, admin.Options{})
-	page, err := g.keys.List(t.Context(), apikey.ListRequest{})
+	page, err := g.keys.List(t.Context(), latchkey.ListRequest{})
 	if err != nil || len(page.Keys) != 1 {
 		t.Fatalf("the key is there: %v, %v", page.Keys, err)
 	}
@@ -248,8 +250,8 @@ func TestFormsOutlivedByTheirKeys(t *testing.T) {
 		if _, err := g.keys.Revoke(t.Context(), apikey.Actor{ID: "test"}, id, ""); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(apikey.MinPurgeAge)
-		if n, err := g.keys.Purge(t.Context(), apikey.Actor{ID: "test"}, apikey.MinPurgeAge); n != 1 || err != nil {
+		time.Sleep(latchkey.MinPurgeAge)
+		if n, err := g.keys.Purge(t.Context(), apikey.Actor{ID: "test"}, latchkey.MinPurgeAge); n != 1 || err != nil {
 			t.Fatalf("purged %d, %v", n, err)
 		}
 		a := g.want(409, "owner", "POST", "/new", body)
@@ -308,13 +310,13 @@ func TestRotationForms(t *testing.T) {
 
 // meeting lets two readers of a key see it before either goes on.
 type meeting struct {
-	apikey.Store
+	storage.Store
 	readers atomic.Int32
 	both    chan struct{}
 }
 
-func (m *meeting) Unwrap() apikey.Store { return m.Store }
-func (m *meeting) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (m *meeting) Unwrap() storage.Store { return m.Store }
+func (m *meeting) Get(ctx context.Context, id string) (storage.Record, error) {
 	r, err := m.Store.Get(ctx, id)
 	if n := m.readers.Add(1); n == 2 {
 		close(m.both)

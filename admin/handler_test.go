@@ -12,8 +12,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -21,7 +23,7 @@ func TestNewRefuses(t *testing.T) {
 	t.Parallel()
 	keys := newRig(t).keys
 	for rule, tc := range map[string]struct {
-		keys      *apikey.Service
+		keys      *latchkey.Service
 		authorize admin.Authorizer
 		o         admin.Options
 		names     string
@@ -217,21 +219,21 @@ func (toSignIn) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // brokenStore fails with a text that nobody outside may read.
 type brokenStore struct {
-	apikey.Store
+	storage.Store
 	err error
 }
 
-func (b *brokenStore) Unwrap() apikey.Store { return b.Store }
-func (b *brokenStore) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (b *brokenStore) Unwrap() storage.Store { return b.Store }
+func (b *brokenStore) Get(ctx context.Context, id string) (storage.Record, error) {
 	if b.err != nil {
-		return apikey.Record{}, b.err
+		return storage.Record{}, b.err
 	}
 	return b.Store.Get(ctx, id)
 }
 
-func (b *brokenStore) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (b *brokenStore) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	if b.err != nil {
-		return apikey.Listing{}, b.err
+		return storage.Listing{}, b.err
 	}
 	return b.Store.List(ctx, q)
 }
@@ -276,7 +278,7 @@ func TestRequestID(t *testing.T) {
 // and a customer still has their own.
 func TestPlanSource(t *testing.T) {
 	t.Parallel()
-	keys, err := apikey.New(memstore.New(), apikey.Options{PlanSource: billing{}, DefaultPlan: "basic"})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{PlanSource: billing{}, DefaultPlan: "basic"})
 	if err != nil {
 		t.Fatal(err)
 	}

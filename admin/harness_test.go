@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -39,7 +41,7 @@ func signIn(r *http.Request) (admin.Actor, error) {
 // rig is a handler mounted below /settings/keys/, and all that it said.
 type rig struct {
 	t     *testing.T
-	keys  *apikey.Service
+	keys  *latchkey.Service
 	h     *admin.Handler
 	mount http.Handler
 	log   *syncBuffer
@@ -69,19 +71,19 @@ var catalogue = []apikey.Scope{{Name: "marketplace:read", Description: "look"}, 
 
 func newRig(t *testing.T) *rig { return newRigWith(t, memstore.New(), signIn, admin.Options{}) }
 
-func newRigWith(t *testing.T, store apikey.Store, authorize admin.Authorizer, o admin.Options) *rig {
+func newRigWith(t *testing.T, store storage.Store, authorize admin.Authorizer, o admin.Options) *rig {
 	t.Helper()
 	return newRigFlushing(t, store, authorize, o, 0)
 }
 
 // newRigFlushing is for tests that live through months: usage is written every so
 // often, 0 for the default.
-func newRigFlushing(t *testing.T, store apikey.Store, authorize admin.Authorizer, o admin.Options, every time.Duration) *rig {
+func newRigFlushing(t *testing.T, store storage.Store, authorize admin.Authorizer, o admin.Options, every time.Duration) *rig {
 	t.Helper()
 	g := &rig{t: t, log: new(syncBuffer)}
 	logger := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
-	g.keys, err = apikey.New(store, apikey.Options{
+	g.keys, err = latchkey.New(store, latchkey.Options{
 		Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com"),
 		Scopes:       catalogue, Logger: logger, FlushEvery: every,
 	})
@@ -102,9 +104,9 @@ func newRigFlushing(t *testing.T, store apikey.Store, authorize admin.Authorizer
 }
 
 // key makes a key without the handler.
-func (g *rig) key(owner, name string) (apikey.Key, apikey.Token) {
+func (g *rig) key(owner, name string) (apikey.Key, latchkey.Token) {
 	g.t.Helper()
-	k, token, err := g.keys.Create(g.t.Context(), apikey.Actor{ID: "test"}, apikey.NewKey{Name: name, Owner: owner, Metadata: map[string]string{"crm": "private-note"}})
+	k, token, err := g.keys.Create(g.t.Context(), apikey.Actor{ID: "test"}, latchkey.NewKey{Name: name, Owner: owner, Metadata: map[string]string{"crm": "private-note"}})
 	if err != nil {
 		g.t.Fatal(err)
 	}

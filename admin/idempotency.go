@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -19,7 +20,7 @@ import (
 //   - 422 idempotency_key_reused, if the Idempotency-Key belongs to another
 //     body (section 2.7).
 //
-// The claim and the key are one write of the store ([apikey.NewKey.Once]), so
+// The claim and the key are one write of the store ([latchkey.NewKey.Once]), so
 // there is no moment in between at which a second request would have to be told
 // to wait. The claim is kept as long as the key is on record: until a purge, at
 // least a day after the revocation (section 2.3).
@@ -105,7 +106,7 @@ var errIdempotencyKeyReused = &failure{
 
 const (
 	formTime = "20060102T150405Z"
-	formLife = apikey.MinPurgeAge - 4*time.Hour // for clocks that differ
+	formLife = latchkey.MinPurgeAge - 4*time.Hour // for clocks that differ
 )
 
 // formLetters are the letters of [rand.Text].
@@ -122,5 +123,5 @@ func formMade(name string, now time.Time) (made time.Time, ok bool) {
 	}
 	made, err := time.Parse(formTime, name[:len(formTime)])
 	age := now.Sub(made)
-	return made, err == nil && age < formLife && age > formLife-apikey.MinPurgeAge
+	return made, err == nil && age < formLife && age > formLife-latchkey.MinPurgeAge
 }

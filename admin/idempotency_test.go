@@ -8,8 +8,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -55,7 +56,7 @@ func TestIdempotency(t *testing.T) {
 		}
 		seen[other] = true
 	}
-	if page, _ := here.keys.List(t.Context(), apikey.ListRequest{}); len(page.Keys) != 3 {
+	if page, _ := here.keys.List(t.Context(), latchkey.ListRequest{}); len(page.Keys) != 3 {
 		t.Errorf("3 creations have made %d keys", len(page.Keys))
 	}
 	here.want(201, "owner", "POST", "/v1/keys", body) // without a name each is its own
@@ -95,11 +96,11 @@ func TestIdempotencyConcurrently(t *testing.T) {
 }
 
 // dying commits what it is given, and fails before it can say so.
-type dying struct{ apikey.Store }
+type dying struct{ storage.Store }
 
-func (d dying) Unwrap() apikey.Store { return d.Store }
+func (d dying) Unwrap() storage.Store { return d.Store }
 
-func (d dying) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+func (d dying) Apply(ctx context.Context, c storage.Change) (uint64, error) {
 	if _, err := d.Store.Apply(ctx, c); err != nil {
 		return 0, err
 	}
@@ -114,7 +115,7 @@ func TestIdempotencyAfterACrash(t *testing.T) {
 	newRigWith(t, dying{mem}, signIn, admin.Options{}).want(503, "owner", "POST", "/v1/keys", `{"name":"x"}`, idempotent(idempotencyKey))
 	g := newRigWith(t, mem, signIn, admin.Options{})
 	p := g.want(409, "owner", "POST", "/v1/keys", `{"name":"x"}`, idempotent(idempotencyKey)).problem(t)
-	if page, _ := g.keys.List(t.Context(), apikey.ListRequest{}); len(page.Keys) != 1 || page.Keys[0].ID != p.KeyID {
+	if page, _ := g.keys.List(t.Context(), latchkey.ListRequest{}); len(page.Keys) != 1 || page.Keys[0].ID != p.KeyID {
 		t.Errorf("told of %q, there are %v", p.KeyID, page.Keys)
 	}
 	m := g.want(200, "owner", "POST", "/v1/keys/"+p.KeyID+"/rotate", `{"immediately":true}`).members(t)
@@ -147,7 +148,7 @@ func TestIdempotencyKeys(t *testing.T) {
 			t.Errorf("%s: %s", rule, a.body)
 		}
 	}
-	if page, _ := g.keys.List(t.Context(), apikey.ListRequest{}); len(page.Keys) != 1 {
+	if page, _ := g.keys.List(t.Context(), latchkey.ListRequest{}); len(page.Keys) != 1 {
 		t.Errorf("refused requests made %d keys", len(page.Keys)-1)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
 )
 
 // keyShape finds text that looks like a key of the service, whole or truncated.
@@ -18,7 +18,7 @@ type keyShape struct {
 	whole  *regexp.Regexp
 }
 
-func newKeyShape(keys *apikey.Service) *keyShape {
+func newKeyShape(keys *latchkey.Service) *keyShape {
 	var names []string
 	for _, e := range keys.Environments() {
 		names = append(names, regexp.QuoteMeta(e.Name))

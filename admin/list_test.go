@@ -13,8 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -25,7 +27,7 @@ func TestListConditions(t *testing.T) {
 		g := newRig(t)
 		tokens := map[string]string{}
 		ids := map[string]string{}
-		for _, n := range []apikey.NewKey{
+		for _, n := range []latchkey.NewKey{
 			{Name: "Billing backend", Owner: "acme"},
 			{Name: "reports", Owner: "acme", Plan: "pro"},
 			{Name: "old", Owner: "acme", Environment: "test", ExpiresAt: time.Now().Add(100 * time.Hour)},
@@ -41,7 +43,7 @@ func TestListConditions(t *testing.T) {
 		if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, ids["old"], ""); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, ids["reports"], apikey.RotateOptions{Grace: 72 * time.Hour}); err != nil {
+		if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, ids["reports"], latchkey.RotateOptions{Grace: 72 * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(48 * time.Hour)
@@ -49,7 +51,7 @@ func TestListConditions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, 0, &apikey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
+		v.Count(apikey.OutcomeAllowed, 0, &latchkey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
 		later := func(hours int) string {
 			return time.Now().Add(time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339)
 		}
@@ -212,9 +214,9 @@ func TestListsShowWhatHasJustHappened(t *testing.T) {
 }
 
 // noActivity is a store that cannot read what keys were used for.
-type noActivity struct{ apikey.Store }
+type noActivity struct{ storage.Store }
 
-func (s noActivity) Unwrap() apikey.Store { return s.Store }
+func (s noActivity) Unwrap() storage.Store { return s.Store }
 func (s noActivity) Activity(context.Context, []string, time.Time) ([]apikey.Activity, error) {
 	return nil, errors.New("input/output error")
 }

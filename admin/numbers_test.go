@@ -10,8 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -64,7 +66,7 @@ func TestNumbersOfThePage(t *testing.T) {
 		k := apikey.Key{ID: keyID(i), Name: fmt.Sprint("key ", i), Owner: "acme", Environment: "live", Plan: "free"}
 		aged(t, store, k, time.Duration(1+r.IntN(20*24*60))*time.Minute, 0)
 		if r.IntN(3) == 0 {
-			if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+			if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -78,7 +80,7 @@ func TestNumbersOfThePage(t *testing.T) {
 		for range map[bool]int{true: 0, false: 1 + r.IntN(8)}[kind == 0] {
 			secret := v.Secrets[r.IntN(len(v.Secrets))]
 			hour := now.Add(-time.Duration(r.Int64N(max(1, int64(now.Sub(secret.CreatedAt)))))).Truncate(time.Hour)
-			d := apikey.UsageDelta{KeyID: k.ID, Secret: secret.Number, Hour: hour}
+			d := storage.UsageDelta{KeyID: k.ID, Secret: secret.Number, Hour: hour}
 			for o := range d.Counts {
 				if kind == 1 && (apikey.Outcome(o) == apikey.OutcomeAllowed || apikey.Outcome(o) == apikey.OutcomeCut) {
 					continue
@@ -93,7 +95,7 @@ func TestNumbersOfThePage(t *testing.T) {
 			if kind > 2 && d.Counts[apikey.OutcomeAllowed] > 0 {
 				d.Last = apikey.LastUse{At: later(hour, secret.CreatedAt), Network: "192.0.2.0/24"}
 			}
-			if err := store.AddUsage(t.Context(), []apikey.UsageDelta{d}); err != nil {
+			if err := store.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 				t.Fatal(err)
 			}
 			sums.ever.Add(d.Counts)
@@ -247,7 +249,7 @@ func TestOfARotatedKeySinceItWasMade(t *testing.T) {
 	g := newRig(t)
 	k, token := g.key("acme", "production")
 	g.use(token, apikey.OutcomeAllowed)
-	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	want := "1 request since " + k.CreatedAt.UTC().Format("15:04") + " UTC"
@@ -265,7 +267,7 @@ func TestSecretsOfADeadKey(t *testing.T) {
 	disabled, _ := g.key("acme", "off")
 	revoked, _ := g.key("acme", "dead")
 	for _, k := range []apikey.Key{disabled, revoked} {
-		if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+		if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The result of a change is shown on the key's page, to which the change
@@ -71,7 +72,7 @@ func (o outcome) text(k *apikey.Key, now time.Time) string {
 // more.
 func (c *call) came(action string) outcome {
 	instances := c.h.keys.Health().Instances
-	if _, alone := apikey.As[apikey.Notifier](c.h.keys.Store()); alone && instances == 0 {
+	if _, alone := storage.As[storage.Notifier](c.h.keys.Store()); alone && instances == 0 {
 		instances = 1
 	}
 	return outcome{action, time.Since(c.now), instances}

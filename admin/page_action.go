@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -104,7 +105,7 @@ func (c *call) pageRotate() error {
 }
 
 // overlaps are the choices of the form for a rotation.
-var overlaps = map[string]apikey.RotateOptions{
+var overlaps = map[string]latchkey.RotateOptions{
 	"day":       {Grace: 24 * time.Hour},
 	"week":      {Grace: 7 * 24 * time.Hour},
 	"first-use": {Grace: 24 * time.Hour, StartOnFirstUse: true},

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -67,7 +68,7 @@ func (c *call) pageFind() error {
 	return c.page(http.StatusOK, "leak", "Report a leaked key", b)
 }
 
-func (c *call) foundRow(found *apikey.Identity) (foundRow, error) {
+func (c *call) foundRow(found *latchkey.Identity) (foundRow, error) {
 	k := &found.Key
 	use, err := c.h.keys.Usage(c.r.Context(), k.ID, c.now)
 	if err != nil {

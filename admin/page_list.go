@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 const (
@@ -47,12 +49,12 @@ type listFilter struct {
 
 type listOrder struct {
 	name, text string
-	order      apikey.Order
+	order      storage.Order
 }
 
 // listOrders are the orders of a list, by their names in its address; the first is
 // the default.
-var listOrders = []listOrder{{"", "Newest first", apikey.NewestFirst}, {"oldest", "Oldest first", apikey.OldestFirst}, {"name", "By name", apikey.ByName}}
+var listOrders = []listOrder{{"", "Newest first", storage.NewestFirst}, {"oldest", "Oldest first", storage.OldestFirst}, {"name", "By name", storage.ByName}}
 
 // listFilter reads the address. Unknown values are ignored, because people also
 // follow old links.
@@ -82,35 +84,35 @@ func (c *call) listFilter() listFilter {
 
 type listStatus struct {
 	name, text string
-	sets       func(r *apikey.ListRequest, c *call)
+	sets       func(r *latchkey.ListRequest, c *call)
 }
 
 // statuses are the statuses by which a list can be filtered, by their names in
 // its address; the first is the default.
 var statuses = []listStatus{
-	{"", "Not revoked", func(r *apikey.ListRequest, _ *call) { r.OmitRevoked = true }},
-	{"all", "Any status", func(*apikey.ListRequest, *call) {}},
+	{"", "Not revoked", func(r *latchkey.ListRequest, _ *call) { r.OmitRevoked = true }},
+	{"all", "Any status", func(*latchkey.ListRequest, *call) {}},
 	{"active", "active", inState(apikey.Active)},
-	{"rotating", "rotating", func(r *apikey.ListRequest, _ *call) { r.Rotating = true }},
-	{"due", "due for rotation", func(r *apikey.ListRequest, c *call) { r.State, r.SecretBefore = apikey.Active, c.dueBefore() }},
-	{"expiring", "expires soon", func(r *apikey.ListRequest, c *call) { r.State, r.ExpiresBefore = apikey.Active, c.now.Add(soon) }},
+	{"rotating", "rotating", func(r *latchkey.ListRequest, _ *call) { r.Rotating = true }},
+	{"due", "due for rotation", func(r *latchkey.ListRequest, c *call) { r.State, r.SecretBefore = apikey.Active, c.dueBefore() }},
+	{"expiring", "expires soon", func(r *latchkey.ListRequest, c *call) { r.State, r.ExpiresBefore = apikey.Active, c.now.Add(soon) }},
 	{"disabled", "disabled", inState(apikey.Disabled)},
 	{"expired", "expired", inState(apikey.Expired)},
 	{"revoked", "revoked", inState(apikey.Revoked)},
 }
 
-func inState(s apikey.State) func(*apikey.ListRequest, *call) {
-	return func(r *apikey.ListRequest, _ *call) { r.State = s }
+func inState(s apikey.State) func(*latchkey.ListRequest, *call) {
+	return func(r *latchkey.ListRequest, _ *call) { r.State = s }
 }
 
 // request is the list request for the filter. A customer's owner is their own,
 // whatever the address says.
-func (f *listFilter) request(c *call) apikey.ListRequest {
+func (f *listFilter) request(c *call) latchkey.ListRequest {
 	owner := c.actor.Owner
 	if c.actor.operator() {
 		owner = f.Owner
 	}
-	r := apikey.ListRequest{
+	r := latchkey.ListRequest{
 		Owner: owner, Environment: f.Environment, Plan: f.Plan, Search: f.Search, Cursor: f.cursor, Limit: pageRows,
 	}
 	for _, s := range statuses {

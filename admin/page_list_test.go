@@ -14,31 +14,33 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // aged makes a key of the past, with a month of use: the store's, because the
 // service writes the present.
-func aged(t *testing.T, store apikey.Store, k apikey.Key, age time.Duration, daily uint64) {
+func aged(t *testing.T, store storage.Store, k apikey.Key, age time.Duration, daily uint64) {
 	t.Helper()
 	at := time.Now().UTC().Truncate(time.Microsecond).Add(-age)
 	k.CreatedAt, k.UpdatedAt, k.CreatedBy = at, at, "test"
 	k.Secrets = []apikey.Secret{{Number: 1, CreatedAt: at}}
-	if _, err := store.Apply(t.Context(), apikey.Change{
-		Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)},
+	if _, err := store.Apply(t.Context(), storage.Change{
+		Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)},
 		Entry:  apikey.AuditEntry{At: at, Actor: "test", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner},
 	}); err != nil {
 		t.Fatal(err)
 	}
-	var batch []apikey.UsageDelta
+	var batch []storage.UsageDelta
 	now := time.Now().UTC()
 	for day := range 30 {
 		if daily == 0 {
 			break
 		}
-		u := apikey.UsageDelta{KeyID: k.ID, Secret: 1, Hour: now.AddDate(0, 0, -day).Truncate(time.Hour), Last: apikey.LastUse{At: now.AddDate(0, 0, -day)}}
+		u := storage.UsageDelta{KeyID: k.ID, Secret: 1, Hour: now.AddDate(0, 0, -day).Truncate(time.Hour), Last: apikey.LastUse{At: now.AddDate(0, 0, -day)}}
 		u.Counts[apikey.OutcomeAllowed], u.Counts[apikey.OutcomeRateLimited] = daily-uint64(day*7), uint64(day*3)
 		batch = append(batch, u)
 	}
@@ -127,7 +129,7 @@ func TestFilters(t *testing.T) {
 	if _, err := g.keys.Disable(t.Context(), apikey.Actor{ID: "test"}, keyID(3), ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, keyID(40), apikey.RotateOptions{}); err != nil {
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, keyID(40), latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	rows := func(query string) []string {
@@ -252,7 +254,7 @@ func TestBannersCountAll(t *testing.T) {
 			k.Secrets = []apikey.Secret{{Number: 1, CreatedAt: k.CreatedAt}}
 		}
 		k.UpdatedAt = k.CreatedAt
-		if _, err := store.Apply(t.Context(), apikey.Change{Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
+		if _, err := store.Apply(t.Context(), storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -302,18 +304,18 @@ func TestBannersCountAll(t *testing.T) {
 
 // slowLists is a store that takes a while for each list.
 type slowLists struct {
-	apikey.Store
+	storage.Store
 	lists atomic.Int64
 }
 
-func (s *slowLists) Unwrap() apikey.Store { return s.Store }
-func (s *slowLists) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
-	if q.Order == apikey.OldestFirst {
+func (s *slowLists) Unwrap() storage.Store { return s.Store }
+func (s *slowLists) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
+	if q.Order == storage.OldestFirst {
 		s.lists.Add(1)
 		select {
 		case <-time.After(400 * time.Millisecond):
 		case <-ctx.Done():
-			return apikey.Listing{}, ctx.Err()
+			return storage.Listing{}, ctx.Err()
 		}
 	}
 	return s.Store.List(ctx, q)
@@ -330,7 +332,7 @@ func TestBannersOfAHugeList(t *testing.T) {
 		for i := range 7500 {
 			at := time.Now().UTC().Add(-time.Hour)
 			k := apikey.Key{ID: keyID(i), Name: "short", Owner: "acme", Environment: "live", Plan: "free", CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(48 * time.Hour), Secrets: []apikey.Secret{{Number: 1, CreatedAt: at}}}
-			if _, err := mem.Apply(t.Context(), apikey.Change{Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
+			if _, err := mem.Apply(t.Context(), storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
 				t.Fatal(err)
 			}
 		}

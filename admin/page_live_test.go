@@ -9,18 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 )
 
 // use is a request with a key, as the middleware counts it.
-func (g *rig) use(token apikey.Token, o apikey.Outcome) {
+func (g *rig) use(token latchkey.Token, o apikey.Outcome) {
 	g.t.Helper()
 	v, err := g.keys.Verify(g.t.Context(), token.Reveal())
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v.Count(o, 0, &apikey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
+	v.Count(o, 0, &latchkey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
 }
 
 var asJSON = header("Accept", "application/json")
@@ -49,7 +50,7 @@ func TestFirstUse(t *testing.T) {
 	is("?secret=1", "received", "Received just now from 203.0.113.0/24, curl/8.9.1 <b>")
 	g.use(token, apikey.OutcomeAllowed)
 	is("", "received", "2 requests received")
-	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	is("", "waiting", "Waiting") // for the new secret
@@ -80,7 +81,7 @@ func TestRotationInWords(t *testing.T) {
 		}
 	}
 	says("over", "The rotation has ended.")
-	_, fresh, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{StartOnFirstUse: true})
+	_, fresh, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{StartOnFirstUse: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -211,14 +212,14 @@ func (c *call) pageCreate() error {
 	return c.newForm(p.Status, typed, message, p.Errors)
 }
 
-func (c *call) createFrom(typed url.Values, made time.Time) (apikey.Key, apikey.Token, error) {
+func (c *call) createFrom(typed url.Values, made time.Time) (apikey.Key, latchkey.Token, error) {
 	q, err := c.createRequest(typed, made)
 	if err != nil {
-		return apikey.Key{}, apikey.Token{}, err
+		return apikey.Key{}, latchkey.Token{}, err
 	}
 	n, err := c.newKey(q)
 	if err != nil {
-		return apikey.Key{}, apikey.Token{}, err
+		return apikey.Key{}, latchkey.Token{}, err
 	}
 	n.Once = c.actor.onceName("form", typed.Get("form"))
 	return c.h.keys.Create(c.r.Context(), c.by(), n)

@@ -10,13 +10,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // request is an admitted request to a route, with its end.
-func (g *rig) request(token apikey.Token, route string, status int, scopes ...string) {
+func (g *rig) request(token latchkey.Token, route string, status int, scopes ...string) {
 	g.t.Helper()
 	v, err := g.keys.Verify(g.t.Context(), token.Reveal())
 	if err != nil {
@@ -32,12 +33,12 @@ func (g *rig) request(token apikey.Token, route string, status int, scopes ...st
 	if code != apikey.OK {
 		g.t.Fatal(code)
 	}
-	v.Count(apikey.OutcomeAllowed, used, &apikey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8", Route: route}).Ended("", status)
+	v.Count(apikey.OutcomeAllowed, used, &latchkey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8", Route: route}).Ended("", status)
 }
 
-func (g *rig) scoped(scopes ...string) (apikey.Key, apikey.Token) {
+func (g *rig) scoped(scopes ...string) (apikey.Key, latchkey.Token) {
 	g.t.Helper()
-	k, token, err := g.keys.Create(g.t.Context(), apikey.Actor{ID: "test"}, apikey.NewKey{Name: "production", Owner: "acme", Scopes: scopes})
+	k, token, err := g.keys.Create(g.t.Context(), apikey.Actor{ID: "test"}, latchkey.NewKey{Name: "production", Owner: "acme", Scopes: scopes})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -96,7 +97,7 @@ func TestWhatWasAskedIsNoMarkup(t *testing.T) {
 	if a := g.want(200, "operator", "POST", "/leak", form("text", token.Reveal())); !strings.Contains(a.body, "&lt;script&gt;") {
 		t.Errorf("/leak does not tell what was asked:\n%s", a.body)
 	}
-	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	a := g.want(200, "operator", "GET", "/keys/"+k.ID+"/rotation", "", asJSON)
@@ -161,18 +162,18 @@ func TestScopesInUse(t *testing.T) {
 
 		// What was granted a moment ago has had no time to be used.
 		scopes := []string{"marketplace:read", "orders:read"}
-		if _, err := g.keys.Update(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.Update{Scopes: &scopes}); err != nil {
+		if _, err := g.keys.Update(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.Update{Scopes: &scopes}); err != nil {
 			t.Fatal(err)
 		}
 		says("owner", "!not used in the last 90 days")
 		scopes = append(scopes, "marketplace:write")
-		if _, err := g.keys.Update(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.Update{Scopes: &scopes}); err != nil {
+		if _, err := g.keys.Update(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.Update{Scopes: &scopes}); err != nil {
 			t.Fatal(err)
 		}
 		says("owner", "!not used in the last 90 days", "marketplace:write never used")
 		for i := range 25 { // so that the page does not see any more when it was granted
 			name := fmt.Sprint("production ", i)
-			if _, err := g.keys.Update(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.Update{Name: &name}); err != nil {
+			if _, err := g.keys.Update(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.Update{Name: &name}); err != nil {
 				t.Fatal(err)
 			}
 		}

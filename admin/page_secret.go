@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -16,7 +17,7 @@ type secretBody struct {
 }
 
 // reveal shows a new secret. No other part of the page does.
-func (c *call) reveal(k *apikey.Key, token apikey.Token, title string) error {
+func (c *call) reveal(k *apikey.Key, token latchkey.Token, title string) error {
 	env, _ := c.h.environment(k.Environment)
 	text := token.Reveal()
 	start := c.h.hint(k) + "_"

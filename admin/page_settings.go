@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -83,7 +84,7 @@ func (c *call) pageSettings() error {
 	return c.keyPage(p.Status, "settings", message, form)
 }
 
-func (c *call) settingsUpdate(typed url.Values) (apikey.Update, error) {
+func (c *call) settingsUpdate(typed url.Values) (latchkey.Update, error) {
 	var faults []fieldError
 	name, scopes := strings.TrimSpace(typed.Get("name")), append([]string{}, typedScopes(typed)...)
 	q := updateRequest{Name: &name, Scopes: &scopes}
@@ -102,7 +103,7 @@ func (c *call) settingsUpdate(typed url.Values) (apikey.Update, error) {
 		faults = append(faults, fieldError{Pointer: "/revision", Detail: "is missing: open the key's page again"})
 	}
 	if err := invalidFields(append(faults, c.h.check(&q)...)); err != nil {
-		return apikey.Update{}, err
+		return latchkey.Update{}, err
 	}
 	u, err := c.update(&q)
 	u.Revision = revision

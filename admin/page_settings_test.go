@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -20,7 +21,7 @@ var revisionField = regexp.MustCompile(`name="revision" value="(\d+)"`)
 func TestSettings(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
-	k, _, err := g.keys.Create(t.Context(), apikey.Actor{ID: "test"}, apikey.NewKey{
+	k, _, err := g.keys.Create(t.Context(), apikey.Actor{ID: "test"}, latchkey.NewKey{
 		Name: "production", Owner: "acme", Plan: "pro", Scopes: []string{"orders:*", "marketplace:read"},
 		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, ExpiresAt: time.Now().AddDate(0, 1, 0),
 	})
@@ -100,7 +101,7 @@ func TestSettings(t *testing.T) {
 func TestCreateLikeThisOne(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
-	k, token, err := g.keys.Create(t.Context(), apikey.Actor{ID: "test"}, apikey.NewKey{
+	k, token, err := g.keys.Create(t.Context(), apikey.Actor{ID: "test"}, latchkey.NewKey{
 		Name: "production", Owner: "acme", Environment: "test", Plan: "pro", Scopes: []string{"orders:*", "marketplace:read"}, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -17,7 +18,7 @@ var tags = regexp.MustCompile(`<span class="mask".*?</span>|<[^>]*>`)
 // keysOf counts the keys of all owners.
 func (g *rig) keysOf() int {
 	g.t.Helper()
-	page, err := g.keys.List(g.t.Context(), apikey.ListRequest{Limit: 1000})
+	page, err := g.keys.List(g.t.Context(), latchkey.ListRequest{Limit: 1000})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -207,7 +208,7 @@ func TestReader(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	k, _ := g.key("acme", "production")
-	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, apikey.RotateOptions{}); err != nil {
+	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	offered := regexp.MustCompile(`method="post" action="[^"]*(?:keys/|new)|href="[^"]*(?:new|/copy|#rotate)"`)

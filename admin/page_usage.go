@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -97,7 +98,7 @@ func (c *call) limitsLeft() []limitRow {
 	if c.h.o.Guard == nil || c.key.StateAt(c.now) != apikey.Active {
 		return nil
 	}
-	_, o, err := c.h.o.Guard.Explain(c.r.Context(), apikey.Question{KeyID: c.key.ID})
+	_, o, err := c.h.o.Guard.Explain(c.r.Context(), latchkey.Question{KeyID: c.key.ID})
 	if err != nil {
 		return nil // the page is useful without it
 	}

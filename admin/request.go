@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -104,7 +105,7 @@ func (c *call) plan(name *string) []fieldError {
 }
 
 // newKey is the key to create, with the owner taken from the actor.
-func (c *call) newKey(q *createRequest) (apikey.NewKey, error) {
+func (c *call) newKey(q *createRequest) (latchkey.NewKey, error) {
 	faults := c.operatorFields(q.Owner != nil, len(q.Limits) > 0, q.Metadata != nil)
 	faults = append(faults, c.plan(&q.Plan)...)
 	owner := c.actor.Owner
@@ -116,9 +117,9 @@ func (c *call) newKey(q *createRequest) (apikey.NewKey, error) {
 		}
 	}
 	if err := invalidFields(faults); err != nil {
-		return apikey.NewKey{}, err
+		return latchkey.NewKey{}, err
 	}
-	n := apikey.NewKey{
+	n := latchkey.NewKey{
 		Name: strings.TrimSpace(q.Name), Owner: owner, Environment: q.Environment, Plan: q.Plan,
 		Scopes: q.Scopes, Limits: ownLimits(q.Limits), Networks: prefixes(q.Networks),
 	}
@@ -132,15 +133,15 @@ func (c *call) newKey(q *createRequest) (apikey.NewKey, error) {
 }
 
 // update is the change to make.
-func (c *call) update(q *updateRequest) (apikey.Update, error) {
+func (c *call) update(q *updateRequest) (latchkey.Update, error) {
 	faults := c.operatorFields(false, q.Limits != nil, q.Metadata != nil)
 	if q.Plan != nil {
 		faults = append(faults, c.plan(q.Plan)...)
 	}
 	if err := invalidFields(faults); err != nil {
-		return apikey.Update{}, err
+		return latchkey.Update{}, err
 	}
-	u := apikey.Update{Name: q.Name, Scopes: q.Scopes, Plan: q.Plan, Metadata: q.Metadata}
+	u := latchkey.Update{Name: q.Name, Scopes: q.Scopes, Plan: q.Plan, Metadata: q.Metadata}
 	if q.Name != nil {
 		name := strings.TrimSpace(*q.Name)
 		u.Name = &name
@@ -161,8 +162,8 @@ func (c *call) update(q *updateRequest) (apikey.Update, error) {
 
 // options returns how to rotate. An explicit grace of 0 means none; apikey
 // treats 0 as its default.
-func (q *rotateRequest) options() (apikey.RotateOptions, error) {
-	o := apikey.RotateOptions{Immediately: q.Immediately, StartOnFirstUse: q.StartOnFirstUse, Reason: q.Reason}
+func (q *rotateRequest) options() (latchkey.RotateOptions, error) {
+	o := latchkey.RotateOptions{Immediately: q.Immediately, StartOnFirstUse: q.StartOnFirstUse, Reason: q.Reason}
 	if q.Grace != nil {
 		o.Grace = time.Duration(*q.Grace)
 		if o.Grace == 0 && o.StartOnFirstUse {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -41,12 +42,12 @@ var errAddress = errors.New(`must be an address like "10.0.0.4" or "2001:db8::1"
 
 // question reads a question. Without scopes it is about a route open to any
 // key.
-func (c *call) question() (q *explainRequest, to apikey.Question, err error) {
+func (c *call) question() (q *explainRequest, to latchkey.Question, err error) {
 	q = new(explainRequest)
 	if err := c.body(q); err != nil {
 		return q, to, err
 	}
-	to = apikey.Question{Host: q.Host, Client: q.From.Addr, Need: apikey.AnyKey()}
+	to = latchkey.Question{Host: q.Host, Client: q.From.Addr, Need: apikey.AnyKey()}
 	var faults []fieldError
 	if q.Environment != "" {
 		e, ok := c.h.environment(q.Environment)
@@ -137,9 +138,9 @@ type explanationJSON struct {
 
 // explain answers a question. For an actor who may not see a token's key, the
 // key does not exist.
-func (c *call) explain(q apikey.Question) error {
+func (c *call) explain(q latchkey.Question) error {
 	var (
-		e   apikey.Explanation
+		e   latchkey.Explanation
 		o   middleware.Outcome
 		err error
 	)
@@ -154,7 +155,7 @@ func (c *call) explain(q apikey.Question) error {
 	v, known := e.Verified()
 	if known && !c.actor.sees(v.Principal().Owner()) {
 		known, o = false, middleware.Outcome{Code: apikey.InvalidKey}
-		e = apikey.Explanation{Checks: []apikey.Check{{Step: apikey.StepForm}, {Step: apikey.StepSecret, Code: apikey.InvalidKey}}}
+		e = latchkey.Explanation{Checks: []latchkey.Check{{Step: latchkey.StepForm}, {Step: latchkey.StepSecret, Code: apikey.InvalidKey}}}
 	}
 	info := e.Code().Info()
 	answer := explanationJSON{Admitted: e.Code() == apikey.OK, Status: info.Status, Code: info.Name, Checks: []checkJSON{}}

@@ -4,15 +4,17 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // orders are the orders of a list, by their names.
-var orders = map[string]apikey.Order{"": apikey.NewestFirst, "newest": apikey.NewestFirst, "oldest": apikey.OldestFirst, "name": apikey.ByName}
+var orders = map[string]storage.Order{"": storage.NewestFirst, "newest": storage.NewestFirst, "oldest": storage.OldestFirst, "name": storage.ByName}
 
 func (c *call) listKeys() error {
 	p := c.params("owner", "environment", "plan", "state", "search", "unused_since", "rotating", "expires_before", "order", "activity_since", "cursor", "limit")
-	q := apikey.ListRequest{
+	q := latchkey.ListRequest{
 		Owner: c.owner(p), Environment: p.text("environment"), Plan: p.text("plan"), State: apikey.State(p.text("state")),
 		Search: p.text("search"), UnusedSince: p.instant("unused_since", time.Time{}), Rotating: p.flag("rotating"),
 		ExpiresBefore: p.instant("expires_before", time.Time{}), Cursor: p.text("cursor"), Limit: p.limit(),
@@ -96,7 +98,7 @@ func (c *call) createKey() error {
 }
 
 // issue answers with a new secret. No other part of the API reveals one.
-func (c *call) issue(status int, k *apikey.Key, token apikey.Token) error {
+func (c *call) issue(status int, k *apikey.Key, token latchkey.Token) error {
 	c.w.Header().Set("ETag", etag(k))
 	return c.json(status, issued{Token: token.Reveal(), Key: c.keyJSON(k)})
 }

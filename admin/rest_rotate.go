@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -30,7 +31,7 @@ func (c *call) rotateKey() error {
 
 // rotate makes a new secret. If the request ended while it waited for other
 // instances, the secret exists, and its token must not be lost.
-func (c *call) rotate(o apikey.RotateOptions) (apikey.Key, apikey.Token, error) {
+func (c *call) rotate(o latchkey.RotateOptions) (apikey.Key, latchkey.Token, error) {
 	k, token, err := c.h.keys.Rotate(c.r.Context(), c.by(), c.key.ID, o)
 	if err != nil && k.ID != "" {
 		c.h.log.WarnContext(c.r.Context(), "admin: a rotation is written, but other instances may not know it yet", "request_id", c.id, "key", k.ID, "error", err)
@@ -107,13 +108,13 @@ func (c *call) identify() error {
 
 // identifyToken finds the key of a token, and records that in the key's audit
 // trail. For an actor who may not see the key, it does not exist.
-func (c *call) identifyToken(token string) (apikey.Identity, error) {
+func (c *call) identifyToken(token string) (latchkey.Identity, error) {
 	found, err := c.h.keys.Identify(c.r.Context(), token)
 	if err != nil {
-		return apikey.Identity{}, err
+		return latchkey.Identity{}, err
 	}
 	if !c.actor.sees(found.Key.Owner) {
-		return apikey.Identity{}, apikey.ErrNotFound
+		return latchkey.Identity{}, apikey.ErrNotFound
 	}
 	found.Key, err = c.h.keys.RecordFound(c.r.Context(), c.by(), found.Key.ID, found.Secret.Number)
 	return found, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -100,7 +101,7 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
-	if page, _ := g.keys.List(t.Context(), apikey.ListRequest{}); len(page.Keys) != 1 {
+	if page, _ := g.keys.List(t.Context(), latchkey.ListRequest{}); len(page.Keys) != 1 {
 		t.Errorf("faulty requests made %d keys", len(page.Keys)-1)
 	}
 }

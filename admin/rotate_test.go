@@ -12,18 +12,19 @@ import (
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // laggard is a store that several instances share, of which one never keeps up:
 // whoever waits for all of them waits for a whole lease.
-type laggard struct{ apikey.Store }
+type laggard struct{ storage.Store }
 
-func (laggard) Poll(context.Context, apikey.FeedQuery) (apikey.FeedPage, error) {
-	return apikey.FeedPage{Epoch: "1", Head: 1, Changes: []apikey.FeedChange{{Position: 1}}, Alive: 2}, nil
+func (laggard) Poll(context.Context, storage.FeedQuery) (storage.FeedPage, error) {
+	return storage.FeedPage{Epoch: "1", Head: 1, Changes: []storage.FeedChange{{Position: 1}}, Alive: 2}, nil
 }
 
-func (laggard) Await(context.Context) error { return apikey.ErrNoPush }
+func (laggard) Await(context.Context) error { return storage.ErrNoPush }
 
 // TestARequestThatEndsLosesNoToken: a server that shuts down ends its requests
 // while they wait for other instances. The secret is made by then.

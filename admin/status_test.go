@@ -9,34 +9,35 @@ import (
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // failing is a store of which nothing works, once it is said.
 type failing struct {
-	apikey.Store
+	storage.Store
 	err error
 }
 
-func (f *failing) Unwrap() apikey.Store { return f.Store }
+func (f *failing) Unwrap() storage.Store { return f.Store }
 
-func (f *failing) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (f *failing) Get(ctx context.Context, id string) (storage.Record, error) {
 	if f.err != nil {
-		return apikey.Record{}, f.err
+		return storage.Record{}, f.err
 	}
 	return f.Store.Get(ctx, id)
 }
 
-func (f *failing) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+func (f *failing) Apply(ctx context.Context, c storage.Change) (uint64, error) {
 	if f.err != nil {
 		return 0, f.err
 	}
 	return f.Store.Apply(ctx, c)
 }
 
-func (f *failing) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (f *failing) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	if f.err != nil {
-		return apikey.Listing{}, f.err
+		return storage.Listing{}, f.err
 	}
 	return f.Store.List(ctx, q)
 }

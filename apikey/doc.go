@@ -1,7 +1,7 @@
 // Package apikey issues, verifies and manages API keys: the domain of latchkey
 // and the service for it. It has no dependency beyond the standard library.
 //
-// A [Service] uses a [Store] (storage/memstore, storage/badgerstore, or your
+// A [latchkey.Service] uses a [storage.Store] (storage/memstore, storage/badgerstore, or your
 // own). People and programs manage keys through its methods; package middleware
 // asks it about every request:
 //
@@ -16,7 +16,7 @@
 // A key is sk_live_<id>_<secret><checksum>: a public id, 226 random bits, and a
 // CRC-32 that rejects a mistyped or invented key before anything is looked up.
 // The store holds a digest of the secret (SHA-256, or HMAC-SHA-256 under a
-// [Pepper] that the store does not hold), never the secret. A [Token] redacts
+// [latchkey.Pepper] that the store does not hold), never the secret. A [latchkey.Token] redacts
 // itself wherever it is printed; Reveal shows it, once, when the key is
 // created.
 //
@@ -26,14 +26,14 @@
 //
 // # Rotation
 //
-// [Service.Rotate] gives a key a second secret under the same id: same scopes,
+// [latchkey.Service.Rotate] gives a key a second secret under the same id: same scopes,
 // one budget, one audit trail. The old secret works until its grace ends. Usage
-// is counted for each secret, so [Service.Rotation] can tell when the old one
-// is no longer in use, and [Service.FinishRotation] refuses until then.
+// is counted for each secret, so [latchkey.Service.Rotation] can tell when the old one
+// is no longer in use, and [latchkey.Service.FinishRotation] refuses until then.
 //
 // # Usage
 //
-// [Service.Usage] reports how a key's requests ended, by hour and secret; its
+// [latchkey.Service.Usage] reports how a key's requests ended, by hour and secret; its
 // last use ([LastUse]); and when each granted scope last let a request through
 // ([ScopeUse]). Unused scopes can all be taken away at once: a request like any
 // that was made before still succeeds.
@@ -46,11 +46,11 @@
 //
 // # What is promised
 //
-// Once [Service.Revoke] has returned, no Verify that starts afterwards admits
-// the key, and every request in flight that registered through [Verified.Enter]
+// Once [latchkey.Service.Revoke] has returned, no Verify that starts afterwards admits
+// the key, and every request in flight that registered through [latchkey.Verified.Enter]
 // has been cut. The same holds for Disable, for the end of a grace, and for an
 // expiry when its time comes. On a store that announces its changes
-// ([Notifier]) this is synchronous; on one that does not, [Options.MaxStale] is
+// ([storage.Notifier]) this is synchronous; on one that does not, [latchkey.Options.MaxStale] is
 // the bound.
 //
 // Every change is one transaction with its audit entry. A store failure is

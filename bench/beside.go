@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -134,7 +134,7 @@ func (s *site) lists(n int) (all []string, longest []byte, err error) {
 			}
 		}
 		all = append(all, address)
-		page, err := s.service.List(context.Background(), apikey.ListRequest{Owner: customer, OmitRevoked: true, Limit: pageRows, Cursor: cursor})
+		page, err := s.service.List(context.Background(), latchkey.ListRequest{Owner: customer, OmitRevoked: true, Limit: pageRows, Cursor: cursor})
 		if err != nil {
 			return nil, nil, err
 		}

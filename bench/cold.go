@@ -15,7 +15,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 )
 
@@ -110,18 +110,18 @@ func fillBadger(out *report, dir string, n int) (held []string, err error) {
 	}
 	defer func() { err = errors.Join(err, service.Close(context.Background()), store.Close()) }()
 	every := max(1, n/(coldCache+coldReads))
-	return fill(out, service, n, func(i int) apikey.NewKey {
-		return apikey.NewKey{Name: "production-backend", Owner: fmt.Sprintf("account-%d", i%10_000), Scopes: []string{need}}
+	return fill(out, service, n, func(i int) latchkey.NewKey {
+		return latchkey.NewKey{Name: "production-backend", Owner: fmt.Sprintf("account-%d", i%10_000), Scopes: []string{need}}
 	}, func(i int) bool { return i%every == 0 })
 }
 
-func openBadger(dir string) (*badgerstore.Store, *apikey.Service, error) {
+func openBadger(dir string) (*badgerstore.Store, *latchkey.Service, error) {
 	quiet := slog.New(slog.DiscardHandler)
 	store, err := badgerstore.Open(dir, badgerstore.Options{Logger: quiet})
 	if err != nil {
 		return nil, nil, err
 	}
-	service, err := apikey.New(store, apikey.Options{CacheSize: coldCache, Logger: quiet})
+	service, err := latchkey.New(store, latchkey.Options{CacheSize: coldCache, Logger: quiet})
 	if err != nil {
 		return nil, nil, errors.Join(err, store.Close())
 	}

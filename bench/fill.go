@@ -6,12 +6,13 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
 // fill creates n keys and returns the tokens of those that are kept, in any
 // order. Many write at once: one sync of the disk is enough for all that wait.
-func fill(out *report, service *apikey.Service, n int, key func(i int) apikey.NewKey, keep func(i int) bool) (tokens []string, err error) {
+func fill(out *report, service *latchkey.Service, n int, key func(i int) latchkey.NewKey, keep func(i int) bool) (tokens []string, err error) {
 	const writers = 512
 	var (
 		next  atomic.Int64

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/memstore"
 	"github.com/wontopos/latchkey/storage/pgstore"
@@ -120,26 +121,26 @@ func floodKeys(ctx context.Context, dsn string, out *report, shape floodShape) (
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	service, err := apikey.New(store, apikey.Options{Logger: slog.New(slog.DiscardHandler), Plans: []apikey.Plan{roomy.plan()}})
+	service, err := latchkey.New(store, latchkey.Options{Logger: slog.New(slog.DiscardHandler), Plans: []apikey.Plan{roomy.plan()}})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, service.Close(ctx)) }()
-	tokens, err = fill(out, service, shape.keys, func(int) apikey.NewKey {
-		return apikey.NewKey{Name: "production-backend", Owner: customer, Scopes: []string{need}}
+	tokens, err = fill(out, service, shape.keys, func(int) latchkey.NewKey {
+		return latchkey.NewKey{Name: "production-backend", Owner: customer, Scopes: []string{need}}
 	}, func(int) bool { return true })
 	return tokens, errors.Join(err, vacuum(ctx, dsn))
 }
 
 // floodStrangers makes tokens of another service, which have the same form.
 func floodStrangers(n int) (tokens []string, err error) {
-	service, err := apikey.New(memstore.New(), apikey.Options{Logger: slog.New(slog.DiscardHandler), Plans: []apikey.Plan{roomy.plan()}})
+	service, err := latchkey.New(memstore.New(), latchkey.Options{Logger: slog.New(slog.DiscardHandler), Plans: []apikey.Plan{roomy.plan()}})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, service.Close(context.Background())) }()
 	for range n {
-		_, token, err := service.Create(context.Background(), apikey.Actor{ID: "bench"}, apikey.NewKey{Name: "n", Owner: customer})
+		_, token, err := service.Create(context.Background(), apikey.Actor{ID: "bench"}, latchkey.NewKey{Name: "n", Owner: customer})
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 	"runtime/metrics"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/pgstore"
@@ -56,7 +57,7 @@ func openFlood(dsn string) (hello floodHello, err error) {
 	if err != nil {
 		return hello, err
 	}
-	service, err := apikey.New(store, apikey.Options{Logger: quiet, Plans: []apikey.Plan{roomy.plan()}})
+	service, err := latchkey.New(store, latchkey.Options{Logger: quiet, Plans: []apikey.Plan{roomy.plan()}})
 	if err != nil {
 		return hello, err
 	}

@@ -10,7 +10,9 @@ import (
 	"math/rand/v2"
 	"strings"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -37,7 +39,7 @@ const badKeys = 1024
 type keyset struct {
 	n       int
 	budget  budget
-	service *apikey.Service
+	service *latchkey.Service
 	ids     []string // of the good ones
 	auth    []string // the Authorization lines, "Bearer <token>"
 }
@@ -48,20 +50,20 @@ const fastSet = 20_000
 
 func newKeyset(n int, b budget) (*keyset, error) {
 	ctx, by := context.Background(), apikey.Actor{ID: "bench"}
-	options := apikey.Options{
+	options := latchkey.Options{
 		Plans:     []apikey.Plan{b.plan()},
 		CacheSize: max(100_000, 2*n),
 		Logger:    slog.New(slog.DiscardHandler),
 	}
-	var store apikey.Store = memstore.New()
+	var store storage.Store = memstore.New()
 	if n > fastSet {
 		store = newBulkStore()
 	}
-	service, err := apikey.New(store, options)
+	service, err := latchkey.New(store, options)
 	if err != nil {
 		return nil, err
 	}
-	others, err := apikey.New(newBulkStore(), options)
+	others, err := latchkey.New(newBulkStore(), options)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +75,7 @@ func newKeyset(n int, b budget) (*keyset, error) {
 		if i >= n {
 			of = others
 		}
-		key, token, err := of.Create(ctx, by, apikey.NewKey{Name: "bench", Owner: fmt.Sprintf("account-%d", i%1000), Scopes: []string{need}})
+		key, token, err := of.Create(ctx, by, latchkey.NewKey{Name: "bench", Owner: fmt.Sprintf("account-%d", i%1000), Scopes: []string{need}})
 		if err != nil {
 			return nil, err
 		}
@@ -159,24 +161,24 @@ const (
 // asks for, lists and audit, is not kept.
 type bulkStore struct {
 	*memstore.Store
-	records map[string]apikey.Record // written before the first request, then only read
+	records map[string]storage.Record // written before the first request, then only read
 }
 
 func newBulkStore() *bulkStore {
-	return &bulkStore{memstore.New(), map[string]apikey.Record{}}
+	return &bulkStore{memstore.New(), map[string]storage.Record{}}
 }
 
-// Get implements [apikey.Store].
-func (s *bulkStore) Get(_ context.Context, id string) (apikey.Record, error) {
+// Get implements [storage.Store].
+func (s *bulkStore) Get(_ context.Context, id string) (storage.Record, error) {
 	r, ok := s.records[id]
 	if !ok {
-		return apikey.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.ErrNotFound
 	}
 	return r.Clone(), nil
 }
 
-// Apply implements [apikey.Store] for the creation of keys.
-func (s *bulkStore) Apply(_ context.Context, c apikey.Change) (uint64, error) {
+// Apply implements [storage.Store] for the creation of keys.
+func (s *bulkStore) Apply(_ context.Context, c storage.Change) (uint64, error) {
 	r := c.Record.Clone()
 	r.Key.Revision = c.Expect + 1
 	s.records[r.Key.ID] = r

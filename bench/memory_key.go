@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -23,10 +24,10 @@ type tokens struct {
 func (t tokens) of(i int) string { return t.text[i*t.size:][:t.size] }
 
 // issue creates n keys and returns their tokens.
-func issue(s *apikey.Service, n int) (tokens, error) {
+func issue(s *latchkey.Service, n int) (tokens, error) {
 	var b strings.Builder
 	for i := range n {
-		_, token, err := s.Create(context.Background(), apikey.Actor{ID: "bench"}, apikey.NewKey{
+		_, token, err := s.Create(context.Background(), apikey.Actor{ID: "bench"}, latchkey.NewKey{
 			Name: "bench", Owner: fmt.Sprintf("account-%d", i%1000), Scopes: []string{need},
 		})
 		if err != nil {
@@ -49,7 +50,7 @@ func keysInUse(o *options, out *report, n int) error {
 			continue
 		}
 		out.progress("memory: %d keys: %s", n, what)
-		service, err := apikey.New(newBulkStore(), apikey.Options{CacheSize: 2 * n, FlushEvery: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+		service, err := latchkey.New(newBulkStore(), latchkey.Options{CacheSize: 2 * n, FlushEvery: time.Hour, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			return err
 		}

@@ -15,8 +15,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
@@ -37,7 +39,7 @@ const (
 type pageHome struct {
 	name string
 	// with opens a store for use, which calls order once the store is filled.
-	with func(o *options, use func(store apikey.Store, order func() error) error) error
+	with func(o *options, use func(store storage.Store, order func() error) error) error
 }
 
 // errLeftOut is for what this machine does not have.
@@ -47,7 +49,7 @@ func pageHomes() []pageHome {
 	return []pageHome{{"badgerstore", withBadger}, {"pgstore", withPostgres}}
 }
 
-func withBadger(_ *options, use func(apikey.Store, func() error) error) (err error) {
+func withBadger(_ *options, use func(storage.Store, func() error) error) (err error) {
 	dir, err := os.MkdirTemp("", "latchkey-bench-")
 	if err != nil {
 		return err
@@ -61,7 +63,7 @@ func withBadger(_ *options, use func(apikey.Store, func() error) error) (err err
 	return use(store, func() error { return settle(time.Minute) })
 }
 
-func withPostgres(o *options, use func(apikey.Store, func() error) error) error {
+func withPostgres(o *options, use func(storage.Store, func() error) error) error {
 	err := errLeftOut
 	o.t.Run("postgres", func(t *testing.T) {
 		dsn := ""
@@ -84,17 +86,17 @@ func withPostgres(o *options, use func(apikey.Store, func() error) error) error 
 
 // site is the settings page over a store.
 type site struct {
-	store   apikey.Store
-	service *apikey.Service
+	store   storage.Store
+	service *latchkey.Service
 	handler http.Handler
 }
 
 // customer owns every key of the site.
 const customer = "acme"
 
-func openSite(store apikey.Store) (*site, error) {
+func openSite(store storage.Store) (*site, error) {
 	quiet := slog.New(slog.DiscardHandler)
-	service, err := apikey.New(store, apikey.Options{Logger: quiet, Plans: []apikey.Plan{roomy.plan()}})
+	service, err := latchkey.New(store, latchkey.Options{Logger: quiet, Plans: []apikey.Plan{roomy.plan()}})
 	if err != nil {
 		return nil, err
 	}
@@ -110,23 +112,23 @@ func openSite(store apikey.Store) (*site, error) {
 // fill creates n keys, gives those of the first pages thirty days of hourly
 // usage and the others as many of daily usage, and returns the tokens of some.
 func (s *site) fill(out *report, n, listed int) (tokens []string, err error) {
-	tokens, err = fill(out, s.service, n, func(i int) apikey.NewKey {
-		return apikey.NewKey{Name: pageName(i), Owner: customer, Scopes: []string{need}}
+	tokens, err = fill(out, s.service, n, func(i int) latchkey.NewKey {
+		return latchkey.NewKey{Name: pageName(i), Owner: customer, Scopes: []string{need}}
 	}, func(i int) bool { return i < pageUsed })
 	if err != nil {
 		return nil, err
 	}
 	out.progress("page: thirty days of usage")
 	return tokens, errors.Join(
-		s.use(apikey.ListRequest{Limit: pageRows * listed}, pageRows*listed, time.Hour),
-		s.use(apikey.ListRequest{Limit: pageRows, Search: "needle"}, pageRows, time.Hour),
-		s.use(apikey.ListRequest{Limit: 1000}, n, 24*time.Hour),
+		s.use(latchkey.ListRequest{Limit: pageRows * listed}, pageRows*listed, time.Hour),
+		s.use(latchkey.ListRequest{Limit: pageRows, Search: "needle"}, pageRows, time.Hour),
+		s.use(latchkey.ListRequest{Limit: 1000}, n, 24*time.Hour),
 	)
 }
 
 // use gives thirty days of usage, one count in every so long, to the first n
 // keys of a list.
-func (s *site) use(r apikey.ListRequest, n int, every time.Duration) error {
+func (s *site) use(r latchkey.ListRequest, n int, every time.Duration) error {
 	const keysAtOnce = 25
 	r.Owner = customer
 	for done := 0; done < n; {
@@ -137,7 +139,7 @@ func (s *site) use(r apikey.ListRequest, n int, every time.Duration) error {
 		group, errs := sync.WaitGroup{}, make([]error, len(page.Keys))
 		for i := 0; i < len(page.Keys); i += keysAtOnce {
 			group.Go(func() {
-				var used []apikey.UsageDelta
+				var used []storage.UsageDelta
 				for _, k := range page.Keys[i:min(i+keysAtOnce, len(page.Keys))] {
 					used = append(used, month(k.ID, every)...)
 				}
@@ -153,10 +155,10 @@ func (s *site) use(r apikey.ListRequest, n int, every time.Duration) error {
 	return nil
 }
 
-func month(id string, every time.Duration) (used []apikey.UsageDelta) {
+func month(id string, every time.Duration) (used []storage.UsageDelta) {
 	hour := time.Now().UTC().Truncate(time.Hour)
 	for h := range int(30 * 24 * time.Hour / every) {
-		d := apikey.UsageDelta{KeyID: id, Secret: 1, Hour: hour.Add(-time.Duration(h) * every)}
+		d := storage.UsageDelta{KeyID: id, Secret: 1, Hour: hour.Add(-time.Duration(h) * every)}
 		d.Counts[apikey.OutcomeAllowed] = uint64(7 * (h%24 + 1))
 		d.Last = apikey.LastUse{At: d.Hour, Network: "192.0.2.0/24", UserAgent: "bench/1"}
 		used = append(used, d)
@@ -193,7 +195,7 @@ func pageOf(o *options, out *report, shape pageShape) error {
 		if !o.only.MatchString(h.name) {
 			continue
 		}
-		err := h.with(o, func(store apikey.Store, order func() error) error {
+		err := h.with(o, func(store storage.Store, order func() error) error {
 			return measurePage(out, store, order, h.name, shape)
 		})
 		if errors.Is(err, errLeftOut) {
@@ -207,7 +209,7 @@ func pageOf(o *options, out *report, shape pageShape) error {
 	return nil
 }
 
-func measurePage(out *report, store apikey.Store, order func() error, name string, shape pageShape) (err error) {
+func measurePage(out *report, store storage.Store, order func() error, name string, shape pageShape) (err error) {
 	s, err := openSite(store)
 	if err != nil {
 		return err

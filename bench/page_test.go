@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -90,7 +90,7 @@ func TestPageFindsWhatItAsksFor(t *testing.T) {
 
 func firstKey(t *testing.T, s *site) string {
 	t.Helper()
-	page, err := s.service.List(t.Context(), apikey.ListRequest{Limit: 1})
+	page, err := s.service.List(t.Context(), latchkey.ListRequest{Limit: 1})
 	if err != nil || len(page.Keys) != 1 {
 		t.Fatal(page, err)
 	}

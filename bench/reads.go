@@ -9,7 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -20,7 +21,7 @@ type countedReads struct {
 	delay time.Duration
 }
 
-func (s *countedReads) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (s *countedReads) Get(ctx context.Context, id string) (storage.Record, error) {
 	s.reads.Add(1)
 	time.Sleep(s.delay)
 	return s.Store.Get(ctx, id)
@@ -31,7 +32,7 @@ func (s *countedReads) Get(ctx context.Context, id string) (apikey.Record, error
 func readsOfKeys(out *report) error {
 	ctx := context.Background()
 	store := &countedReads{Store: memstore.New(), delay: 50 * time.Millisecond}
-	service, err := apikey.New(store, apikey.Options{Logger: slog.New(slog.DiscardHandler)})
+	service, err := latchkey.New(store, latchkey.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

@@ -13,8 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -39,10 +41,10 @@ var quiet = slog.New(slog.DiscardHandler)
 // revokeStores are the contestants.
 var revokeStores = []struct {
 	name string
-	open func(dir string) (apikey.Store, func(), error)
+	open func(dir string) (storage.Store, func(), error)
 }{
-	{"memstore", func(string) (apikey.Store, func(), error) { return memstore.New(), nothing, nil }},
-	{"badgerstore", func(dir string) (apikey.Store, func(), error) {
+	{"memstore", func(string) (storage.Store, func(), error) { return memstore.New(), nothing, nil }},
+	{"badgerstore", func(dir string) (storage.Store, func(), error) {
 		s, err := badgerstore.Open(dir, badgerstore.Options{Logger: quiet})
 		if err != nil {
 			return nil, nil, err
@@ -71,7 +73,7 @@ func revokeWith(o *options, out *report, shape revokeShape) error {
 	return nil
 }
 
-func revokeOn(open func(string) (apikey.Store, func(), error), shape revokeShape) (c cutFigures, l lastFigures, err error) {
+func revokeOn(open func(string) (storage.Store, func(), error), shape revokeShape) (c cutFigures, l lastFigures, err error) {
 	dir, err := os.MkdirTemp("", "latchkey-bench-")
 	if err != nil {
 		return c, l, err
@@ -97,7 +99,7 @@ func revokeOn(open func(string) (apikey.Store, func(), error), shape revokeShape
 // revokeServer is a real server on 127.0.0.1, in this process: one clock tells
 // what its handlers see and when Revoke was called.
 type revokeServer struct {
-	keys    *apikey.Service
+	keys    *latchkey.Service
 	guard   *middleware.Guard
 	server  *http.Server
 	address string
@@ -107,9 +109,9 @@ type revokeServer struct {
 	ends            []time.Time // when each was unblocked; the first landed are set
 }
 
-func newRevokeServer(store apikey.Store) (*revokeServer, error) {
+func newRevokeServer(store storage.Store) (*revokeServer, error) {
 	plan := apikey.Plan{Name: "bench", Limits: []apikey.Limit{apikey.PerMinute(roomy.minute), apikey.PerDay(roomy.day)}}
-	keys, err := apikey.New(store, apikey.Options{Plans: []apikey.Plan{plan}, Logger: quiet})
+	keys, err := latchkey.New(store, latchkey.Options{Plans: []apikey.Plan{plan}, Logger: quiet})
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +154,7 @@ func (s *revokeServer) wait(_ http.ResponseWriter, r *http.Request, _ *apikey.Pr
 var revokeBy = apikey.Actor{ID: "bench"}
 
 func (s *revokeServer) newKey() (id, auth string, err error) {
-	key, token, err := s.keys.Create(context.Background(), revokeBy, apikey.NewKey{Name: "bench", Owner: "bench", Scopes: []string{need}})
+	key, token, err := s.keys.Create(context.Background(), revokeBy, latchkey.NewKey{Name: "bench", Owner: "bench", Scopes: []string{need}})
 	return key.ID, "Bearer " + token.Reveal(), err
 }
 

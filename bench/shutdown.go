@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The shutdown suite asks how long counts stay in memory: what a flush of very
@@ -53,7 +55,7 @@ func shutdownOf(o *options, out *report, shape shutdownShape) error {
 		if !o.only.MatchString(h.name) {
 			continue
 		}
-		err := h.with(o, func(store apikey.Store, order func() error) error {
+		err := h.with(o, func(store storage.Store, order func() error) error {
 			s := &shutdownRun{name: h.name, shape: shape, out: out, store: store}
 			return s.run(order)
 		})
@@ -84,9 +86,9 @@ type shutdownRun struct {
 	name    string
 	shape   shutdownShape
 	out     *report
-	store   apikey.Store
+	store   storage.Store
 	tap     *usageTap
-	service *apikey.Service
+	service *latchkey.Service
 	began   time.Time // of the service
 	keys    []*usedKey
 	need    apikey.Requirement
@@ -96,7 +98,7 @@ type shutdownRun struct {
 // usedKey is a key of the suite.
 type usedKey struct {
 	id, token string
-	v         apikey.Verified
+	v         latchkey.Verified
 	times     []time.Duration // of its uses, since the service began
 	written   int             // of these; the tap's
 }
@@ -156,7 +158,7 @@ func (s *shutdownRun) open() (err error) {
 		return err
 	}
 	s.began = time.Now()
-	s.service, err = apikey.New(s.tap, apikey.Options{
+	s.service, err = latchkey.New(s.tap, latchkey.Options{
 		Logger: slog.New(slog.DiscardHandler), Plans: []apikey.Plan{roomy.plan()}, FlushEvery: s.shape.every, CacheSize: 2 * (s.shape.many + apiKeys),
 	})
 	return err
@@ -166,8 +168,8 @@ func (s *shutdownRun) open() (err error) {
 const apiKeys = 100
 
 func (s *shutdownRun) fill() error {
-	tokens, err := fill(s.out, s.service, s.shape.many+apiKeys, func(i int) apikey.NewKey {
-		return apikey.NewKey{Name: fmt.Sprintf("key %d", i), Owner: customer, Scopes: []string{need}}
+	tokens, err := fill(s.out, s.service, s.shape.many+apiKeys, func(i int) latchkey.NewKey {
+		return latchkey.NewKey{Name: fmt.Sprintf("key %d", i), Owner: customer, Scopes: []string{need}}
 	}, func(int) bool { return true })
 	for _, t := range tokens {
 		s.keys = append(s.keys, &usedKey{token: t})
@@ -213,7 +215,7 @@ func (s *shutdownRun) use(keys []*usedKey, times int) {
 				s.tap.mu.Unlock()
 			}
 			used, _ := k.v.Permits("", netip.Addr{}, &s.need)
-			k.v.Count(apikey.OutcomeAllowed, used, &apikey.Use{UserAgent: "bench/1", Route: "GET /things"})
+			k.v.Count(apikey.OutcomeAllowed, used, &latchkey.Use{UserAgent: "bench/1", Route: "GET /things"})
 		}
 	}
 	s.counted.Add(uint64(times * len(keys)))

@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // usageTap looks at the usage that a store is given.
 type usageTap struct {
-	apikey.Store
+	storage.Store
 	writes, running atomic.Int64
 	ages            atomic.Bool // look at the age of counts
 
@@ -24,9 +24,9 @@ type usageTap struct {
 	age        time.Duration
 }
 
-func (t *usageTap) Unwrap() apikey.Store { return t.Store }
+func (t *usageTap) Unwrap() storage.Store { return t.Store }
 
-func (t *usageTap) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+func (t *usageTap) AddUsage(ctx context.Context, batch []storage.UsageDelta) error {
 	t.writes.Add(1)
 	t.running.Add(1)
 	defer t.running.Add(-1)
@@ -38,7 +38,7 @@ func (t *usageTap) AddUsage(ctx context.Context, batch []apikey.UsageDelta) erro
 	return err
 }
 
-func (t *usageTap) added(batch []apikey.UsageDelta, begun time.Time) {
+func (t *usageTap) added(batch []storage.UsageDelta, begun time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -13,7 +14,7 @@ import (
 // micro suite.
 
 // verifyStep asks about a token; the answer is OK or the code.
-func verifyStep(service *apikey.Service, token string) op {
+func verifyStep(service *latchkey.Service, token string) op {
 	ctx := context.Background()
 	return func(uint32) int {
 		_, err := service.Verify(ctx, token)
@@ -35,12 +36,12 @@ func malformed(token string) map[string]string {
 // Check is the price of the cut for a handler that ignores its context.
 func flightStep(g *middleware.Guard, r middleware.Request) op {
 	ctx := context.Background()
-	var flight apikey.Flight
+	var flight latchkey.Flight
 	r.Flight, r.Cutter = &flight, noCutter{}
 	return func(uint32) int {
 		o := g.Check(ctx, r)
 		flight.Leave()
-		flight = apikey.Flight{} // each is used once
+		flight = latchkey.Flight{} // each is used once
 		return int(o.Code)
 	}
 }

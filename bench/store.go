@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -25,16 +26,16 @@ import (
 // which writes may succeed; a bare keeper checks none.
 type keeper interface {
 	get(id string) error
-	create(r apikey.Record) error
-	revoke(r apikey.Record) error // replaces r, one revision on
-	page(owner string) error      // of 100
+	create(r storage.Record) error
+	revoke(r storage.Record) error // replaces r, one revision on
+	page(owner string) error       // of 100
 	close() error
 }
 
 // home is a kind of store.
 type home struct {
 	name, how string // how the bare rival is set up
-	store     func(dir string) (apikey.Store, error)
+	store     func(dir string) (storage.Store, error)
 	bare      func(dir string) (keeper, error)
 	durable   bool // a write waits for the disk
 }
@@ -44,12 +45,12 @@ func homes() []home {
 	return []home{
 		{
 			name: "memstore", how: "a map of records behind an RWMutex, each copied by Record.Clone; per owner a slice of ids in their order",
-			store: func(string) (apikey.Store, error) { return memstore.New(), nil },
+			store: func(string) (storage.Store, error) { return memstore.New(), nil },
 			bare:  func(string) (keeper, error) { return newMapKeeper(), nil },
 		},
 		{
 			name: "badgerstore", how: "View and Update of Badger alone with the store's own options but SyncWrites, so that Badger groups the writers by itself; one row of the record's size, where the store writes the record, its audit entry with two indexes, and four listings",
-			store: func(dir string) (apikey.Store, error) {
+			store: func(dir string) (storage.Store, error) {
 				return badgerstore.Open(dir, badgerstore.Options{Logger: slog.New(slog.DiscardHandler)})
 			},
 			bare: newBadgerKeeper, durable: true,
@@ -58,18 +59,18 @@ func homes() []home {
 }
 
 // storeKeeper is a keeper over a store.
-type storeKeeper struct{ apikey.Store }
+type storeKeeper struct{ storage.Store }
 
 func (s storeKeeper) get(id string) error {
 	_, err := s.Get(context.Background(), id)
 	return err
 }
 
-func (s storeKeeper) create(r apikey.Record) error { return s.apply(r, apikey.ActionCreate) }
-func (s storeKeeper) revoke(r apikey.Record) error { return s.apply(r, apikey.ActionRevoke) }
+func (s storeKeeper) create(r storage.Record) error { return s.apply(r, apikey.ActionCreate) }
+func (s storeKeeper) revoke(r storage.Record) error { return s.apply(r, apikey.ActionRevoke) }
 
-func (s storeKeeper) apply(r apikey.Record, a apikey.Action) error {
-	_, err := s.Apply(context.Background(), apikey.Change{
+func (s storeKeeper) apply(r storage.Record, a apikey.Action) error {
+	_, err := s.Apply(context.Background(), storage.Change{
 		Record: r, Expect: r.Key.Revision,
 		Entry: apikey.AuditEntry{At: r.Key.UpdatedAt, Actor: "bench", Action: a, KeyID: r.Key.ID, Owner: r.Key.Owner, Details: map[string]string{"name": r.Key.Name}},
 	})
@@ -77,7 +78,7 @@ func (s storeKeeper) apply(r apikey.Record, a apikey.Action) error {
 }
 
 func (s storeKeeper) page(owner string) error {
-	page, err := s.List(context.Background(), apikey.Query{Owner: owner})
+	page, err := s.List(context.Background(), storage.Query{Owner: owner})
 	if err == nil && len(page.Records) != pageSize {
 		err = fmt.Errorf("a page of %d keys, want %d", len(page.Records), pageSize)
 	}
@@ -95,27 +96,27 @@ const pageSize = 100
 
 // recordOf returns the record of key i as a service would make it, of one of
 // ten accounts.
-func recordOf(i int) apikey.Record {
+func recordOf(i int) storage.Record {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * time.Millisecond)
-	return apikey.Record{
+	return storage.Record{
 		Key: apikey.Key{
 			ID: fmt.Sprintf("%016d", i), Name: "production-backend", Owner: fmt.Sprintf("account-%d", i%10), Environment: "live", Plan: "free",
 			Scopes: []string{need}, CreatedAt: at, CreatedBy: "bench", UpdatedAt: at, Secrets: []apikey.Secret{{Number: 1, CreatedAt: at}},
 		},
-		Digests: make([]apikey.Digest, 1),
+		Digests: make([]storage.Digest, 1),
 	}
 }
 
 // side is a keeper under measurement with the records that it holds.
 type side struct {
 	keeper
-	records []apikey.Record
+	records []storage.Record
 	order   []int        // of reads at random
 	made    atomic.Int64 // the newest key
 }
 
 func newSide(k keeper, n int) (*side, error) {
-	s := &side{keeper: k, records: make([]apikey.Record, n), order: rand.New(rand.NewPCG(1, uint64(n))).Perm(n)}
+	s := &side{keeper: k, records: make([]storage.Record, n), order: rand.New(rand.NewPCG(1, uint64(n))).Perm(n)}
 	const writers = 64 // share the waits for the disk
 	errs := make([]error, writers)
 	var group sync.WaitGroup

@@ -17,12 +17,12 @@ import (
 // notices, and pages in an order that changes survive.
 type mapKeeper struct {
 	mu      sync.RWMutex
-	records map[string]apikey.Record
+	records map[string]storage.Record
 	owners  map[string][]string // ids, oldest first
 }
 
 func newMapKeeper() *mapKeeper {
-	return &mapKeeper{records: map[string]apikey.Record{}, owners: map[string][]string{}}
+	return &mapKeeper{records: map[string]storage.Record{}, owners: map[string][]string{}}
 }
 
 func (m *mapKeeper) get(id string) error {
@@ -36,7 +36,7 @@ func (m *mapKeeper) get(id string) error {
 	return nil
 }
 
-func (m *mapKeeper) create(r apikey.Record) error {
+func (m *mapKeeper) create(r storage.Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.records[r.Key.ID] = r.Clone()
@@ -44,7 +44,7 @@ func (m *mapKeeper) create(r apikey.Record) error {
 	return nil
 }
 
-func (m *mapKeeper) revoke(r apikey.Record) error {
+func (m *mapKeeper) revoke(r storage.Record) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.records[r.Key.ID] = r.Clone()
@@ -55,7 +55,7 @@ func (m *mapKeeper) page(owner string) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	ids := m.owners[owner]
-	var page []apikey.Record
+	var page []storage.Record
 	for i := len(ids) - 1; i >= 0 && len(page) < pageSize; i-- {
 		page = append(page, m.records[ids[i]].Clone())
 	}
@@ -107,13 +107,13 @@ func (b *badgerKeeper) get(id string) error {
 	})
 }
 
-func (b *badgerKeeper) create(r apikey.Record) error {
+func (b *badgerKeeper) create(r storage.Record) error {
 	return b.db.Update(func(txn *badger.Txn) error {
 		return txn.SetEntry(badger.NewEntry(keepRow(r.Key.ID), storage.AppendRecord(nil, r)))
 	})
 }
 
-func (b *badgerKeeper) revoke(r apikey.Record) error { return b.create(r) }
+func (b *badgerKeeper) revoke(r storage.Record) error { return b.create(r) }
 
 func (b *badgerKeeper) page(owner string) error {
 	return b.db.View(func(txn *badger.Txn) error {

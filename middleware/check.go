@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
@@ -192,7 +193,7 @@ func (g *Guard) countAllowed(r *Request, o *Outcome) {
 		o.verified.Count(apikey.OutcomeAllowed, o.used, nil)
 		return
 	}
-	u := apikey.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
+	u := latchkey.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
 		u.UserAgent = values[0]
 	}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
@@ -48,8 +49,8 @@ func TestCheckChargesLast(t *testing.T) {
 	l := new(recorder)
 	k := newKit(t, middleware.Options{Limiter: l})
 	_, good := k.key()
-	_, test := k.key(func(n *apikey.NewKey) { n.Environment = "test" })
-	_, bound := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	_, test := k.key(func(n *latchkey.NewKey) { n.Environment = "test" })
+	_, bound := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	revoked, revokedToken := k.key()
 	k.revoke(revoked)
 	for _, c := range []struct {
@@ -67,7 +68,7 @@ func TestCheckChargesLast(t *testing.T) {
 		{good, apikey.Requirement{}, apikey.InsufficientScope}, // nothing said: nobody
 	} {
 		r := get(c.token)
-		var flight apikey.Flight
+		var flight latchkey.Flight
 		cut := new(noCut)
 		o := k.guard.Check(t.Context(), middleware.Request{
 			Fields: r.Header, Host: r.Host, Peer: r.RemoteAddr, Need: c.need, Flight: &flight, Cutter: cut,
@@ -92,7 +93,7 @@ func TestCheckLeavesAfterRefusal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t, middleware.Options{Limiter: &recorder{take: take}})
 			id, token := k.key()
-			var flight apikey.Flight
+			var flight latchkey.Flight
 			cut := new(noCut)
 			r := get(token)
 			func() {
@@ -132,10 +133,10 @@ func TestCheckSeesAChangeBeforeEnter(t *testing.T) {
 	all := netip.MustParsePrefix("0.0.0.0/0")
 	l := new(recorder)
 	k := newKit(t, middleware.Options{Limiter: l, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
-	id, token := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{all} })
+	id, token := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{all} })
 	r := get(token)
 	m := &meddler{r.Header, "X-Forwarded-For", func() { k.revoke(id) }}
-	var flight apikey.Flight
+	var flight latchkey.Flight
 	o := k.guard.Check(t.Context(), middleware.Request{
 		Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
 	})
@@ -153,13 +154,13 @@ func TestCheckSeesAnEndBeforeEnter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := new(recorder)
 		k := newKit(t, middleware.Options{Limiter: l, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
-		_, token := k.key(func(n *apikey.NewKey) {
+		_, token := k.key(func(n *latchkey.NewKey) {
 			n.Networks = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 			n.ExpiresAt = time.Now().Add(time.Minute)
 		})
 		r := get(token)
 		m := &meddler{r.Header, "X-Forwarded-For", func() { time.Sleep(2 * time.Minute) }}
-		var flight apikey.Flight
+		var flight latchkey.Flight
 		o := k.guard.Check(t.Context(), middleware.Request{
 			Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
 		})
@@ -179,7 +180,7 @@ func TestCheckRegistersBeforeItCharges(t *testing.T) {
 		k.revoke(id)
 		return limiter.Decision{Allowed: true}, nil
 	}
-	var flight apikey.Flight
+	var flight latchkey.Flight
 	cut := new(noCut)
 	r := get(token)
 	k.guard.Check(t.Context(), middleware.Request{Fields: r.Header, Host: r.Host, Need: apikey.AnyKey(), Flight: &flight, Cutter: cut})
@@ -247,7 +248,7 @@ func TestLongOwnersAreLimited(t *testing.T) {
 			strings.Repeat("é", 253), strings.Repeat("é", 252) + "ee", strings.Repeat("é", 252) + "eee",
 			strings.Repeat("価", 256), strings.Repeat("価", 255) + "值",
 		} {
-			_, token := k.key(func(n *apikey.NewKey) { n.Owner = owner })
+			_, token := k.key(func(n *latchkey.NewKey) { n.Owner = owner })
 			for _, want := range []int{204, 429} {
 				if got := serve(h, get(token)).StatusCode; got != want {
 					t.Errorf("an owner of %d bytes is answered %d, want %d", len(owner), got, want)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -12,10 +13,10 @@ import (
 func TestClientAddress(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}
 	k := newKit(t, middleware.Options{TrustedProxies: proxies})
-	_, token := k.key(wide, func(n *apikey.NewKey) {
+	_, token := k.key(wide, func(n *latchkey.NewKey) {
 		n.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8:1::/48")}
 	})
-	_, proxied := k.key(wide, func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	_, proxied := k.key(wide, func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	for _, c := range []struct {
 		rule      string
 		token     string
@@ -78,7 +79,7 @@ func TestClientAddress(t *testing.T) {
 		{"a proxy behind a socket and a proxy", middleware.Options{TrustUnixSocket: true, TrustedProxies: proxies}, "@", "192.0.2.1, 10.1.1.1", true},
 	} {
 		k := newKit(t, c.o)
-		_, token := k.key(wide, func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
+		_, token := k.key(wide, func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")} })
 		r := get(token)
 		r.RemoteAddr = c.peer
 		r.Header.Set("X-Forwarded-For", c.forward)

@@ -1,7 +1,7 @@
 // Package middleware guards HTTP handlers, and any other transport, with API
 // keys.
 //
-//	keys, err := apikey.New(store, apikey.Options{})
+//	keys, err := latchkey.New(store, latchkey.Options{})
 //	…
 //	guard, err := middleware.New(keys, middleware.Options{})
 //	…

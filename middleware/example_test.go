@@ -7,13 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 func Example() {
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -31,7 +32,7 @@ func Example() {
 		})
 
 	_, token, err := keys.Create(context.Background(), apikey.Actor{ID: "setup"},
-		apikey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}})
+		latchkey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}})
 	if err != nil {
 		panic(err)
 	}
@@ -80,7 +81,7 @@ func ExampleGuard_Check() {
 }
 
 func exampleGuard() (*middleware.Guard, string) {
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		panic(err)
 	}
@@ -89,7 +90,7 @@ func exampleGuard() (*middleware.Guard, string) {
 		panic(err)
 	}
 	_, token, err := keys.Create(context.Background(), apikey.Actor{ID: "setup"},
-		apikey.NewKey{Name: "example", Owner: "acme", Scopes: []string{"things:read"}})
+		latchkey.NewKey{Name: "example", Owner: "acme", Scopes: []string{"things:read"}})
 	if err != nil {
 		panic(err)
 	}

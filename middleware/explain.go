@@ -4,24 +4,25 @@ import (
 	"context"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
 // Explain reports how the guard would decide a request with one key, and why:
-// every check of [apikey.Service.Explain], and the limits. The Outcome is the
+// every check of [latchkey.Service.Explain], and the limits. The Outcome is the
 // one that the request would get now. No request is made, so nothing is
 // charged, counted or entered, and OnDecision does not see it.
 //
 // The question's Client is the client itself: it is not looked up among
 // TrustedProxies.
-func (g *Guard) Explain(ctx context.Context, q apikey.Question) (apikey.Explanation, Outcome, error) {
+func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Explanation, Outcome, error) {
 	o := Outcome{guard: g, need: q.Need}
 	if q.KeyID == "" {
 		token, code := bearer([]string{"Bearer " + q.Token})
 		if code != apikey.OK {
 			o.Code = code
-			return apikey.Explanation{Checks: []apikey.Check{{Step: apikey.StepForm, Code: code}}}, o, nil
+			return latchkey.Explanation{Checks: []latchkey.Check{{Step: latchkey.StepForm, Code: code}}}, o, nil
 		}
 		q.Token = token
 	}
@@ -45,7 +46,7 @@ func (g *Guard) Explain(ctx context.Context, q apikey.Question) (apikey.Explanat
 			return e, Outcome{}, ctx.Err()
 		}
 	}
-	e.Checks = append(e.Checks, apikey.Check{Step: apikey.StepLimits, Code: code})
+	e.Checks = append(e.Checks, latchkey.Check{Step: latchkey.StepLimits, Code: code})
 	o.Code = e.Code()
 	o.unknownHost = o.Code == apikey.EnvironmentMismatch && !g.servesHost(q.Host)
 	return e, o, nil

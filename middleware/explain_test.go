@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
@@ -31,7 +32,7 @@ func drawKey(t *rapid.T, k *kit) (id string, tokens []string) {
 	some := func(of []string, label string) []string {
 		return rapid.SliceOfNDistinct(rapid.SampledFrom(of), 0, 2, rapid.ID[string]).Draw(t, label)
 	}
-	n := apikey.NewKey{Name: "x", Owner: rapid.SampledFrom([]string{"acme", "evil"}).Draw(t, "owner"), Scopes: some(scopes, "scopes")}
+	n := latchkey.NewKey{Name: "x", Owner: rapid.SampledFrom([]string{"acme", "evil"}).Draw(t, "owner"), Scopes: some(scopes, "scopes")}
 	n.Environment = rapid.SampledFrom([]string{"live", "test"}).Draw(t, "environment")
 	for _, p := range some(networks, "networks") {
 		n.Networks = append(n.Networks, netip.MustParsePrefix(p))
@@ -48,7 +49,7 @@ func drawKey(t *rapid.T, k *kit) (id string, tokens []string) {
 	}
 	tokens = []string{token.Reveal()}
 	if rapid.Bool().Draw(t, "rotated") {
-		_, newer, err := k.keys.Rotate(k.t.Context(), ops, key.ID, apikey.RotateOptions{
+		_, newer, err := k.keys.Rotate(k.t.Context(), ops, key.ID, latchkey.RotateOptions{
 			Grace: rapid.SampledFrom([]time.Duration{time.Second, time.Hour}).Draw(t, "grace"), StartOnFirstUse: rapid.Bool().Draw(t, "first use"),
 		})
 		if err != nil {
@@ -83,7 +84,7 @@ func TestExplainIsWhatTheGuardDoes(t *testing.T) {
 			_, unknown := stranger.key()
 			for range rapid.IntRange(3, 12).Draw(t, "requests") {
 				time.Sleep(rapid.SampledFrom([]time.Duration{0, 0, 0, 0, time.Second, time.Minute}).Draw(t, "later"))
-				q := apikey.Question{
+				q := latchkey.Question{
 					Host:   rapid.SampledFrom(hosts).Draw(t, "host"),
 					Client: netip.MustParseAddr(rapid.SampledFrom(clients).Draw(t, "client")),
 				}
@@ -120,7 +121,7 @@ func TestExplainIsWhatTheGuardDoes(t *testing.T) {
 				before := traces(t, k, id)
 				byToken := q
 				byToken.Token = token
-				questions := []apikey.Question{byToken, byToken}
+				questions := []latchkey.Question{byToken, byToken}
 				if known {
 					byID := q
 					byID.KeyID, byID.Secret = id, uint32(len(tokens)-which)
@@ -194,7 +195,7 @@ func traces(t *rapid.T, k *kit, id string) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, o, err := k.guard.Explain(k.t.Context(), apikey.Question{KeyID: id, Need: apikey.AnyKey()})
+	_, o, err := k.guard.Explain(k.t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,14 +206,14 @@ func traces(t *rapid.T, k *kit, id string) any {
 // so that all can be mended at once.
 func TestExplainSaysEverything(t *testing.T) {
 	k := newKit(t, middleware.Options{})
-	id, token := k.key(limits(apikey.PerMinute(1)), func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	id, token := k.key(limits(apikey.PerMinute(1)), func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	r := get(token)
 	r.RemoteAddr = "10.0.0.1:1"
 	if res := serve(k.guard.AnyKey()(noContent), r); res.StatusCode != 204 {
 		t.Fatal(res.StatusCode)
 	}
 	k.revoke(id)
-	q := apikey.Question{KeyID: id, Host: "sandbox.example.com", Client: netip.MustParseAddr("192.0.2.1"), Need: middleware.AllOf("things:write")}
+	q := latchkey.Question{KeyID: id, Host: "sandbox.example.com", Client: netip.MustParseAddr("192.0.2.1"), Need: middleware.AllOf("things:write")}
 	e, o, err := k.guard.Explain(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +222,7 @@ func TestExplainSaysEverything(t *testing.T) {
 	if got := fmt.Sprint(e.Checks); got != want || o.Code != apikey.RevokedKey {
 		t.Errorf("checks %s, want %s; verdict %v", got, want, o.Code)
 	}
-	for rule, q := range map[string]apikey.Question{
+	for rule, q := range map[string]latchkey.Question{
 		"no such key":    {KeyID: "AAAAAAAAAAAAAAAA"},
 		"no id":          {KeyID: "short"},
 		"no such secret": {KeyID: id, Secret: 7},
@@ -233,14 +234,14 @@ func TestExplainSaysEverything(t *testing.T) {
 	}
 	down := newKit(t, middleware.Options{Limiter: new(recorder)}) // it cannot be peeked into
 	id, _ = down.key()
-	if e, o, err := down.guard.Explain(t.Context(), apikey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code != apikey.Unavailable || e.Code() != o.Code {
+	if e, o, err := down.guard.Explain(t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code != apikey.Unavailable || e.Code() != o.Code {
 		t.Errorf("a limiter that does not answer: %v %v %v", e.Checks, o.Code, err)
 	}
 	store := memstore.New()
-	lost := newKitOn(t, store, middleware.Options{}, apikey.Options{Plans: []apikey.Plan{{Name: "gone", Unlimited: true}}})
+	lost := newKitOn(t, store, middleware.Options{}, latchkey.Options{Plans: []apikey.Plan{{Name: "gone", Unlimited: true}}})
 	id, _ = lost.key()
 	found := newKitOn(t, store, middleware.Options{})
-	if e, o, err := found.guard.Explain(t.Context(), apikey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code != apikey.Unavailable || len(e.Checks) != 2 {
+	if e, o, err := found.guard.Explain(t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code != apikey.Unavailable || len(e.Checks) != 2 {
 		t.Errorf("a key whose plan is gone: %v %v %v", e.Checks, o.Code, err)
 	}
 }

@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Guard decides requests by their API keys. Make one with [New] for each
 // service and share it: all methods may be called concurrently.
 type Guard struct {
-	keys    *apikey.Service
+	keys    *latchkey.Service
 	o       Options
 	limiter limiter.Limiter
 	window  *limiter.Window // limiter, if it is one: it answers without copies
@@ -34,7 +36,7 @@ type Guard struct {
 // New returns a Guard for a service. A mistake in the options is an error that
 // names the field. Close the Guard after the HTTP server has shut down and
 // before the store is closed.
-func New(keys *apikey.Service, o Options) (*Guard, error) {
+func New(keys *latchkey.Service, o Options) (*Guard, error) {
 	if keys == nil {
 		return nil, invalidf("keys", "is nil: make a service with apikey.New")
 	}
@@ -45,7 +47,7 @@ func New(keys *apikey.Service, o Options) (*Guard, error) {
 	g.prepareProblems()
 	g.pockets.New = func() any { return new(pocket) }
 	if g.limiter == nil {
-		journal, _ := apikey.As[limiter.Journal](keys.Store())
+		journal, _ := storage.As[limiter.Journal](keys.Store())
 		own, err := limiter.New(limiter.Options{Journal: journal, Logger: o.Logger})
 		if err != nil {
 			return nil, fmt.Errorf("middleware: %w", err)
@@ -70,7 +72,7 @@ func (g *Guard) Close(ctx context.Context) error {
 }
 
 // Keys returns the service.
-func (g *Guard) Keys() *apikey.Service { return g.keys }
+func (g *Guard) Keys() *latchkey.Service { return g.keys }
 
 func invalidf(field, format string, args ...any) error {
 	return &apikey.Error{Code: apikey.InvalidArgument, Field: field, Msg: fmt.Sprintf(format, args...)}

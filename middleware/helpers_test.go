@@ -8,8 +8,10 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -18,24 +20,24 @@ var ops = apikey.Actor{ID: "ops@example.com"}
 // kit is a guard on a service of its own.
 type kit struct {
 	t     testing.TB
-	keys  *apikey.Service
+	keys  *latchkey.Service
 	guard *middleware.Guard
 }
 
-func newKit(t testing.TB, o middleware.Options, ko ...apikey.Options) *kit {
+func newKit(t testing.TB, o middleware.Options, ko ...latchkey.Options) *kit {
 	t.Helper()
 	return newKitOn(t, memstore.New(), o, ko...)
 }
 
-func newKitOn(t testing.TB, store apikey.Store, o middleware.Options, ko ...apikey.Options) *kit {
+func newKitOn(t testing.TB, store storage.Store, o middleware.Options, ko ...latchkey.Options) *kit {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	options := apikey.Options{Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")}
+	options := latchkey.Options{Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")}
 	if len(ko) > 0 {
 		options = ko[0]
 	}
 	options.Logger = quiet
-	keys, err := apikey.New(store, options)
+	keys, err := latchkey.New(store, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,9 +56,9 @@ func newKitOn(t testing.TB, store apikey.Store, o middleware.Options, ko ...apik
 }
 
 // key creates a key and returns its id and token.
-func (k *kit) key(change ...func(*apikey.NewKey)) (id, token string) {
+func (k *kit) key(change ...func(*latchkey.NewKey)) (id, token string) {
 	k.t.Helper()
-	n := apikey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}}
+	n := latchkey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}}
 	for _, f := range change {
 		f(&n)
 	}
@@ -100,12 +102,12 @@ func body(t testing.TB, res *http.Response) string {
 }
 
 // limits gives a key limits of its own.
-func limits(l ...apikey.Limit) func(*apikey.NewKey) {
-	return func(n *apikey.NewKey) { n.Limits = l }
+func limits(l ...apikey.Limit) func(*latchkey.NewKey) {
+	return func(n *latchkey.NewKey) { n.Limits = l }
 }
 
 // wide are two windows that no test fills.
-func wide(n *apikey.NewKey) {
+func wide(n *latchkey.NewKey) {
 	n.Limits = []apikey.Limit{apikey.PerMinute(1_000_000_000), apikey.PerDay(1_000_000_000)}
 }
 

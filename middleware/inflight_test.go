@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -234,7 +235,7 @@ func TestNothingIsReused(t *testing.T) {
 	})
 	for i := range 200 {
 		owner := string(rune('a' + i%26))
-		_, token := k.key(func(n *apikey.NewKey) { n.Owner = owner })
+		_, token := k.key(func(n *latchkey.NewKey) { n.Owner = owner })
 		r := get(token)
 		r.RemoteAddr = owner
 		serve(h, r)

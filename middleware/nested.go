@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
@@ -34,7 +35,7 @@ type nested struct {
 	// response; refusing is true while that answer is being written.
 	pending  *Outcome
 	refusing bool
-	sample   *apikey.Sample
+	sample   *latchkey.Sample
 	report   *Outcome // for OnDecision; nil once it was told, or without OnDecision
 	admitted Outcome  // what report points to at first
 

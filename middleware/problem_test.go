@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
@@ -27,8 +28,8 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 	}
 	k := newKit(t, middleware.Options{LimiterFailure: middleware.FailClosed, LegacyHeaders: true, OnDecision: onDecision})
 	_, good := k.key(limits(apikey.PerMinute(1)))
-	_, test := k.key(func(n *apikey.NewKey) { n.Environment = "test" })
-	_, bound := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	_, test := k.key(func(n *latchkey.NewKey) { n.Environment = "test" })
+	_, bound := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	disabledID, disabled := k.key()
 	if _, err := k.keys.Disable(t.Context(), ops, disabledID, ""); err != nil {
 		t.Fatal(err)
@@ -36,7 +37,7 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 	revokedID, revoked := k.key()
 	k.revoke(revokedID)
 	expiredID, expired := k.key()
-	if _, _, err := k.keys.Rotate(t.Context(), ops, expiredID, apikey.RotateOptions{Immediately: true}); err != nil {
+	if _, _, err := k.keys.Rotate(t.Context(), ops, expiredID, latchkey.RotateOptions{Immediately: true}); err != nil {
 		t.Fatal(err)
 	}
 	down := newKit(t, middleware.Options{OnDecision: onDecision, Limiter: &recorder{take: func(limiter.Request) (limiter.Decision, error) {

@@ -4,12 +4,12 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
 )
 
 // runSampled is run and conclude for the request that becomes its secret's
 // recorded last use, however the handler ends.
-func (c *call) runSampled(s *apikey.Sample, next Handler) {
+func (c *call) runSampled(s *latchkey.Sample, next Handler) {
 	returned := false
 	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()
 	c.run(next)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -171,7 +172,9 @@ func TestAnAdapterTellsTheEnd(t *testing.T) {
 // counted once.
 func TestDoorsUseScopes(t *testing.T) {
 	k := newKit(t, middleware.Options{})
-	id, token := k.key(func(n *apikey.NewKey) { n.Scopes = []string{"things:*", "things:read", "things:write", "orders:read"} })
+	id, token := k.key(func(n *latchkey.NewKey) {
+		n.Scopes = []string{"things:*", "things:read", "things:write", "orders:read"}
+	})
 	inner := k.guard.Require("things:write")(noContent)
 	outer := k.guard.RequireAny("things:read", "orders:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner.ServeHTTP(w, r)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -19,12 +20,12 @@ func TestWhoAmI(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newKit(t, middleware.Options{OwnerLimits: []apikey.Limit{apikey.PerDay(500)}})
 		start := time.Now()
-		id, old := k.key(limits(apikey.PerMinute(5)), func(n *apikey.NewKey) {
+		id, old := k.key(limits(apikey.PerMinute(5)), func(n *latchkey.NewKey) {
 			n.ExpiresAt = start.Add(240 * time.Hour)
 			n.Metadata = map[string]string{"crm": "private-note"}
 		})
 		time.Sleep(time.Hour)
-		_, token, err := k.keys.Rotate(t.Context(), ops, id, apikey.RotateOptions{StartOnFirstUse: true, Grace: time.Hour})
+		_, token, err := k.keys.Rotate(t.Context(), ops, id, latchkey.RotateOptions{StartOnFirstUse: true, Grace: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,9 +74,9 @@ func TestWhoAmI(t *testing.T) {
 // with the same answer, and is no way past the limits.
 func TestWhoAmIIsARequestLikeAnyOther(t *testing.T) {
 	k := newKit(t, middleware.Options{})
-	_, good := k.key(limits(apikey.PerMinute(2)), func(n *apikey.NewKey) { n.Scopes = nil })
-	_, test := k.key(func(n *apikey.NewKey) { n.Environment = "test" })
-	_, bound := k.key(func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	_, good := k.key(limits(apikey.PerMinute(2)), func(n *latchkey.NewKey) { n.Scopes = nil })
+	_, test := k.key(func(n *latchkey.NewKey) { n.Environment = "test" })
+	_, bound := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	revokedID, revoked := k.key()
 	k.revoke(revokedID)
 	h, any := k.guard.WhoAmI(), k.guard.AnyKey()(noContent)
@@ -99,7 +100,7 @@ func TestWhoAmIIsARequestLikeAnyOther(t *testing.T) {
 	if res := serve(any, get(good)); res.StatusCode != 429 {
 		t.Errorf("questions are requests: %d", res.StatusCode)
 	}
-	page, _ := k.keys.List(t.Context(), apikey.ListRequest{})
+	page, _ := k.keys.List(t.Context(), latchkey.ListRequest{})
 	for _, key := range page.Keys {
 		u, err := k.keys.Usage(t.Context(), key.ID, time.Now().Add(-time.Hour))
 		if err != nil {

@@ -34,7 +34,7 @@ func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
 	a.Days[at-1].Counts.Add(c)
 }
 
-// CheckActivity returns the error of [apikey.Store.Activity] for too many IDs.
+// CheckActivity returns the error of [Store.Activity] for too many IDs.
 func CheckActivity(ids []string) error {
 	if len(ids) > apikey.MaxActivity {
 		return &apikey.Error{Code: apikey.InvalidArgument, Field: "ids", Msg: "more keys than can be asked for at once"}

@@ -26,7 +26,7 @@ import (
 //  4. Only a revoked key may be deleted; otherwise [apikey.ErrInvalidState].
 //  5. The change is based on the current revision, and a key is created only
 //     once; otherwise [apikey.ErrConflict].
-func CheckChange(current *apikey.Record, c apikey.Change) error {
+func CheckChange(current *Record, c Change) error {
 	if err := checkShape(c); err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func CheckChange(current *apikey.Record, c apikey.Change) error {
 	return nil
 }
 
-func checkShape(c apikey.Change) error {
+func checkShape(c Change) error {
 	k := &c.Record.Key
 	invalid := func(field, msg string) error {
 		return &apikey.Error{Code: apikey.InvalidArgument, Field: field, Msg: msg}
@@ -74,7 +74,7 @@ func checkShape(c apikey.Change) error {
 
 // checkTold rejects values that would not be read back as they were written:
 // one such record would break every answer that contains it.
-func checkTold(c apikey.Change) error {
+func checkTold(c Change) error {
 	k, e := &c.Record.Key, &c.Entry
 	times := []*time.Time{&e.At}
 	for _, t := range recordTimes(k) {

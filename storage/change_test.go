@@ -14,23 +14,23 @@ import (
 
 func TestCheckChange(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	active := apikey.Record{
+	active := storage.Record{
 		Key:     apikey.Key{ID: "k", Revision: 3, Secrets: make([]apikey.Secret, 1)},
-		Digests: make([]apikey.Digest, 1),
+		Digests: make([]storage.Digest, 1),
 	}
 	revoked := active.Clone()
 	revoked.Key.RevokedAt, revoked.Key.RevokedBy, revoked.Key.RevokeReason = at, "ann", "leaked"
 
-	type edit func(c *apikey.Change)
-	expect := func(n uint64) edit { return func(c *apikey.Change) { c.Expect = n } }
-	purge := func(c *apikey.Change) { c.Delete = true }
-	key := func(f func(k *apikey.Key)) edit { return func(c *apikey.Change) { f(&c.Record.Key) } }
+	type edit func(c *storage.Change)
+	expect := func(n uint64) edit { return func(c *storage.Change) { c.Expect = n } }
+	purge := func(c *storage.Change) { c.Delete = true }
+	key := func(f func(k *apikey.Key)) edit { return func(c *storage.Change) { f(&c.Record.Key) } }
 	type edits = []edit
 
 	for _, tc := range []struct {
 		rule    string
-		current *apikey.Record
-		next    apikey.Record
+		current *storage.Record
+		next    storage.Record
 		edits   edits
 		want    error
 	}{
@@ -42,9 +42,9 @@ func TestCheckChange(t *testing.T) {
 		{"a key is updated", &active, active, edits{expect(3)}, nil},
 		{"a key is revoked", &active, revoked, edits{expect(3)}, nil},
 		{"a key is created once", &active, active, edits{expect(0)}, apikey.ErrConflict},
-		{"what a later version wrote may be kept", &active, active, edits{expect(3), func(c *apikey.Change) { c.Record.Extensions = []byte{1, 1, 'x'} }}, nil},
-		{"and is nothing else", &active, active, edits{expect(3), func(c *apikey.Change) { c.Record.Extensions = []byte("x") }}, apikey.ErrInvalidArgument},
-		{"nor what must be understood", &active, active, edits{expect(3), func(c *apikey.Change) { c.Record.Extensions = []byte{2, 1, 'x'} }}, apikey.ErrInvalidArgument},
+		{"what a later version wrote may be kept", &active, active, edits{expect(3), func(c *storage.Change) { c.Record.Extensions = []byte{1, 1, 'x'} }}, nil},
+		{"and is nothing else", &active, active, edits{expect(3), func(c *storage.Change) { c.Record.Extensions = []byte("x") }}, apikey.ErrInvalidArgument},
+		{"nor what must be understood", &active, active, edits{expect(3), func(c *storage.Change) { c.Record.Extensions = []byte{2, 1, 'x'} }}, apikey.ErrInvalidArgument},
 		{"an older revision", &active, active, edits{expect(2)}, apikey.ErrConflict},
 		{"a newer revision", &active, active, edits{expect(4)}, apikey.ErrConflict},
 		{"revoked stays revoked", &revoked, active, edits{expect(3)}, apikey.ErrInvalidState},
@@ -65,15 +65,15 @@ func TestCheckChange(t *testing.T) {
 		{"an active key is not", &active, revoked, edits{expect(3), purge}, apikey.ErrInvalidState},
 		{"nor a revoked one from an old revision", &revoked, revoked, edits{expect(2), purge}, apikey.ErrConflict},
 		{"a purge needs no secrets", &revoked, revoked, edits{expect(3), purge, key(func(k *apikey.Key) { k.Secrets = nil })}, nil},
-		{"an ID", nil, active, edits{expect(0), key(func(k *apikey.Key) { k.ID = "" }), func(c *apikey.Change) { c.Entry.KeyID = "" }}, apikey.ErrInvalidArgument},
-		{"an entry about the key", nil, active, edits{expect(0), func(c *apikey.Change) { c.Entry.KeyID = "other" }}, apikey.ErrInvalidArgument},
-		{"a secret", nil, active, edits{expect(0), key(func(k *apikey.Key) { k.Secrets = nil }), func(c *apikey.Change) { c.Record.Digests = nil }}, apikey.ErrInvalidArgument},
-		{"at most two", nil, active, edits{expect(0), func(c *apikey.Change) {
-			c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 3), make([]apikey.Digest, 3)
+		{"an ID", nil, active, edits{expect(0), key(func(k *apikey.Key) { k.ID = "" }), func(c *storage.Change) { c.Entry.KeyID = "" }}, apikey.ErrInvalidArgument},
+		{"an entry about the key", nil, active, edits{expect(0), func(c *storage.Change) { c.Entry.KeyID = "other" }}, apikey.ErrInvalidArgument},
+		{"a secret", nil, active, edits{expect(0), key(func(k *apikey.Key) { k.Secrets = nil }), func(c *storage.Change) { c.Record.Digests = nil }}, apikey.ErrInvalidArgument},
+		{"at most two", nil, active, edits{expect(0), func(c *storage.Change) {
+			c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 3), make([]storage.Digest, 3)
 		}}, apikey.ErrInvalidArgument},
-		{"each with its digest", nil, active, edits{expect(0), func(c *apikey.Change) { c.Record.Digests = make([]apikey.Digest, 2) }}, apikey.ErrInvalidArgument},
+		{"each with its digest", nil, active, edits{expect(0), func(c *storage.Change) { c.Record.Digests = make([]storage.Digest, 2) }}, apikey.ErrInvalidArgument},
 	} {
-		c := apikey.Change{Record: tc.next.Clone(), Entry: apikey.AuditEntry{KeyID: "k"}}
+		c := storage.Change{Record: tc.next.Clone(), Entry: apikey.AuditEntry{KeyID: "k"}}
 		for _, e := range tc.edits {
 			e(&c)
 		}
@@ -106,7 +106,7 @@ func TestNormalizeSharesNothingAndCutsTimes(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	at := time.Unix(100, 0)
-	want := []apikey.Position{
+	want := []storage.Position{
 		{CreatedAt: at.Add(time.Microsecond), ID: "a"},
 		{CreatedAt: at, ID: "\U0001f511"},
 		{CreatedAt: at, ID: "ab"},
@@ -115,8 +115,8 @@ func TestCompare(t *testing.T) {
 		{CreatedAt: at.Add(-time.Hour), ID: "z"},
 		{ID: "z"},
 	}
-	newest := func(a, b apikey.Position) int { return storage.Compare(apikey.NewestFirst, a, b) }
-	oldest := func(a, b apikey.Position) int { return storage.Compare(apikey.OldestFirst, a, b) }
+	newest := func(a, b storage.Position) int { return storage.Compare(storage.NewestFirst, a, b) }
+	oldest := func(a, b storage.Position) int { return storage.Compare(storage.OldestFirst, a, b) }
 	got := slices.Clone(want)
 	slices.Reverse(got)
 	slices.SortFunc(got, newest)

@@ -1,4 +1,4 @@
-// Package storage is the kit for authors of an [apikey.Store]. A store is four
+// Package storage is the kit for authors of an [Store]. A store is four
 // things: a place for bytes, an order, a transaction, and the rules that every
 // store shares. The rules are here, so that all stores agree on them:
 //

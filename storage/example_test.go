@@ -10,18 +10,18 @@ import (
 
 func ExampleHub() {
 	var hub storage.Hub
-	cancel := hub.Subscribe(func(n apikey.Notice) { fmt.Println(n.ID, "is at revision", n.Revision) })
-	hub.Publish(apikey.Notice{ID: "4fGh0000aaaaBBBB", Revision: 2}) // what a store does after a commit
+	cancel := hub.Subscribe(func(n storage.Notice) { fmt.Println(n.ID, "is at revision", n.Revision) })
+	hub.Publish(storage.Notice{ID: "4fGh0000aaaaBBBB", Revision: 2}) // what a store does after a commit
 	cancel()
-	hub.Publish(apikey.Notice{ID: "4fGh0000aaaaBBBB", Revision: 3})
+	hub.Publish(storage.Notice{ID: "4fGh0000aaaaBBBB", Revision: 3})
 	// Output:
 	// 4fGh0000aaaaBBBB is at revision 2
 }
 
 func ExampleDecodeRecord() {
-	record := apikey.Record{
+	record := storage.Record{
 		Key:     apikey.Key{ID: "4fGh0000aaaaBBBB", Name: "backend", Secrets: []apikey.Secret{{Number: 1}}},
-		Digests: make([]apikey.Digest, 1),
+		Digests: make([]storage.Digest, 1),
 	}
 	row := storage.AppendRecord(nil, record)
 	back, err := storage.DecodeRecord(row)

@@ -12,14 +12,14 @@ import (
 // it returns no record that its Filter rejects, so index rows that have become
 // stale return nothing. A Filter may be used concurrently.
 type Filter struct {
-	q    apikey.Query
+	q    Query
 	term string
 	at   time.Time
 }
 
 // NewFilter returns the filter of a query, with the time that decides the state
 // of keys.
-func NewFilter(q apikey.Query, at time.Time) Filter {
+func NewFilter(q Query, at time.Time) Filter {
 	q.UnusedSince, q.ExpiresBefore = NormalizeTime(q.UnusedSince), NormalizeTime(q.ExpiresBefore)
 	q.SecretBefore = NormalizeTime(q.SecretBefore)
 	return Filter{q: q, term: Fold(q.Search), at: at}
@@ -59,12 +59,12 @@ func (f *Filter) Selective() bool {
 }
 
 // Start returns the place to begin after: that of q.After or, with
-// [apikey.NewestFirst], past the keys created too late for q.UnusedSince if
+// [NewestFirst], past the keys created too late for q.UnusedSince if
 // that is further.
-func Start(q apikey.Query) apikey.Position {
+func Start(q Query) Position {
 	q.After.CreatedAt = NormalizeTime(q.After.CreatedAt)
-	p := apikey.Position{CreatedAt: NormalizeTime(q.UnusedSince)}
-	if q.Order == apikey.NewestFirst && !p.IsZero() && After(q.Order, p, q.After) {
+	p := Position{CreatedAt: NormalizeTime(q.UnusedSince)}
+	if q.Order == NewestFirst && !p.IsZero() && After(q.Order, p, q.After) {
 		return p
 	}
 	return q.After
@@ -72,6 +72,6 @@ func Start(q apikey.Query) apikey.Position {
 
 // After reports whether p comes strictly after another place; everything comes
 // after the zero one.
-func After(o apikey.Order, p, other apikey.Position) bool {
+func After(o Order, p, other Position) bool {
 	return other.IsZero() || Compare(o, p, other) > 0
 }

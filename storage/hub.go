@@ -4,11 +4,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"github.com/wontopos/latchkey/apikey"
 )
 
-// Hub implements [apikey.Notifier] for a store whose writers are all in this
+// Hub implements [Notifier] for a store whose writers are all in this
 // process: embed it for Subscribe, and call Publish after a commit. The zero
 // value is ready to use. All methods may be called concurrently, also from
 // within a subscriber.
@@ -17,12 +15,12 @@ type Hub struct {
 	list atomic.Pointer[[]*subscriber]
 }
 
-type subscriber struct{ f func(apikey.Notice) }
+type subscriber struct{ f func(Notice) }
 
 // Subscribe calls f with every notice that is published from now on, until
 // cancel is called; calling it again does nothing. A Publish that runs in
 // another goroutine while cancel is called may still call f once more.
-func (h *Hub) Subscribe(f func(apikey.Notice)) (cancel func()) {
+func (h *Hub) Subscribe(f func(Notice)) (cancel func()) {
 	s := &subscriber{f}
 	h.change(func(list []*subscriber) []*subscriber { return append(list, s) })
 	return func() {
@@ -50,7 +48,7 @@ func (h *Hub) load() []*subscriber {
 
 // Publish calls every subscriber with n, one after the other, and returns when
 // all have returned. It holds no lock meanwhile.
-func (h *Hub) Publish(n apikey.Notice) {
+func (h *Hub) Publish(n Notice) {
 	for _, s := range h.load() {
 		s.f(n)
 	}

@@ -10,7 +10,7 @@ import (
 
 // Normalize returns r as stores keep and return it: a copy that shares no
 // memory with r, with all times in UTC and truncated to the microsecond.
-func Normalize(r apikey.Record) apikey.Record {
+func Normalize(r Record) Record {
 	r = r.Clone()
 	for _, t := range recordTimes(&r.Key) {
 		*t = NormalizeTime(*t)

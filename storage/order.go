@@ -10,26 +10,26 @@ import (
 )
 
 // PositionOf returns the place of a key in every order.
-func PositionOf(k *apikey.Key) apikey.Position {
-	return apikey.Position{CreatedAt: NormalizeTime(k.CreatedAt), Name: clip(k.Name), ID: k.ID}
+func PositionOf(k *apikey.Key) Position {
+	return Position{CreatedAt: NormalizeTime(k.CreatedAt), Name: clip(k.Name), ID: k.ID}
 }
 
-// Compare is the order of [apikey.Store.List]: negative if a comes before b.
-func Compare(o apikey.Order, a, b apikey.Position) int {
+// Compare is the order of [Store.List]: negative if a comes before b.
+func Compare(o Order, a, b Position) int {
 	switch o {
-	case apikey.ByName:
+	case ByName:
 		return cmp.Or(bytes.Compare(NameKey(a.Name), NameKey(b.Name)), strings.Compare(a.ID, b.ID))
-	case apikey.OldestFirst:
+	case OldestFirst:
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID))
 	}
 	return cmp.Or(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID))
 }
 
-// maxFolded is the maximum length of the folded form of [apikey.MaxName] bytes
+// maxFolded is the maximum length of the folded form of [MaxName] bytes
 // of UTF-8: no two-byte letter has a lower-case form of more than three bytes.
-const maxFolded = apikey.MaxName * 3 / 2
+const maxFolded = MaxName * 3 / 2
 
-// NameKey returns the key for a name in [apikey.ByName], for stores that keep
+// NameKey returns the key for a name in [ByName], for stores that keep
 // bytes in order: the folded name, NUL, the name, NUL. What follows the key is
 // less significant in the order, and no name's key is a prefix of another's. A
 // key has at most 322 bytes.
@@ -47,9 +47,9 @@ func SplitNameKey(key []byte) (name string, rest []byte) {
 	return string(clipped), rest
 }
 
-// clip returns the part of a name that counts: [apikey.MaxName] bytes, or fewer
+// clip returns the part of a name that counts: [MaxName] bytes, or fewer
 // if a character would be split.
-func clip(s string) string { return cut(s, apikey.MaxName) }
+func clip(s string) string { return cut(s, MaxName) }
 
 func cut(s string, n int) string {
 	if len(s) <= n {

@@ -23,7 +23,7 @@ import (
 // bytes. An extension with an even tag must be understood: to a program that
 // does not know it the record is [ErrVersion]. One with an odd tag may be
 // skipped, and is kept in r.Extensions. docs/contract.md has the tags.
-func AppendRecord(dst []byte, r apikey.Record) []byte {
+func AppendRecord(dst []byte, r Record) []byte {
 	start := len(dst)
 	k := &r.Key
 	version := version1
@@ -83,12 +83,12 @@ func AppendRecord(dst []byte, r apikey.Record) []byte {
 // not panic, and allocates no more than a small multiple of their number. The
 // error is [ErrCorrupt] or [ErrVersion], and the record is then zero, never
 // half decoded. The record shares no memory with b.
-func DecodeRecord(b []byte) (apikey.Record, error) {
+func DecodeRecord(b []byte) (Record, error) {
 	version, d, err := open(b, kindRecord, version3)
 	if err != nil {
-		return apikey.Record{}, err
+		return Record{}, err
 	}
-	var r apikey.Record
+	var r Record
 	k := &r.Key
 	for _, s := range recordStrings(k) {
 		*s = d.string()
@@ -112,7 +112,7 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 			FirstUsedAt: d.time(),
 		}
 	})
-	r.Digests = list(d, 33, func() (g apikey.Digest) {
+	r.Digests = list(d, 33, func() (g Digest) {
 		copy(g.Sum[:], d.bytes(32))
 		g.Pepper = d.uint32()
 		return g
@@ -128,7 +128,7 @@ func DecodeRecord(b []byte) (apikey.Record, error) {
 		r.Extensions = d.extensions()
 	}
 	if err := d.end(); err != nil {
-		return apikey.Record{}, err
+		return Record{}, err
 	}
 	return r, nil
 }

@@ -26,9 +26,9 @@ var (
 
 func micro(t time.Time) time.Time { return storage.NormalizeTime(t) }
 
-func sample() apikey.Record {
+func sample() storage.Record {
 	at := time.Date(2026, 11, 23, 4, 5, 6, 7000, time.UTC)
-	return apikey.Record{
+	return storage.Record{
 		Key: apikey.Key{
 			ID: "7dJx0QmB2kTzVw9a", Name: "billing \U0001f511", Owner: "acme", Environment: "live", Scopes: []string{"a:read", "*"}, Plan: "pro",
 			Limits:   []apikey.Limit{apikey.PerMinute(5), {Name: "odd", N: -1, Window: math.MinInt64}},
@@ -38,13 +38,13 @@ func sample() apikey.Record {
 			RevokeReason: "leaked", Revision: 9,
 			Secrets: []apikey.Secret{{Number: 2, CreatedAt: at, Grace: time.Hour}, {Number: math.MaxUint32, EndsAt: at, FirstUsedAt: at}},
 		},
-		Digests: []apikey.Digest{{Sum: [32]byte{1}, Pepper: 7}, {Sum: [32]byte{31: 9}, Pepper: math.MaxUint32}},
+		Digests: []storage.Digest{{Sum: [32]byte{1}, Pepper: 7}, {Sum: [32]byte{31: 9}, Pepper: math.MaxUint32}},
 		Request: [32]byte{0xfe, 31: 3},
 	}
 }
 
 func TestRecordRoundTrip(t *testing.T) {
-	for name, r := range map[string]apikey.Record{"zero": {}, "full": sample()} {
+	for name, r := range map[string]storage.Record{"zero": {}, "full": sample()} {
 		prefix := []byte("kept")
 		b := storage.AppendRecord(prefix, r)
 		if !bytes.HasPrefix(b, prefix) {
@@ -66,7 +66,7 @@ func TestRecordRoundTripProperty(t *testing.T) {
 	})
 	text := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 	rapid.Check(t, func(t *rapid.T) {
-		r := apikey.Record{Key: apikey.Key{
+		r := storage.Record{Key: apikey.Key{
 			ID: text.Draw(t, "id"), Owner: text.Draw(t, "owner"), Scopes: rapid.SliceOf(text).Draw(t, "scopes"),
 			Metadata:  rapid.MapOf(text, text).Draw(t, "metadata"),
 			CreatedAt: instant.Draw(t, "created"), RevokedAt: instant.Draw(t, "revoked"), Revision: rapid.Uint64().Draw(t, "revision"),
@@ -187,7 +187,7 @@ func TestOldRecords(t *testing.T) {
 	}
 	locked, once := r, r
 	locked.Key.Locked, once.Request = true, [32]byte{31: 1}
-	for _, r := range []apikey.Record{locked, once} {
+	for _, r := range []storage.Record{locked, once} {
 		b := storage.AppendRecord(nil, r)
 		if b[1] != 2 {
 			t.Error("a record that version 1 cannot tell is none to it, rather than half a one")
@@ -212,7 +212,7 @@ func TestExtensions(t *testing.T) {
 		}
 		return later
 	}
-	for _, r := range []apikey.Record{{}, sample()} {
+	for _, r := range []storage.Record{{}, sample()} {
 		r.Extensions = extend(1, 3, 1<<40+1)
 		b := storage.AppendRecord(nil, r)
 		got, err := storage.DecodeRecord(b)
@@ -238,7 +238,7 @@ func TestExtensions(t *testing.T) {
 			}
 		}
 	}
-	none := storage.AppendRecord(nil, apikey.Record{Extensions: []byte{1, 0}})
+	none := storage.AppendRecord(nil, storage.Record{Extensions: []byte{1, 0}})
 	none = append(none[:len(none)-6], 0, 0, 0, 0)
 	if _, err := storage.DecodeRecord(reseal(none)); !errors.Is(err, storage.ErrCorrupt) {
 		t.Errorf("version 3 without extensions is a second encoding: got %v, want ErrCorrupt", err)
@@ -258,7 +258,7 @@ func TestAHostileCountAllocatesNothing(t *testing.T) {
 }
 
 func FuzzDecodeRecord(f *testing.F) {
-	for _, r := range []apikey.Record{{}, sample()} {
+	for _, r := range []storage.Record{{}, sample()} {
 		f.Add(storage.AppendRecord(nil, r))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -8,7 +8,7 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Fold returns the first [apikey.MaxName] bytes of a name, or of a search term,
+// Fold returns the first [MaxName] bytes of a name, or of a search term,
 // with letter case removed: each character by itself is replaced by its
 // lower-case form (unicode.ToLower, the simple mapping of the Unicode data; no
 // normalization, no rules of any language). Invalid UTF-8 becomes U+FFFD; NUL,

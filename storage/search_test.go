@@ -95,7 +95,7 @@ func TestNoKeyOfAnyBytesBeginsWithAnother(t *testing.T) {
 }
 
 func TestByNameIsATotalOrder(t *testing.T) {
-	want := []apikey.Position{
+	want := []storage.Position{
 		{Name: "", ID: "z"},
 		{Name: "Alpha", ID: "a"},
 		{Name: "Alpha", ID: "b"},
@@ -106,7 +106,7 @@ func TestByNameIsATotalOrder(t *testing.T) {
 	}
 	got := slices.Clone(want)
 	slices.Reverse(got)
-	slices.SortFunc(got, func(a, b apikey.Position) int { return storage.Compare(apikey.ByName, a, b) })
+	slices.SortFunc(got, func(a, b storage.Position) int { return storage.Compare(storage.ByName, a, b) })
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("by name, then by ID (-want +got):\n%s", d)
 	}
@@ -120,51 +120,51 @@ func TestFilter(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		rule string
-		q    apikey.Query
+		q    storage.Query
 		want bool
 	}{
-		{"an empty query selects all", apikey.Query{}, true},
-		{"all conditions hold", apikey.Query{Owner: "acme", Environment: "live", Plan: "pro", State: apikey.Expired, Search: "BACK", UnusedSince: now}, true},
-		{"another owner", apikey.Query{Owner: "acm", Search: "back"}, false},
-		{"another environment", apikey.Query{Environment: "test"}, false},
-		{"another plan", apikey.Query{Plan: "free"}, false},
-		{"a state is that at the instant asked for", apikey.Query{State: apikey.Active}, false},
-		{"a word", apikey.Query{Search: "Back"}, true},
-		{"amid a word", apikey.Query{Search: "ack"}, false},
-		{"an ID", apikey.Query{Search: "4FG"}, true},
-		{"amid an ID", apikey.Query{Search: "fg"}, false},
-		{"longer than the name", apikey.Query{Search: "backend2"}, false},
-		{"created at that instant is not unused since", apikey.Query{UnusedSince: now.Add(-time.Hour)}, false},
-		{"created before", apikey.Query{UnusedSince: now.Add(-time.Hour + time.Microsecond)}, true},
-		{"rotating, but expired", apikey.Query{Rotating: true}, false},
-		{"expires at that instant, not before", apikey.Query{ExpiresBefore: now}, false},
-		{"expires before", apikey.Query{ExpiresBefore: now.Add(time.Microsecond)}, true},
-		{"not revoked", apikey.Query{OmitRevoked: true}, true},
-		{"a secret of that instant", apikey.Query{SecretBefore: now.Add(-2 * time.Hour)}, false},
-		{"a secret of before", apikey.Query{SecretBefore: now.Add(-2*time.Hour + time.Microsecond)}, true},
+		{"an empty query selects all", storage.Query{}, true},
+		{"all conditions hold", storage.Query{Owner: "acme", Environment: "live", Plan: "pro", State: apikey.Expired, Search: "BACK", UnusedSince: now}, true},
+		{"another owner", storage.Query{Owner: "acm", Search: "back"}, false},
+		{"another environment", storage.Query{Environment: "test"}, false},
+		{"another plan", storage.Query{Plan: "free"}, false},
+		{"a state is that at the instant asked for", storage.Query{State: apikey.Active}, false},
+		{"a word", storage.Query{Search: "Back"}, true},
+		{"amid a word", storage.Query{Search: "ack"}, false},
+		{"an ID", storage.Query{Search: "4FG"}, true},
+		{"amid an ID", storage.Query{Search: "fg"}, false},
+		{"longer than the name", storage.Query{Search: "backend2"}, false},
+		{"created at that instant is not unused since", storage.Query{UnusedSince: now.Add(-time.Hour)}, false},
+		{"created before", storage.Query{UnusedSince: now.Add(-time.Hour + time.Microsecond)}, true},
+		{"rotating, but expired", storage.Query{Rotating: true}, false},
+		{"expires at that instant, not before", storage.Query{ExpiresBefore: now}, false},
+		{"expires before", storage.Query{ExpiresBefore: now.Add(time.Microsecond)}, true},
+		{"not revoked", storage.Query{OmitRevoked: true}, true},
+		{"a secret of that instant", storage.Query{SecretBefore: now.Add(-2 * time.Hour)}, false},
+		{"a secret of before", storage.Query{SecretBefore: now.Add(-2*time.Hour + time.Microsecond)}, true},
 	} {
 		f := storage.NewFilter(tc.q, now)
 		if got := f.Match(&k); got != tc.want {
 			t.Errorf("%s: got %v", tc.rule, got)
 		}
 	}
-	f := storage.NewFilter(apikey.Query{Rotating: true}, now.Add(-time.Microsecond))
+	f := storage.NewFilter(storage.Query{Rotating: true}, now.Add(-time.Microsecond))
 	if !f.Match(&k) || !f.Selective() || f.Match(&apikey.Key{Secrets: make([]apikey.Secret, 1)}) {
 		t.Error("a key of which two secrets work is rotating")
 	}
-	f = storage.NewFilter(apikey.Query{ExpiresBefore: now}, now)
+	f = storage.NewFilter(storage.Query{ExpiresBefore: now}, now)
 	if f.Match(&apikey.Key{}) || !f.Selective() {
 		t.Error("a key that never expires does not expire before anything")
 	}
-	f = storage.NewFilter(apikey.Query{OmitRevoked: true}, now)
+	f = storage.NewFilter(storage.Query{OmitRevoked: true}, now)
 	if f.Match(&apikey.Key{RevokedAt: now}) || !f.Selective() {
 		t.Error("a key that was revoked is left out")
 	}
-	f = storage.NewFilter(apikey.Query{SecretBefore: now}, now)
+	f = storage.NewFilter(storage.Query{SecretBefore: now}, now)
 	if f.Match(&apikey.Key{}) || !f.Selective() {
 		t.Error("a key without secrets has none of before")
 	}
-	f = storage.NewFilter(apikey.Query{UnusedSince: now}, now)
+	f = storage.NewFilter(storage.Query{UnusedSince: now}, now)
 	if !f.ByUse() || !f.Unused(time.Time{}) || !f.Unused(now.Add(-time.Microsecond)) || f.Unused(now) {
 		t.Error("a key used at that instant or later is not unused, one never used is")
 	}

@@ -16,9 +16,11 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 )
 
@@ -49,12 +51,12 @@ type counted struct {
 	reads, polls atomic.Int64
 }
 
-func (c *counted) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (c *counted) Get(ctx context.Context, id string) (storage.Record, error) {
 	c.reads.Add(1)
 	return c.Store.Get(ctx, id)
 }
 
-func (c *counted) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+func (c *counted) Poll(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 	c.polls.Add(1)
 	return c.Store.Poll(ctx, q)
 }
@@ -85,12 +87,12 @@ func serve(ctx context.Context, text string) error {
 	}
 	defer store.Close()
 	shared := &counted{Store: store}
-	keys, err := apikey.New(shared, apikey.Options{
+	keys, err := latchkey.New(shared, latchkey.Options{
 		Plans: []apikey.Plan{
 			{Name: "load", Unlimited: true},
 			{Name: "limited", Limits: []apikey.Limit{{Name: "five-seconds", N: limitN, Window: limitWindow}}},
 		},
-		Lease:  apikey.LeaseOptions{Instance: config.Name, Length: config.Lease, Async: config.Async},
+		Lease:  latchkey.LeaseOptions{Instance: config.Name, Length: config.Lease, Async: config.Async},
 		Logger: log,
 	})
 	if err != nil {
@@ -146,7 +148,7 @@ func hello(w http.ResponseWriter, r *http.Request) {
 
 // report is an instance's account of itself.
 type report struct {
-	apikey.Health
+	latchkey.Health
 	Reads, Polls int64
 }
 
@@ -154,7 +156,7 @@ type issued struct{ ID, Token string }
 
 // control is how the parent steers an instance. It asks nobody who they are: a
 // server of yours has package admin for this.
-func control(keys *apikey.Service, store *counted) http.Handler {
+func control(keys *latchkey.Service, store *counted) http.Handler {
 	by := apikey.Actor{ID: "cluster"}
 	answer := func(w http.ResponseWriter, v any, err error) {
 		if err != nil {
@@ -168,13 +170,13 @@ func control(keys *apikey.Service, store *counted) http.Handler {
 		answer(w, report{keys.Health(), store.reads.Load(), store.polls.Load()}, nil)
 	})
 	mux.HandleFunc("POST /keys", func(w http.ResponseWriter, r *http.Request) {
-		k, token, err := keys.Create(r.Context(), by, apikey.NewKey{
+		k, token, err := keys.Create(r.Context(), by, latchkey.NewKey{
 			Name: "load", Owner: "cluster", Plan: r.FormValue("plan"), Scopes: []string{"hello:read"},
 		})
 		answer(w, issued{k.ID, token.Reveal()}, err)
 	})
 	mux.HandleFunc("POST /keys/{id}/rotate", func(w http.ResponseWriter, r *http.Request) {
-		k, token, err := keys.Rotate(r.Context(), by, r.PathValue("id"), apikey.RotateOptions{})
+		k, token, err := keys.Rotate(r.Context(), by, r.PathValue("id"), latchkey.RotateOptions{})
 		answer(w, issued{k.ID, token.Reveal()}, err)
 	})
 	mux.HandleFunc("POST /keys/{id}/finish", func(w http.ResponseWriter, r *http.Request) {

@@ -6,15 +6,15 @@ import (
 	"log"
 	"net/http"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 )
 
 func main() {
 	store := must(badgerstore.Open("keys.db", badgerstore.Options{}))
-	keys := must(apikey.New(store, apikey.Options{}))
+	keys := must(latchkey.New(store, latchkey.Options{}))
 	guard := must(middleware.New(keys, middleware.Options{}))
 	session := admin.Loopback() // for development; in production, your own sign-in
 	settings := must(admin.New(keys, session.Authorize, admin.Options{Guard: guard}))

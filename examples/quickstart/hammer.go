@@ -9,13 +9,13 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
 )
 
 // pound sends more requests than the free plan admits, waits as long as it is
 // told to, and is admitted again.
-func pound(ctx context.Context, keys *apikey.Service, url string, out io.Writer) (err error) {
-	k, token, err := keys.Create(ctx, program, apikey.NewKey{Name: "hammer", Owner: "you", Scopes: []string{"marketplace:read"}})
+func pound(ctx context.Context, keys *latchkey.Service, url string, out io.Writer) (err error) {
+	k, token, err := keys.Create(ctx, program, latchkey.NewKey{Name: "hammer", Owner: "you", Scopes: []string{"marketplace:read"}})
 	if err != nil {
 		return err
 	}

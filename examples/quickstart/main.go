@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
@@ -64,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	keys, err := apikey.New(store, apikey.Options{
+	keys, err := latchkey.New(store, latchkey.Options{
 		Environments: []apikey.Environment{
 			{Name: "live", BaseURL: live.url(), Hosts: live.hosts()},
 			{Name: "test", BaseURL: test.url(), Hosts: test.hosts()},

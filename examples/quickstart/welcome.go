@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -12,9 +13,9 @@ var program = apikey.Actor{ID: "quickstart"}
 
 // welcome prints what to try. On the first start it makes a key for each
 // environment; later it cannot show them again, because nobody can.
-func welcome(ctx context.Context, keys *apikey.Service, live, test listener, link string, out io.Writer) error {
+func welcome(ctx context.Context, keys *latchkey.Service, live, test listener, link string, out io.Writer) error {
 	fmt.Fprintf(out, "production %s\nsandbox    %s\nsettings   %s   (opens once, on this machine)\n\n", live.url(), test.url(), link)
-	page, err := keys.List(ctx, apikey.ListRequest{})
+	page, err := keys.List(ctx, latchkey.ListRequest{})
 	if err != nil {
 		return err
 	}
@@ -29,7 +30,7 @@ on the settings page. To begin anew, stop and delete the database.
 	}
 	var tokens []string
 	for _, env := range []string{"live", "test"} {
-		_, token, err := keys.Create(ctx, program, apikey.NewKey{
+		_, token, err := keys.Create(ctx, program, latchkey.NewKey{
 			Name: "quickstart-" + env, Owner: "you", Environment: env, Scopes: []string{"marketplace:read"},
 		})
 		if err != nil {

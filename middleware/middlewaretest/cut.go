@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -22,26 +23,26 @@ import (
 var ends = []struct {
 	name string
 	code apikey.Code
-	make func(*apikey.NewKey)
-	end  func(ctx context.Context, s *apikey.Service, id string) error
+	make func(*latchkey.NewKey)
+	end  func(ctx context.Context, s *latchkey.Service, id string) error
 }{
-	{"revoked", apikey.RevokedKey, nil, func(ctx context.Context, s *apikey.Service, id string) error {
+	{"revoked", apikey.RevokedKey, nil, func(ctx context.Context, s *latchkey.Service, id string) error {
 		_, err := s.Revoke(ctx, suite, id, "suite")
 		return err
 	}},
-	{"disabled", apikey.DisabledKey, nil, func(ctx context.Context, s *apikey.Service, id string) error {
+	{"disabled", apikey.DisabledKey, nil, func(ctx context.Context, s *latchkey.Service, id string) error {
 		_, err := s.Disable(ctx, suite, id, "suite")
 		return err
 	}},
-	{"rotated out", apikey.ExpiredKey, nil, func(ctx context.Context, s *apikey.Service, id string) error {
-		_, _, err := s.Rotate(ctx, suite, id, apikey.RotateOptions{Immediately: true})
+	{"rotated out", apikey.ExpiredKey, nil, func(ctx context.Context, s *latchkey.Service, id string) error {
+		_, _, err := s.Rotate(ctx, suite, id, latchkey.RotateOptions{Immediately: true})
 		return err
 	}},
-	{"at the end of its grace", apikey.ExpiredKey, nil, func(ctx context.Context, s *apikey.Service, id string) error {
-		_, _, err := s.Rotate(ctx, suite, id, apikey.RotateOptions{Grace: 50 * time.Millisecond})
+	{"at the end of its grace", apikey.ExpiredKey, nil, func(ctx context.Context, s *latchkey.Service, id string) error {
+		_, _, err := s.Rotate(ctx, suite, id, latchkey.RotateOptions{Grace: 50 * time.Millisecond})
 		return err
 	}},
-	{"expired", apikey.ExpiredKey, func(n *apikey.NewKey) { n.ExpiresAt = time.Now().Add(time.Second) }, func(context.Context, *apikey.Service, string) error { return nil }},
+	{"expired", apikey.ExpiredKey, func(n *latchkey.NewKey) { n.ExpiresAt = time.Now().Add(time.Second) }, func(context.Context, *latchkey.Service, string) error { return nil }},
 }
 
 // cutRules are about requests in flight.
@@ -62,7 +63,7 @@ func cutRules() []rule {
 	for _, e := range ends {
 		rules = append(rules, rule{"cut: the client of a key that is " + e.name + " gets the refusal", []Ability{Cut}, func(t *testing.T, h Harness) {
 			r := newRig(t, h, plain)
-			id, token := r.key(func(n *apikey.NewKey) {
+			id, token := r.key(func(n *latchkey.NewKey) {
 				if e.make != nil {
 					e.make(n)
 				}

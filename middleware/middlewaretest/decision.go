@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -83,7 +84,7 @@ func decisionRules() []rule {
 			r := newRig(t, h, plain)
 			_, token := r.key()
 			r.me(r.get("/either", token))
-			_, none := r.key(func(n *apikey.NewKey) { n.Scopes = nil })
+			_, none := r.key(func(n *latchkey.NewKey) { n.Scopes = nil })
 			r.refused(r.get("/either", none), apikey.InsufficientScope, none)
 			r.me(r.get("/any", none))
 		}},
@@ -116,7 +117,7 @@ func decisionRules() []rule {
 			r := newRig(t, h, middleware.Options{OwnerLimits: []apikey.Limit{apikey.PerMinute(2)}})
 			_, one := r.key()
 			_, two := r.key()
-			_, other := r.key(func(n *apikey.NewKey) { n.Owner = "globex" })
+			_, other := r.key(func(n *latchkey.NewKey) { n.Owner = "globex" })
 			if got := r.get("/read", one).Header.Get("RateLimit-Policy"); !strings.HasSuffix(got, `, "owner-minute";q=2;w=60`) {
 				t.Errorf("RateLimit-Policy: %s", got)
 			}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -31,7 +32,7 @@ var suite = apikey.Actor{ID: "middlewaretest"}
 type rig struct {
 	*testing.T
 	store   *store
-	keys    *apikey.Service
+	keys    *latchkey.Service
 	server  Server
 	started chan string // the names of handlers that have started
 	ended   chan error  // the error that ended each handler that waits
@@ -46,7 +47,7 @@ func newRig(t *testing.T, h Harness, o middleware.Options) *rig {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	r := &rig{T: t, store: newStore(), started: make(chan string, 100), ended: make(chan error, 100), release: make(chan struct{}), over: make(chan struct{})}
-	keys, err := apikey.New(r.store, apikey.Options{
+	keys, err := latchkey.New(r.store, latchkey.Options{
 		Environments: apikey.LiveAndTest("https://"+liveHost, "https://"+sandboxHost),
 		Logger:       quiet,
 	})
@@ -77,9 +78,9 @@ func newRig(t *testing.T, h Harness, o middleware.Options) *rig {
 }
 
 // key creates a key that may read things.
-func (r *rig) key(change ...func(*apikey.NewKey)) (id, token string) {
+func (r *rig) key(change ...func(*latchkey.NewKey)) (id, token string) {
 	r.Helper()
-	n := apikey.NewKey{Name: "suite", Owner: "acme", Scopes: []string{"things:read"}}
+	n := latchkey.NewKey{Name: "suite", Owner: "acme", Scopes: []string{"things:read"}}
 	for _, f := range change {
 		f(&n)
 	}
@@ -90,16 +91,16 @@ func (r *rig) key(change ...func(*apikey.NewKey)) (id, token string) {
 	return k.ID, secret.Reveal()
 }
 
-func in(environment string) func(*apikey.NewKey) {
-	return func(n *apikey.NewKey) { n.Environment = environment }
+func in(environment string) func(*latchkey.NewKey) {
+	return func(n *latchkey.NewKey) { n.Environment = environment }
 }
 
-func limited(l ...apikey.Limit) func(*apikey.NewKey) {
-	return func(n *apikey.NewKey) { n.Limits = l }
+func limited(l ...apikey.Limit) func(*latchkey.NewKey) {
+	return func(n *latchkey.NewKey) { n.Limits = l }
 }
 
-func bound(network string) func(*apikey.NewKey) {
-	return func(n *apikey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix(network)} }
+func bound(network string) func(*latchkey.NewKey) {
+	return func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix(network)} }
 }
 
 func (r *rig) revoke(id string) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // store is a store for one service, in memory, with only what the suite needs.
@@ -16,32 +17,32 @@ type store struct {
 	down atomic.Bool // every read fails
 
 	mu      sync.Mutex
-	records map[string]apikey.Record
+	records map[string]storage.Record
 	usage   map[string]*apikey.Usage // only last uses and scopes
-	notify  []func(apikey.Notice)
+	notify  []func(storage.Notice)
 }
 
 // errDown contains text that must not reach a client.
 var errDown = errors.New("pq: password authentication failed for user \"keys\"")
 
 func newStore() *store {
-	return &store{records: map[string]apikey.Record{}, usage: map[string]*apikey.Usage{}}
+	return &store{records: map[string]storage.Record{}, usage: map[string]*apikey.Usage{}}
 }
 
-func (s *store) Get(_ context.Context, id string) (apikey.Record, error) {
+func (s *store) Get(_ context.Context, id string) (storage.Record, error) {
 	if s.down.Load() {
-		return apikey.Record{}, errDown
+		return storage.Record{}, errDown
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, ok := s.records[id]
 	if !ok {
-		return apikey.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.ErrNotFound
 	}
 	return r.Clone(), nil
 }
 
-func (s *store) Apply(_ context.Context, c apikey.Change) (uint64, error) {
+func (s *store) Apply(_ context.Context, c storage.Change) (uint64, error) {
 	s.mu.Lock()
 	if old, ok := s.records[c.Record.Key.ID]; ok != (c.Expect > 0) || old.Key.Revision != c.Expect {
 		s.mu.Unlock()
@@ -54,27 +55,27 @@ func (s *store) Apply(_ context.Context, c apikey.Change) (uint64, error) {
 	s.mu.Unlock()
 	shared := r.Clone()
 	for _, f := range notify {
-		f(apikey.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
+		f(storage.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
 	}
 	return r.Key.Revision, nil
 }
 
-func (s *store) Subscribe(f func(apikey.Notice)) (cancel func()) {
+func (s *store) Subscribe(f func(storage.Notice)) (cancel func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notify = append(s.notify, f)
 	return func() {}
 }
 
-func (*store) List(context.Context, apikey.Query) (apikey.Listing, error) {
-	return apikey.Listing{}, nil
+func (*store) List(context.Context, storage.Query) (storage.Listing, error) {
+	return storage.Listing{}, nil
 }
 
 func (*store) Audit(context.Context, apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 	return nil, nil
 }
 
-func (s *store) AddUsage(_ context.Context, batch []apikey.UsageDelta) error {
+func (s *store) AddUsage(_ context.Context, batch []storage.UsageDelta) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, d := range batch {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -50,7 +51,7 @@ func tableRules() []rule {
 		{"table: expired, disabled, revoked", nil, func(t *testing.T, h Harness) {
 			r := newRig(t, h, plain)
 			want := challenge + `, error="invalid_token"`
-			_, expired := r.key(func(n *apikey.NewKey) {
+			_, expired := r.key(func(n *latchkey.NewKey) {
 				n.ExpiresAt = time.Now().Add(20 * time.Millisecond)
 				limited(apikey.PerMinute(apikey.MaxLimitN))(n)
 			})
@@ -84,9 +85,9 @@ func tableRules() []rule {
 			req := r.request("GET", "/read", token, nil)
 			req.Header.Set("X-Forwarded-For", "192.0.2.1") // from a peer that is not trusted
 			r.challenged(r.do(req), apikey.NetworkNotAllowed, token, "")
-			_, local := r.key(func(n *apikey.NewKey) {
+			_, local := r.key(func(n *latchkey.NewKey) {
 				bound("127.0.0.0/8")(n)
-				more := apikey.NewKey{}
+				more := latchkey.NewKey{}
 				bound("::1/128")(&more)
 				n.Networks = append(n.Networks, more.Networks...)
 			})

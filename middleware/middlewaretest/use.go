@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -30,7 +31,7 @@ func useRules() []rule {
 		}},
 		{"the scopes that a route takes are used, and no others", nil, func(t *testing.T, h Harness) {
 			r := newRig(t, h, plain)
-			id, token := r.key(func(n *apikey.NewKey) { n.Scopes = []string{"things:read", "things:write", "other:read"} })
+			id, token := r.key(func(n *latchkey.NewKey) { n.Scopes = []string{"things:read", "things:write", "other:read"} })
 			for _, step := range []struct{ path, want string }{{"/any", ""}, {"/either", "things:read"}, {"/read", "things:read"}} {
 				r.get(step.path, token)
 				var used []string

@@ -12,7 +12,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Activity implements [apikey.Store].
+// Activity implements [storage.Store].
 func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) (_ []apikey.Activity, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err

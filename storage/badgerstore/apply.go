@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Changes are committed in groups, because an fsync costs far more than the
@@ -25,9 +25,9 @@ import (
 // until done is closed.
 type job struct {
 	ctx    context.Context
-	change apikey.Change
+	change storage.Change
 	done   chan struct{}
-	notice apikey.Notice
+	notice storage.Notice
 	err    error
 }
 
@@ -56,7 +56,7 @@ func (p *pending) putBack(jobs []*job) {
 	p.jobs = append(jobs[:len(jobs):len(jobs)], p.jobs...)
 }
 
-// Apply implements [apikey.Store]. It returns when the change is on disk and
+// Apply implements [storage.Store]. It returns when the change is on disk and
 // the subscribers have been notified.
 //
 // If the disk fails to sync, the outcome of this change is unknown, and the
@@ -67,7 +67,7 @@ func (p *pending) putBack(jobs []*job) {
 // tombstones and so brought back the older versions below them (its issue
 // 2143), which could be one from before the revocation. An empty row is a
 // version like any other. It takes as much space as the ID.
-func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
+func (s *Store) Apply(ctx context.Context, c storage.Change) (revision uint64, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return 0, err
 	}
@@ -91,18 +91,18 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 	return j.notice.Revision, nil
 }
 
-// Announce implements [apikey.Announcer].
+// Announce implements [storage.Announcer].
 func (s *Store) Announce(ctx context.Context, topic string) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
 	defer s.life.leave(&err)
-	s.hub.Publish(apikey.Notice{ID: topic})
+	s.hub.Publish(storage.Notice{ID: topic})
 	return nil
 }
 
-// Subscribe implements [apikey.Notifier].
-func (s *Store) Subscribe(f func(apikey.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
+// Subscribe implements [storage.Notifier].
+func (s *Store) Subscribe(f func(storage.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
 
 // commit makes one transaction of the jobs and syncs it. Jobs that do not fit
 // go back to the queue. Only the leader calls it.

@@ -29,7 +29,7 @@ func TestAChangeIsSyncedBeforeItIsToldAndAcknowledged(t *testing.T) {
 		steps = append(steps, "synced")
 		return err
 	}
-	s.Subscribe(func(apikey.Notice) { steps = append(steps, "told") })
+	s.Subscribe(func(storage.Notice) { steps = append(steps, "told") })
 	apply(t, s, changeOf("key", 0, nil))
 	steps = append(steps, "acknowledged")
 	if got := strings.Join(steps, " "); got != "synced told acknowledged" {
@@ -54,7 +54,7 @@ func TestNobodyWritesBetweenCommitAndSync(t *testing.T) {
 
 	// And they do take part: with the gate closed, none of them gets through.
 	for name, write := range map[string]func() error{
-		"AddUsage":      func() error { return s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1}}) },
+		"AddUsage":      func() error { return s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1}}) },
 		"SaveWindows":   func() error { return s.SaveWindows(t.Context(), "key", nil, 1) },
 		"DeleteWindows": func() error { return s.DeleteWindows(t.Context(), []string{"key"}) },
 	} {
@@ -148,7 +148,7 @@ func TestAGroupTooLargeForOneTransactionIsSplit(t *testing.T) {
 func TestAChangeTooLargeIsRefusedAlone(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	long := strings.Repeat("x", maxString+1)
-	for what, c := range map[string]apikey.Change{
+	for what, c := range map[string]storage.Change{
 		"metadata": changeOf("key", 0, func(k *apikey.Key) { k.Metadata = map[string]string{"large": noise(maxValue)} }),
 		"owner":    changeOf("key", 0, func(k *apikey.Key) { k.Owner = long }),
 		"ID":       changeOf(long, 0, nil),
@@ -160,7 +160,7 @@ func TestAChangeTooLargeIsRefusedAlone(t *testing.T) {
 	apply(t, s, changeOf("key", 0, nil)) // the store goes on
 	longest := strings.Repeat("x", maxString)
 	apply(t, s, changeOf(longest, 0, func(k *apikey.Key) { k.Owner, k.Environment = longest, longest }))
-	list, err := s.List(t.Context(), apikey.Query{Owner: longest, Environment: longest})
+	list, err := s.List(t.Context(), storage.Query{Owner: longest, Environment: longest})
 	if err != nil || len(list.Records) != 1 {
 		t.Errorf("the longest names are listed: %d records, error %v", len(list.Records), err)
 	}
@@ -173,7 +173,7 @@ func TestAfterAFailedSyncNoChangeIsAccepted(t *testing.T) {
 	good, broken := s.sync, errors.New("the disk says no")
 	s.sync = func() error { return broken }
 	told := 0
-	s.Subscribe(func(apikey.Notice) { told++ })
+	s.Subscribe(func(storage.Notice) { told++ })
 	if _, err := s.Apply(t.Context(), changeOf("key", 1, revoked)); !errors.Is(err, broken) {
 		t.Errorf("a change that was not synced: got error %v", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The child of TestAKilledProcessLosesNothing is this test binary again, told by
@@ -88,7 +89,7 @@ func useOneKey(s *Store, say func(acknowledged)) error {
 		}
 		c.Record.Key.Name = noise(10)
 		if len(c.Record.Key.Secrets) == 1 {
-			c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 2), make([]apikey.Digest, 2)
+			c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 2), make([]storage.Digest, 2)
 		}
 	}
 	for n := range uint64(3) {
@@ -96,7 +97,7 @@ func useOneKey(s *Store, say func(acknowledged)) error {
 			return err
 		}
 		say(acknowledged{ID: id, Window: n + 1})
-		if err := s.AddUsage(ctx, []apikey.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(ctx, []storage.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{1}}}); err != nil {
 			return err
 		}
 		say(acknowledged{ID: id, Used: n + 1})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 )
 
@@ -42,11 +43,11 @@ func create(t *testing.T, s *badgerstore.Store, keys int) {
 	}
 }
 
-func creation(id string) apikey.Change {
-	return apikey.Change{
-		Record: apikey.Record{
+func creation(id string) storage.Change {
+	return storage.Change{
+		Record: storage.Record{
 			Key:     apikey.Key{ID: id, Owner: "acme", Environment: "live", CreatedAt: time.Unix(1, 0), Secrets: make([]apikey.Secret, 1)},
-			Digests: make([]apikey.Digest, 1),
+			Digests: make([]storage.Digest, 1),
 		},
 		Entry: apikey.AuditEntry{KeyID: id, Owner: "acme", Action: apikey.ActionCreate},
 	}
@@ -254,7 +255,7 @@ func TestAFileCutShortWhileItIsReadIsAnError(t *testing.T) {
 	if _, err := s.Get(t.Context(), "key7"); err == nil || errors.Is(err, apikey.ErrNotFound) {
 		t.Errorf("Get: got error %v, want one that says that the file cannot be read", err)
 	}
-	if _, err := s.List(t.Context(), apikey.Query{}); err == nil {
+	if _, err := s.List(t.Context(), storage.Query{}); err == nil {
 		t.Error("List: got no error")
 	}
 	for range 2 { // whoever comes next is not kept waiting

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 )
 
@@ -28,8 +29,8 @@ func Example() {
 		ID: "7dJx0QmB2kTzVw9a", Owner: "acme", Environment: "live", CreatedAt: time.Now(),
 		Secrets: []apikey.Secret{{Number: 1, CreatedAt: time.Now()}},
 	}
-	if _, err := store.Apply(ctx, apikey.Change{
-		Record: apikey.Record{Key: key, Digests: make([]apikey.Digest, 1)},
+	if _, err := store.Apply(ctx, storage.Change{
+		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
 		Entry:  apikey.AuditEntry{Actor: "ann", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
 	}); err != nil {
 		log.Fatal(err)
@@ -44,7 +45,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	page, err := store.List(ctx, apikey.Query{Owner: "acme"})
+	page, err := store.List(ctx, storage.Query{Owner: "acme"})
 	fmt.Println(len(page.Records), "key, revision", page.Records[0].Key.Revision, err)
 	// Output: 1 key, revision 1 <nil>
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -73,7 +72,7 @@ func (s *Store) Dir() string { return s.db.Opts().Dir }
 func (s *Store) LookAtLittle() { s.bounds = bounds{terms: 6, matches: 3, records: 4} }
 
 // Fill writes records without their audit entries, many to a transaction.
-func (s *Store) Fill(records []apikey.Record) error {
+func (s *Store) Fill(records []storage.Record) error {
 	for part := range slices.Chunk(records, 100) {
 		var rows []row
 		for _, r := range part {

@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/badgerstore"
@@ -93,7 +94,7 @@ type server struct {
 	t       *testing.T
 	dir     string
 	store   *badgerstore.Store
-	keys    *apikey.Service
+	keys    *latchkey.Service
 	handler http.Handler
 	tokens  []string // that were acknowledged
 }
@@ -104,7 +105,7 @@ func (s *server) open() {
 	if s.store, err = badgerstore.Open(filepath.Join(s.dir, "keys"), badgerstore.Options{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		s.t.Fatal(err)
 	}
-	if s.keys, err = apikey.New(s.store, apikey.Options{Logger: slog.New(slog.DiscardHandler), FlushEvery: 100 * time.Millisecond}); err != nil {
+	if s.keys, err = latchkey.New(s.store, latchkey.Options{Logger: slog.New(slog.DiscardHandler), FlushEvery: 100 * time.Millisecond}); err != nil {
 		s.t.Fatal(err)
 	}
 	guard, err := middleware.New(s.keys, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
@@ -119,7 +120,7 @@ func (s *server) close() error {
 }
 
 func (s *server) create() error {
-	_, token, err := s.keys.Create(s.t.Context(), apikey.Actor{ID: "ann"}, apikey.NewKey{Owner: "acme", Name: fmt.Sprint("key ", len(s.tokens))})
+	_, token, err := s.keys.Create(s.t.Context(), apikey.Actor{ID: "ann"}, latchkey.NewKey{Owner: "acme", Name: fmt.Sprint("key ", len(s.tokens))})
 	if err == nil {
 		s.tokens = append(s.tokens, token.Reveal())
 	}
@@ -146,13 +147,13 @@ func (s *server) createUntilRefused() int {
 // changeUntilRefused says how many changes of a key it made.
 func (s *server) changeUntilRefused() (n int) {
 	s.t.Helper()
-	page, err := s.keys.List(s.t.Context(), apikey.ListRequest{Limit: 1})
+	page, err := s.keys.List(s.t.Context(), latchkey.ListRequest{Limit: 1})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for ; ; n++ {
 		name := fmt.Sprint("changed ", n)
-		switch _, err := s.keys.Update(s.t.Context(), apikey.Actor{ID: "ann"}, page.Keys[0].ID, apikey.Update{Name: &name}); {
+		switch _, err := s.keys.Update(s.t.Context(), apikey.Actor{ID: "ann"}, page.Keys[0].ID, latchkey.Update{Name: &name}); {
 		case errors.Is(err, apikey.ErrUnavailable):
 			return n
 		case err != nil:

@@ -16,7 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // A file system of 12 megabytes, full of keys: the process lives, keys are verified, nothing that was acknowledged is lost.
@@ -76,11 +78,11 @@ func TestADiskFilledByOthers(t *testing.T) {
 		if state, err := s.store.LoadWindows(t.Context(), "subject"); string(state) != "state" || err != nil {
 			t.Errorf("windows on a full disk: %q, error %v", state, err)
 		}
-		if err := s.store.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1}}); !errors.Is(err, apikey.ErrUnavailable) {
+		if err := s.store.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1}}); !errors.Is(err, apikey.ErrUnavailable) {
 			t.Errorf("counts on a full disk: %v", err)
 		}
 		// A leaked key can be revoked all the same.
-		page, err := s.keys.List(t.Context(), apikey.ListRequest{Limit: 1})
+		page, err := s.keys.List(t.Context(), latchkey.ListRequest{Limit: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,13 +150,13 @@ func TestFewTablesAreCompactedWhereRoomIsScarce(t *testing.T) {
 		s := &server{t: t, dir: dir}
 		s.open()
 		defer fill(t, dir, 36)()
-		var batch []apikey.UsageDelta
+		var batch []storage.UsageDelta
 		for range 500 {
-			k, _, err := s.keys.Create(t.Context(), apikey.Actor{ID: "ann"}, apikey.NewKey{Owner: "acme", Name: "busy"})
+			k, _, err := s.keys.Create(t.Context(), apikey.Actor{ID: "ann"}, latchkey.NewKey{Owner: "acme", Name: "busy"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			batch = append(batch, apikey.UsageDelta{KeyID: k.ID, Secret: 1, Hour: time.Now().Truncate(time.Hour), Counts: apikey.Counts{1}})
+			batch = append(batch, storage.UsageDelta{KeyID: k.ID, Secret: 1, Hour: time.Now().Truncate(time.Hour), Counts: apikey.Counts{1}})
 		}
 		for range 200 {
 			s.accepting()
@@ -199,7 +201,7 @@ func TestADiskFilledAtAnyMoment(t *testing.T) {
 						s.serve(token, http.StatusOK)
 						continue
 					}
-					_, token, err := s.keys.Create(t.Context(), apikey.Actor{ID: "ann"}, apikey.NewKey{
+					_, token, err := s.keys.Create(t.Context(), apikey.Actor{ID: "ann"}, latchkey.NewKey{
 						Owner: "acme", Name: fmt.Sprint(worker, " ", i), Metadata: map[string]string{"filler": strings.Repeat("x", 200)},
 					})
 					if err != nil && !errors.Is(err, apikey.ErrUnavailable) {
@@ -289,7 +291,7 @@ func TestTooManyOpenFilesRefuseChanges(t *testing.T) {
 			}
 			open = append(open, f)
 		}
-		large := apikey.NewKey{Owner: "acme", Name: "large", Metadata: map[string]string{}}
+		large := latchkey.NewKey{Owner: "acme", Name: "large", Metadata: map[string]string{}}
 		for i := range 10 {
 			large.Metadata[fmt.Sprint("filler", i)] = strings.Repeat("x", 250)
 		}

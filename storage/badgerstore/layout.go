@@ -69,15 +69,15 @@ func placePrefix(table byte, owner, environment string) []byte {
 }
 
 // placeTable is the table for an order; it is read backwards for newest first.
-func placeTable(o apikey.Order) byte {
-	if o == apikey.ByName {
+func placeTable(o storage.Order) byte {
+	if o == storage.ByName {
 		return tableByName
 	}
 	return tableByTime
 }
 
 // placeSuffix orders the rows of a table by time, or by name, then by ID.
-func placeSuffix(table byte, p apikey.Position) []byte {
+func placeSuffix(table byte, p storage.Position) []byte {
 	if table == tableByName {
 		return append(storage.NameKey(p.Name), p.ID...)
 	}
@@ -85,10 +85,10 @@ func placeSuffix(table byte, p apikey.Position) []byte {
 }
 
 // splitPlace decodes what placeSuffix encoded.
-func splitPlace(table byte, suffix []byte) (p apikey.Position) {
+func splitPlace(table byte, suffix []byte) (p storage.Position) {
 	if table == tableByName {
 		name, id := storage.SplitNameKey(suffix)
-		return apikey.Position{Name: name, ID: string(id)}
+		return storage.Position{Name: name, ID: string(id)}
 	}
 	p.CreatedAt = time.UnixMicro(int64(binary.BigEndian.Uint64(suffix) ^ (1 << 63))).UTC()
 	p.ID = string(suffix[placeTimeSize:])

@@ -23,15 +23,15 @@ type bounds struct {
 // usualBounds let a call take about ten milliseconds at most.
 var usualBounds = bounds{terms: 10_000, matches: 1000, records: 2000}
 
-// List implements [apikey.Store]. Damaged records are left out and logged, and
+// List implements [storage.Store]. Damaged records are left out and logged, and
 // the following ones fill the page.
 //
 // If few keys have a term, it is looked up and the keys are sorted. Otherwise
 // the order is walked, and records that the query does not select are skipped,
 // up to 2,000 in one call. Then the page is short.
-func (s *Store) List(ctx context.Context, q apikey.Query) (_ apikey.Listing, err error) {
+func (s *Store) List(ctx context.Context, q storage.Query) (_ storage.Listing, err error) {
 	if err := s.life.enter(ctx); err != nil {
-		return apikey.Listing{}, err
+		return storage.Listing{}, err
 	}
 	defer s.life.leave(&err)
 	txn := s.db.NewTransaction(false)
@@ -45,7 +45,7 @@ func (s *Store) List(ctx context.Context, q apikey.Query) (_ apikey.Listing, err
 		found = l.walk()
 	}
 	if err := errors.Join(l.err, ctx.Err()); err != nil {
-		return apikey.Listing{}, err
+		return storage.Listing{}, err
 	}
 	return found, nil
 }
@@ -55,7 +55,7 @@ type lister struct {
 	*Store
 	ctx    context.Context
 	txn    *badger.Txn
-	q      apikey.Query
+	q      storage.Query
 	filter storage.Filter
 	totals *badger.Iterator // over the usage of any key; made when needed
 	err    error
@@ -68,7 +68,7 @@ func (l *lister) close() {
 }
 
 // search looks the term up and returns the page if few keys have it.
-func (l *lister) search() (page apikey.Listing, few bool) {
+func (l *lister) search() (page storage.Listing, few bool) {
 	if l.q.Search == "" {
 		return page, false
 	}
@@ -85,8 +85,8 @@ func (l *lister) search() (page apikey.Listing, few bool) {
 	if rows > l.bounds.terms || len(ids) > l.bounds.matches {
 		return page, false
 	}
-	var found []apikey.Record
-	var r apikey.Record
+	var found []storage.Record
+	var r storage.Record
 	for id := range ids {
 		if l.load(id, &r) && storage.After(l.q.Order, storage.PositionOf(&r.Key), l.q.After) {
 			found = append(found, r)
@@ -95,7 +95,7 @@ func (l *lister) search() (page apikey.Listing, few bool) {
 			return page, true
 		}
 	}
-	slices.SortFunc(found, func(a, b apikey.Record) int {
+	slices.SortFunc(found, func(a, b storage.Record) int {
 		return storage.Compare(l.q.Order, storage.PositionOf(&a.Key), storage.PositionOf(&b.Key))
 	})
 	if n := l.q.PageLimit(); len(found) > n {
@@ -107,8 +107,8 @@ func (l *lister) search() (page apikey.Listing, few bool) {
 }
 
 // walk reads the listing in its order.
-func (l *lister) walk() (page apikey.Listing) {
-	table, backward := placeTable(l.q.Order), l.q.Order == apikey.NewestFirst
+func (l *lister) walk() (page storage.Listing) {
+	table, backward := placeTable(l.q.Order), l.q.Order == storage.NewestFirst
 	var after []byte
 	if !l.q.After.IsZero() {
 		after = placeSuffix(table, l.q.After)
@@ -117,8 +117,8 @@ func (l *lister) walk() (page apikey.Listing) {
 	if l.filter.Selective() {
 		left = l.bounds.records
 	}
-	page.Records = make([]apikey.Record, 0, min(l.q.PageLimit(), 100)) // growing it takes more memory than the page
-	var place apikey.Position
+	page.Records = make([]storage.Record, 0, min(l.q.PageLimit(), 100)) // growing it takes more memory than the page
+	var place storage.Position
 	scan(l.txn, placePrefix(table, l.q.Owner, l.q.Environment), after, backward, func(suffix []byte) bool {
 		if len(page.Records) == l.q.PageLimit() || left == 0 {
 			page.Next = place
@@ -126,7 +126,7 @@ func (l *lister) walk() (page apikey.Listing) {
 		}
 		left--
 		place = splitPlace(table, suffix)
-		page.Records = append(page.Records, apikey.Record{})
+		page.Records = append(page.Records, storage.Record{})
 		n := len(page.Records) - 1
 		r := &page.Records[n]
 		if !l.load(place.ID, r) || !bytes.Equal(suffix, placeSuffix(table, storage.PositionOf(&r.Key))) { // a stale row
@@ -140,7 +140,7 @@ func (l *lister) walk() (page apikey.Listing) {
 // load reads a record and reports whether the query selects it. An index row
 // that is older than its record's owner or name must not return the key: the
 // record decides.
-func (l *lister) load(id string, r *apikey.Record) bool {
+func (l *lister) load(id string, r *storage.Record) bool {
 	err := load(l.txn, id, r)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound):

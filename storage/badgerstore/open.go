@@ -14,11 +14,10 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Store is an [apikey.Store] and an [apikey.Notifier] in a directory, and keeps
+// Store is an [storage.Store] and an [storage.Notifier] in a directory, and keeps
 // the limiter's windows as well. Make one with [Open]; it may be used
 // concurrently.
 type Store struct {
@@ -58,8 +57,8 @@ type Store struct {
 }
 
 var (
-	_ apikey.Store    = (*Store)(nil)
-	_ apikey.Notifier = (*Store)(nil)
+	_ storage.Store    = (*Store)(nil)
+	_ storage.Notifier = (*Store)(nil)
 )
 
 // Options configures [Open]. The zero value is ready to use.
@@ -82,7 +81,7 @@ type Options struct {
 // an acknowledged change. Compacting takes as much space as the tables hold: provide twice that on the file system,
 // plus 40 MiB. If less is free than the tables hold plus 26 MiB, or less than 1 MiB, the store refuses new keys and
 // counts. Existing keys can still be changed, above all revoked, until the reserved part is full: two megabytes, on
-// average. A refusal is [apikey.Unavailable] with the reason in it, which [Store.Refusing] and [apikey.Health] report
+// average. A refusal is [apikey.Unavailable] with the reason in it, which [Store.Refusing] and [latchkey.Health] report
 // as well; it ends on its own when there is space. Where space cannot be reserved (Windows; file systems without
 // fallocate) everything is refused below 15 MiB.
 func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, nil) }
@@ -281,7 +280,7 @@ func (s *Store) shut() error {
 const closeWait = 20 * time.Second
 
 // Refusing returns nil while changes are accepted; otherwise it says why they
-// are refused and what to do: see [Open]. [apikey.Service.Health] calls it.
+// are refused and what to do: see [Open]. [latchkey.Service.Health] calls it.
 func (s *Store) Refusing() error { return s.reserve.refusing() }
 
 // update writes rows with the given number of bytes in one transaction, or

@@ -11,6 +11,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 func wantWords(t *testing.T, err error, words ...string) {
@@ -106,7 +107,7 @@ func TestEveryMethodIsClosedAfterClose(t *testing.T) {
 			t.Errorf("%s after Close: got error %v, want ErrClosed", name, err)
 		}
 	}
-	s.Subscribe(func(apikey.Notice) {})()
+	s.Subscribe(func(storage.Notice) {})()
 }
 
 type lockedBuffer struct {

@@ -15,8 +15,8 @@ import (
 
 // load reads one record into r. A deleted key has an empty row. After an error
 // r is zero.
-func load(txn *badger.Txn, id string, r *apikey.Record) error {
-	*r = apikey.Record{}
+func load(txn *badger.Txn, id string, r *storage.Record) error {
+	*r = storage.Record{}
 	if id == "" || len(id) > maxString {
 		return apikey.ErrNotFound
 	}
@@ -28,7 +28,7 @@ func load(txn *badger.Txn, id string, r *apikey.Record) error {
 		return err
 	})
 	if err == nil && r.Key.ID != id {
-		*r, err = apikey.Record{}, fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
+		*r, err = storage.Record{}, fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
 	}
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, apikey.ErrNotFound):
@@ -48,10 +48,10 @@ func read(txn *badger.Txn, key []byte, f func(v []byte) error) error {
 	return item.Value(f)
 }
 
-// Get implements [apikey.Store]. A damaged record is [storage.ErrCorrupt].
-func (s *Store) Get(ctx context.Context, id string) (r apikey.Record, err error) {
+// Get implements [storage.Store]. A damaged record is [storage.ErrCorrupt].
+func (s *Store) Get(ctx context.Context, id string) (r storage.Record, err error) {
 	if err := s.life.enter(ctx); err != nil {
-		return apikey.Record{}, err
+		return storage.Record{}, err
 	}
 	defer s.life.leave(&err)
 	txn := s.db.NewTransaction(false)
@@ -63,7 +63,7 @@ func (s *Store) Get(ctx context.Context, id string) (r apikey.Record, err error)
 	return r, err
 }
 
-// Audit implements [apikey.Store]. Damaged entries are left out and logged.
+// Audit implements [storage.Store]. Damaged entries are left out and logged.
 func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) (_ []apikey.AuditEntry, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func TestStringsNeverMeet(t *testing.T) {
 	takes := slices.DeleteFunc(slices.Clone(anyBytes), func(s string) bool { return !utf8.ValidString(s) || strings.Contains(s, "\x00") })
 	for i, h := range takes {
 		apply(t, s, changeOf(h, 0, func(k *apikey.Key) { k.Owner, k.Environment, k.CreatedAt = h, h, time.Unix(int64(i), 0) }))
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: h, Secret: uint32(i), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: h, Secret: uint32(i), Counts: apikey.Counts{1}}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.SaveWindows(t.Context(), h, []byte(h), time.Hour); err != nil {
@@ -42,7 +42,7 @@ func TestStringsNeverMeet(t *testing.T) {
 		if r, err := s.Get(t.Context(), h); err != nil || r.Key.ID != h {
 			t.Errorf("get %q: got %q, error %v", h, r.Key.ID, err)
 		}
-		for _, q := range []apikey.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
+		for _, q := range []storage.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
 			if list, err := s.List(t.Context(), q); err != nil || len(list.Records) != 1 || list.Records[0].Key.ID != h {
 				t.Errorf("list %+q: %d records, error %v", q.Owner+"|"+q.Environment, len(list.Records), err)
 			}
@@ -59,7 +59,7 @@ func TestStringsNeverMeet(t *testing.T) {
 			t.Errorf("windows of %q: %q, error %v", h, b, err)
 		}
 	}
-	list, err := s.List(t.Context(), apikey.Query{})
+	list, err := s.List(t.Context(), storage.Query{})
 	var got []string
 	for _, r := range list.Records {
 		got = append(got, r.Key.ID)
@@ -88,10 +88,10 @@ func TestNoPrefixReachesIntoAnother(t *testing.T) {
 func TestARowOfAnIndexThatIsStaleShowsNothing(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	apply(t, s, changeOf("key", 0, func(k *apikey.Key) { k.Name = "billing" }))
-	at := func(seconds int64, name string) apikey.Position {
-		return apikey.Position{CreatedAt: time.Unix(seconds, 0), Name: name, ID: "key"}
+	at := func(seconds int64, name string) storage.Position {
+		return storage.Position{CreatedAt: time.Unix(seconds, 0), Name: name, ID: "key"}
 	}
-	place := func(table byte, owner string, p apikey.Position) row {
+	place := func(table byte, owner string, p storage.Position) row {
 		return row{key: append(placePrefix(table, owner, ""), placeSuffix(table, p)...)}
 	}
 	term := func(owner, term, environment string) row {
@@ -111,12 +111,12 @@ func TestARowOfAnIndexThatIsStaleShowsNothing(t *testing.T) {
 	}
 	for _, bounds := range []bounds{usualBounds, {terms: 100, matches: 0, records: 100}} { // through the index, and past it
 		s.bounds = bounds
-		for q, want := range map[apikey.Query]int{
+		for q, want := range map[storage.Query]int{
 			{Owner: "stranger"}: 0, {Owner: "stranger", Search: "bill"}: 0, {Owner: "stranger", Search: "key"}: 0,
 			{Owner: "acme"}: 1, {Owner: "acme", Search: "bill"}: 1, {Owner: "acme", Search: "old"}: 0,
 			{Owner: "acme", Search: "bill", Environment: "test"}: 0,
 		} {
-			for _, q.Order = range []apikey.Order{apikey.NewestFirst, apikey.OldestFirst, apikey.ByName} {
+			for _, q.Order = range []storage.Order{storage.NewestFirst, storage.OldestFirst, storage.ByName} {
 				if list, err := s.List(t.Context(), q); err != nil || len(list.Records) != want {
 					t.Errorf("list %+v: %d keys, want %d, error %v", q, len(list.Records), want, err)
 				}
@@ -131,7 +131,7 @@ func TestACallLooksAtABoundedNumberOfKeys(t *testing.T) {
 	for i := range 20 {
 		apply(t, s, changeOf(fmt.Sprintf("key-%02d", i), 0, func(k *apikey.Key) { k.Name, k.CreatedAt = fmt.Sprint("name ", i), time.Unix(int64(i), 0) }))
 	}
-	for what, q := range map[string]apikey.Query{
+	for what, q := range map[string]storage.Query{
 		"a filter":              {Plan: "none"},
 		"a state":               {State: apikey.Revoked},
 		"unused":                {UnusedSince: time.Unix(100, 0), Plan: "none"},
@@ -156,11 +156,11 @@ func TestACallLooksAtABoundedNumberOfKeys(t *testing.T) {
 			t.Errorf("%s: %d calls, want %d", what, calls, want)
 		}
 	}
-	l, err := s.List(t.Context(), apikey.Query{Search: "name 1"}) // of 11 keys
+	l, err := s.List(t.Context(), storage.Query{Search: "name 1"}) // of 11 keys
 	if err != nil || len(l.Records) != 4 || l.Next.IsZero() {
 		t.Errorf("a term of many: %d records, next %+v, error %v; want what four records have, and more to come", len(l.Records), l.Next, err)
 	}
-	l, err = s.List(t.Context(), apikey.Query{Search: "name 7"}) // of one, which the first four are not
+	l, err = s.List(t.Context(), storage.Query{Search: "name 7"}) // of one, which the first four are not
 	if err != nil || len(l.Records) != 1 || !l.Next.IsZero() {
 		t.Errorf("a term of few: %d records, next %+v, error %v; want all at once", len(l.Records), l.Next, err)
 	}
@@ -248,7 +248,7 @@ func TestADamagedAuditEntryHidesNoOther(t *testing.T) {
 func TestADamagedUsageRowCountsAsZero(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	apply(t, s, changeOf("key", 0, nil))
-	d := []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Unix(0, 0), Counts: apikey.Counts{1}}}
+	d := []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Unix(0, 0), Counts: apikey.Counts{1}}}
 	for _, bad := range []string{"", "\xff", "\x0a\x01", "\x01\x05\x00\xff", "\x01\x05\x00\x00\x00\x09"} {
 		err := s.db.Update(func(txn *badger.Txn) error {
 			return writeAll(txn, []row{{key: hourKey("key", time.Unix(0, 0), 1), value: []byte(bad)}, {key: totalKey("key", 1), value: []byte(bad)}})
@@ -273,7 +273,7 @@ func TestHourlyRowsAreKeptForTheRetentionAndTotalsForGood(t *testing.T) {
 	apply(t, s, changeOf("key", 0, nil))
 	before := time.Now()
 	for _, hour := range []time.Time{before, before.Add(time.Hour)} { // a row of its own has an hour that is over
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -300,9 +300,9 @@ func TestABatchOfUsageTooLargeForOneTransactionIsSplit(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	apply(t, s, changeOf("key", 0, nil))
 	agent := noise(20 << 10)
-	batch := make([]apikey.UsageDelta, 300) // 6 MiB; a transaction holds 0.6
+	batch := make([]storage.UsageDelta, 300) // 6 MiB; a transaction holds 0.6
 	for i := range batch {
-		batch[i] = apikey.UsageDelta{
+		batch[i] = storage.UsageDelta{
 			KeyID: "key", Secret: uint32(i), Hour: time.Unix(0, 0), Counts: apikey.Counts{1},
 			Last: apikey.LastUse{At: time.Unix(5, 0), UserAgent: agent},
 		}

@@ -72,7 +72,7 @@ func (s *Store) stage(txn *badger.Txn, j *job) (_ []row, err error) {
 		return nil, err
 	}
 	id := c.Record.Key.ID
-	current := new(apikey.Record)
+	current := new(storage.Record)
 	switch err := load(txn, id, current); {
 	case errors.Is(err, apikey.ErrNotFound):
 		current = nil
@@ -84,7 +84,7 @@ func (s *Store) stage(txn *badger.Txn, j *job) (_ []row, err error) {
 	}
 
 	c.Entry.Seq = s.seq + 1
-	j.notice = apikey.Notice{ID: id, Revision: c.Expect + 1, Deleted: c.Delete}
+	j.notice = storage.Notice{ID: id, Revision: c.Expect + 1, Deleted: c.Delete}
 	rows := entryRows(c.Entry)
 
 	if c.Delete {
@@ -153,7 +153,7 @@ func entryRows(e apikey.AuditEntry) []row {
 	return rows
 }
 
-func checkSizes(c apikey.Change) error {
+func checkSizes(c storage.Change) error {
 	k := &c.Record.Key
 	for _, f := range []struct{ name, s string }{
 		{"Key.ID", k.ID},

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 	"github.com/wontopos/latchkey/storage/storetest"
 )
@@ -12,7 +12,7 @@ import (
 type opener func(dir string, o badgerstore.Options) (*badgerstore.Store, error)
 
 func harness(open opener) storetest.Harness {
-	at := func(t testing.TB, dir string) apikey.Store {
+	at := func(t testing.TB, dir string) storage.Store {
 		s, err := open(dir, badgerstore.Options{Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -26,13 +26,13 @@ func harness(open opener) storetest.Harness {
 		}
 	}
 	return storetest.Harness{
-		Open: func(t testing.TB) apikey.Store { return at(t, t.TempDir()) },
-		Reopen: func(t testing.TB, s apikey.Store) apikey.Store {
+		Open: func(t testing.TB) storage.Store { return at(t, t.TempDir()) },
+		Reopen: func(t testing.TB, s storage.Store) storage.Store {
 			must(t, s.(*badgerstore.Store).Close())
 			return at(t, s.(*badgerstore.Store).Dir())
 		},
-		Compact:  func(t testing.TB, s apikey.Store) { must(t, s.(*badgerstore.Store).Maintain(t.Context())) },
-		Corrupt:  func(t testing.TB, s apikey.Store, id string) { must(t, s.(*badgerstore.Store).Damage(id)) },
+		Compact:  func(t testing.TB, s storage.Store) { must(t, s.(*badgerstore.Store).Maintain(t.Context())) },
+		Corrupt:  func(t testing.TB, s storage.Store, id string) { must(t, s.(*badgerstore.Store).Damage(id)) },
 		Notifies: true,
 		Closes:   true,
 	}
@@ -59,7 +59,7 @@ func TestStoreThatLooksAtLittle(t *testing.T) {
 func BenchmarkStore(b *testing.B) { storetest.Bench(b, harness(badgerstore.Open).Open) }
 
 func BenchmarkList100k(b *testing.B) {
-	storetest.BenchList(b, func(t testing.TB, records []apikey.Record) apikey.Store {
+	storetest.BenchList(b, func(t testing.TB, records []storage.Record) storage.Store {
 		s := harness(badgerstore.Open).Open(t).(*badgerstore.Store)
 		if err := s.Fill(records); err != nil {
 			t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // rowsOf returns all rows of a table.
@@ -70,9 +71,9 @@ func TestADirectoryOfFormat1IsBroughtUpToDate(t *testing.T) {
 		t.Errorf("the log tells of three keys that were indexed: %s", &said)
 	}
 	for range 2 { // then after another restart
-		for q, want := range map[apikey.Query]string{
-			{}: "staging worker, Billing, production-backend", {Order: apikey.OldestFirst}: "production-backend, Billing, staging worker",
-			{Order: apikey.ByName}: "Billing, production-backend, staging worker", {Search: "b", Owner: "acme"}: "Billing, production-backend",
+		for q, want := range map[storage.Query]string{
+			{}: "staging worker, Billing, production-backend", {Order: storage.OldestFirst}: "production-backend, Billing, staging worker",
+			{Order: storage.ByName}: "Billing, production-backend, staging worker", {Search: "b", Owner: "acme"}: "Billing, production-backend",
 			{Search: "KEY"}: "staging worker, Billing, production-backend", {Search: "bill", Owner: "other"}: "",
 			{UnusedSince: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)}: "staging worker, production-backend",
 		} {
@@ -235,7 +236,7 @@ func TestAnUpgradePassesOverWhatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openIn(t, dir)
-	if l, err := s.List(t.Context(), apikey.Query{Search: "name", Order: apikey.ByName}); err != nil || len(l.Records) != 2 {
+	if l, err := s.List(t.Context(), storage.Query{Search: "name", Order: storage.ByName}); err != nil || len(l.Records) != 2 {
 		t.Errorf("%d records, want the two that are whole, error %v", len(l.Records), err)
 	}
 }
@@ -250,9 +251,9 @@ func TestTheDaysOfFormat2AreAddedUp(t *testing.T) {
 		id := fmt.Sprintf("key-%d", i)
 		ids = append(ids, id)
 		apply(t, s, changeOf(id, 0, nil))
-		var used []apikey.UsageDelta
+		var used []storage.UsageDelta
 		for h := range 24 * 30 {
-			d := apikey.UsageDelta{KeyID: id, Secret: uint32(1 + h%2), Hour: today.Add(time.Duration(h%7-h) * time.Hour)}
+			d := storage.UsageDelta{KeyID: id, Secret: uint32(1 + h%2), Hour: today.Add(time.Duration(h%7-h) * time.Hour)}
 			d.Counts[apikey.OutcomeAllowed], d.Counts[apikey.OutcomeScope] = uint64(h+i), uint64(h%5)
 			used = append(used, d)
 		}

@@ -19,9 +19,9 @@ import (
 // count was added to it.
 const countTTL = apikey.UsageRetention + 24*time.Hour
 
-// AddUsage implements [apikey.Store]. A large batch takes several transactions;
+// AddUsage implements [storage.Store]. A large batch takes several transactions;
 // after an error the later ones may be missing.
-func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) (err error) {
+func (s *Store) AddUsage(ctx context.Context, batch []storage.UsageDelta) (err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) (err er
 // transaction that is too large has written nothing. Changes of keys and other
 // usage wait meanwhile, so that the rows do not change between reading and
 // writing them.
-func (s *Store) addUsage(batch []apikey.UsageDelta) error {
+func (s *Store) addUsage(batch []storage.UsageDelta) error {
 	t := tally{s: s, txn: s.db.NewTransaction(false), sums: make(map[string]*total, len(batch)), rows: map[string]*apikey.Counts{}, scopes: map[string]time.Time{}}
 	defer t.txn.Discard()
 	for i := range batch {
@@ -70,7 +70,7 @@ type tally struct {
 	scopes map[string]time.Time
 }
 
-func (t *tally) add(d *apikey.UsageDelta) error {
+func (t *tally) add(d *storage.UsageDelta) error {
 	at := totalKey(d.KeyID, d.Secret)
 	sum, err := t.total(d.KeyID, at)
 	if sum == nil || err != nil {
@@ -153,7 +153,7 @@ func (t *tally) addTo(key []byte, c *apikey.Counts) error {
 
 // addScopes writes the hour of scopes that were not yet used in that hour or a
 // later one: about one row per scope and hour.
-func (t *tally) addScopes(d *apikey.UsageDelta, hour time.Time, sum *total) error {
+func (t *tally) addScopes(d *storage.UsageDelta, hour time.Time, sum *total) error {
 	for _, scope := range d.Scopes {
 		if len(scope) > maxString { // there is no such scope
 			continue
@@ -212,7 +212,7 @@ func (s *Store) overlook(key []byte, err error) error {
 	return err
 }
 
-// Usage implements [apikey.Store]. Hourly rows are kept for at least
+// Usage implements [storage.Store]. Hourly rows are kept for at least
 // [apikey.UsageRetention].
 func (s *Store) Usage(ctx context.Context, id string, since time.Time) (_ apikey.Usage, err error) {
 	if err := s.life.enter(ctx); err != nil {

@@ -63,8 +63,8 @@ func TestADirectoryOfFormat3IsCountedOn(t *testing.T) {
 	}
 	s = openIn(t, dir)
 	for n, at := range []time.Time{hour, hour.Add(time.Hour), hour, hour.Add(25 * time.Hour)} {
-		d := apikey.UsageDelta{KeyID: "key", Secret: 1, Hour: at, Counts: apikey.Counts{uint64(1) << (4 * n)}}
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{d}); err != nil {
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: at, Counts: apikey.Counts{uint64(1) << (4 * n)}}
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
 		if u, err := s.Usage(t.Context(), "key", time.Time{}); err != nil || n == 0 && u.Hours[0].Counts != (apikey.Counts{7 + 1}) {
@@ -108,8 +108,8 @@ func TestAFlushWritesOneRowASecret(t *testing.T) {
 	apply(t, s, changeOf("key", 0, nil))
 	hour := time.Now().Truncate(time.Hour)
 	for range 3 {
-		d := apikey.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read"}}
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{d}); err != nil {
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read"}}
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,8 +126,8 @@ func TestAFlushWritesOneRowASecret(t *testing.T) {
 
 	// However many scopes are used in an hour, the row stays small, and all are told.
 	for i := range 2 * apikey.MaxScopes {
-		d := apikey.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{fmt.Sprint("things:", i)}}
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{d}); err != nil {
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{fmt.Sprint("things:", i)}}
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,7 +148,7 @@ func TestAnOlderDirectoryTellsSinceWhenScopesAreCounted(t *testing.T) {
 	}
 	before := time.Now().Truncate(time.Second)
 	s := openIn(t, dir)
-	l, err := s.List(t.Context(), apikey.Query{})
+	l, err := s.List(t.Context(), storage.Query{})
 	if err != nil || len(l.Records) == 0 {
 		t.Fatal(l, err)
 	}
@@ -197,8 +197,8 @@ func TestAScopeIsWrittenOnceAnHour(t *testing.T) {
 	}
 	add := func(hour time.Time) {
 		t.Helper()
-		d := apikey.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read"}}
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{d}); err != nil {
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read"}}
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -20,15 +21,15 @@ func Example() {
 		CreatedAt: time.Now(),
 		Secrets:   []apikey.Secret{{Number: 1, CreatedAt: time.Now()}},
 	}
-	revision, err := store.Apply(ctx, apikey.Change{
-		Record: apikey.Record{Key: key, Digests: make([]apikey.Digest, 1)},
+	revision, err := store.Apply(ctx, storage.Change{
+		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
 		Entry:  apikey.AuditEntry{Actor: "ann", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
 	})
 	fmt.Println("created at revision", revision, err)
 
 	// A second creation is a conflict, and leaves no trace.
-	_, err = store.Apply(ctx, apikey.Change{
-		Record: apikey.Record{Key: key, Digests: make([]apikey.Digest, 1)},
+	_, err = store.Apply(ctx, storage.Change{
+		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
 		Entry:  apikey.AuditEntry{Actor: "bob", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
 	})
 	fmt.Println(apikey.CodeOf(err))

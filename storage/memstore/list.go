@@ -13,12 +13,12 @@ import (
 // places are the positions of all records in one order. They are pointers,
 // because each new key moves those behind it.
 type places struct {
-	order apikey.Order
-	all   []*apikey.Position
+	order storage.Order
+	all   []*storage.Position
 }
 
-func (p *places) find(at apikey.Position) (int, bool) {
-	return slices.BinarySearchFunc(p.all, &at, func(a, b *apikey.Position) int { return storage.Compare(p.order, *a, *b) })
+func (p *places) find(at storage.Position) (int, bool) {
+	return slices.BinarySearchFunc(p.all, &at, func(a, b *storage.Position) int { return storage.Compare(p.order, *a, *b) })
 }
 
 func (p *places) add(k *apikey.Key) {
@@ -35,8 +35,8 @@ func (p *places) remove(k *apikey.Key) {
 
 // from walks the places strictly after the given one, in the order or against
 // it. The given place need not exist any more: a cursor survives a deletion.
-func (p *places) from(after apikey.Position, backward bool) iter.Seq[apikey.Position] {
-	return func(yield func(apikey.Position) bool) {
+func (p *places) from(after storage.Position, backward bool) iter.Seq[storage.Position] {
+	return func(yield func(storage.Position) bool) {
 		first, last := 0, len(p.all)
 		if !after.IsZero() {
 			i, found := p.find(after)
@@ -59,20 +59,20 @@ func (p *places) from(after apikey.Position, backward bool) iter.Seq[apikey.Posi
 	}
 }
 
-// List implements [apikey.Store]. It walks the order and looks at every record
+// List implements [storage.Store]. It walks the order and looks at every record
 // on the way, because memory is quick.
-func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (s *Store) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(ctx); err != nil {
-		return apikey.Listing{}, err
+		return storage.Listing{}, err
 	}
-	order, backward := &s.byTime, q.Order == apikey.NewestFirst
-	if q.Order == apikey.ByName {
+	order, backward := &s.byTime, q.Order == storage.NewestFirst
+	if q.Order == storage.ByName {
 		order = &s.byName
 	}
 	filter := storage.NewFilter(q, time.Now())
-	var l apikey.Listing
+	var l storage.Listing
 	for at := range order.from(storage.Start(q), backward) {
 		r := s.records[at.ID]
 		if !filter.Match(&r.Key) || filter.ByUse() && !filter.Unused(s.usage[at.ID].last().At) {

@@ -10,31 +10,31 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Store is an [apikey.Store] and an [apikey.Notifier] in memory. Make one with
+// Store is an [storage.Store] and an [storage.Notifier] in memory. Make one with
 // [New]; it may be used concurrently.
 type Store struct {
 	hub storage.Hub
 
 	mu      sync.RWMutex
 	closed  bool
-	records map[string]apikey.Record // by ID
-	byTime  places                   // of all records, oldest first: a new key goes to the end
-	byName  places                   // of all records
-	trail   []apikey.AuditEntry      // oldest first; Seq is the index plus one
-	usage   map[string]*usage        // by ID; only for keys that exist
+	records map[string]storage.Record // by ID
+	byTime  places                    // of all records, oldest first: a new key goes to the end
+	byName  places                    // of all records
+	trail   []apikey.AuditEntry       // oldest first; Seq is the index plus one
+	usage   map[string]*usage         // by ID; only for keys that exist
 	began   time.Time
 }
 
 var (
-	_ apikey.Store    = (*Store)(nil)
-	_ apikey.Notifier = (*Store)(nil)
+	_ storage.Store    = (*Store)(nil)
+	_ storage.Notifier = (*Store)(nil)
 )
 
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		records: map[string]apikey.Record{}, usage: map[string]*usage{},
-		byTime: places{order: apikey.OldestFirst}, byName: places{order: apikey.ByName},
+		records: map[string]storage.Record{}, usage: map[string]*usage{},
+		byTime: places{order: storage.OldestFirst}, byName: places{order: storage.ByName},
 		began: storage.NormalizeTime(time.Now()),
 	}
 }
@@ -48,15 +48,15 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Subscribe implements [apikey.Notifier].
-func (s *Store) Subscribe(f func(apikey.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
+// Subscribe implements [storage.Notifier].
+func (s *Store) Subscribe(f func(storage.Notice)) (cancel func()) { return s.hub.Subscribe(f) }
 
-// Announce implements [apikey.Announcer].
+// Announce implements [storage.Announcer].
 func (s *Store) Announce(ctx context.Context, topic string) error {
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	s.hub.Publish(apikey.Notice{ID: topic})
+	s.hub.Publish(storage.Notice{ID: topic})
 	return nil
 }
 
@@ -74,23 +74,23 @@ func (s *Store) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// Get implements [apikey.Store].
-func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
+// Get implements [storage.Store].
+func (s *Store) Get(ctx context.Context, id string) (storage.Record, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(ctx); err != nil {
-		return apikey.Record{}, err
+		return storage.Record{}, err
 	}
 	r, ok := s.records[id]
 	if !ok {
-		return apikey.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.ErrNotFound
 	}
 	return r.Clone(), nil
 }
 
-// Apply implements [apikey.Store]. Subscribers are called after the lock is
+// Apply implements [storage.Store]. Subscribers are called after the lock is
 // released, so that they may use the store.
-func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
+func (s *Store) Apply(ctx context.Context, c storage.Change) (revision uint64, err error) {
 	notice, err := s.apply(ctx, c)
 	if err != nil {
 		return 0, err
@@ -100,19 +100,19 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 }
 
 // apply is the transaction: check, then write everything.
-func (s *Store) apply(ctx context.Context, c apikey.Change) (apikey.Notice, error) {
+func (s *Store) apply(ctx context.Context, c storage.Change) (storage.Notice, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(ctx); err != nil {
-		return apikey.Notice{}, err
+		return storage.Notice{}, err
 	}
 	id := c.Record.Key.ID
-	var current *apikey.Record
+	var current *storage.Record
 	if r, ok := s.records[id]; ok {
 		current = &r
 	}
 	if err := storage.CheckChange(current, c); err != nil {
-		return apikey.Notice{}, err
+		return storage.Notice{}, err
 	}
 
 	entry := storage.NormalizeEntry(c.Entry)
@@ -126,7 +126,7 @@ func (s *Store) apply(ctx context.Context, c apikey.Change) (apikey.Notice, erro
 	if c.Delete {
 		delete(s.records, id)
 		delete(s.usage, id)
-		return apikey.Notice{ID: id, Revision: c.Expect + 1, Deleted: true}, nil
+		return storage.Notice{ID: id, Revision: c.Expect + 1, Deleted: true}, nil
 	}
 	record := storage.Normalize(c.Record)
 	record.Key.Revision = c.Expect + 1
@@ -135,10 +135,10 @@ func (s *Store) apply(ctx context.Context, c apikey.Change) (apikey.Notice, erro
 	s.byName.add(&record.Key)
 
 	after := record.Clone()
-	return apikey.Notice{ID: id, Revision: record.Key.Revision, Record: &after}, nil
+	return storage.Notice{ID: id, Revision: record.Key.Revision, Record: &after}, nil
 }
 
-// Audit implements [apikey.Store].
+// Audit implements [storage.Store].
 func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 	"github.com/wontopos/latchkey/storage/storetest"
 )
 
-func open(testing.TB) apikey.Store { return memstore.New() }
+func open(testing.TB) storage.Store { return memstore.New() }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Harness{Open: open, Notifies: true, Closes: true})
@@ -20,15 +21,15 @@ func BenchmarkStore(b *testing.B) { storetest.Bench(b, open) }
 func TestHoursPastTheRetentionGoWhenNewOnesCome(t *testing.T) {
 	s := memstore.New()
 	key := apikey.Key{ID: "key", Secrets: make([]apikey.Secret, 1)}
-	_, err := s.Apply(t.Context(), apikey.Change{
-		Record: apikey.Record{Key: key, Digests: make([]apikey.Digest, 1)}, Entry: apikey.AuditEntry{KeyID: "key"},
+	_, err := s.Apply(t.Context(), storage.Change{
+		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{KeyID: "key"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	now := time.Now()
 	for _, ago := range []time.Duration{apikey.UsageRetention + 2*time.Hour, apikey.UsageRetention - time.Hour, 0} {
-		if err := s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-ago), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-ago), Counts: apikey.Counts{1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,8 +23,8 @@ type hour struct {
 	secret uint32
 }
 
-// AddUsage implements [apikey.Store].
-func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+// AddUsage implements [storage.Store].
+func (s *Store) AddUsage(ctx context.Context, batch []storage.UsageDelta) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(ctx); err != nil {
@@ -44,7 +44,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
 	return nil
 }
 
-func (u *usage) add(d apikey.UsageDelta) {
+func (u *usage) add(d storage.UsageDelta) {
 	h := hour{d.Hour.Truncate(time.Hour).Unix(), d.Secret}
 	if _, ok := u.hours[h]; !ok { // once an hour is often enough to clean up
 		oldest := h.unix - int64(apikey.UsageRetention/time.Second)
@@ -70,7 +70,7 @@ func (u *usage) add(d apikey.UsageDelta) {
 	}
 }
 
-// Usage implements [apikey.Store].
+// Usage implements [storage.Store].
 func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -114,7 +114,7 @@ func (u *usage) last() apikey.LastUse {
 	return apikey.Usage{Secrets: slices.Collect(maps.Values(u.secrets))}.Last()
 }
 
-// Activity implements [apikey.Store].
+// Activity implements [storage.Store].
 func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

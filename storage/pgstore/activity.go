@@ -10,7 +10,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Activity implements [apikey.Store], in one round trip.
+// Activity implements [storage.Store], in one round trip.
 func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {

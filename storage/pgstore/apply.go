@@ -24,7 +24,7 @@ const (
 	maxTries = 8
 )
 
-// Apply implements [apikey.Store]. It reads the record, decides the change here
+// Apply implements [storage.Store]. It reads the record, decides the change here
 // by the rules that all stores share ([storage.CheckChange]), and writes it
 // with one statement that makes sure that the record is still as it was read. A
 // creation is written without a read.
@@ -32,7 +32,7 @@ const (
 // If the context ends while the statement runs, the outcome is unknown, and the
 // error is then not the context's. See [WithTx] for a creation as a part of the
 // caller's transaction.
-func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, err error) {
+func (s *Store) Apply(ctx context.Context, c storage.Change) (revision uint64, err error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
 		return 0, err
@@ -48,7 +48,7 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 	}
 	w := s.writer(tx)
 
-	var current *apikey.Record
+	var current *storage.Record
 	if !creates {
 		if current, err = s.current(ctx, w, c.Record.Key.ID); err != nil {
 			return 0, err
@@ -78,7 +78,7 @@ func (s *Store) Apply(ctx context.Context, c apikey.Change) (revision uint64, er
 
 // current reads the record that a change is based on; nil if there is no such
 // key.
-func (s *Store) current(ctx context.Context, q querier, id string) (*apikey.Record, error) {
+func (s *Store) current(ctx context.Context, q querier, id string) (*storage.Record, error) {
 	r, err := s.find(ctx, q, id)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound):
@@ -91,7 +91,7 @@ func (s *Store) current(ctx context.Context, q querier, id string) (*apikey.Reco
 
 // write sends the statement of a change. It returns false if the key is no
 // longer at the expected revision.
-func (s *Store) write(ctx context.Context, w writer, current *apikey.Record, c apikey.Change) (bool, error) {
+func (s *Store) write(ctx context.Context, w writer, current *storage.Record, c storage.Change) (bool, error) {
 	sql, args, err := s.statement(current, c)
 	if err != nil {
 		return false, err
@@ -132,7 +132,7 @@ func refused(err error) bool {
 
 // statement returns the statement that writes a change based on the record as
 // it was read; the parameters are those of changeSQL.
-func (s *Store) statement(current *apikey.Record, c apikey.Change) (sql string, args []any, err error) {
+func (s *Store) statement(current *storage.Record, c storage.Change) (sql string, args []any, err error) {
 	e := storage.NormalizeEntry(c.Entry)
 	var details *string
 	if len(e.Details) > 0 {
@@ -177,7 +177,7 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-func checkSizes(c apikey.Change) error {
+func checkSizes(c storage.Change) error {
 	k := &c.Record.Key
 	for _, f := range []struct{ name, s string }{
 		{"Key.ID", k.ID},

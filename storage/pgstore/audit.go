@@ -11,7 +11,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Audit implements [apikey.Store]. An entry's Seq is the position of its change
+// Audit implements [storage.Store]. An entry's Seq is the position of its change
 // in the feed.
 func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 	ctx, leave, err := s.life.enter(ctx)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
@@ -22,7 +23,7 @@ func TestPollsDoNotWaitForThePool(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for range 3 {
-		_, err := s.Poll(ctx, apikey.FeedQuery{Instance: "here", Lease: time.Second})
+		_, err := s.Poll(ctx, storage.FeedQuery{Instance: "here", Lease: time.Second})
 		must(t, err)
 	}
 }

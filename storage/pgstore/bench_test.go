@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 	"github.com/wontopos/latchkey/storage/storetest"
@@ -12,7 +12,7 @@ import (
 
 // BenchmarkStore measures a server that syncs, on this machine, through a socket.
 func BenchmarkStore(b *testing.B) {
-	storetest.Bench(b, func(t testing.TB) apikey.Store {
+	storetest.Bench(b, func(t testing.TB) storage.Store {
 		return open(t, pgtest.Start(t).DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
 	})
 }
@@ -23,12 +23,12 @@ func BenchmarkPoll(b *testing.B) {
 	s := open(b, pgtest.Start(b).DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
 	apply(b, s, changeOf("key", 0, nil))
 	for b.Loop() {
-		poll(b, s, apikey.FeedQuery{Instance: "one", Acked: 1, After: 1, Lease: time.Second})
+		poll(b, s, storage.FeedQuery{Instance: "one", Acked: 1, After: 1, Lease: time.Second})
 	}
 }
 
 func BenchmarkList100k(b *testing.B) {
-	storetest.BenchList(b, func(t testing.TB, records []apikey.Record) apikey.Store {
+	storetest.BenchList(b, func(t testing.TB, records []storage.Record) storage.Store {
 		s := open(t, pgtest.Start(t).DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
 		must(t, s.Fill(t.Context(), records))
 		return s

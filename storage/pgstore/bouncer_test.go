@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/storage/pgstore"
@@ -38,11 +39,11 @@ func TestPgBouncer(t *testing.T) {
 // pollingServices changes a key on one process and uses it on another, where
 // nothing is pushed.
 func pollingServices(t *testing.T, first, second *pgstore.Store) {
-	o := apikey.Options{Lease: apikey.LeaseOptions{Length: 2 * time.Second, Every: 50 * time.Millisecond}}
+	o := latchkey.Options{Lease: latchkey.LeaseOptions{Length: 2 * time.Second, Every: 50 * time.Millisecond}}
 	one, two := service(t, first, o), service(t, second, o)
 	by := apikey.Actor{ID: "ann"}
 	for range 5 {
-		k, token, err := one.Create(t.Context(), by, apikey.NewKey{Name: "n", Owner: "acme"})
+		k, token, err := one.Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme"})
 		must(t, err)
 		must(t, verify(t, two, token))
 		if _, err := one.Revoke(t.Context(), by, k.ID, ""); err != nil {

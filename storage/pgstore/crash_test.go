@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
@@ -65,7 +66,7 @@ func (l *load) one(ctx context.Context, s *pgstore.Store) error {
 		}
 	}
 	for range 3 {
-		if err := s.AddUsage(ctx, []apikey.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(ctx, []storage.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{1}}}); err != nil {
 			return err
 		}
 		l.say(id, func(a *acknowledged) { a.used++ })
@@ -89,7 +90,7 @@ func TestAKilledServerLosesNothing(t *testing.T) {
 	}
 	server := pgtest.Start(t)
 	s := open(t, server.DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
-	keys, acks, epoch := map[string]acknowledged{}, 0, poll(t, s, apikey.FeedQuery{}).Epoch
+	keys, acks, epoch := map[string]acknowledged{}, 0, poll(t, s, storage.FeedQuery{}).Epoch
 	for round := range rounds {
 		l := &load{keys: keys, enough: make(chan struct{}), until: 100 + rand.IntN(900)}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -110,7 +111,7 @@ func TestAKilledServerLosesNothing(t *testing.T) {
 		cancel()
 		acks += l.acks
 		server.Start(t)
-		eventually(t, "the store has new connections", func() bool { _, err := s.Poll(t.Context(), apikey.FeedQuery{}); return err == nil })
+		eventually(t, "the store has new connections", func() bool { _, err := s.Poll(t.Context(), storage.FeedQuery{}); return err == nil })
 
 		for id, a := range keys {
 			if err := stillThere(t.Context(), s, id, a); err != nil {
@@ -158,7 +159,7 @@ func wholeFeed(t *testing.T, s *pgstore.Store, epoch string) {
 	t.Helper()
 	last := uint64(0)
 	for {
-		p := poll(t, s, apikey.FeedQuery{After: last, Limit: 1000})
+		p := poll(t, s, storage.FeedQuery{After: last, Limit: 1000})
 		if p.Epoch != epoch || p.Truncated {
 			t.Fatalf("the feed goes on: epoch %q, truncated %v", p.Epoch, p.Truncated)
 		}

@@ -69,7 +69,7 @@ func TestTheCounterIsLockedLast(t *testing.T) {
 	}
 	exec(t, holder, "ROLLBACK")
 	must(t, <-done)
-	p := poll(t, s, apikey.FeedQuery{})
+	p := poll(t, s, storage.FeedQuery{})
 	if len(p.Changes) != 3 || p.Changes[1].ID != "other" || p.Changes[2].ID != "key" {
 		t.Errorf("positions follow the order of the commits: got %+v", p.Changes)
 	}
@@ -89,12 +89,12 @@ func TestAChangeWaitsForTheOneBeforeItToCommit(t *testing.T) {
 	go func() { _, err := s.Apply(t.Context(), changeOf("second", 0, nil)); done <- err }()
 	watcher := connect(t, s)
 	eventually(t, "the second change waits", func() bool { return waiters(t, watcher) == 1 || len(done) > 0 })
-	if p := poll(t, s, apikey.FeedQuery{}); p.Head != 0 || len(p.Changes) != 0 {
+	if p := poll(t, s, storage.FeedQuery{}); p.Head != 0 || len(p.Changes) != 0 {
 		t.Errorf("nothing is in the feed before it is committed: got %+v", p)
 	}
 	must(t, tx.Commit(t.Context()))
 	must(t, <-done)
-	p := poll(t, s, apikey.FeedQuery{})
+	p := poll(t, s, storage.FeedQuery{})
 	if p.Head != 2 || len(p.Changes) != 2 || p.Changes[0].ID != "first" || p.Changes[1].Position != 2 {
 		t.Errorf("want first, second at 1, 2; got %+v", p)
 	}
@@ -144,10 +144,10 @@ func TestUsageAndPurgesDoNotDeadlock(t *testing.T) {
 	for w := range 4 {
 		wg.Go(func() {
 			for round := range rounds {
-				var batch []apikey.UsageDelta
+				var batch []storage.UsageDelta
 				for i := range keys {
 					n := (i*7 + w*5 + round) % keys // in another order each time
-					batch = append(batch, apikey.UsageDelta{
+					batch = append(batch, storage.UsageDelta{
 						KeyID: fmt.Sprintf("key-%02d", n), Secret: uint32(i % 2), Hour: time.Now().Add(-time.Duration(round) * time.Hour), Counts: apikey.Counts{1},
 					})
 				}
@@ -180,16 +180,16 @@ func TestUsageAndPurgesDoNotDeadlock(t *testing.T) {
 func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	s := newStore(t)
 	long := strings.Repeat("x", 769)
-	for what, edit := range map[string]func(c *apikey.Change){
-		"a long ID":          func(c *apikey.Change) { c.Record.Key.ID, c.Entry.KeyID = long, long },
-		"a long owner":       func(c *apikey.Change) { c.Record.Key.Owner = long },
-		"a long environment": func(c *apikey.Change) { c.Record.Key.Environment = long },
-		"NUL":                func(c *apikey.Change) { c.Record.Key.Owner = "a\x00b" },
-		"what is not UTF-8":  func(c *apikey.Change) { c.Entry.Reason = "\xff" },
-		"a year out of reach": func(c *apikey.Change) {
+	for what, edit := range map[string]func(c *storage.Change){
+		"a long ID":          func(c *storage.Change) { c.Record.Key.ID, c.Entry.KeyID = long, long },
+		"a long owner":       func(c *storage.Change) { c.Record.Key.Owner = long },
+		"a long environment": func(c *storage.Change) { c.Record.Key.Environment = long },
+		"NUL":                func(c *storage.Change) { c.Record.Key.Owner = "a\x00b" },
+		"what is not UTF-8":  func(c *storage.Change) { c.Entry.Reason = "\xff" },
+		"a year out of reach": func(c *storage.Change) {
 			c.Record.Key.CreatedAt = time.Date(290_000, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(10_000, 0, 0)
 		},
-		"NUL in an entry's text": func(c *apikey.Change) { c.Entry.Details = map[string]string{"a": "\x00"} },
+		"NUL in an entry's text": func(c *storage.Change) { c.Entry.Details = map[string]string{"a": "\x00"} },
 	} {
 		c := changeOf("key", 0, nil)
 		edit(&c)
@@ -199,11 +199,11 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	}
 	longest := noise(768) // does not compress
 	apply(t, s, changeOf(longest, 0, func(k *apikey.Key) { k.Owner, k.Environment = noise(768), noise(768) }))
-	if p := poll(t, s, apikey.FeedQuery{}); p.Head != 1 {
+	if p := poll(t, s, storage.FeedQuery{}); p.Head != 1 {
 		t.Errorf("the feed has %d changes, want 1", p.Head)
 	}
 	for _, at := range []time.Time{time.Date(-200_000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(292_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		if _, err := s.List(t.Context(), apikey.Query{After: apikey.Position{CreatedAt: at, ID: "x"}}); err != nil {
+		if _, err := s.List(t.Context(), storage.Query{After: storage.Position{CreatedAt: at, ID: "x"}}); err != nil {
 			t.Errorf("list after %v: %v", at, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 )
 
@@ -25,9 +26,9 @@ func TestTheDaysOfAnOlderSchemaAreAddedUp(t *testing.T) {
 		apply(t, s, changeOf(ids[i], 0, nil))
 	}
 	for range 20 {
-		var batch []apikey.UsageDelta
+		var batch []storage.UsageDelta
 		for range 100 {
-			d := apikey.UsageDelta{KeyID: ids[rng.IntN(5)], Secret: 1 + rng.Uint32N(3), Hour: today.Add(-time.Duration(rng.IntN(700)) * time.Hour)}
+			d := storage.UsageDelta{KeyID: ids[rng.IntN(5)], Secret: 1 + rng.Uint32N(3), Hour: today.Add(-time.Duration(rng.IntN(700)) * time.Hour)}
 			for o := range d.Counts {
 				d.Counts[o] = rng.Uint64N(50)
 			}
@@ -64,7 +65,7 @@ func TestDaysGoWithTimeAndWithTheirKey(t *testing.T) {
 	now := time.Now().UTC()
 	days := func() int { return count(t, s.Pool(), `SELECT count(*) FROM latchkey.usage_days`) }
 	for _, age := range []time.Duration{0, apikey.UsageRetention - 24*time.Hour, apikey.UsageRetention + 48*time.Hour} {
-		must(t, s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-age).Truncate(time.Hour), Counts: apikey.Counts{1}}}))
+		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-age).Truncate(time.Hour), Counts: apikey.Counts{1}}}))
 	}
 	if n := days(); n < 2 {
 		t.Fatalf("%d days", n)

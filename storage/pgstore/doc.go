@@ -1,5 +1,5 @@
-// Package pgstore keeps keys in PostgreSQL (13 or later): an [apikey.Store]
-// that any number of processes share, the [apikey.Feed] that keeps their caches
+// Package pgstore keeps keys in PostgreSQL (13 or later): an [storage.Store]
+// that any number of processes share, the [storage.Feed] that keeps their caches
 // correct, and a [limiter.Limiter] that counts for all of them together.
 //
 //	pool, err := pgxpool.New(ctx, os.Getenv("DATABASE_URL"))

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
@@ -33,7 +34,7 @@ func Example() {
 // Limits that all processes on the database share: most requests are decided
 // without a round trip.
 func ExampleNewLimiter() {
-	serve := func(ctx context.Context, store *pgstore.Store, keys *apikey.Service) (*middleware.Guard, error) {
+	serve := func(ctx context.Context, store *pgstore.Store, keys *latchkey.Service) (*middleware.Guard, error) {
 		shared, err := pgstore.NewLimiter(store, pgstore.LimiterOptions{})
 		if err != nil {
 			return nil, err
@@ -49,14 +50,14 @@ func ExampleNewLimiter() {
 
 // A customer and their first key, or neither of them.
 func ExampleWithTx() {
-	signUp := func(ctx context.Context, pool *pgxpool.Pool, keys *apikey.Service, customer string) (apikey.Token, error) {
-		var token apikey.Token
+	signUp := func(ctx context.Context, pool *pgxpool.Pool, keys *latchkey.Service, customer string) (latchkey.Token, error) {
+		var token latchkey.Token
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			if _, err := tx.Exec(ctx, `INSERT INTO customers (name) VALUES ($1)`, customer); err != nil {
 				return err
 			}
 			var err error // the last step: from here on all changes of keys wait for the commit
-			_, token, err = keys.Create(pgstore.WithTx(ctx, tx), apikey.Actor{ID: customer}, apikey.NewKey{Name: "first", Owner: customer})
+			_, token, err = keys.Create(pgstore.WithTx(ctx, tx), apikey.Actor{ID: customer}, latchkey.NewKey{Name: "first", Owner: customer})
 			return err
 		})
 		return token, err // hand the token out now, not before

@@ -19,10 +19,10 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 func (s *Store) SQL(sql string) string { return qualify(s.schema, sql) }
 
 // ListQuery, WordsQuery and AuditQuery return the statements of a query.
-func (s *Store) ListQuery(q apikey.Query, ids []string) (string, []any) {
+func (s *Store) ListQuery(q storage.Query, ids []string) (string, []any) {
 	return s.listQuery(q, ids, q.PageLimit())
 }
-func (s *Store) WordsQuery(q apikey.Query) (string, []any)      { return s.wordsQuery(q) }
+func (s *Store) WordsQuery(q storage.Query) (string, []any)     { return s.wordsQuery(q) }
 func (s *Store) AuditQuery(q apikey.AuditQuery) (string, []any) { return s.auditQuery(q) }
 
 // InOrder is what comes before those of a list.
@@ -35,7 +35,7 @@ func (s *Store) LookAtLittle() { s.bounds = bounds{words: 6, matches: 3, records
 func (s *Store) CatchUpOnce(ctx context.Context) (more bool, err error) { return s.names().batch(ctx) }
 
 // Fill writes records at revision 1 without their audit entries.
-func (s *Store) Fill(ctx context.Context, records []apikey.Record) error {
+func (s *Store) Fill(ctx context.Context, records []storage.Record) error {
 	var words [][]any
 	keys := pgx.CopyFromSlice(len(records), func(i int) ([]any, error) {
 		r := records[i]

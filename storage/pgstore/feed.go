@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // A poll is one round trip with two transactions: the first registers the
@@ -66,20 +66,20 @@ LATERAL (
 // maxLease keeps the sum of a time and a lease within the calendar.
 const maxLease = 1000 * time.Hour
 
-// Poll implements [apikey.Feed].
+// Poll implements [storage.Feed].
 //
 // The epoch is a random one made by [Migrate], combined with the server's
 // timeline if that is known: a server that was restored to a point in time, or
 // promoted from a replica that may have missed commits, has a different epoch.
-func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+func (s *Store) Poll(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
-		return apikey.FeedPage{}, err
+		return storage.FeedPage{}, err
 	}
 	defer leave()
 	for field, text := range map[string]string{"FeedQuery.Instance": q.Instance, "FeedQuery.Epoch": q.Epoch} {
 		if len(text) > maxString || !storable(text) {
-			return apikey.FeedPage{}, invalid(field, "must be UTF-8 text without NUL of at most %d bytes", maxString)
+			return storage.FeedPage{}, invalid(field, "must be UTF-8 text without NUL of at most %d bytes", maxString)
 		}
 	}
 	if s.listener != nil {
@@ -92,7 +92,7 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 		b.Queue(s.sql.register, q.Instance, signed(q.Acked), q.Epoch, lease.Microseconds())
 		b.Queue("commit")
 	}
-	var page apikey.FeedPage
+	var page storage.FeedPage
 	// Nothing follows the last position, and the sum must not overflow.
 	after := min(signed(q.After), math.MaxInt64-1)
 	b.Queue(s.sql.poll, q.Instance, after, int64(q.PageLimit()), epochMark, s.timeline).QueryRow(func(row pgx.Row) error {
@@ -103,12 +103,12 @@ func (s *Store) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, 
 		s.listener.answered(err == nil)
 	}
 	if err != nil {
-		return apikey.FeedPage{}, failed(ctx, "poll", err)
+		return storage.FeedPage{}, failed(ctx, "poll", err)
 	}
 	return page, nil
 }
 
-// Announce implements [apikey.Feed].
+// Announce implements [storage.Feed].
 func (s *Store) Announce(ctx context.Context, topic string) error {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
@@ -154,7 +154,7 @@ func newPolls(ctx context.Context, like *pgxpool.Config) (*pgxpool.Pool, error) 
 	return polls, nil
 }
 
-func scanPage(row pgx.Row, p *apikey.FeedPage) error {
+func scanPage(row pgx.Row, p *storage.FeedPage) error {
 	var (
 		head, acked          int64
 		positions, revisions []int64
@@ -167,9 +167,9 @@ func scanPage(row pgx.Row, p *apikey.FeedPage) error {
 	}
 	p.Head, p.Acked = uint64(head), uint64(acked)
 	for i, position := range positions {
-		p.Changes = append(p.Changes, apikey.FeedChange{
+		p.Changes = append(p.Changes, storage.FeedChange{
 			Position: uint64(position),
-			Notice:   apikey.Notice{ID: ids[i], Revision: uint64(revisions[i]), Deleted: deleted[i]},
+			Notice:   storage.Notice{ID: ids[i], Revision: uint64(revisions[i]), Deleted: deleted[i]},
 		})
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
@@ -20,9 +21,9 @@ func TestAnInstanceIsRegisteredBeforeItReads(t *testing.T) {
 	exec(t, holder, `CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON "latchkey".instances DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()`)
 	exec(t, holder, `SELECT pg_advisory_lock(42)`)
 
-	done := make(chan apikey.FeedPage, 1)
+	done := make(chan storage.FeedPage, 1)
 	go func() {
-		p, err := s.Poll(t.Context(), apikey.FeedQuery{Instance: "slow", Lease: time.Hour})
+		p, err := s.Poll(t.Context(), storage.FeedQuery{Instance: "slow", Lease: time.Hour})
 		if err != nil {
 			t.Error(err)
 		}
@@ -30,7 +31,7 @@ func TestAnInstanceIsRegisteredBeforeItReads(t *testing.T) {
 	}()
 	eventually(t, "the registration waits for its commit", func() bool { return waiters(t, watcher) == 1 })
 	apply(t, s, changeOf("key", 0, nil))
-	if p := poll(t, s, apikey.FeedQuery{}); p.Alive != 0 {
+	if p := poll(t, s, storage.FeedQuery{}); p.Alive != 0 {
 		t.Fatalf("the registration is committed already: %+v", p)
 	}
 	exec(t, holder, `SELECT pg_advisory_unlock(42)`)
@@ -53,7 +54,7 @@ func TestOldChangesGoAndAReaderWhoMissesThemIsTold(t *testing.T) {
 	}
 	check := func(after, first uint64, truncated bool) {
 		t.Helper()
-		p := poll(t, s, apikey.FeedQuery{After: after})
+		p := poll(t, s, storage.FeedQuery{After: after})
 		if p.Truncated != truncated || p.Head != 10 || len(p.Changes) > 0 && p.Changes[0].Position != first || int(10-first) != len(p.Changes)-1 {
 			t.Errorf("after %d: want changes from %d, truncated %v; got %+v", after, first, truncated, p)
 		}
@@ -70,7 +71,7 @@ func TestOldChangesGoAndAReaderWhoMissesThemIsTold(t *testing.T) {
 	check(0, 10, true)
 	check(8, 10, true)
 	check(9, 10, false)
-	if p := poll(t, s, apikey.FeedQuery{After: 11}); p.Truncated || len(p.Changes) > 0 || p.Head != 10 {
+	if p := poll(t, s, storage.FeedQuery{After: 11}); p.Truncated || len(p.Changes) > 0 || p.Head != 10 {
 		t.Errorf("after a position that is not there: got %+v, want head 10 alone", p)
 	}
 	if trail, err := s.Audit(t.Context(), apikey.AuditQuery{}); err != nil || len(trail) != 10 {
@@ -82,7 +83,7 @@ func TestHoursPastTheRetentionGo(t *testing.T) {
 	s := newStore(t)
 	apply(t, s, changeOf("key", 0, nil))
 	for _, ago := range []time.Duration{apikey.UsageRetention + 3*time.Hour, apikey.UsageRetention - time.Hour, 0} {
-		must(t, s.AddUsage(t.Context(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now().Add(-ago), Counts: apikey.Counts{1}}}))
+		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now().Add(-ago), Counts: apikey.Counts{1}}}))
 	}
 	must(t, s.Maintain(t.Context()))
 	u, err := s.Usage(t.Context(), "key", time.Time{})
@@ -93,25 +94,25 @@ func TestHoursPastTheRetentionGo(t *testing.T) {
 
 func TestARunOutLeaseDoesNotCount(t *testing.T) {
 	s := newStore(t)
-	poll(t, s, apikey.FeedQuery{Instance: "gone", Lease: time.Minute})
-	if p := poll(t, s, apikey.FeedQuery{}); p.Alive != 1 {
+	poll(t, s, storage.FeedQuery{Instance: "gone", Lease: time.Minute})
+	if p := poll(t, s, storage.FeedQuery{}); p.Alive != 1 {
 		t.Errorf("%d instances are alive, want 1", p.Alive)
 	}
 	exec(t, connect(t, s), `UPDATE "latchkey".instances SET beat_at = beat_at - interval '1 minute'`)
-	if p := poll(t, s, apikey.FeedQuery{}); p.Alive != 0 {
+	if p := poll(t, s, storage.FeedQuery{}); p.Alive != 0 {
 		t.Errorf("an instance whose lease has run out counts: %d are alive", p.Alive)
 	}
-	if p := poll(t, s, apikey.FeedQuery{Instance: "brief"}); p.Alive != 1 {
+	if p := poll(t, s, storage.FeedQuery{Instance: "brief"}); p.Alive != 1 {
 		t.Errorf("the one who polls counts, even without a lease: %d are alive", p.Alive)
 	}
 }
 
 func TestInstancesLongDeadAreForgotten(t *testing.T) {
 	s := newStore(t)
-	poll(t, s, apikey.FeedQuery{Instance: "dead", Lease: time.Second})
-	poll(t, s, apikey.FeedQuery{Instance: "resting", Lease: time.Second})
+	poll(t, s, storage.FeedQuery{Instance: "dead", Lease: time.Second})
+	poll(t, s, storage.FeedQuery{Instance: "resting", Lease: time.Second})
 	exec(t, connect(t, s), `UPDATE "latchkey".instances SET beat_at = beat_at - CASE id WHEN 'dead' THEN interval '2 hours' ELSE interval '10 minutes' END`)
-	poll(t, s, apikey.FeedQuery{Instance: "one", Lease: time.Second})
+	poll(t, s, storage.FeedQuery{Instance: "one", Lease: time.Second})
 	if n := count(t, s.Pool(), `SELECT count(*) FROM latchkey.instances WHERE id IN ('one', 'resting')`); n != 2 {
 		t.Errorf("%d of the two that may come back are known", n)
 	}
@@ -123,10 +124,10 @@ func TestInstancesLongDeadAreForgotten(t *testing.T) {
 func TestAFeedThatWasMadeAnewHasAnotherEpoch(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	s := open(t, dsn, pgstore.Options{AutoMigrate: true, Logger: quiet})
-	before := poll(t, s, apikey.FeedQuery{}).Epoch
+	before := poll(t, s, storage.FeedQuery{}).Epoch
 	exec(t, connect(t, s), `DROP SCHEMA latchkey CASCADE`)
 	s = open(t, dsn, pgstore.Options{AutoMigrate: true, Logger: quiet})
-	if after := poll(t, s, apikey.FeedQuery{}).Epoch; after == before || after == "" {
+	if after := poll(t, s, storage.FeedQuery{}).Epoch; after == before || after == "" {
 		t.Errorf("epochs %q and %q, want another one", before, after)
 	}
 }
@@ -137,23 +138,23 @@ func TestARestoredServerHasAnotherEpoch(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
 	s := open(t, server.DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
-	before := poll(t, s, apikey.FeedQuery{}).Epoch
+	before := poll(t, s, storage.FeedQuery{}).Epoch
 	var data string
 	conn := connect(t, s)
 	must(t, conn.QueryRow(t.Context(), "SHOW data_directory").Scan(&data))
 	exec(t, conn, `ALTER SYSTEM SET restore_command = 'false'`) // there is no archive: what is there is all
 	server.Stop(t)
 	server.Start(t)
-	answers := func() bool { _, err := s.Poll(t.Context(), apikey.FeedQuery{}); return err == nil }
+	answers := func() bool { _, err := s.Poll(t.Context(), storage.FeedQuery{}); return err == nil }
 	eventually(t, "the store has new connections", answers)
-	if again := poll(t, s, apikey.FeedQuery{}).Epoch; again != before {
+	if again := poll(t, s, storage.FeedQuery{}).Epoch; again != before {
 		t.Errorf("a restart is no other history: epochs %q and %q", before, again)
 	}
 	server.Stop(t)
 	must(t, os.WriteFile(filepath.Join(data, "recovery.signal"), nil, 0o644))
 	server.Start(t)
 	eventually(t, "the recovery ends", answers)
-	if after := poll(t, s, apikey.FeedQuery{}).Epoch; after == before {
+	if after := poll(t, s, storage.FeedQuery{}).Epoch; after == before {
 		t.Errorf("after a recovery the epoch is still %q", after)
 	}
 }

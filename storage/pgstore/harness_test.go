@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 	"github.com/wontopos/latchkey/storage/storetest"
@@ -26,17 +26,17 @@ func harness(dsn string) storetest.Harness {
 func harnessOf(at func(t testing.TB, schema string) *pgstore.Store) storetest.Harness {
 	var made atomic.Int64
 	return storetest.Harness{
-		Open: func(t testing.TB) apikey.Store { return at(t, fmt.Sprintf(`Store "%d"`, made.Add(1))) },
-		Reopen: func(t testing.TB, s apikey.Store) apikey.Store {
+		Open: func(t testing.TB) storage.Store { return at(t, fmt.Sprintf(`Store "%d"`, made.Add(1))) },
+		Reopen: func(t testing.TB, s storage.Store) storage.Store {
 			must(t, s.(*pgstore.Store).Close())
 			return at(t, s.(*pgstore.Store).Schema())
 		},
-		Compact: func(t testing.TB, s apikey.Store) {
+		Compact: func(t testing.TB, s storage.Store) {
 			must(t, s.(*pgstore.Store).Maintain(t.Context()))
 			must(t, s.(*pgstore.Store).Vacuum(t.Context()))
 		},
-		Corrupt: func(t testing.TB, s apikey.Store, id string) { must(t, s.(*pgstore.Store).Damage(t.Context(), id)) },
-		Second:  func(t testing.TB, s apikey.Store) apikey.Store { return at(t, s.(*pgstore.Store).Schema()) },
+		Corrupt: func(t testing.TB, s storage.Store, id string) { must(t, s.(*pgstore.Store).Damage(t.Context(), id)) },
+		Second:  func(t testing.TB, s storage.Store) storage.Store { return at(t, s.(*pgstore.Store).Schema()) },
 		Feeds:   true,
 		Batches: true,
 		Closes:  true,

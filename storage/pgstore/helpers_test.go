@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
@@ -20,27 +21,27 @@ func newStore(t testing.TB) *pgstore.Store {
 }
 
 // changeOf makes a change of a key of the given ID.
-func changeOf(id string, expect uint64, edit func(k *apikey.Key)) apikey.Change {
+func changeOf(id string, expect uint64, edit func(k *apikey.Key)) storage.Change {
 	k := apikey.Key{ID: id, Owner: "acme", Environment: "live", CreatedAt: time.Unix(1, 0), Secrets: make([]apikey.Secret, 1)}
 	if edit != nil {
 		edit(&k)
 	}
-	return apikey.Change{
-		Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)}, Expect: expect,
+	return storage.Change{
+		Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Expect: expect,
 		Entry: apikey.AuditEntry{KeyID: id, Owner: k.Owner, Action: apikey.ActionUpdate},
 	}
 }
 
 func revoked(k *apikey.Key) { k.RevokedAt, k.RevokedBy = time.Unix(2, 0), "ann" }
 
-func apply(t testing.TB, s *pgstore.Store, c apikey.Change) {
+func apply(t testing.TB, s *pgstore.Store, c storage.Change) {
 	t.Helper()
 	if _, err := s.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func poll(t testing.TB, s *pgstore.Store, q apikey.FeedQuery) apikey.FeedPage {
+func poll(t testing.TB, s *pgstore.Store, q storage.FeedQuery) storage.FeedPage {
 	t.Helper()
 	p, err := s.Poll(t.Context(), q)
 	must(t, err)

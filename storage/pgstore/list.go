@@ -6,7 +6,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -20,31 +19,31 @@ type bounds struct {
 // usualBounds let a call take about twenty milliseconds at most.
 var usualBounds = bounds{words: 3000, matches: 1000, records: 2000}
 
-// List implements [apikey.Store]. Damaged records are left out and logged, and
+// List implements [storage.Store]. Damaged records are left out and logged, and
 // the following ones fill the page.
 //
 // If few keys have a term, it is looked up and the keys are sorted. Otherwise
 // the order is walked, and records that the query does not select are skipped,
 // up to 2,000 in one call. Then the page is short.
-func (s *Store) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (s *Store) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
-		return apikey.Listing{}, err
+		return storage.Listing{}, err
 	}
 	defer leave()
 	if !storable(q.Owner) || !storable(q.Environment) || !storable(q.After.ID) {
-		return apikey.Listing{}, nil
+		return storage.Listing{}, nil
 	}
 	page, err := s.list(ctx, q)
 	if err != nil {
-		return apikey.Listing{}, failed(ctx, "list", err)
+		return storage.Listing{}, failed(ctx, "list", err)
 	}
 	return page, nil
 }
 
-func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, err error) {
+func (s *Store) list(ctx context.Context, q storage.Query) (page storage.Listing, err error) {
 	q.After = storage.Start(q)
-	if q.Search != "" || q.Order == apikey.ByName {
+	if q.Search != "" || q.Order == storage.ByName {
 		if err := s.names().catchUp(ctx); err != nil {
 			return page, err
 		}
@@ -57,7 +56,7 @@ func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, 
 	}
 	filter := storage.NewFilter(q, time.Now())
 	left := s.bounds.records
-	page.Records = make([]apikey.Record, 0, min(q.PageLimit(), 100)) // growing it takes more memory than the page
+	page.Records = make([]storage.Record, 0, min(q.PageLimit(), 100)) // growing it takes more memory than the page
 	for {
 		// One row more than the page needs shows whether there is more.
 		chunk := q.PageLimit() - len(page.Records) + 1
@@ -66,7 +65,7 @@ func (s *Store) list(ctx context.Context, q apikey.Query) (page apikey.Listing, 
 		}
 		rows, err := s.listRows(ctx, q, ids, chunk)
 		if err != nil {
-			return apikey.Listing{}, err
+			return storage.Listing{}, err
 		}
 		for _, r := range rows {
 			if len(page.Records) == q.PageLimit() {
@@ -101,9 +100,9 @@ type listed struct {
 	lastUse   *time.Time
 }
 
-func (l *listed) place() apikey.Position {
+func (l *listed) place() storage.Position {
 	name, _ := storage.SplitNameKey(l.nameKey)
-	return apikey.Position{CreatedAt: storage.NormalizeTime(l.createdAt), Name: name, ID: l.id}
+	return storage.Position{CreatedAt: storage.NormalizeTime(l.createdAt), Name: name, ID: l.id}
 }
 
 func (l *listed) last() time.Time {
@@ -113,7 +112,7 @@ func (l *listed) last() time.Time {
 	return *l.lastUse
 }
 
-func (s *Store) listRows(ctx context.Context, q apikey.Query, ids []string, limit int) ([]listed, error) {
+func (s *Store) listRows(ctx context.Context, q storage.Query, ids []string, limit int) ([]listed, error) {
 	all := make([]listed, 0, min(limit, 100))
 	sql, args := s.listQuery(q, ids, limit)
 	err := s.inOrder(ctx, sql, args, func(rows pgx.Rows) (err error) {
@@ -144,7 +143,7 @@ func (s *Store) inOrder(ctx context.Context, sql string, args []any, read func(p
 	return conn.SendBatch(ctx, b).Close()
 }
 
-func (s *Store) listQuery(q apikey.Query, ids []string, limit int) (sql string, args []any) {
+func (s *Store) listQuery(q storage.Query, ids []string, limit int) (sql string, args []any) {
 	var conditions listBit
 	args = []any{int64(limit)}
 	if ids != nil {
@@ -157,14 +156,14 @@ func (s *Store) listQuery(q apikey.Query, ids []string, limit int) (sql string, 
 		conditions, args = conditions|byEnvironment, append(args, q.Environment)
 	}
 	switch q.Order {
-	case apikey.OldestFirst:
+	case storage.OldestFirst:
 		conditions |= oldestFirst
-	case apikey.ByName:
+	case storage.ByName:
 		conditions |= byName
 	}
 	if !q.After.IsZero() {
 		conditions |= afterPosition
-		if q.Order == apikey.ByName {
+		if q.Order == storage.ByName {
 			args = append(args, storage.NameKey(q.After.Name), q.After.ID)
 		} else {
 			args = append(args, within(q.After.CreatedAt), q.After.ID)
@@ -178,7 +177,7 @@ func (s *Store) listQuery(q apikey.Query, ids []string, limit int) (sql string, 
 
 // search looks the term up. It returns the keys that have it, or nil if there
 // are too many to look at one by one.
-func (s *Store) search(ctx context.Context, q apikey.Query) (ids []string, err error) {
+func (s *Store) search(ctx context.Context, q storage.Query) (ids []string, err error) {
 	sql, args := s.wordsQuery(q)
 	var rows int64
 	err = s.inOrder(ctx, sql, args, func(r pgx.Rows) error {
@@ -194,7 +193,7 @@ func (s *Store) search(ctx context.Context, q apikey.Query) (ids []string, err e
 	return append([]string{}, ids...), nil
 }
 
-func (s *Store) wordsQuery(q apikey.Query) (sql string, args []any) {
+func (s *Store) wordsQuery(q storage.Query) (sql string, args []any) {
 	term := storage.Fold(q.Search)
 	first := []byte(term[:min(len(term), maxTerm)])
 	end := append([]byte{}, first...)

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The channel is the same for all schemas of a database, because a name derived
@@ -27,7 +28,7 @@ const (
 	patience = 10 * time.Second
 )
 
-// Await implements [apikey.Feed]. Changes are pushed by LISTEN, on a connection
+// Await implements [storage.Feed]. Changes are pushed by LISTEN, on a connection
 // beside the pool that the first call opens. While that connection is lost,
 // Await waits until there is a new one and then returns: something may have
 // been missed. If a change has come since the last [Store.Poll] of this store
@@ -39,7 +40,7 @@ func (s *Store) Await(ctx context.Context) error {
 	}
 	defer leave()
 	if s.listener == nil {
-		return apikey.ErrNoPush
+		return storage.ErrNoPush
 	}
 	select {
 	case <-s.listener.news():

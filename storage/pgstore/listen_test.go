@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
@@ -28,7 +29,7 @@ func await(t *testing.T, s *pgstore.Store) error {
 func listening(t *testing.T, s *pgstore.Store) {
 	t.Helper()
 	must(t, await(t, s))
-	poll(t, s, apikey.FeedQuery{})
+	poll(t, s, storage.FeedQuery{})
 }
 
 func TestOneChangeWakesAllWhoWait(t *testing.T) {
@@ -45,7 +46,7 @@ func TestOneChangeWakesAllWhoWait(t *testing.T) {
 		must(t, <-done)
 	}
 	must(t, await(t, s)) // nobody has looked yet
-	poll(t, s, apikey.FeedQuery{})
+	poll(t, s, storage.FeedQuery{})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { done <- s.Await(ctx) }()
@@ -87,7 +88,7 @@ func TestAListenerWhoseConnectionIsCutComesBack(t *testing.T) {
 		before := listener()
 		exec(t, stranger, `SELECT pg_terminate_backend($1)`, before)
 		must(t, await(t, s)) // it listens again: something may have been missed
-		poll(t, s, apikey.FeedQuery{})
+		poll(t, s, storage.FeedQuery{})
 		if after := listener(); after == 0 || after == before {
 			t.Errorf("process %d listens after %d was ended", after, before)
 		}
@@ -95,7 +96,7 @@ func TestAListenerWhoseConnectionIsCutComesBack(t *testing.T) {
 		go func() { done <- await(t, s) }()
 		apply(t, s, changeOf("key", uint64(round), nil))
 		must(t, <-done)
-		poll(t, s, apikey.FeedQuery{})
+		poll(t, s, storage.FeedQuery{})
 	}
 }
 
@@ -108,9 +109,9 @@ func TestAPollThatSucceedsEndsTheListenersPause(t *testing.T) {
 	s.PauseBeforeListening(time.Hour)
 	listening(t, s)
 	server.Stop(t)
-	eventually(t, "a poll fails", func() bool { _, err := s.Poll(t.Context(), apikey.FeedQuery{}); return err != nil })
+	eventually(t, "a poll fails", func() bool { _, err := s.Poll(t.Context(), storage.FeedQuery{}); return err != nil })
 	server.Start(t)
-	eventually(t, "a poll succeeds", func() bool { _, err := s.Poll(t.Context(), apikey.FeedQuery{}); return err == nil })
+	eventually(t, "a poll succeeds", func() bool { _, err := s.Poll(t.Context(), storage.FeedQuery{}); return err == nil })
 	must(t, await(t, s))
 }
 
@@ -180,7 +181,7 @@ func TestCloseWaitsForNoCallForEver(t *testing.T) {
 	s.WaitInClose(50 * time.Millisecond)
 	done := make(chan error, 1)
 	go func() {
-		done <- s.AddUsage(context.Background(), []apikey.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now()}})
+		done <- s.AddUsage(context.Background(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now()}})
 	}()
 	eventually(t, "the call waits for the lock", func() bool { return waiters(t, connect(t, s)) > 0 })
 	must(t, s.Close())

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
@@ -187,7 +187,7 @@ func TestARoleThatCannotMakeTablesUsesTheStore(t *testing.T) {
 	purge.Delete = true
 	apply(t, s, purge)
 	must(t, s.Maintain(t.Context()))
-	poll(t, s, apikey.FeedQuery{Instance: "one", Acked: 2, Lease: time.Second})
+	poll(t, s, storage.FeedQuery{Instance: "one", Acked: 2, Lease: time.Second})
 }
 
 func migrated(t *testing.T) *pgxpool.Pool {

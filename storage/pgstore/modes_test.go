@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 	"github.com/wontopos/latchkey/storage/storetest"
@@ -45,14 +46,14 @@ func TestEveryWayToRunAQueryButOne(t *testing.T) {
 				pgstore.Options{Schema: mode, AutoMigrate: true, Logger: quiet})
 			apply(t, s, changeOf("key", 0, nil))
 			apply(t, s, changeOf("key", 1, revoked))
-			use := apikey.UsageDelta{KeyID: "key", Secret: 1, Hour: time.Now(), Last: apikey.LastUse{At: time.Now()}}
-			must(t, s.AddUsage(t.Context(), []apikey.UsageDelta{use, {KeyID: "key", Secret: 2, Hour: time.Now()}}))
+			use := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: time.Now(), Last: apikey.LastUse{At: time.Now()}}
+			must(t, s.AddUsage(t.Context(), []storage.UsageDelta{use, {KeyID: "key", Secret: 2, Hour: time.Now()}}))
 			u, err := s.Usage(t.Context(), "key", time.Time{})
 			if err != nil || len(u.Hours) != 2 || u.Of(1).Last.At.IsZero() || !u.Of(2).Last.At.IsZero() {
 				t.Errorf("usage comes back as it was counted: %+v, error %v", u, err)
 			}
 			for range 2 {
-				if p := poll(t, s, apikey.FeedQuery{Instance: "one", Lease: time.Hour}); len(p.Changes) != 2 || p.Alive != 1 {
+				if p := poll(t, s, storage.FeedQuery{Instance: "one", Lease: time.Hour}); len(p.Changes) != 2 || p.Alive != 1 {
 					t.Errorf("got %+v, want two changes and one instance", p)
 				}
 			}
@@ -66,7 +67,7 @@ func TestEveryWayToRunAQueryButOne(t *testing.T) {
 
 func TestWithoutListenThereIsNoPush(t *testing.T) {
 	s := open(t, pgtest.DSN(t), pgstore.Options{AutoMigrate: true, NoListen: true, Logger: quiet})
-	if err := s.Await(t.Context()); !errors.Is(err, apikey.ErrNoPush) {
+	if err := s.Await(t.Context()); !errors.Is(err, storage.ErrNoPush) {
 		t.Errorf("got error %v, want ErrNoPush", err)
 	}
 }

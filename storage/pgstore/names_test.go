@@ -19,7 +19,7 @@ import (
 )
 
 // names lists all pages and returns the names.
-func names(t testing.TB, s *pgstore.Store, q apikey.Query) []string {
+func names(t testing.TB, s *pgstore.Store, q storage.Query) []string {
 	t.Helper()
 	all := []string{}
 	for {
@@ -34,7 +34,7 @@ func names(t testing.TB, s *pgstore.Store, q apikey.Query) []string {
 	}
 }
 
-func listsNames(t testing.TB, s *pgstore.Store, when string, q apikey.Query, want ...string) {
+func listsNames(t testing.TB, s *pgstore.Store, when string, q storage.Query, want ...string) {
 	t.Helper()
 	if got := names(t, s, q); !slices.Equal(got, want) {
 		t.Errorf("%s: list %+v: got %q, want %q", when, q, got, want)
@@ -44,7 +44,7 @@ func listsNames(t testing.TB, s *pgstore.Store, when string, q apikey.Query, wan
 // older is a program that knows migrations 1 and 2 only: what it sends.
 type older struct{ pool *pgxpool.Pool }
 
-func (o older) create(t testing.TB, r apikey.Record) {
+func (o older) create(t testing.TB, r storage.Record) {
 	t.Helper()
 	k := &r.Key
 	k.Revision = 1
@@ -53,7 +53,7 @@ func (o older) create(t testing.TB, r apikey.Record) {
 	must(t, err)
 }
 
-func (o older) update(t testing.TB, r apikey.Record) {
+func (o older) update(t testing.TB, r storage.Record) {
 	t.Helper()
 	k := &r.Key
 	k.Revision++
@@ -65,7 +65,7 @@ func (o older) update(t testing.TB, r apikey.Record) {
 	}
 }
 
-func record(id, name string) apikey.Record {
+func record(id, name string) storage.Record {
 	return changeOf(id, 0, func(k *apikey.Key) { k.Name = name }).Record
 }
 
@@ -75,17 +75,17 @@ func TestKeysOfInstancesThatAreOlderAreFound(t *testing.T) {
 	old := older{s.Pool()}
 	old.create(t, record("a", "Alpha back"))
 	apply(t, s, changeOf("b", 0, func(k *apikey.Key) { k.Name = "beta back" }))
-	listsNames(t, s, "created by an older instance", apikey.Query{Search: "back", Order: apikey.ByName}, "Alpha back", "beta back")
+	listsNames(t, s, "created by an older instance", storage.Query{Search: "back", Order: storage.ByName}, "Alpha back", "beta back")
 
 	// It changes what this one wrote.
 	r, err := s.Get(t.Context(), "b")
 	must(t, err)
 	r.Key.Name, r.Key.Owner = "zeta front", "other"
 	old.update(t, r)
-	listsNames(t, s, "renamed by an older instance", apikey.Query{Order: apikey.ByName}, "Alpha back", "zeta front")
-	listsNames(t, s, "renamed by an older instance", apikey.Query{Search: "back"}, "Alpha back")
-	listsNames(t, s, "renamed by an older instance", apikey.Query{Search: "front", Owner: "other"}, "zeta front")
-	listsNames(t, s, "renamed by an older instance", apikey.Query{Search: "front", Owner: "acme"})
+	listsNames(t, s, "renamed by an older instance", storage.Query{Order: storage.ByName}, "Alpha back", "zeta front")
+	listsNames(t, s, "renamed by an older instance", storage.Query{Search: "back"}, "Alpha back")
+	listsNames(t, s, "renamed by an older instance", storage.Query{Search: "front", Owner: "other"}, "zeta front")
+	listsNames(t, s, "renamed by an older instance", storage.Query{Search: "front", Owner: "acme"})
 
 	// This one changes what it wrote before it has caught up.
 	old.create(t, record("c", "gamma"))
@@ -95,11 +95,11 @@ func TestKeysOfInstancesThatAreOlderAreFound(t *testing.T) {
 	}
 	old.create(t, record("d", "epsilon"))
 	apply(t, s, changeOf("d", 1, func(k *apikey.Key) { k.Name, k.Plan = "epsilon", "pro" }))
-	listsNames(t, s, "changed, but not its name", apikey.Query{Search: "epsilon", Order: apikey.ByName}, "epsilon")
+	listsNames(t, s, "changed, but not its name", storage.Query{Search: "epsilon", Order: storage.ByName}, "epsilon")
 	apply(t, s, changeOf("d", 2, func(k *apikey.Key) { k.Name, k.Plan = "epsilon", "free" }))
-	listsNames(t, s, "changed again", apikey.Query{Search: "epsilon", Order: apikey.ByName}, "epsilon")
-	listsNames(t, s, "after both", apikey.Query{Search: "gamma"})
-	listsNames(t, s, "after both", apikey.Query{Search: "delta"}, "delta")
+	listsNames(t, s, "changed again", storage.Query{Search: "epsilon", Order: storage.ByName}, "epsilon")
+	listsNames(t, s, "after both", storage.Query{Search: "gamma"})
+	listsNames(t, s, "after both", storage.Query{Search: "delta"}, "delta")
 }
 
 func TestNamesOfAnOlderSchemaAreWrittenWhenItIsMigrated(t *testing.T) {
@@ -131,11 +131,11 @@ func TestNamesOfAnOlderSchemaAreWrittenWhenItIsMigrated(t *testing.T) {
 		t.Errorf("%d keys are behind", n)
 	}
 	s := open(t, pool.Config().ConnString(), pgstore.Options{Logger: quiet})
-	if got := names(t, s, apikey.Query{Order: apikey.ByName, Limit: 1000}); len(got) != n-1 || !slices.IsSorted(got) {
+	if got := names(t, s, storage.Query{Order: storage.ByName, Limit: 1000}); len(got) != n-1 || !slices.IsSorted(got) {
 		t.Errorf("%d keys are listed by name, want all but the damaged one", len(got))
 	}
-	listsNames(t, s, "migrated", apikey.Query{Search: "0007"}, "Name 0007")
-	listsNames(t, s, "migrated", apikey.Query{Search: "0003"})
+	listsNames(t, s, "migrated", storage.Query{Search: "0007"}, "Name 0007")
+	listsNames(t, s, "migrated", storage.Query{Search: "0003"})
 }
 
 func TestCatchingUpThatIsBrokenOffGoesOn(t *testing.T) {
@@ -154,7 +154,7 @@ func TestCatchingUpThatIsBrokenOffGoesOn(t *testing.T) {
 	if n := count(t, s.Pool(), `SELECT count(*) FROM latchkey.keys WHERE behind`); n != 0 {
 		t.Errorf("after the next start %d keys are behind", n)
 	}
-	listsNames(t, s, "caught up", apikey.Query{Search: "name 0599"}, "Name 0599")
+	listsNames(t, s, "caught up", storage.Query{Search: "name 0599"}, "Name 0599")
 }
 
 // Writers of both kinds, readers who catch up, and in the end every index says
@@ -177,7 +177,7 @@ func TestInstancesOfBothKindsAtOnce(t *testing.T) {
 					r.Key.Revision++
 					continue
 				}
-				rev, err := s.Apply(t.Context(), apikey.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{KeyID: r.Key.ID}})
+				rev, err := s.Apply(t.Context(), storage.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{KeyID: r.Key.ID}})
 				if err != nil {
 					t.Error(err)
 					return
@@ -189,7 +189,7 @@ func TestInstancesOfBothKindsAtOnce(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			for range 20 {
-				if _, err := s.List(t.Context(), apikey.Query{Search: "name", Order: apikey.ByName}); err != nil {
+				if _, err := s.List(t.Context(), storage.Query{Search: "name", Order: storage.ByName}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -198,9 +198,9 @@ func TestInstancesOfBothKindsAtOnce(t *testing.T) {
 	wg.Wait()
 	for i := range keys {
 		want := fmt.Sprintf("name %d of key %02d", rounds-1, i)
-		listsNames(t, s, "in the end", apikey.Query{Search: strings.ToUpper(want)}, want)
+		listsNames(t, s, "in the end", storage.Query{Search: strings.ToUpper(want)}, want)
 	}
-	if got := names(t, s, apikey.Query{Search: "name", Order: apikey.ByName}); len(got) != keys || !slices.IsSorted(got) {
+	if got := names(t, s, storage.Query{Search: "name", Order: storage.ByName}); len(got) != keys || !slices.IsSorted(got) {
 		t.Errorf("in the end %q are listed", got)
 	}
 	if n := count(t, s.Pool(), `SELECT count(*) FROM latchkey.keys AS k WHERE behind OR listed <> revision
@@ -255,12 +255,12 @@ func TestARowOfWordsThatIsStaleShowsNothing(t *testing.T) {
 	exec(t, conn, `INSERT INTO latchkey.words (key_id, word, owner, environment) VALUES
 		('key', 'old name', 'acme', 'live'), ('key', 'strange', 'stranger', 'live')`)
 	exec(t, conn, `UPDATE latchkey.words SET owner = 'stranger' WHERE word = 'key'`)
-	for _, order := range []apikey.Order{apikey.NewestFirst, apikey.ByName} {
-		listsNames(t, s, "a word that is gone", apikey.Query{Search: "old", Order: order})
-		listsNames(t, s, "of another owner", apikey.Query{Search: "strange", Owner: "stranger", Order: order})
-		listsNames(t, s, "of another owner", apikey.Query{Search: "key", Owner: "stranger", Order: order})
-		listsNames(t, s, "all", apikey.Query{Search: "old", Order: order})
-		listsNames(t, s, "its own", apikey.Query{Search: "bill", Owner: "acme", Order: order}, "billing")
+	for _, order := range []storage.Order{storage.NewestFirst, storage.ByName} {
+		listsNames(t, s, "a word that is gone", storage.Query{Search: "old", Order: order})
+		listsNames(t, s, "of another owner", storage.Query{Search: "strange", Owner: "stranger", Order: order})
+		listsNames(t, s, "of another owner", storage.Query{Search: "key", Owner: "stranger", Order: order})
+		listsNames(t, s, "all", storage.Query{Search: "old", Order: order})
+		listsNames(t, s, "its own", storage.Query{Search: "bill", Owner: "acme", Order: order}, "billing")
 	}
 }
 
@@ -271,7 +271,7 @@ func TestACallLooksAtABoundedNumberOfKeys(t *testing.T) {
 	for i := range 20 {
 		apply(t, s, changeOf(fmt.Sprintf("key-%02d", i), 0, func(k *apikey.Key) { k.Name, k.CreatedAt = fmt.Sprint("name ", i), time.Unix(int64(i), 0) }))
 	}
-	for what, q := range map[string]apikey.Query{
+	for what, q := range map[string]storage.Query{
 		"a filter":       {Plan: "none"},
 		"a state":        {State: apikey.Revoked},
 		"unused":         {UnusedSince: time.Unix(100, 0), Plan: "none"},
@@ -291,7 +291,7 @@ func TestACallLooksAtABoundedNumberOfKeys(t *testing.T) {
 			}
 		}
 	}
-	l, err := s.List(t.Context(), apikey.Query{Search: "name 7"}) // of one, which the first four are not
+	l, err := s.List(t.Context(), storage.Query{Search: "name 7"}) // of one, which the first four are not
 	if err != nil || len(l.Records) != 1 || !l.Next.IsZero() {
 		t.Errorf("a term of few: %d records, next %+v, error %v; want all at once", len(l.Records), l.Next, err)
 	}
@@ -306,10 +306,10 @@ func TestTheLongestNamesAreListed(t *testing.T) {
 	for i, name := range []string{strings.Repeat("\u023a", 64), noise(128), noise(5000)} {
 		apply(t, s, changeOf(id[:767]+string(rune('a'+i)), 0, func(k *apikey.Key) { k.Name, k.Owner, k.Environment = name, owner, environment }))
 	}
-	if got := names(t, s, apikey.Query{Owner: owner, Environment: environment, Order: apikey.ByName, Limit: 2}); len(got) != 3 {
+	if got := names(t, s, storage.Query{Owner: owner, Environment: environment, Order: storage.ByName, Limit: 2}); len(got) != 3 {
 		t.Errorf("%d keys are listed, want 3", len(got))
 	}
-	if got := names(t, s, apikey.Query{Owner: owner, Environment: environment, Search: id[:128]}); len(got) != 3 {
+	if got := names(t, s, storage.Query{Owner: owner, Environment: environment, Search: id[:128]}); len(got) != 3 {
 		t.Errorf("%d keys are found, want 3", len(got))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
@@ -16,18 +17,18 @@ import (
 // database is asked, at once or later, one key comes of a named creation.
 func TestACreationIsMadeOnceByAllProcesses(t *testing.T) {
 	dsn := pgtest.DSN(t)
-	var services []*apikey.Service
+	var services []*latchkey.Service
 	for range 3 {
-		services = append(services, service(t, open(t, dsn, pgstore.Options{AutoMigrate: true, Logger: quiet}), apikey.Options{}))
+		services = append(services, service(t, open(t, dsn, pgstore.Options{AutoMigrate: true, Logger: quiet}), latchkey.Options{}))
 	}
 	by := apikey.Actor{ID: "ann"}
 	name := func(round int) string { return fmt.Sprint("ann: a name that nobody guesses, number ", round) }
 	for round := range 10 {
-		n := apikey.NewKey{Name: "n", Owner: "acme", Once: name(round)}
+		n := latchkey.NewKey{Name: "n", Owner: "acme", Once: name(round)}
 		var (
 			wg    sync.WaitGroup
 			mu    sync.Mutex
-			token apikey.Token
+			token latchkey.Token
 			ids   = map[string]int{}
 		)
 		for i := range 12 {
@@ -51,11 +52,11 @@ func TestACreationIsMadeOnceByAllProcesses(t *testing.T) {
 			must(t, verify(t, s, token))
 		}
 	}
-	late := service(t, open(t, dsn, pgstore.Options{Logger: quiet}), apikey.Options{})
-	if k, _, err := late.Create(t.Context(), by, apikey.NewKey{Name: "n", Owner: "acme", Once: name(0)}); !errors.Is(err, apikey.ErrAlreadyCreated) || k.ID == "" {
+	late := service(t, open(t, dsn, pgstore.Options{Logger: quiet}), latchkey.Options{})
+	if k, _, err := late.Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme", Once: name(0)}); !errors.Is(err, apikey.ErrAlreadyCreated) || k.ID == "" {
 		t.Errorf("a process that was started later: %v", err)
 	}
-	page, err := services[0].List(t.Context(), apikey.ListRequest{})
+	page, err := services[0].List(t.Context(), latchkey.ListRequest{})
 	must(t, err)
 	if len(page.Keys) != 10 {
 		t.Errorf("10 names have made %d keys", len(page.Keys))

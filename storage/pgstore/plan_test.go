@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 )
 
@@ -18,8 +19,8 @@ func TestPagesComeFromIndexes(t *testing.T) {
 	s := newStore(t)
 	const n = 100_000
 	fill(t, s, n)
-	middle := apikey.Position{CreatedAt: time.Unix(n/2, 0), Name: "staging worker 050000", ID: "key-050000"}
-	for _, q := range []apikey.Query{
+	middle := storage.Position{CreatedAt: time.Unix(n/2, 0), Name: "staging worker 050000", ID: "key-050000"}
+	for _, q := range []storage.Query{
 		{},
 		{Owner: "owner-7"},
 		{Environment: "live"},
@@ -28,8 +29,8 @@ func TestPagesComeFromIndexes(t *testing.T) {
 		{Owner: "nobody"},
 		{Owner: "large", UnusedSince: time.Unix(n/2, 0)},
 	} {
-		for _, after := range []apikey.Position{{}, middle} {
-			for _, q.Order = range []apikey.Order{apikey.NewestFirst, apikey.OldestFirst, apikey.ByName} {
+		for _, after := range []storage.Position{{}, middle} {
+			for _, q.Order = range []storage.Order{storage.NewestFirst, storage.OldestFirst, storage.ByName} {
 				q.After = after
 				sql, args := s.ListQuery(q, nil)
 				indexed(t, s, fmt.Sprintf("list %+v", q), sql, args)
@@ -37,7 +38,7 @@ func TestPagesComeFromIndexes(t *testing.T) {
 		}
 	}
 	for _, term := range []string{"staging", "w", "worker 050001", "nobody"} {
-		for _, q := range []apikey.Query{{}, {Owner: "owner-7"}, {Environment: "test"}, {Owner: "large", Environment: "test"}} {
+		for _, q := range []storage.Query{{}, {Owner: "owner-7"}, {Environment: "test"}, {Owner: "large", Environment: "test"}} {
 			q.Search = term
 			sql, args := s.WordsQuery(q)
 			indexed(t, s, fmt.Sprintf("search %+v", q), sql, args)
@@ -48,7 +49,7 @@ func TestPagesComeFromIndexes(t *testing.T) {
 		some[i] = fmt.Sprintf("key-%06d", i*97)
 	}
 	for _, ids := range [][]string{some[:1], some[:5], some} {
-		for _, q := range []apikey.Query{{}, {Owner: "large", Order: apikey.ByName, After: middle}, {Environment: "live", UnusedSince: middle.CreatedAt}} {
+		for _, q := range []storage.Query{{}, {Owner: "large", Order: storage.ByName, After: middle}, {Environment: "live", UnusedSince: middle.CreatedAt}} {
 			sql, args := s.ListQuery(q, ids)
 			plan := explain(t, s, sql, args)
 			if strings.Contains(plan, "Seq Scan on keys") || strings.Contains(plan, "Seq Scan on usage") {
@@ -63,7 +64,7 @@ func TestPagesComeFromIndexes(t *testing.T) {
 			indexed(t, s, fmt.Sprintf("audit %+v", q), sql, args)
 		}
 	}
-	page, err := s.List(t.Context(), apikey.Query{Owner: "owner-7", After: middle, Limit: 3})
+	page, err := s.List(t.Context(), storage.Query{Owner: "owner-7", After: middle, Limit: 3})
 	if err != nil || len(page.Records) != 3 || page.Records[0].Key.ID != "key-049907" {
 		t.Errorf("a page from the middle: %d records, error %v", len(page.Records), err)
 	}
@@ -117,7 +118,7 @@ func explain(t *testing.T, s *pgstore.Store, sql string, args []any) string {
 // fill makes keys of 100 small owners, every tenth of one that is large.
 func fill(t *testing.T, s *pgstore.Store, n int) {
 	t.Helper()
-	records := make([]apikey.Record, n)
+	records := make([]storage.Record, n)
 	for i := range records {
 		records[i] = changeOf(fmt.Sprintf("key-%06d", i), 0, func(k *apikey.Key) {
 			k.Owner, k.CreatedAt, k.Name = fmt.Sprint("owner-", i%100), time.Unix(int64(i), 0), fmt.Sprintf("staging worker %06d", i)

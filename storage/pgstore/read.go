@@ -27,7 +27,7 @@ func (r *row) scan(from pgx.Row) error {
 // decode returns the record, which shares no memory with the row. If columns
 // disagree with the record, they were changed behind the store's back: somebody
 // who revokes a key by hand in SQL must not see it go on working.
-func (r *row) decode() (apikey.Record, error) {
+func (r *row) decode() (storage.Record, error) {
 	record, err := storage.DecodeRecord(r.record)
 	switch k := &record.Key; {
 	case err != nil:
@@ -37,49 +37,49 @@ func (r *row) decode() (apikey.Record, error) {
 		err = fmt.Errorf("%w: the columns of the row do not agree with its record", storage.ErrCorrupt)
 	}
 	if err != nil {
-		return apikey.Record{}, fmt.Errorf("key %q: %w", r.id, err)
+		return storage.Record{}, fmt.Errorf("key %q: %w", r.id, err)
 	}
 	return record, nil
 }
 
 // find reads one key; it returns errors unwrapped.
-func (s *Store) find(ctx context.Context, q querier, id string) (apikey.Record, error) {
+func (s *Store) find(ctx context.Context, q querier, id string) (storage.Record, error) {
 	if id == "" || !storable(id) {
-		return apikey.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.ErrNotFound
 	}
 	var r row
 	err := r.scan(q.QueryRow(ctx, s.sql.get, id))
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return apikey.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.ErrNotFound
 	case err != nil:
-		return apikey.Record{}, err
+		return storage.Record{}, err
 	}
 	return r.decode()
 }
 
-// Get implements [apikey.Store]. A damaged record is [storage.ErrCorrupt].
-func (s *Store) Get(ctx context.Context, id string) (apikey.Record, error) {
+// Get implements [storage.Store]. A damaged record is [storage.ErrCorrupt].
+func (s *Store) Get(ctx context.Context, id string) (storage.Record, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
-		return apikey.Record{}, err
+		return storage.Record{}, err
 	}
 	defer leave()
 	r, err := s.find(ctx, s.pool, id)
 	switch {
 	case errors.Is(err, apikey.ErrNotFound):
-		return apikey.Record{}, err
+		return storage.Record{}, err
 	case err != nil:
-		return apikey.Record{}, failed(ctx, "get", err)
+		return storage.Record{}, failed(ctx, "get", err)
 	}
 	return r, nil
 }
 
-// GetBatch implements [apikey.BatchGetter] in one round trip. Such reads use at
+// GetBatch implements [latchkey.BatchGetter] in one round trip. Such reads use at
 // most half of the pool's connections, however many are asked for: the rest is
 // for everything else.
-func (s *Store) GetBatch(ctx context.Context, ids []string) (records []apikey.Record, errs []error) {
-	records, errs = make([]apikey.Record, len(ids)), make([]error, len(ids))
+func (s *Store) GetBatch(ctx context.Context, ids []string) (records []storage.Record, errs []error) {
+	records, errs = make([]storage.Record, len(ids)), make([]error, len(ids))
 	found, err := s.findAll(ctx, ids)
 	for i, id := range ids {
 		r, ok := found[id]

@@ -8,21 +8,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
 
-func service(t testing.TB, s apikey.Store, o apikey.Options) *apikey.Service {
+func service(t testing.TB, s storage.Store, o latchkey.Options) *latchkey.Service {
 	t.Helper()
 	o.Logger = quiet
-	keys, err := apikey.New(s, o)
+	keys, err := latchkey.New(s, o)
 	must(t, err)
 	t.Cleanup(func() { _ = keys.Close(context.Background()) })
 	return keys
 }
 
-func verify(t testing.TB, keys *apikey.Service, token apikey.Token) error {
+func verify(t testing.TB, keys *latchkey.Service, token latchkey.Token) error {
 	t.Helper()
 	v, err := keys.Verify(t.Context(), token.Reveal())
 	if err == nil {
@@ -34,9 +36,9 @@ func verify(t testing.TB, keys *apikey.Service, token apikey.Token) error {
 func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {
 	dsn := pgtest.DSN(t)
 	o := pgstore.Options{AutoMigrate: true, Logger: quiet}
-	one, two := service(t, open(t, dsn, o), apikey.Options{}), service(t, open(t, dsn, o), apikey.Options{})
+	one, two := service(t, open(t, dsn, o), latchkey.Options{}), service(t, open(t, dsn, o), latchkey.Options{})
 	by := apikey.Actor{ID: "ann"}
-	k, token, err := one.Create(t.Context(), by, apikey.NewKey{Name: "n", Owner: "acme"})
+	k, token, err := one.Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme"})
 	must(t, err)
 	must(t, verify(t, two, token))
 	// A change has returned when every process has it: nothing to wait for.
@@ -50,7 +52,7 @@ func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, verify(t, one, token))
-	_, newer, err := one.Rotate(t.Context(), by, k.ID, apikey.RotateOptions{})
+	_, newer, err := one.Rotate(t.Context(), by, k.ID, latchkey.RotateOptions{})
 	must(t, err)
 	must(t, verify(t, two, newer))
 	if _, err := two.Revoke(t.Context(), by, k.ID, "leaked"); err != nil {
@@ -73,9 +75,9 @@ func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {
 // a few round trips: the store pushes.
 func TestRevocationsOfManyInstances(t *testing.T) {
 	dsn, by := pgtest.DSN(t), apikey.Actor{ID: "ann"}
-	var services []*apikey.Service
+	var services []*latchkey.Service
 	for range 3 {
-		services = append(services, service(t, open(t, dsn, pgstore.Options{AutoMigrate: true, Logger: quiet}), apikey.Options{}))
+		services = append(services, service(t, open(t, dsn, pgstore.Options{AutoMigrate: true, Logger: quiet}), latchkey.Options{}))
 	}
 	for _, s := range services {
 		eventually(t, "all instances know each other", func() bool { return s.Health().Instances == 3 })
@@ -86,7 +88,7 @@ func TestRevocationsOfManyInstances(t *testing.T) {
 	}
 	var took []time.Duration
 	for i := range rounds {
-		k, token, err := services[i%3].Create(t.Context(), by, apikey.NewKey{Name: "n", Owner: "acme"})
+		k, token, err := services[i%3].Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme"})
 		must(t, err)
 		for _, s := range services {
 			must(t, verify(t, s, token)) // fresh, on each of them
@@ -111,9 +113,9 @@ func TestWithoutTheServerTheLeaseEnds(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t)
 	s := open(t, server.DSN(), pgstore.Options{AutoMigrate: true, Logger: quiet})
-	keys := service(t, s, apikey.Options{Lease: apikey.LeaseOptions{Length: time.Second}})
+	keys := service(t, s, latchkey.Options{Lease: latchkey.LeaseOptions{Length: time.Second}})
 	by := apikey.Actor{ID: "ann"}
-	k, token, err := keys.Create(t.Context(), by, apikey.NewKey{Name: "n", Owner: "acme"})
+	k, token, err := keys.Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme"})
 	must(t, err)
 	must(t, verify(t, keys, token))
 
@@ -132,13 +134,13 @@ func TestWithoutTheServerTheLeaseEnds(t *testing.T) {
 	})
 	for what, err := range map[string]error{
 		"revoke": func() error { _, err := keys.Revoke(t.Context(), by, k.ID, ""); return err }(),
-		"list":   func() error { _, err := keys.List(t.Context(), apikey.ListRequest{}); return err }(),
+		"list":   func() error { _, err := keys.List(t.Context(), latchkey.ListRequest{}); return err }(),
 	} {
 		if !errors.Is(err, apikey.ErrUnavailable) {
 			t.Errorf("%s: got error %v, want ErrUnavailable", what, err)
 		}
 	}
-	if _, err := s.Poll(t.Context(), apikey.FeedQuery{}); err == nil {
+	if _, err := s.Poll(t.Context(), storage.FeedQuery{}); err == nil {
 		t.Error("a poll without a server succeeds")
 	}
 	server.Start(t)

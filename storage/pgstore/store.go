@@ -11,10 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/storage"
 )
 
-// Store is an [apikey.Store] and an [apikey.Feed] in a schema of a PostgreSQL
+// Store is an [storage.Store] and an [storage.Feed] in a schema of a PostgreSQL
 // database. Make one with [New] or [Open]; it may be used concurrently, and by
 // as many processes as the database has connections for.
 type Store struct {
@@ -39,9 +40,9 @@ type Store struct {
 }
 
 var (
-	_ apikey.Store       = (*Store)(nil)
-	_ apikey.Feed        = (*Store)(nil)
-	_ apikey.BatchGetter = (*Store)(nil)
+	_ storage.Store        = (*Store)(nil)
+	_ storage.Feed         = (*Store)(nil)
+	_ latchkey.BatchGetter = (*Store)(nil)
 )
 
 // Options configures [New], [Open] and the functions that migrate. The zero
@@ -57,7 +58,7 @@ type Options struct {
 	AutoMigrate bool
 	// NoListen says that a connection does not keep its server session, as behind
 	// PgBouncer in transaction mode, so that LISTEN is of no use: [Store.Await]
-	// then returns [apikey.ErrNoPush].
+	// then returns [storage.ErrNoPush].
 	NoListen bool
 	// FeedRetention is how long changes stay in the feed; default 24 hours, at
 	// least one minute. A reader that was away for longer is told so.

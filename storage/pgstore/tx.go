@@ -13,7 +13,7 @@ type txKey struct{}
 // transaction: the key exists if and only if that transaction commits. It is
 // for "a customer and their first key, or neither":
 //
-//	key, token, err := keys.Create(pgstore.WithTx(ctx, tx), by, apikey.NewKey{…})
+//	key, token, err := keys.Create(pgstore.WithTx(ctx, tx), by, latchkey.NewKey{…})
 //
 // The transaction must be of the same database. Note:
 //

@@ -8,28 +8,30 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 )
 
 func TestACreationJoinsTheCallersTransaction(t *testing.T) {
 	s := newStore(t)
-	keys := service(t, s, apikey.Options{})
+	keys := service(t, s, latchkey.Options{})
 	exec(t, connect(t, s), `CREATE TABLE customers (name text PRIMARY KEY)`)
 	by := apikey.Actor{ID: "ann"}
 
 	// signUp makes a customer and a key, or neither.
-	signUp := func(name string, fail error) (token apikey.Token, err error) {
+	signUp := func(name string, fail error) (token latchkey.Token, err error) {
 		err = pgx.BeginFunc(t.Context(), s.Pool(), func(tx pgx.Tx) error {
 			if _, err := tx.Exec(t.Context(), `INSERT INTO customers VALUES ($1)`, name); err != nil {
 				return err
 			}
 			var err error
-			if _, token, err = keys.Create(pgstore.WithTx(t.Context(), tx), by, apikey.NewKey{Name: "first", Owner: name}); err != nil {
+			if _, token, err = keys.Create(pgstore.WithTx(t.Context(), tx), by, latchkey.NewKey{Name: "first", Owner: name}); err != nil {
 				return err
 			}
-			if list, err := s.List(t.Context(), apikey.Query{Owner: name}); err != nil || len(list.Records) > 0 {
+			if list, err := s.List(t.Context(), storage.Query{Owner: name}); err != nil || len(list.Records) > 0 {
 				t.Errorf("before the commit the key is listed: %d records, error %v", len(list.Records), err)
 			}
 			return fail
@@ -52,7 +54,7 @@ func TestACreationJoinsTheCallersTransaction(t *testing.T) {
 	}
 	trail, err := s.Audit(t.Context(), apikey.AuditQuery{})
 	must(t, err)
-	p := poll(t, s, apikey.FeedQuery{})
+	p := poll(t, s, storage.FeedQuery{})
 	if len(trail) != 1 || trail[0].Owner != "acme" || p.Head != 1 || len(p.Changes) != 1 {
 		t.Errorf("a transaction that was rolled back leaves no entry and no gap: %d entries, head %d", len(trail), p.Head)
 	}
@@ -72,7 +74,7 @@ func TestAConflictLeavesTheCallersTransactionUsable(t *testing.T) {
 		_, err := s.Apply(ctx, changeOf("another", 0, nil))
 		return err
 	}))
-	if p := poll(t, s, apikey.FeedQuery{}); p.Head != 3 {
+	if p := poll(t, s, storage.FeedQuery{}); p.Head != 3 {
 		t.Errorf("three keys were created; head %d", p.Head)
 	}
 }
@@ -99,7 +101,7 @@ func TestOnlyACreationJoins(t *testing.T) {
 	defer tx.Rollback(context.Background())
 	purge := changeOf("key", 1, revoked)
 	purge.Delete = true
-	for what, c := range map[string]apikey.Change{"an update": changeOf("key", 1, revoked), "a purge": purge} {
+	for what, c := range map[string]storage.Change{"an update": changeOf("key", 1, revoked), "a purge": purge} {
 		if _, err := s.Apply(pgstore.WithTx(t.Context(), tx), c); !errors.Is(err, apikey.ErrInvalidArgument) {
 			t.Errorf("%s in the caller's transaction: got error %v, want ErrInvalidArgument", what, err)
 		}

@@ -16,10 +16,10 @@ import (
 // maxBatch is how many rows of usage one transaction updates.
 const maxBatch = 1000
 
-// AddUsage implements [apikey.Store]. A large batch takes several transactions;
+// AddUsage implements [storage.Store]. A large batch takes several transactions;
 // after an error the later ones may be missing. It does not retry: after an
 // error only the caller knows whether counting twice or not at all is worse.
-func (s *Store) AddUsage(ctx context.Context, batch []apikey.UsageDelta) error {
+func (s *Store) AddUsage(ctx context.Context, batch []storage.UsageDelta) error {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ type usageRow struct {
 // mergeUsage combines entries for the same row, which a statement must not
 // touch twice, and sorts the rows: batches that lock their rows in the same
 // order cannot deadlock.
-func mergeUsage(batch []apikey.UsageDelta) []usageRow {
+func mergeUsage(batch []storage.UsageDelta) []usageRow {
 	type place struct {
 		id     string
 		hour   int64
@@ -175,7 +175,7 @@ func scopeColumns(rows []usageRow) []any {
 	return []any{ids, scopes, hours}
 }
 
-// Usage implements [apikey.Store]. Hourly rows are kept for at least
+// Usage implements [storage.Store]. Hourly rows are kept for at least
 // [apikey.UsageRetention].
 func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
 	ctx, leave, err := s.life.enter(ctx)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var activityChecks = []check{
@@ -22,7 +23,7 @@ var activityChecks = []check{
 			if i == 3 {
 				continue // never used
 			}
-			var batch []apikey.UsageDelta
+			var batch []storage.UsageDelta
 			for range 60 {
 				d := delta(id, uint32(1+r.IntN(3)), -r.IntN(30*24), uint64(r.IntN(5)))
 				d.Counts[r.IntN(int(apikey.NumOutcomes))] += 2
@@ -31,7 +32,7 @@ var activityChecks = []check{
 				}
 				batch = append(batch, d)
 			}
-			batch = append(batch, apikey.UsageDelta{KeyID: id, Secret: 1, Hour: start.AddDate(0, 0, -32)}) // no counts: no day
+			batch = append(batch, storage.UsageDelta{KeyID: id, Secret: 1, Hour: start.AddDate(0, 0, -32)}) // no counts: no day
 			if err := e.s.AddUsage(e.ctx, batch); err != nil {
 				return err
 			}
@@ -65,7 +66,7 @@ var activityChecks = []check{
 		if _, err := e.create("key", nil); err != nil {
 			return err
 		}
-		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
+		if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
 			return err
 		}
 		asked := make([]string, apikey.MaxActivity)

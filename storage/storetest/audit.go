@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var auditChecks = []check{
@@ -72,7 +73,7 @@ var auditChecks = []check{
 	}},
 	{name: "the audit trail is filtered and paged exactly, newest first", run: func(e *env) error {
 		want := map[apikey.AuditQuery][]string{}
-		recs := map[string]apikey.Record{}
+		recs := map[string]storage.Record{}
 		for i := range 60 {
 			id, owner := fmt.Sprint("k", i%7), []string{"a", "ab", "b"}[i%3]
 			reason := fmt.Sprint(i)

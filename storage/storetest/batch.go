@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var batchChecks = []check{
@@ -109,8 +111,8 @@ var batchChecks = []check{
 	}},
 }
 
-func (e *env) batch(ctx context.Context, ids []string) (records []apikey.Record, errs []error, err error) {
-	b, ok := e.s.(apikey.BatchGetter)
+func (e *env) batch(ctx context.Context, ids []string) (records []storage.Record, errs []error, err error) {
+	b, ok := e.s.(latchkey.BatchGetter)
 	if !ok {
 		return nil, nil, broken("the store is no apikey.BatchGetter, which its harness declares")
 	}

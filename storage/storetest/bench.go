@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Bench measures a store that holds 1,000 keys of 10 owners: reading a key that
 // exists and one that does not, changing one (from one goroutine, and from
 // sixteen), listing a page of 100, and adding 100 counts of usage.
-func Bench(b *testing.B, open func(t testing.TB) apikey.Store) {
+func Bench(b *testing.B, open func(t testing.TB) storage.Store) {
 	e := &env{t: b, s: open(b), ctx: b.Context()}
 	const keys = 1000
-	recs := make([]apikey.Record, keys)
+	recs := make([]storage.Record, keys)
 	for i := range recs {
 		r, err := e.create(fmt.Sprintf("key-%012d", i), func(k *apikey.Key) {
 			k.Owner, k.CreatedAt = fmt.Sprint("owner", i%10), at(i)
@@ -23,7 +24,7 @@ func Bench(b *testing.B, open func(t testing.TB) apikey.Store) {
 		}
 		recs[i] = r
 	}
-	batch := make([]apikey.UsageDelta, 100)
+	batch := make([]storage.UsageDelta, 100)
 	for i := range batch {
 		batch[i] = delta(recs[i].Key.ID, 1, 0, 3)
 		batch[i].Last = lastUse(i, "curl/8")
@@ -78,7 +79,7 @@ func Bench(b *testing.B, open func(t testing.TB) apikey.Store) {
 		}
 	})
 	run("list-100", func(int) error {
-		_, err := e.s.List(e.ctx, apikey.Query{Owner: "owner3"})
+		_, err := e.s.List(e.ctx, storage.Query{Owner: "owner3"})
 		return err
 	})
 	run("add-usage-100", func(int) error { return e.s.AddUsage(e.ctx, batch) })

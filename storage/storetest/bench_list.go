@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // BenchList measures the work for a page of keys in a store with 100,000 keys
@@ -17,9 +18,9 @@ import (
 //
 // The function open returns a store that contains the records; their revision
 // is 1.
-func BenchList(b *testing.B, open func(t testing.TB, records []apikey.Record) apikey.Store) {
+func BenchList(b *testing.B, open func(t testing.TB, records []storage.Record) storage.Store) {
 	const keys = 100_000
-	records := make([]apikey.Record, keys)
+	records := make([]storage.Record, keys)
 	for i := range records {
 		r := plain(fmt.Sprintf("%016x", uint64(i)*0x9e3779b97f4a7c15))
 		k := &r.Key
@@ -37,7 +38,7 @@ func BenchList(b *testing.B, open func(t testing.TB, records []apikey.Record) ap
 	var page []string
 	for i := range 25 {
 		page = append(page, records[i].Key.ID)
-		var batch []apikey.UsageDelta
+		var batch []storage.UsageDelta
 		for h := range 30 * 24 {
 			d := delta(records[i].Key.ID, 1, -h, 7)
 			d.Last = lastUse(-h, "curl/8")
@@ -65,18 +66,18 @@ func BenchList(b *testing.B, open func(t testing.TB, records []apikey.Record) ap
 	}
 	for _, q := range []struct {
 		name string
-		q    apikey.Query
+		q    storage.Query
 		want int
 	}{
-		{"all", apikey.Query{}, 25},
-		{"search-half", apikey.Query{Search: "back"}, 25},
-		{"search-three", apikey.Query{Search: "needle"}, 3},
-		{"search-none", apikey.Query{Search: "nobody"}, 0},
-		{"search-thousand", apikey.Query{Search: "worker 01"}, 25},
-		{"search-id", apikey.Query{Search: records[5].Key.ID}, 1},
-		{"test", apikey.Query{Environment: "test", Plan: "free"}, 25},
-		{"revoked", apikey.Query{State: apikey.Revoked}, 0},
-		{"unused", apikey.Query{UnusedSince: start.AddDate(0, 0, -30)}, 25},
+		{"all", storage.Query{}, 25},
+		{"search-half", storage.Query{Search: "back"}, 25},
+		{"search-three", storage.Query{Search: "needle"}, 3},
+		{"search-none", storage.Query{Search: "nobody"}, 0},
+		{"search-thousand", storage.Query{Search: "worker 01"}, 25},
+		{"search-id", storage.Query{Search: records[5].Key.ID}, 1},
+		{"test", storage.Query{Environment: "test", Plan: "free"}, 25},
+		{"revoked", storage.Query{State: apikey.Revoked}, 0},
+		{"unused", storage.Query{UnusedSince: start.AddDate(0, 0, -30)}, 25},
 	} {
 		for _, q.q.Order = range everyOrder {
 			q.q.Owner, q.q.Limit = "acme", 25

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -52,26 +53,26 @@ var brokenFeeds = map[string]brokenStore{
 		fails: "a store has the abilities that it declares, and no others",
 		wrap:  plainly, harness: func(h *Harness) { h.Feeds = true },
 	},
-	"feeds no purges": telling(ruleOne, func(_ *feeder, _ apikey.FeedQuery, p *apikey.FeedPage) {
+	"feeds no purges": telling(ruleOne, func(_ *feeder, _ storage.FeedQuery, p *storage.FeedPage) {
 		for i := range p.Changes {
 			p.Changes[i].Deleted = false
 		}
 	}),
-	"feeds the revision before": telling(ruleOne, func(_ *feeder, _ apikey.FeedQuery, p *apikey.FeedPage) {
+	"feeds the revision before": telling(ruleOne, func(_ *feeder, _ storage.FeedQuery, p *storage.FeedPage) {
 		for i := range p.Changes {
 			p.Changes[i].Revision--
 		}
 	}),
-	"counts positions from 0": telling(ruleOne, func(_ *feeder, _ apikey.FeedQuery, p *apikey.FeedPage) {
+	"counts positions from 0": telling(ruleOne, func(_ *feeder, _ storage.FeedQuery, p *storage.FeedPage) {
 		for i := range p.Changes {
 			p.Changes[i].Position--
 		}
 	}),
 	"feeds usage": feeding(ruleOne, func(f *feeder) {
-		f.add = func(ctx context.Context, b []apikey.UsageDelta) error {
+		f.add = func(ctx context.Context, b []storage.UsageDelta) error {
 			f.data.mu.Lock()
 			defer f.data.mu.Unlock()
-			f.data.add(apikey.Notice{ID: b[0].KeyID})
+			f.data.add(storage.Notice{ID: b[0].KeyID})
 			return f.data.mem.AddUsage(ctx, b)
 		}
 	}),
@@ -85,51 +86,51 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"feeds refused changes": feeding(ruleRefused, func(f *feeder) {
-		f.wrap.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		f.wrap.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			f.data.mu.Lock()
 			defer f.data.mu.Unlock()
 			rev, err := f.data.mem.Apply(ctx, c)
-			f.data.add(apikey.Notice{ID: c.Record.Key.ID, Revision: rev})
+			f.data.add(storage.Notice{ID: c.Record.Key.ID, Revision: rev})
 			return rev, err
 		}
 	}),
 	"takes positions from a sequence": feeding(ruleRefused, func(f *feeder) {
-		f.wrap.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		f.wrap.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			rev, err := f.data.apply(ctx, c)
 			if err != nil { // the number is gone
 				f.data.mu.Lock()
 				defer f.data.mu.Unlock()
-				f.data.changes = append(f.data.changes, apikey.FeedChange{})
+				f.data.changes = append(f.data.changes, storage.FeedChange{})
 			}
 			return rev, err
 		}
 	}),
 	"feeds before it commits": feeding(ruleReader, func(f *feeder) {
-		f.wrap.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		f.wrap.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			f.data.mu.Lock()
-			f.data.add(apikey.Notice{ID: c.Record.Key.ID, Revision: c.Expect + 1})
+			f.data.add(storage.Notice{ID: c.Record.Key.ID, Revision: c.Expect + 1})
 			f.data.mu.Unlock()
 			time.Sleep(time.Millisecond) // the commit takes its time
 			return f.data.mem.Apply(ctx, c)
 		}
 	}),
 	"shows positions as they are taken, not as they are committed": feeding(ruleReader, func(f *feeder) {
-		f.wrap.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		f.wrap.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			f.data.mu.Lock()
 			rev, err := f.data.mem.Apply(ctx, c)
-			f.data.changes = append(f.data.changes, apikey.FeedChange{}) // not visible yet
+			f.data.changes = append(f.data.changes, storage.FeedChange{}) // not visible yet
 			n := len(f.data.changes)
 			f.data.mu.Unlock()
 			runtime.Gosched()
 			time.Sleep(time.Duration(rev%3) * time.Millisecond)
 			f.data.mu.Lock()
 			defer f.data.mu.Unlock()
-			f.data.changes[n-1] = apikey.FeedChange{Position: uint64(n), Notice: apikey.Notice{ID: c.Record.Key.ID, Revision: rev}}
+			f.data.changes[n-1] = storage.FeedChange{Position: uint64(n), Notice: storage.Notice{ID: c.Record.Key.ID, Revision: rev}}
 			return rev, err
 		}
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(ctx, q)
-			var visible []apikey.FeedChange
+			var visible []storage.FeedChange
 			for _, c := range p.Changes {
 				if c.Position > 0 {
 					visible = append(visible, c)
@@ -140,46 +141,46 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"feeds late": feeding(ruleReturns, func(f *feeder) {
-		f.wrap.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		f.wrap.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			rev, err := f.data.mem.Apply(ctx, c)
 			time.AfterFunc(time.Second, func() {
 				f.data.mu.Lock()
 				defer f.data.mu.Unlock()
-				f.data.add(apikey.Notice{ID: c.Record.Key.ID, Revision: rev})
+				f.data.add(storage.Notice{ID: c.Record.Key.ID, Revision: rev})
 			})
 			return rev, err
 		}
 	}),
-	"pages with After included": telling(rulePages, func(f *feeder, q apikey.FeedQuery, p *apikey.FeedPage) {
+	"pages with After included": telling(rulePages, func(f *feeder, q storage.FeedQuery, p *storage.FeedPage) {
 		if q.After > 0 && q.After <= p.Head {
 			p.Changes = append(f.data.changes[q.After-1:q.After:q.After], p.Changes...)
 		}
 	}),
 	"has no limit": feeding(rulePages, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(ctx, q)
 			p.Changes = f.data.changes[min(q.After, p.Head):]
 			return p, err
 		}
 	}),
-	"calls every page truncated": telling(rulePages, func(_ *feeder, q apikey.FeedQuery, p *apikey.FeedPage) { p.Truncated = q.After > 0 }),
+	"calls every page truncated": telling(rulePages, func(_ *feeder, q storage.FeedQuery, p *storage.FeedPage) { p.Truncated = q.After > 0 }),
 	"makes an epoch for each handle": feeding(ruleRestart, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(ctx, q)
 			p.Epoch = fmt.Sprintf("%p", f)
 			return p, err
 		}
 	}),
-	"has no epoch": telling(ruleRestart, func(_ *feeder, _ apikey.FeedQuery, p *apikey.FeedPage) { p.Epoch = "" }),
+	"has no epoch": telling(ruleRestart, func(_ *feeder, _ storage.FeedQuery, p *storage.FeedPage) { p.Epoch = "" }),
 	"feeds its own changes only": feeding(ruleHandles, func(f *feeder) {
 		var mine sync.Map
-		f.wrap.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		f.wrap.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			mine.Store(c.Record.Key.ID, true)
 			return f.data.apply(ctx, c)
 		}
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(ctx, q)
-			var own []apikey.FeedChange
+			var own []storage.FeedChange
 			for _, c := range p.Changes {
 				if _, ok := mine.Load(c.ID); ok {
 					own = append(own, c)
@@ -198,7 +199,7 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"registers those who cancelled": feeding(ruleCancelled, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(context.WithoutCancel(ctx), q)
 			if ctx.Err() != nil {
 				err = ctx.Err()
@@ -207,7 +208,7 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"feeds on when closed": feeding(ruleClosed, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			return newFeeder(f.data).read(ctx, q)
 		}
 	}),
@@ -218,13 +219,13 @@ var brokenFeeds = map[string]brokenStore{
 			return newFeeder(f.data).Await(ctx)
 		}
 	}),
-	"acknowledges for the one who polls": telling(ruleLeast, func(_ *feeder, q apikey.FeedQuery, p *apikey.FeedPage) {
+	"acknowledges for the one who polls": telling(ruleLeast, func(_ *feeder, q storage.FeedQuery, p *storage.FeedPage) {
 		if q.Instance != "" {
 			p.Acked = q.Acked
 		}
 	}),
 	"keeps what was acknowledged once": feeding(ruleLeast, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			f.data.mu.Lock()
 			q.Acked = max(q.Acked, f.data.instances[q.Instance].acked)
 			f.data.mu.Unlock()
@@ -232,19 +233,19 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"believes what was acknowledged elsewhere": feeding(ruleEpoch, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			q.Epoch = f.data.epoch()
 			return f.read(ctx, q)
 		}
 	}),
 	"folds the names of instances": feeding(ruleLeast, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			q.Instance = strings.ToLower(q.Instance)
 			return f.read(ctx, q)
 		}
 	}),
 	"registers the nameless": feeding(ruleLeast, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			if q.Instance == "" {
 				q.Instance = "nobody"
 			}
@@ -252,14 +253,14 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"forgets who is alive": feeding(ruleLease, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			q.Lease = min(q.Lease, time.Nanosecond)
 			return f.read(ctx, q)
 		}
 	}),
 	"knows its own instances only": feeding(ruleOthers, func(f *feeder) {
 		mine := newFeeder(newFeedData(memstore.New()))
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(ctx, q)
 			own, _ := mine.read(ctx, q)
 			p.Acked, p.Alive = q.Acked, own.Alive
@@ -267,8 +268,8 @@ var brokenFeeds = map[string]brokenStore{
 		}
 	}),
 	"registers after it has read": feeding(ruleUnknown, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
-			p, err := f.read(ctx, apikey.FeedQuery{After: q.After, Limit: q.Limit})
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
+			p, err := f.read(ctx, storage.FeedQuery{After: q.After, Limit: q.Limit})
 			if q.Instance == "" {
 				return p, err
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -17,16 +18,16 @@ import (
 var brokenKeys = map[string]brokenStore{
 	"denies an ability": {
 		fails: "a store has the abilities that it declares, and no others",
-		wrap:  func(m *memstore.Store) apikey.Store { return m }, harness: func(h *Harness) { h.Notifies = false },
+		wrap:  func(m *memstore.Store) storage.Store { return m }, harness: func(h *Harness) { h.Notifies = false },
 	},
 	"claims an ability": {
 		fails: "a store has the abilities that it declares, and no others",
-		wrap:  func(m *memstore.Store) apikey.Store { return struct{ apikey.Store }{m} },
+		wrap:  func(m *memstore.Store) storage.Store { return struct{ storage.Store }{m} },
 	},
 
 	"cuts times to the second": {fails: "what can be represented comes back to the edges", wrap: reading(func(k *apikey.Key) { k.ExpiresAt = k.ExpiresAt.Truncate(time.Second) })},
 	"takes what cannot be represented": {fails: "what cannot be represented is refused, and leaves no trace", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			revision, err := m.Apply(ctx, c)
 			if errors.Is(err, apikey.ErrInvalidArgument) {
 				return c.Expect + 1, nil
@@ -43,28 +44,28 @@ var brokenKeys = map[string]brokenStore{
 	"forgets the networks": {fails: "a record comes back as it was written", wrap: reading(func(k *apikey.Key) { k.Networks = nil })},
 	"forgets the lock":     {fails: "a record comes back as it was written", wrap: reading(func(k *apikey.Key) { k.Locked = false })},
 	"forgets the request": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			r.Request = [32]byte{}
 			return r, err
 		}
 	})},
 	"forgets what a later version wrote": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			r.Extensions = nil
 			return r, err
 		}
 	})},
 	"forgets the second digest": {fails: "a record comes back as it was written", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			r.Digests = r.Digests[:min(len(r.Digests), 1)]
 			return r, err
 		}
 	})},
 	"keeps metadata that is gone": {fails: "an update replaces every field", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			if old, err := m.Get(ctx, c.Record.Key.ID); err == nil && c.Record.Key.Metadata == nil {
 				c.Record.Key.Metadata = old.Key.Metadata
 			}
@@ -78,7 +79,7 @@ var brokenKeys = map[string]brokenStore{
 	"rounds times": {
 		fails: "times come back in UTC, cut to the microsecond, zero as zero",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				c.Record.Key.ExpiresAt = c.Record.Key.ExpiresAt.Round(time.Microsecond)
 				return m.Apply(ctx, c)
 			}
@@ -86,10 +87,10 @@ var brokenKeys = map[string]brokenStore{
 	},
 	"hands out its own memory": {fails: "nothing is shared with the caller", wrap: only(func(m *memstore.Store, w *wrap) {
 		var mine sync.Map
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
-			if kept, ok := mine.LoadOrStore(id, r); ok && kept.(apikey.Record).Key.Revision == r.Key.Revision {
-				return kept.(apikey.Record), err
+			if kept, ok := mine.LoadOrStore(id, r); ok && kept.(storage.Record).Key.Revision == r.Key.Revision {
+				return kept.(storage.Record), err
 			}
 			mine.Store(id, r)
 			return r, err
@@ -97,14 +98,14 @@ var brokenKeys = map[string]brokenStore{
 	})},
 	"keeps the caller's memory": {fails: "nothing is shared with the caller", wrap: only(func(m *memstore.Store, w *wrap) {
 		var theirs sync.Map
-		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			rev, err := m.Apply(ctx, c)
 			if err == nil {
 				theirs.Store(c.Record.Key.ID, c.Record.Key.Metadata)
 			}
 			return rev, err
 		}
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			if meta, ok := theirs.Load(id); ok {
 				r.Key.Metadata = meta.(map[string]string)
@@ -124,7 +125,7 @@ var brokenKeys = map[string]brokenStore{
 		}
 	})},
 	"has a column of 60,000 bytes": {fails: "metadata may be empty or 64 KiB", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			if len(c.Record.Key.Metadata["k"]) > 60_000 {
 				return 0, errBroken
 			}
@@ -134,7 +135,7 @@ var brokenKeys = map[string]brokenStore{
 	"takes the owner for a pattern": {
 		fails: "strings are bytes: no key, owner or text is taken for another",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.list = filtered(m, func(q apikey.Query, k *apikey.Key) bool {
+			w.list = filtered(m, func(q storage.Query, k *apikey.Key) bool {
 				return (strings.HasSuffix(q.Owner, "%") && strings.HasPrefix(k.Owner, strings.TrimSuffix(q.Owner, "%")) || exact(q.Owner, k.Owner)) && exact(q.Environment, k.Environment)
 			})
 		}),
@@ -142,30 +143,30 @@ var brokenKeys = map[string]brokenStore{
 	"trims IDs": {
 		fails: "strings are bytes: no key, owner or text is taken for another",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.get = func(ctx context.Context, id string) (apikey.Record, error) { return m.Get(ctx, strings.TrimSpace(id)) }
+			w.get = func(ctx context.Context, id string) (storage.Record, error) { return m.Get(ctx, strings.TrimSpace(id)) }
 		}),
 	},
 	"fails a page for one record": {
 		fails: "a damaged record is an error for its key alone",
-		wrap: func(m *memstore.Store) apikey.Store {
+		wrap: func(m *memstore.Store) storage.Store {
 			return &wrap{Store: m}
 		},
 		harness: func(h *Harness) {
-			h.Corrupt = func(_ testing.TB, s apikey.Store, bad string) {
+			h.Corrupt = func(_ testing.TB, s storage.Store, bad string) {
 				w, m := s.(*wrap), s.(*wrap).Store
-				w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+				w.get = func(ctx context.Context, id string) (storage.Record, error) {
 					if id == bad {
-						return apikey.Record{}, errBroken
+						return storage.Record{}, errBroken
 					}
 					return m.Get(ctx, id)
 				}
-				w.list = func(context.Context, apikey.Query) (apikey.Listing, error) { return apikey.Listing{}, errBroken }
+				w.list = func(context.Context, storage.Query) (storage.Listing, error) { return storage.Listing{}, errBroken }
 			}
 		},
 	},
 
 	"finds nobody": {fails: "a key that does not exist is ErrNotFound", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			if errors.Is(err, apikey.ErrNotFound) {
 				err = nil
@@ -173,9 +174,9 @@ var brokenKeys = map[string]brokenStore{
 			return r, err
 		}
 	})},
-	"creates over a key": {fails: "a key is created once", wrap: upsert(func(c apikey.Change) bool { return c.Expect == 0 })},
+	"creates over a key": {fails: "a key is created once", wrap: upsert(func(c storage.Change) bool { return c.Expect == 0 })},
 	"looks before it creates": {fails: "of many who create one key at once, one does", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			if c.Expect > 0 || c.Delete {
 				return m.Apply(ctx, c)
 			}
@@ -192,16 +193,16 @@ var brokenKeys = map[string]brokenStore{
 			}
 		}
 	})},
-	"ignores Expect": {fails: "a change needs the current revision", wrap: upsert(func(c apikey.Change) bool { return c.Expect > 0 })},
+	"ignores Expect": {fails: "a change needs the current revision", wrap: upsert(func(c storage.Change) bool { return c.Expect > 0 })},
 	"lags behind and ignores Expect": {
 		fails: "of many writers one wins each revision, and no update is lost",
-		wrap: func(m *memstore.Store) apikey.Store {
-			w := upsert(func(c apikey.Change) bool { return c.Expect > 0 })(m).(*wrap)
+		wrap: func(m *memstore.Store) storage.Store {
+			w := upsert(func(c storage.Change) bool { return c.Expect > 0 })(m).(*wrap)
 			var older sync.Map
-			w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+			w.get = func(ctx context.Context, id string) (storage.Record, error) {
 				r, err := m.Get(ctx, id)
 				if old, ok := older.Swap(id, r); ok {
-					return old.(apikey.Record).Clone(), err
+					return old.(storage.Record).Clone(), err
 				}
 				return r, err
 			}
@@ -211,7 +212,7 @@ var brokenKeys = map[string]brokenStore{
 	"takes the caller's revision": {
 		fails: "the revision is the store's: Expect plus one, whatever the record says",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				_, err := m.Apply(ctx, c)
 				return c.Record.Key.Revision + 1, err
 			}
@@ -220,7 +221,7 @@ var brokenKeys = map[string]brokenStore{
 	"mends what makes no sense": {
 		fails: "a change that makes no sense is ErrInvalidArgument and changes nothing",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				c.Entry.KeyID = c.Record.Key.ID
 				return m.Apply(ctx, c)
 			}
@@ -228,13 +229,13 @@ var brokenKeys = map[string]brokenStore{
 	},
 	"loses all": {
 		fails: "what was acknowledged survives a restart", wrap: plainly,
-		harness: restart(func(apikey.Store) apikey.Store { return memstore.New() }),
+		harness: restart(func(storage.Store) storage.Store { return memstore.New() }),
 	},
 
 	"checks the revision before the revocation": {
 		fails: "revoked stays revoked, whatever revision a change was made from",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if old, gerr := m.Get(ctx, c.Record.Key.ID); gerr == nil && err != nil && old.Key.Revision != c.Expect {
 					err = apikey.ErrConflict
@@ -247,7 +248,7 @@ var brokenKeys = map[string]brokenStore{
 		fails: "revoked stays revoked, whatever revision a change was made from",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			var back sync.Map
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if errors.Is(err, apikey.ErrInvalidState) && !c.Delete {
 					back.Store(c.Record.Key.ID, c.Record.Clone())
@@ -255,9 +256,9 @@ var brokenKeys = map[string]brokenStore{
 				}
 				return rev, err
 			}
-			w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+			w.get = func(ctx context.Context, id string) (storage.Record, error) {
 				if r, ok := back.Load(id); ok {
-					return r.(apikey.Record).Clone(), nil
+					return r.(storage.Record).Clone(), nil
 				}
 				return m.Get(ctx, id)
 			}
@@ -266,7 +267,7 @@ var brokenKeys = map[string]brokenStore{
 	"lets the last writer say who revoked": {
 		fails: "who revoked a key, when and why is never altered",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if errors.Is(err, apikey.ErrInvalidState) && !c.Record.Key.RevokedAt.IsZero() {
 					return c.Expect + 1, nil
@@ -278,7 +279,7 @@ var brokenKeys = map[string]brokenStore{
 	"takes an update for done": {
 		fails: "no concurrent update brings a revoked key back",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if errors.Is(err, apikey.ErrInvalidState) && !c.Delete {
 					return c.Expect + 1, nil
@@ -292,15 +293,15 @@ var brokenKeys = map[string]brokenStore{
 	},
 	"revives a revoked key on compaction": {
 		fails: "revoked stays revoked through restarts and compaction",
-		wrap:  func(m *memstore.Store) apikey.Store { return &wrap{Store: m} },
+		wrap:  func(m *memstore.Store) storage.Store { return &wrap{Store: m} },
 		harness: func(h *Harness) {
-			h.Compact = func(_ testing.TB, s apikey.Store) { s.(*wrap).get = reviver(s.(*wrap).Store).(*wrap).get }
+			h.Compact = func(_ testing.TB, s storage.Store) { s.(*wrap).get = reviver(s.(*wrap).Store).(*wrap).get }
 		},
 	},
 	"purges an active key": {
 		fails: "only a revoked key is purged, from its current revision",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				if rev, err := m.Apply(ctx, c); !c.Delete || !errors.Is(err, apikey.ErrInvalidState) {
 					return rev, err
 				}

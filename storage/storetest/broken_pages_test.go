@@ -19,7 +19,7 @@ var brokenPages = map[string]brokenStore{
 	"orders IDs as people do": {
 		fails: "the list is newest first, and by ID in descending byte order at one instant",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.list = sorted(m, func(a, b apikey.Position) int {
+			w.list = sorted(m, func(a, b storage.Position) int {
 				return compare(b.CreatedAt.Compare(a.CreatedAt), strings.Compare(strings.ToLower(b.ID), strings.ToLower(a.ID)), strings.Compare(b.ID, a.ID))
 			})
 		}),
@@ -27,7 +27,7 @@ var brokenPages = map[string]brokenStore{
 	"repeats the cursor's record": {
 		fails: "the list is newest first, and by ID in descending byte order at one instant",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+			w.list = func(ctx context.Context, q storage.Query) (storage.Listing, error) {
 				q.After.ID += "\x00"
 				return m.List(ctx, q)
 			}
@@ -36,15 +36,15 @@ var brokenPages = map[string]brokenStore{
 	"orders by the millisecond": {
 		fails: "instants a microsecond apart, before 1970 and far away are in order",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.list = sorted(m, func(a, b apikey.Position) int {
+			w.list = sorted(m, func(a, b storage.Position) int {
 				return compare(b.CreatedAt.Truncate(time.Millisecond).Compare(a.CreatedAt.Truncate(time.Millisecond)), strings.Compare(b.ID, a.ID))
 			})
 		}),
 	},
 	"pages by offset": {fails: "keys that are created meanwhile never shift a page", wrap: only(func(m *memstore.Store, w *wrap) {
 		var offsets sync.Map // of the record after the cursor
-		w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
-			all, err := m.List(ctx, apikey.Query{Limit: 1000, Owner: q.Owner, Environment: q.Environment})
+		w.list = func(ctx context.Context, q storage.Query) (storage.Listing, error) {
+			all, err := m.List(ctx, storage.Query{Limit: 1000, Owner: q.Owner, Environment: q.Environment})
 			offset, _ := offsets.Load(q.After.ID)
 			n, _ := offset.(int)
 			n = min(n, len(all.Records))
@@ -54,20 +54,20 @@ var brokenPages = map[string]brokenStore{
 		}
 	})},
 	"looks the cursor up": {fails: "a cursor outlives the key that it points at", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+		w.list = func(ctx context.Context, q storage.Query) (storage.Listing, error) {
 			if _, err := m.Get(ctx, q.After.ID); q.After.ID != "" && err != nil {
-				return apikey.Listing{}, nil
+				return storage.Listing{}, nil
 			}
 			return m.List(ctx, q)
 		}
 	})},
 	"takes a prefix for the owner": {fails: "owner and environment select exactly", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.list = filtered(m, func(q apikey.Query, k *apikey.Key) bool {
+		w.list = filtered(m, func(q storage.Query, k *apikey.Key) bool {
 			return strings.HasPrefix(k.Owner, q.Owner) && exact(q.Environment, k.Environment)
 		})
 	})},
 	"has small pages": {fails: "a page has at most the limit: 100 by default, 1000 at most", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.list = func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+		w.list = func(ctx context.Context, q storage.Query) (storage.Listing, error) {
 			q.Limit = min(q.PageLimit(), 500)
 			return m.List(ctx, q)
 		}
@@ -80,7 +80,7 @@ var brokenPages = map[string]brokenStore{
 	"audits what it refused": {
 		fails: "each change has one audit entry, a refused change none",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if old, gerr := m.Get(ctx, c.Record.Key.ID); err != nil && gerr == nil {
 					retry := change(old, c.Entry.Action)
@@ -93,7 +93,7 @@ var brokenPages = map[string]brokenStore{
 	"forgets the address": {
 		fails: "an audit entry comes back as it was written, with the store's Seq",
 		wrap: only(func(m *memstore.Store, w *wrap) {
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				c.Entry.From = ""
 				return m.Apply(ctx, c)
 			}
@@ -114,7 +114,7 @@ var brokenPages = map[string]brokenStore{
 	},
 	"starts Seq anew": {
 		fails: "Seq goes on rising after a restart", wrap: plainly,
-		harness: restart(func(s apikey.Store) apikey.Store {
+		harness: restart(func(s storage.Store) storage.Store {
 			return &wrap{Store: s, audit: func(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 				trail, err := s.Audit(ctx, q)
 				for i := range trail {
@@ -147,7 +147,7 @@ var brokenPages = map[string]brokenStore{
 		}
 	})},
 	"counts a batch's last delta of a key only": {fails: "batches of usage commute", wrap: only(func(m *memstore.Store, w *wrap) {
-		w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+		w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 			if len(batch) == 0 {
 				return nil
 			}
@@ -158,7 +158,7 @@ var brokenPages = map[string]brokenStore{
 		fails: "concurrent batches of usage lose nothing",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			var n atomic.Int64
-			w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+			w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 				if n.Add(1)%50 == 0 {
 					return nil
 				}
@@ -170,7 +170,7 @@ var brokenPages = map[string]brokenStore{
 		fails: "the last use is the newest, not the one that was told last",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			var told sync.Map
-			w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+			w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 				for _, d := range batch {
 					d.Last.At = storage.NormalizeTime(d.Last.At)
 					told.Store(d.KeyID, d.Last)
@@ -191,7 +191,7 @@ var brokenPages = map[string]brokenStore{
 		fails: "usage of a key that does not exist is dropped, and brings none back",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			var early sync.Map
-			w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+			w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 				for _, d := range batch {
 					if _, err := m.Get(ctx, d.KeyID); err != nil {
 						early.Store(d.KeyID, d)
@@ -199,10 +199,10 @@ var brokenPages = map[string]brokenStore{
 				}
 				return m.AddUsage(ctx, batch)
 			}
-			w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if d, ok := early.LoadAndDelete(c.Record.Key.ID); ok {
-					_ = m.AddUsage(ctx, []apikey.UsageDelta{d.(apikey.UsageDelta)})
+					_ = m.AddUsage(ctx, []storage.UsageDelta{d.(storage.UsageDelta)})
 				}
 				return rev, err
 			}
@@ -212,7 +212,7 @@ var brokenPages = map[string]brokenStore{
 		fails: "a purge takes the usage of its key and of no other",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			var kept sync.Map
-			w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+			w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 				err := m.AddUsage(ctx, batch)
 				for _, d := range batch {
 					if u, uerr := m.Usage(ctx, d.KeyID, time.Time{}); uerr == nil && u.Secrets != nil {
@@ -232,7 +232,7 @@ var brokenPages = map[string]brokenStore{
 	},
 	"forgets usage on restart": {
 		fails: "usage survives a restart", wrap: plainly,
-		harness: restart(func(s apikey.Store) apikey.Store {
+		harness: restart(func(s storage.Store) storage.Store {
 			return &wrap{Store: s, usage: func(context.Context, string, time.Time) (apikey.Usage, error) { return apikey.Usage{}, nil }}
 		}),
 	},

@@ -26,15 +26,15 @@ func merged(tables ...map[string]brokenStore) map[string]brokenStore {
 	return all
 }
 
-func plainly(m *memstore.Store) apikey.Store { return m }
+func plainly(m *memstore.Store) storage.Store { return m }
 
-func restart(f func(s apikey.Store) apikey.Store) func(h *Harness) {
-	return func(h *Harness) { h.Reopen = func(_ testing.TB, s apikey.Store) apikey.Store { return f(s) } }
+func restart(f func(s storage.Store) storage.Store) func(h *Harness) {
+	return func(h *Harness) { h.Reopen = func(_ testing.TB, s storage.Store) storage.Store { return f(s) } }
 }
 
 // reviver gives revoked and purged keys back.
-func reviver(s apikey.Store) apikey.Store {
-	return &wrap{Store: s, get: func(ctx context.Context, id string) (apikey.Record, error) {
+func reviver(s storage.Store) storage.Store {
+	return &wrap{Store: s, get: func(ctx context.Context, id string) (storage.Record, error) {
 		r, err := s.Get(ctx, id)
 		if errors.Is(err, apikey.ErrNotFound) {
 			return plain(id), nil
@@ -45,9 +45,9 @@ func reviver(s apikey.Store) apikey.Store {
 }
 
 // reading changes what Get returns.
-func reading(edit func(k *apikey.Key)) func(*memstore.Store) apikey.Store {
+func reading(edit func(k *apikey.Key)) func(*memstore.Store) storage.Store {
 	return only(func(m *memstore.Store, w *wrap) {
-		w.get = func(ctx context.Context, id string) (apikey.Record, error) {
+		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			edit(&r.Key)
 			return r, err
@@ -56,9 +56,9 @@ func reading(edit func(k *apikey.Key)) func(*memstore.Store) apikey.Store {
 }
 
 // upsert makes changes for which when holds from whatever revision is current.
-func upsert(when func(c apikey.Change) bool) func(*memstore.Store) apikey.Store {
+func upsert(when func(c storage.Change) bool) func(*memstore.Store) storage.Store {
 	return only(func(m *memstore.Store, w *wrap) {
-		w.apply = func(ctx context.Context, c apikey.Change) (uint64, error) {
+		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			told := c.Expect
 			for {
 				if old, err := m.Get(ctx, c.Record.Key.ID); err == nil && when(c) {
@@ -73,7 +73,7 @@ func upsert(when func(c apikey.Change) bool) func(*memstore.Store) apikey.Store 
 }
 
 // trail leaves audit entries out.
-func trail(keep func(e apikey.AuditEntry) bool) func(*memstore.Store) apikey.Store {
+func trail(keep func(e apikey.AuditEntry) bool) func(*memstore.Store) storage.Store {
 	return only(func(m *memstore.Store, w *wrap) {
 		w.audit = func(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 			all, err := m.Audit(ctx, q)
@@ -85,24 +85,24 @@ func trail(keep func(e apikey.AuditEntry) bool) func(*memstore.Store) apikey.Sto
 func exact(filter, s string) bool { return filter == "" || filter == s }
 
 // filtered lists with another idea of the filters.
-func filtered(m *memstore.Store, match func(q apikey.Query, k *apikey.Key) bool) func(context.Context, apikey.Query) (apikey.Listing, error) {
-	return func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
-		all, err := m.List(ctx, apikey.Query{Order: q.Order, After: q.After, Limit: 1000})
-		return page(q, slices.DeleteFunc(all.Records, func(r apikey.Record) bool { return !match(q, &r.Key) })), err
+func filtered(m *memstore.Store, match func(q storage.Query, k *apikey.Key) bool) func(context.Context, storage.Query) (storage.Listing, error) {
+	return func(ctx context.Context, q storage.Query) (storage.Listing, error) {
+		all, err := m.List(ctx, storage.Query{Order: q.Order, After: q.After, Limit: 1000})
+		return page(q, slices.DeleteFunc(all.Records, func(r storage.Record) bool { return !match(q, &r.Key) })), err
 	}
 }
 
 // sorted lists with another idea of the order.
-func sorted(m *memstore.Store, order func(a, b apikey.Position) int) func(context.Context, apikey.Query) (apikey.Listing, error) {
-	return func(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func sorted(m *memstore.Store, order func(a, b storage.Position) int) func(context.Context, storage.Query) (storage.Listing, error) {
+	return func(ctx context.Context, q storage.Query) (storage.Listing, error) {
 		after := q.After
-		q.Order, q.After = apikey.NewestFirst, apikey.Position{}
+		q.Order, q.After = storage.NewestFirst, storage.Position{}
 		limit := q.PageLimit()
 		q.Limit = 1000
 		l, err := m.List(ctx, q)
 		all := l.Records
-		slices.SortFunc(all, func(a, b apikey.Record) int { return order(storage.PositionOf(&a.Key), storage.PositionOf(&b.Key)) })
-		all = slices.DeleteFunc(all, func(r apikey.Record) bool {
+		slices.SortFunc(all, func(a, b storage.Record) int { return order(storage.PositionOf(&a.Key), storage.PositionOf(&b.Key)) })
+		all = slices.DeleteFunc(all, func(r storage.Record) bool {
 			return after.ID != "" && order(storage.PositionOf(&r.Key), after) <= 0
 		})
 		q.Limit = limit
@@ -111,11 +111,11 @@ func sorted(m *memstore.Store, order func(a, b apikey.Position) int) func(contex
 }
 
 // page cuts a page from all that comes after the cursor.
-func page(q apikey.Query, all []apikey.Record) apikey.Listing {
+func page(q storage.Query, all []storage.Record) storage.Listing {
 	if n := q.PageLimit(); len(all) > n {
-		return apikey.Listing{Records: all[:n], Next: storage.PositionOf(&all[n-1].Key)}
+		return storage.Listing{Records: all[:n], Next: storage.PositionOf(&all[n-1].Key)}
 	}
-	return apikey.Listing{Records: all}
+	return storage.Listing{Records: all}
 }
 
 func compare(results ...int) int {

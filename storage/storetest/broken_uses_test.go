@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // showing changes what Usage returns.
-func showing(edit func(u *apikey.Usage)) func(*memstore.Store) apikey.Store {
+func showing(edit func(u *apikey.Usage)) func(*memstore.Store) storage.Store {
 	return only(func(m *memstore.Store, w *wrap) {
 		w.usage = func(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
 			u, err := m.Usage(ctx, id, since)
@@ -22,9 +23,9 @@ func showing(edit func(u *apikey.Usage)) func(*memstore.Store) apikey.Store {
 }
 
 // taking changes the batches that AddUsage gets.
-func taking(edit func(d *apikey.UsageDelta)) func(*memstore.Store) apikey.Store {
+func taking(edit func(d *storage.UsageDelta)) func(*memstore.Store) storage.Store {
 	return only(func(m *memstore.Store, w *wrap) {
-		w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+		w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 			batch = slices.Clone(batch)
 			for i := range batch {
 				edit(&batch[i])
@@ -42,10 +43,10 @@ const (
 
 // brokenUses has at least one store for each check of uses.
 var brokenUses = map[string]brokenStore{
-	"forgets the status": {fails: toldUses, wrap: taking(func(d *apikey.UsageDelta) { d.Last.Status = 0 })},
-	"forgets the route":  {fails: toldUses, wrap: taking(func(d *apikey.UsageDelta) { d.Last.Route = "" })},
+	"forgets the status": {fails: toldUses, wrap: taking(func(d *storage.UsageDelta) { d.Last.Status = 0 })},
+	"forgets the route":  {fails: toldUses, wrap: taking(func(d *storage.UsageDelta) { d.Last.Route = "" })},
 	"takes no status for a use that it has": {fails: toldUses, wrap: only(func(m *memstore.Store, w *wrap) {
-		w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+		w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 			batch = slices.Clone(batch)
 			for i := range batch {
 				d := &batch[i]
@@ -56,9 +57,9 @@ var brokenUses = map[string]brokenStore{
 			return m.AddUsage(ctx, batch)
 		}
 	})},
-	"forgets the scopes": {fails: usedScopes, wrap: taking(func(d *apikey.UsageDelta) { d.Scopes = nil })},
+	"forgets the scopes": {fails: usedScopes, wrap: taking(func(d *storage.UsageDelta) { d.Scopes = nil })},
 	"keeps scopes by the batch": {fails: usedScopes, wrap: only(func(m *memstore.Store, w *wrap) {
-		w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+		w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 			batch = slices.Clone(batch)
 			for i := range batch[1:] {
 				batch[i].Scopes = nil
@@ -74,7 +75,7 @@ var brokenUses = map[string]brokenStore{
 	})},
 	"lets scopes go back in time": {fails: usedScopes, wrap: only(func(m *memstore.Store, w *wrap) {
 		told := map[string]map[string]time.Time{}
-		w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+		w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 			for _, d := range batch {
 				for _, scope := range d.Scopes {
 					if told[d.KeyID] == nil {
@@ -111,7 +112,7 @@ var brokenUses = map[string]brokenStore{
 			}
 			return u, err
 		}
-		w.add = func(ctx context.Context, batch []apikey.UsageDelta) error {
+		w.add = func(ctx context.Context, batch []storage.UsageDelta) error {
 			err := m.AddUsage(ctx, batch)
 			for _, d := range batch {
 				if u, uerr := m.Usage(ctx, d.KeyID, time.Time{}); uerr == nil && u.Scopes != nil {

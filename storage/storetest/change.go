@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var changeChecks = []check{
@@ -177,13 +178,13 @@ var changeChecks = []check{
 		return equal("no update is lost", r.Key.Metadata["n"], strconv.Itoa(writers*wins))
 	}},
 	{name: "a change that makes no sense is ErrInvalidArgument and changes nothing", run: func(e *env) error {
-		for what, edit := range map[string]func(c *apikey.Change){
-			"an empty ID":               func(c *apikey.Change) { c.Record.Key.ID, c.Entry.KeyID = "", "" },
-			"an entry for another key":  func(c *apikey.Change) { c.Entry.KeyID = "other" },
-			"no secret":                 func(c *apikey.Change) { c.Record.Key.Secrets, c.Record.Digests = nil, nil },
-			"a secret without a digest": func(c *apikey.Change) { c.Record.Digests = nil },
-			"three secrets": func(c *apikey.Change) {
-				c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 3), make([]apikey.Digest, 3)
+		for what, edit := range map[string]func(c *storage.Change){
+			"an empty ID":               func(c *storage.Change) { c.Record.Key.ID, c.Entry.KeyID = "", "" },
+			"an entry for another key":  func(c *storage.Change) { c.Entry.KeyID = "other" },
+			"no secret":                 func(c *storage.Change) { c.Record.Key.Secrets, c.Record.Digests = nil, nil },
+			"a secret without a digest": func(c *storage.Change) { c.Record.Digests = nil },
+			"three secrets": func(c *storage.Change) {
+				c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 3), make([]storage.Digest, 3)
 			},
 		} {
 			c := change(plain("key"), apikey.ActionCreate)
@@ -196,7 +197,7 @@ var changeChecks = []check{
 		return e.isEmpty()
 	}},
 	{name: "what was acknowledged survives a restart", needs: needsReopen, run: func(e *env) error {
-		var all []apikey.Record
+		var all []storage.Record
 		for round := range 3 {
 			for i := range 20 {
 				r := full(fmt.Sprintf("key-%d-%d", round, i))
@@ -215,7 +216,7 @@ var changeChecks = []check{
 				}
 			}
 			e.reopen()
-			list, err := e.list(apikey.Query{Limit: 1000})
+			list, err := e.list(storage.Query{Limit: 1000})
 			if err != nil || len(list) != len(all) {
 				return broken("after a restart %d of %d keys are listed, %w", len(list), len(all), err)
 			}
@@ -231,7 +232,7 @@ var changeChecks = []check{
 
 // isEmpty checks that the store has no key and no audit entry.
 func (e *env) isEmpty() error {
-	list, err := e.list(apikey.Query{})
+	list, err := e.list(storage.Query{})
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,10 @@
-// Package storetest decides whether an [apikey.Store] is correct: a store's
+// Package storetest decides whether an [storage.Store] is correct: a store's
 // tests call [Run], and every rule of the contract becomes a subtest with the
 // rule as its name.
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, storetest.Harness{
-//			Open:     func(t testing.TB) apikey.Store { return open(t) },
+//			Open:     func(t testing.TB) storage.Store { return open(t) },
 //			Notifies: true,
 //		})
 //	}

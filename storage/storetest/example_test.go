@@ -3,7 +3,7 @@ package storetest_test
 import (
 	"testing"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 	"github.com/wontopos/latchkey/storage/storetest"
 )
@@ -12,7 +12,7 @@ import (
 func ExampleRun() {
 	_ = func(t *testing.T) { // func TestStore(t *testing.T)
 		storetest.Run(t, storetest.Harness{
-			Open:     func(testing.TB) apikey.Store { return memstore.New() },
+			Open:     func(testing.TB) storage.Store { return memstore.New() },
 			Notifies: true,
 			Closes:   true,
 		})

@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var feedChecks = []check{
 	{name: "each change adds one to the feed: its key, its revision, and whether it was deleted", needs: needsFeed, run: func(e *env) error {
-		var want []apikey.FeedChange
-		expect := func(r apikey.Record, deleted bool) error {
-			want = append(want, apikey.FeedChange{
+		var want []storage.FeedChange
+		expect := func(r storage.Record, deleted bool) error {
+			want = append(want, storage.FeedChange{
 				Position: uint64(len(want)) + 1,
-				Notice:   apikey.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Deleted: deleted},
+				Notice:   storage.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Deleted: deleted},
 			})
 			return e.feedIs(want)
 		}
@@ -33,7 +34,7 @@ var feedChecks = []check{
 			if err := errors.Join(err, expect(r, false)); err != nil {
 				return err
 			}
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta(id, 1, 0, 1)}); err != nil {
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta(id, 1, 0, 1)}); err != nil {
 				return err
 			}
 			r, err = e.revoke(r)
@@ -61,38 +62,38 @@ var feedChecks = []check{
 		if err != nil {
 			return err
 		}
-		for what, edit := range map[string]func(c *apikey.Change){
-			"a key created twice":          func(c *apikey.Change) { *c = change(plain("active"), apikey.ActionCreate) },
-			"a stale revision":             func(c *apikey.Change) { *c = change(active, apikey.ActionUpdate); c.Expect = 7 },
-			"a revocation taken back":      func(c *apikey.Change) { c.Record.Key.RevokedAt = time.Time{} },
-			"a key that does not exist":    func(c *apikey.Change) { c.Record.Key.ID, c.Entry.KeyID = "nobody", "nobody" },
-			"an active key purged":         func(c *apikey.Change) { *c = change(active, apikey.ActionPurge); c.Delete = true },
-			"an entry about another key":   func(c *apikey.Change) { c.Entry.KeyID = "other" },
-			"a secret that has no digest":  func(c *apikey.Change) { c.Record.Digests = nil },
-			"a stale purge of a gone past": func(c *apikey.Change) { c.Delete, c.Expect = true, 1 },
+		for what, edit := range map[string]func(c *storage.Change){
+			"a key created twice":          func(c *storage.Change) { *c = change(plain("active"), apikey.ActionCreate) },
+			"a stale revision":             func(c *storage.Change) { *c = change(active, apikey.ActionUpdate); c.Expect = 7 },
+			"a revocation taken back":      func(c *storage.Change) { c.Record.Key.RevokedAt = time.Time{} },
+			"a key that does not exist":    func(c *storage.Change) { c.Record.Key.ID, c.Entry.KeyID = "nobody", "nobody" },
+			"an active key purged":         func(c *storage.Change) { *c = change(active, apikey.ActionPurge); c.Delete = true },
+			"an entry about another key":   func(c *storage.Change) { c.Entry.KeyID = "other" },
+			"a secret that has no digest":  func(c *storage.Change) { c.Record.Digests = nil },
+			"a stale purge of a gone past": func(c *storage.Change) { c.Delete, c.Expect = true, 1 },
 		} {
 			c := change(r.Clone(), apikey.ActionUpdate)
 			edit(&c)
 			if _, err := e.s.Apply(e.ctx, c); err == nil {
 				return broken("%s is accepted", what)
 			}
-			if p, err := e.poll(apikey.FeedQuery{}); err != nil || p.Head != 3 || len(p.Changes) != 3 {
+			if p, err := e.poll(storage.FeedQuery{}); err != nil || p.Head != 3 || len(p.Changes) != 3 {
 				return broken("after a refused change (%s) the feed has head %d and %d changes, %w; want 3", what, p.Head, len(p.Changes), err)
 			}
 		}
 		if active, err = e.apply(active, apikey.ActionUpdate); err != nil {
 			return err
 		}
-		p, err := e.poll(apikey.FeedQuery{After: 3})
+		p, err := e.poll(storage.FeedQuery{After: 3})
 		if err != nil {
 			return err
 		}
-		return equal("the next change takes the next position", p.Changes, []apikey.FeedChange{
-			{Position: 4, Notice: apikey.Notice{ID: "active", Revision: active.Key.Revision}},
+		return equal("the next change takes the next position", p.Changes, []storage.FeedChange{
+			{Position: 4, Notice: storage.Notice{ID: "active", Revision: active.Key.Revision}},
 		})
 	}},
 	{name: "an announcement takes the next position of the feed, and is no change of a key", needs: needsFeed, run: func(e *env) error {
-		a, err := ability[apikey.Announcer](e)
+		a, err := ability[storage.Announcer](e)
 		if err != nil {
 			return err
 		}
@@ -111,10 +112,10 @@ var feedChecks = []check{
 		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
 			return err
 		}
-		err = e.feedIs([]apikey.FeedChange{
-			{Position: 1, Notice: apikey.Notice{ID: "key", Revision: 1}},
-			{Position: 2, Notice: apikey.Notice{ID: "plans"}},
-			{Position: 3, Notice: apikey.Notice{ID: "key", Revision: r.Key.Revision}},
+		err = e.feedIs([]storage.FeedChange{
+			{Position: 1, Notice: storage.Notice{ID: "key", Revision: 1}},
+			{Position: 2, Notice: storage.Notice{ID: "plans"}},
+			{Position: 3, Notice: storage.Notice{ID: "key", Revision: r.Key.Revision}},
 		})
 		if err != nil {
 			return err
@@ -137,7 +138,7 @@ var feedChecks = []check{
 			seen = map[string]uint64{} // the newest revision of each key
 		)
 		read := func() error {
-			p, err := e.poll(apikey.FeedQuery{After: last, Limit: 7})
+			p, err := e.poll(storage.FeedQuery{After: last, Limit: 7})
 			if err != nil {
 				return err
 			}
@@ -201,7 +202,7 @@ var feedChecks = []check{
 				if _, errs[w] = e.create(id, nil); errs[w] != nil {
 					return
 				}
-				p, err := e.poll(apikey.FeedQuery{Limit: 1000})
+				p, err := e.poll(storage.FeedQuery{Limit: 1000})
 				if err != nil {
 					errs[w] = err
 					return
@@ -232,7 +233,7 @@ var feedChecks = []check{
 		}{
 			{0, 0, 100}, {0, -1, 100}, {0, 1, 1}, {5, 7, 7}, {0, 1000, 1000}, {0, math.MaxInt, 1000}, {n - 2, 10, 2}, {n, 10, 0}, {n + 1, 10, 0}, {1 << 63, 10, 0},
 		} {
-			p, err := e.poll(apikey.FeedQuery{After: q.after, Limit: q.limit})
+			p, err := e.poll(storage.FeedQuery{After: q.after, Limit: q.limit})
 			if err != nil {
 				return err
 			}
@@ -253,7 +254,7 @@ var feedChecks = []check{
 		return nil
 	}},
 	{name: "the feed goes on after a restart, with the same epoch", needs: needs(needsFeed, needsReopen), run: func(e *env) error {
-		first, err := e.poll(apikey.FeedQuery{})
+		first, err := e.poll(storage.FeedQuery{})
 		if err != nil {
 			return err
 		}
@@ -265,7 +266,7 @@ var feedChecks = []check{
 				return err
 			}
 			e.reopen()
-			p, err := e.poll(apikey.FeedQuery{After: round})
+			p, err := e.poll(storage.FeedQuery{After: round})
 			if err != nil {
 				return err
 			}
@@ -284,11 +285,11 @@ var feedChecks = []check{
 		if _, err := two.create("two", nil); err != nil {
 			return err
 		}
-		p, err := e.poll(apikey.FeedQuery{})
+		p, err := e.poll(storage.FeedQuery{})
 		if err != nil {
 			return err
 		}
-		q, err := two.poll(apikey.FeedQuery{})
+		q, err := two.poll(storage.FeedQuery{})
 		if err != nil {
 			return err
 		}
@@ -299,13 +300,13 @@ var feedChecks = []check{
 	}},
 }
 
-func (e *env) poll(q apikey.FeedQuery) (apikey.FeedPage, error) {
-	f, err := ability[apikey.Feed](e)
+func (e *env) poll(q storage.FeedQuery) (storage.FeedPage, error) {
+	f, err := ability[storage.Feed](e)
 	if err != nil {
-		return apikey.FeedPage{}, err
+		return storage.FeedPage{}, err
 	}
 	if q.Instance != "" && q.Epoch == "" { // as if it had polled before
-		p, err := f.Poll(e.ctx, apikey.FeedQuery{})
+		p, err := f.Poll(e.ctx, storage.FeedQuery{})
 		if err != nil {
 			return p, broken("poll: %w", err)
 		}
@@ -319,8 +320,8 @@ func (e *env) poll(q apikey.FeedQuery) (apikey.FeedPage, error) {
 }
 
 // feedIs checks the whole feed.
-func (e *env) feedIs(want []apikey.FeedChange) error {
-	p, err := e.poll(apikey.FeedQuery{})
+func (e *env) feedIs(want []storage.FeedChange) error {
+	p, err := e.poll(storage.FeedQuery{})
 	if err != nil {
 		return err
 	}

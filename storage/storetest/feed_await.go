@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // patience bounds the wait for something that must happen, but at no particular
@@ -19,7 +20,7 @@ var awaitChecks = []check{
 		if e.h.Second != nil {
 			other.s = e.h.Second(e.t, e.s)
 		}
-		f, err := ability[apikey.Feed](e)
+		f, err := ability[storage.Feed](e)
 		if err != nil {
 			return err
 		}
@@ -28,7 +29,7 @@ var awaitChecks = []check{
 			return err
 		}
 		for round := range 3 { // the first may be mistaken
-			if _, err := e.poll(apikey.FeedQuery{}); err != nil {
+			if _, err := e.poll(storage.FeedQuery{}); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(e.ctx, patience)
@@ -46,7 +47,7 @@ var awaitChecks = []check{
 			}
 			cancel()
 			switch {
-			case errors.Is(err, apikey.ErrNoPush):
+			case errors.Is(err, storage.ErrNoPush):
 				return nil
 			case err != nil:
 				return broken("await in round %d while keys are changed: %w", round+1, err)
@@ -55,27 +56,27 @@ var awaitChecks = []check{
 		return nil
 	}},
 	{name: "a poll or a wait that was cancelled is an error, and registers nobody", needs: needsFeed, run: func(e *env) error {
-		f, err := ability[apikey.Feed](e)
+		f, err := ability[storage.Feed](e)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithCancel(e.ctx)
 		cancel()
-		_, err = f.Poll(ctx, apikey.FeedQuery{Instance: "cancelled", Lease: time.Hour})
+		_, err = f.Poll(ctx, storage.FeedQuery{Instance: "cancelled", Lease: time.Hour})
 		if err := want("poll", err, context.Canceled); err != nil {
 			return err
 		}
-		if err := f.Await(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, apikey.ErrNoPush) {
+		if err := f.Await(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, storage.ErrNoPush) {
 			return broken("await: got error %v, want Canceled", err)
 		}
-		p, err := e.poll(apikey.FeedQuery{})
+		p, err := e.poll(storage.FeedQuery{})
 		if err != nil {
 			return err
 		}
 		return equal("instances alive", p.Alive, 0)
 	}},
 	{name: "Close ends a wait, and after it the feed is ErrClosed", needs: needs(needsFeed, needsClose), run: func(e *env) error {
-		f, err := ability[apikey.Feed](e)
+		f, err := ability[storage.Feed](e)
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ var awaitChecks = []check{
 			return err
 		}
 		_ = f.Await(withTimeout(e, time.Second)) // the first may be mistaken
-		if _, err := e.poll(apikey.FeedQuery{}); err != nil {
+		if _, err := e.poll(storage.FeedQuery{}); err != nil {
 			return err
 		}
 		done := make(chan error, 1)
@@ -92,10 +93,10 @@ var awaitChecks = []check{
 		if err := c.Close(); err != nil {
 			return err
 		}
-		if err := <-done; err != nil && !errors.Is(err, apikey.ErrClosed) && !errors.Is(err, apikey.ErrNoPush) {
+		if err := <-done; err != nil && !errors.Is(err, apikey.ErrClosed) && !errors.Is(err, storage.ErrNoPush) {
 			return broken("await while the store is closed: got error %v, want ErrClosed", err)
 		}
-		_, err = f.Poll(e.ctx, apikey.FeedQuery{})
+		_, err = f.Poll(e.ctx, storage.FeedQuery{})
 		if err := want("poll", err, apikey.ErrClosed); err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var instanceChecks = []check{
@@ -31,7 +31,7 @@ var instanceChecks = []check{
 			{"two", 1, 1, 3}, // an instance that starts over
 			{"t%o", 0, 0, 4},
 		} {
-			p, err := e.poll(apikey.FeedQuery{Instance: step.instance, Acked: step.acked, Lease: time.Hour})
+			p, err := e.poll(storage.FeedQuery{Instance: step.instance, Acked: step.acked, Lease: time.Hour})
 			if err != nil {
 				return err
 			}
@@ -48,10 +48,10 @@ var instanceChecks = []check{
 				return err
 			}
 		}
-		if _, err := e.poll(apikey.FeedQuery{Instance: "restored", Acked: 2, Epoch: "another history", Lease: time.Hour}); err != nil {
+		if _, err := e.poll(storage.FeedQuery{Instance: "restored", Acked: 2, Epoch: "another history", Lease: time.Hour}); err != nil {
 			return err
 		}
-		p, err := e.poll(apikey.FeedQuery{Instance: "one", Acked: 2, Lease: time.Hour})
+		p, err := e.poll(storage.FeedQuery{Instance: "one", Acked: 2, Lease: time.Hour})
 		if err != nil {
 			return err
 		}
@@ -63,8 +63,8 @@ var instanceChecks = []check{
 				return err
 			}
 		}
-		poll := func(instance string, acked uint64, lease time.Duration) apikey.FeedPage {
-			p, err := e.poll(apikey.FeedQuery{Instance: instance, Acked: acked, Lease: lease})
+		poll := func(instance string, acked uint64, lease time.Duration) storage.FeedPage {
+			p, err := e.poll(storage.FeedQuery{Instance: instance, Acked: acked, Lease: lease})
 			if err != nil {
 				e.t.Fatal(err)
 			}
@@ -97,10 +97,10 @@ var instanceChecks = []check{
 				return err
 			}
 		}
-		if _, err := two.poll(apikey.FeedQuery{Instance: "two", Acked: 1, Lease: time.Hour}); err != nil {
+		if _, err := two.poll(storage.FeedQuery{Instance: "two", Acked: 1, Lease: time.Hour}); err != nil {
 			return err
 		}
-		p, err := e.poll(apikey.FeedQuery{Instance: "one", Acked: 3, Lease: time.Hour})
+		p, err := e.poll(storage.FeedQuery{Instance: "one", Acked: 3, Lease: time.Hour})
 		if err != nil {
 			return err
 		}
@@ -121,9 +121,9 @@ var instanceChecks = []check{
 				go func() { // polls, each time as a new instance, until it sees the change
 					var t tally
 					for t.err == nil && t.polls == t.unaware {
-						var p apikey.FeedPage
+						var p storage.FeedPage
 						name := fmt.Sprintf("instance-%d-%d-%d", round, i, t.polls)
-						p, t.err = e.poll(apikey.FeedQuery{Instance: name, Lease: time.Hour})
+						p, t.err = e.poll(storage.FeedQuery{Instance: name, Lease: time.Hour})
 						if t.polls++; p.Head == round {
 							t.unaware++
 						}
@@ -138,7 +138,7 @@ var instanceChecks = []check{
 				<-begun
 			}
 			_, changed := e.create(fmt.Sprint("key-", round), nil)
-			after, polled := e.poll(apikey.FeedQuery{})
+			after, polled := e.poll(storage.FeedQuery{})
 			if changed != nil { // the pollers wait for it
 				_, _ = e.create(fmt.Sprint("spare-", round), nil)
 			}

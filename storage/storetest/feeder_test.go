@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
-// feedData is what several handles on one memory share: an [apikey.Feed] in the
+// feedData is what several handles on one memory share: an [storage.Feed] in the
 // fewest words.
 type feedData struct {
 	mem *memstore.Store
 
 	mu        sync.Mutex
-	changes   []apikey.FeedChange
+	changes   []storage.FeedChange
 	instances map[string]beat
 	changed   chan struct{} // closed by the next change
 }
@@ -32,7 +33,7 @@ type feeder struct {
 	data   *feedData
 	closed chan struct{}
 
-	poll     func(context.Context, apikey.FeedQuery) (apikey.FeedPage, error)
+	poll     func(context.Context, storage.FeedQuery) (storage.FeedPage, error)
 	await    func(context.Context) error
 	announce func(context.Context, string) error
 }
@@ -47,19 +48,19 @@ func newFeedData(m *memstore.Store) *feedData {
 	return &feedData{mem: m, instances: map[string]beat{}, changed: make(chan struct{})}
 }
 
-func (d *feedData) apply(ctx context.Context, c apikey.Change) (uint64, error) {
+func (d *feedData) apply(ctx context.Context, c storage.Change) (uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rev, err := d.mem.Apply(ctx, c)
 	if err == nil {
-		d.add(apikey.Notice{ID: c.Record.Key.ID, Revision: rev, Deleted: c.Delete})
+		d.add(storage.Notice{ID: c.Record.Key.ID, Revision: rev, Deleted: c.Delete})
 	}
 	return rev, err
 }
 
 // add is called with the lock held.
-func (d *feedData) add(n apikey.Notice) {
-	d.changes = append(d.changes, apikey.FeedChange{Position: uint64(len(d.changes)) + 1, Notice: n})
+func (d *feedData) add(n storage.Notice) {
+	d.changes = append(d.changes, storage.FeedChange{Position: uint64(len(d.changes)) + 1, Notice: n})
 	close(d.changed)
 	d.changed = make(chan struct{})
 }
@@ -76,25 +77,25 @@ func (f *feeder) Announce(ctx context.Context, topic string) error {
 	}
 	f.data.mu.Lock()
 	defer f.data.mu.Unlock()
-	f.data.add(apikey.Notice{ID: topic})
+	f.data.add(storage.Notice{ID: topic})
 	return nil
 }
 
 func (d *feedData) epoch() string { return "epoch" }
 
-func (f *feeder) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+func (f *feeder) Poll(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 	if f.poll != nil {
 		return f.poll(ctx, q)
 	}
 	return f.read(ctx, q)
 }
 
-func (f *feeder) read(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+func (f *feeder) read(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 	if f.isClosed() {
-		return apikey.FeedPage{}, apikey.ErrClosed
+		return storage.FeedPage{}, apikey.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return apikey.FeedPage{}, err
+		return storage.FeedPage{}, err
 	}
 	d := f.data
 	d.mu.Lock()
@@ -105,9 +106,9 @@ func (f *feeder) read(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage,
 	if q.Instance != "" {
 		d.instances[q.Instance] = beat{q.Acked, time.Now().Add(q.Lease)}
 	}
-	p := apikey.FeedPage{Epoch: d.epoch(), Head: uint64(len(d.changes)), Acked: uint64(len(d.changes))}
+	p := storage.FeedPage{Epoch: d.epoch(), Head: uint64(len(d.changes)), Acked: uint64(len(d.changes))}
 	from := d.changes[min(q.After, p.Head):]
-	p.Changes = append(p.Changes, from[:min(len(from), apikey.Query{Limit: q.Limit}.PageLimit())]...)
+	p.Changes = append(p.Changes, from[:min(len(from), storage.Query{Limit: q.Limit}.PageLimit())]...)
 	for name, b := range d.instances {
 		if name == q.Instance || time.Now().Before(b.until) {
 			if p.Alive == 0 {
@@ -155,9 +156,9 @@ func (f *feeder) isClosed() bool {
 
 // shared is the harness of unbroken handles on one memory.
 func shared() Harness {
-	again := func(_ testing.TB, s apikey.Store) apikey.Store { return newFeeder(s.(*feeder).data) }
+	again := func(_ testing.TB, s storage.Store) storage.Store { return newFeeder(s.(*feeder).data) }
 	return Harness{
-		Open:     func(testing.TB) apikey.Store { return newFeeder(newFeedData(memstore.New())) },
+		Open:     func(testing.TB) storage.Store { return newFeeder(newFeedData(memstore.New())) },
 		Reopen:   again,
 		Second:   again,
 		Feeds:    true,
@@ -168,25 +169,25 @@ func shared() Harness {
 
 // feeding breaks a handle on a feed, and all others on the same data.
 func feeding(rule string, edit func(f *feeder)) brokenStore {
-	broken := func(data *feedData) apikey.Store {
+	broken := func(data *feedData) storage.Store {
 		f := newFeeder(data)
 		edit(f)
 		return f
 	}
 	return brokenStore{
 		fails: rule,
-		wrap:  func(m *memstore.Store) apikey.Store { return broken(newFeedData(m)) },
+		wrap:  func(m *memstore.Store) storage.Store { return broken(newFeedData(m)) },
 		harness: func(h *Harness) {
-			again := func(_ testing.TB, s apikey.Store) apikey.Store { return broken(s.(*feeder).data) }
+			again := func(_ testing.TB, s storage.Store) storage.Store { return broken(s.(*feeder).data) }
 			h.Feeds, h.Reopen, h.Second = true, again, again
 		},
 	}
 }
 
 // telling changes what every poll of a handle says.
-func telling(rule string, edit func(f *feeder, q apikey.FeedQuery, p *apikey.FeedPage)) brokenStore {
+func telling(rule string, edit func(f *feeder, q storage.FeedQuery, p *storage.FeedPage)) brokenStore {
 	return feeding(rule, func(f *feeder) {
-		f.poll = func(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+		f.poll = func(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 			p, err := f.read(ctx, q)
 			if err == nil {
 				edit(f, q, &p)

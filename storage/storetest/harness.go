@@ -6,7 +6,8 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // Harness tells the suite how to get stores of one kind, and what they can do.
@@ -17,32 +18,32 @@ import (
 // stores. They report errors with t.Fatal, and clean up with t.Cleanup.
 type Harness struct {
 	// Open returns a new, empty store.
-	Open func(t testing.TB) apikey.Store
+	Open func(t testing.TB) storage.Store
 
 	// Reopen stops using s and returns a store on the same data, as after a
 	// restart of the program. Nil declares that nothing survives a restart.
-	Reopen func(t testing.TB, s apikey.Store) apikey.Store
+	Reopen func(t testing.TB, s storage.Store) storage.Store
 
 	// Compact makes s do now what it otherwise does at its own pace to reclaim
 	// space: compaction, garbage collection, vacuum. Nil declares that it does
 	// nothing of the kind.
-	Compact func(t testing.TB, s apikey.Store)
+	Compact func(t testing.TB, s storage.Store)
 
 	// Corrupt damages the stored record of a key behind the store's back, so that
 	// it cannot be decoded. Nil declares that this cannot happen.
-	Corrupt func(t testing.TB, s apikey.Store, id string)
+	Corrupt func(t testing.TB, s storage.Store, id string)
 
 	// Second opens another handle on the data of s, as another process would.
 	// Nil declares that only one can be open at a time.
-	Second func(t testing.TB, s apikey.Store) apikey.Store
+	Second func(t testing.TB, s storage.Store) storage.Store
 
-	// Notifies declares that s is an [apikey.Notifier].
+	// Notifies declares that s is an [storage.Notifier].
 	Notifies bool
 
-	// Feeds declares that s is an [apikey.Feed].
+	// Feeds declares that s is an [storage.Feed].
 	Feeds bool
 
-	// Batches declares that s is an [apikey.BatchGetter].
+	// Batches declares that s is an [latchkey.BatchGetter].
 	Batches bool
 
 	// Closes declares that s is an [io.Closer].
@@ -72,7 +73,7 @@ func checks() []check {
 	return flat
 }
 
-// Run checks every rule of the contract of [apikey.Store], each in a parallel
+// Run checks every rule of the contract of [storage.Store], each in a parallel
 // subtest with stores of its own.
 func Run(t *testing.T, h Harness) {
 	for _, c := range checks() {
@@ -103,7 +104,7 @@ func (c check) against(t testing.TB, h Harness) error {
 type env struct {
 	h   Harness
 	t   testing.TB
-	s   apikey.Store
+	s   storage.Store
 	ctx context.Context
 }
 
@@ -112,7 +113,7 @@ func (e *env) compact() { e.h.Compact(e.t, e.s) }
 
 // ability returns an ability that the harness has declared.
 func ability[T any](e *env) (T, error) {
-	a, ok := apikey.As[T](e.s)
+	a, ok := storage.As[T](e.s)
 	if !ok {
 		return a, broken("the store is no %v, which its harness declares", reflect.TypeFor[T]())
 	}
@@ -176,16 +177,16 @@ func needsClose(h Harness) string {
 var abilityChecks = []check{{
 	name: "a store has the abilities that it declares, and no others",
 	run: func(e *env) error {
-		if _, ok := apikey.As[apikey.Notifier](e.s); ok != e.h.Notifies {
+		if _, ok := storage.As[storage.Notifier](e.s); ok != e.h.Notifies {
 			return broken("Harness.Notifies is %v, but apikey.As finds a Notifier: %v", e.h.Notifies, ok)
 		}
-		if _, ok := apikey.As[apikey.Feed](e.s); ok != e.h.Feeds {
+		if _, ok := storage.As[storage.Feed](e.s); ok != e.h.Feeds {
 			return broken("Harness.Feeds is %v, but apikey.As finds a Feed: %v", e.h.Feeds, ok)
 		}
-		if _, ok := e.s.(apikey.BatchGetter); ok != e.h.Batches {
+		if _, ok := e.s.(latchkey.BatchGetter); ok != e.h.Batches {
 			return broken("Harness.Batches is %v, but the store is a BatchGetter: %v", e.h.Batches, ok)
 		}
-		if _, ok := apikey.As[io.Closer](e.s); ok != e.h.Closes {
+		if _, ok := storage.As[io.Closer](e.s); ok != e.h.Closes {
 			return broken("Harness.Closes is %v, but apikey.As finds an io.Closer: %v", e.h.Closes, ok)
 		}
 		return nil

@@ -24,19 +24,19 @@ func at(n int) time.Time {
 }
 
 // plain returns the record of a simple key.
-func plain(id string) apikey.Record {
-	return apikey.Record{
+func plain(id string) storage.Record {
+	return storage.Record{
 		Key: apikey.Key{
 			ID: id, Name: "name", Owner: "acme", Environment: "live", Plan: "free",
 			CreatedAt: at(0), CreatedBy: "ann", UpdatedAt: at(0),
 			Secrets: []apikey.Secret{{Number: 1, CreatedAt: at(0)}},
 		},
-		Digests: []apikey.Digest{{Sum: [32]byte{1}, Pepper: 1}},
+		Digests: []storage.Digest{{Sum: [32]byte{1}, Pepper: 1}},
 	}
 }
 
 // full returns a record in which every field is set.
-func full(id string) apikey.Record {
+func full(id string) storage.Record {
 	r := plain(id)
 	k := &r.Key
 	k.Scopes = []string{"orders:read", "orders:write", "*"}
@@ -50,21 +50,21 @@ func full(id string) apikey.Record {
 		{Number: 2, CreatedAt: at(2), EndsAt: at(9), Grace: 90 * time.Minute, FirstUsedAt: at(3)},
 		{Number: 1, CreatedAt: at(0), EndsAt: at(8), Grace: time.Nanosecond, FirstUsedAt: at(1)},
 	}
-	r.Digests = []apikey.Digest{{Sum: [32]byte{0xff, 31: 2}, Pepper: 4_000_000_000}, {Sum: [32]byte{31: 1}, Pepper: 3}}
+	r.Digests = []storage.Digest{{Sum: [32]byte{0xff, 31: 2}, Pepper: 4_000_000_000}, {Sum: [32]byte{31: 1}, Pepper: 3}}
 	r.Request = [32]byte{0xfe, 31: 3}
 	r.Extensions = []byte{1, 2, 'h', 'i'} // from a later version: a tag that may be skipped, a length, two bytes
 	return r
 }
 
 // change makes a change to record r, based on the revision in it.
-func change(r apikey.Record, action apikey.Action) apikey.Change {
-	return apikey.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{
+func change(r storage.Record, action apikey.Action) storage.Change {
+	return storage.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{
 		At: at(1), Actor: "ann", Action: action, KeyID: r.Key.ID, Owner: r.Key.Owner,
 	}}
 }
 
 // apply makes a change that must succeed, and returns the record afterwards.
-func (e *env) apply(r apikey.Record, action apikey.Action) (apikey.Record, error) {
+func (e *env) apply(r storage.Record, action apikey.Action) (storage.Record, error) {
 	c := change(r, action)
 	rev, err := e.s.Apply(e.ctx, c)
 	if err != nil {
@@ -78,7 +78,7 @@ func (e *env) apply(r apikey.Record, action apikey.Action) (apikey.Record, error
 }
 
 // create makes a plain key, changed by edit.
-func (e *env) create(id string, edit func(k *apikey.Key)) (apikey.Record, error) {
+func (e *env) create(id string, edit func(k *apikey.Key)) (storage.Record, error) {
 	r := plain(id)
 	if edit != nil {
 		edit(&r.Key)
@@ -87,14 +87,14 @@ func (e *env) create(id string, edit func(k *apikey.Key)) (apikey.Record, error)
 }
 
 // revoke revokes a key and returns the record afterwards.
-func (e *env) revoke(r apikey.Record) (apikey.Record, error) {
+func (e *env) revoke(r storage.Record) (storage.Record, error) {
 	r = r.Clone()
 	r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason = at(7), "carol", "leaked"
 	return e.apply(r, apikey.ActionRevoke)
 }
 
 // get reads a key that must exist.
-func (e *env) get(id string) (apikey.Record, error) {
+func (e *env) get(id string) (storage.Record, error) {
 	r, err := e.s.Get(e.ctx, id)
 	if err != nil {
 		return r, broken("get %q: %w", id, err)
@@ -112,7 +112,7 @@ func want(what string, got, sentinel error) error {
 
 // same checks that two records are equal, ignoring the difference between an
 // empty and a nil slice.
-func same(what string, got, want apikey.Record) error {
+func same(what string, got, want storage.Record) error {
 	g, w := canonical(got), canonical(want)
 	if !reflect.DeepEqual(g, w) {
 		return broken("%s:\n got %+v %v %x %x\nwant %+v %v %x %x", what, g.Key, g.Digests, g.Request, g.Extensions, w.Key, w.Digests, w.Request, w.Extensions)
@@ -120,7 +120,7 @@ func same(what string, got, want apikey.Record) error {
 	return nil
 }
 
-func canonical(r apikey.Record) apikey.Record {
+func canonical(r storage.Record) storage.Record {
 	r = storage.Normalize(r)
 	k := &r.Key
 	k.Scopes, k.Limits, k.Networks, k.Secrets = none(k.Scopes), none(k.Limits), none(k.Networks), none(k.Secrets)
@@ -147,7 +147,7 @@ func equal[T any](what string, got, want T) error {
 }
 
 // ids returns the IDs of records, in order.
-func ids(list []apikey.Record) []string {
+func ids(list []storage.Record) []string {
 	out := []string{}
 	for _, r := range list {
 		out = append(out, r.Key.ID)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // calls makes each call of the interface once and returns their errors by name.
@@ -18,9 +19,9 @@ func (e *env) calls(ctx context.Context) map[string]error {
 	r := plain("fresh")
 	_, errs["Get"] = e.s.Get(ctx, "key")
 	_, errs["Apply"] = e.s.Apply(ctx, change(r, apikey.ActionCreate))
-	_, errs["List"] = e.s.List(ctx, apikey.Query{})
+	_, errs["List"] = e.s.List(ctx, storage.Query{})
 	_, errs["Audit"] = e.s.Audit(ctx, apikey.AuditQuery{})
-	errs["AddUsage"] = e.s.AddUsage(ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)})
+	errs["AddUsage"] = e.s.AddUsage(ctx, []storage.UsageDelta{delta("key", 1, 0, 1)})
 	_, errs["Usage"] = e.s.Usage(ctx, "key", time.Time{})
 	_, errs["Activity"] = e.s.Activity(ctx, []string{"key"}, time.Time{})
 	return errs
@@ -113,8 +114,8 @@ var lifeChecks = []check{
 					r := plain(fmt.Sprintf("key-%d-%d", w, i))
 					_, aerr := e.s.Apply(e.ctx, change(r, apikey.ActionCreate))
 					_, gerr := e.s.Get(e.ctx, "key")
-					_, lerr := e.s.List(e.ctx, apikey.Query{})
-					uerr := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)})
+					_, lerr := e.s.List(e.ctx, storage.Query{})
+					uerr := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta("key", 1, 0, 1)})
 					if i == 0 {
 						begun <- struct{}{}
 					}
@@ -149,7 +150,7 @@ var lifeChecks = []check{
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		list, err := e.list(apikey.Query{Limit: 1000})
+		list, err := e.list(storage.Query{Limit: 1000})
 		if err != nil {
 			return err
 		}
@@ -173,7 +174,7 @@ func (e *env) life(id string, worker, i int) error {
 	if err != nil {
 		return err
 	}
-	if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta(id, 1, 0, 1), delta(fmt.Sprintf("key-%d-%d", worker^1, i), 1, 0, 1)}); err != nil {
+	if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta(id, 1, 0, 1), delta(fmt.Sprintf("key-%d-%d", worker^1, i), 1, 0, 1)}); err != nil {
 		return err
 	}
 	r.Key.Metadata = map[string]string{"worker": fmt.Sprint(worker)}
@@ -187,7 +188,7 @@ func (e *env) life(id string, worker, i int) error {
 	if err := same("one's own write is read", got, r); err != nil {
 		return err
 	}
-	list, err := e.list(apikey.Query{Owner: r.Key.Owner, Limit: 1})
+	list, err := e.list(storage.Query{Owner: r.Key.Owner, Limit: 1})
 	if err != nil {
 		return err
 	}

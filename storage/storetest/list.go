@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var listChecks = []check{
 	{name: "the list is newest first, and by ID in descending byte order at one instant", run: func(e *env) error {
-		var want []apikey.Position
+		var want []storage.Position
 		for i, id := range []string{
 			"b", "B", "a", "A", "0", "_", "-", "~", "aa", "ab", "aB", "Z", "z", "\u00e9", "\u00ff", "\u0100",
 			"\u07ff", "\u0800", "\uffff", "\U00010000", "\U0010ffff",
@@ -21,16 +22,16 @@ var listChecks = []check{
 			if _, err := e.create(id, func(k *apikey.Key) { k.CreatedAt = when }); err != nil {
 				return err
 			}
-			want = append(want, apikey.Position{CreatedAt: when, ID: id})
+			want = append(want, storage.Position{CreatedAt: when, ID: id})
 		}
-		slices.SortFunc(want, func(a, b apikey.Position) int {
+		slices.SortFunc(want, func(a, b storage.Position) int {
 			if !a.CreatedAt.Equal(b.CreatedAt) {
 				return b.CreatedAt.Compare(a.CreatedAt)
 			}
 			return strings.Compare(b.ID, a.ID)
 		})
 		for _, limit := range []int{1, 2, 7, 1000} {
-			got, err := e.walk(apikey.Query{Limit: limit}, nil)
+			got, err := e.walk(storage.Query{Limit: limit}, nil)
 			if err != nil {
 				return err
 			}
@@ -57,7 +58,7 @@ var listChecks = []check{
 			}
 			want = slices.Insert(want, 0, id)
 		}
-		got, err := e.walk(apikey.Query{Limit: 2}, nil)
+		got, err := e.walk(storage.Query{Limit: 2}, nil)
 		if err != nil {
 			return err
 		}
@@ -73,7 +74,7 @@ var listChecks = []check{
 			}
 		}
 		n := 0
-		got, err := e.walk(apikey.Query{Limit: 4}, func() error {
+		got, err := e.walk(storage.Query{Limit: 4}, func() error {
 			n++
 			for i, when := range []int{100 + n, n % 8, 0} { // ahead of, amid and behind the cursor
 				if _, err := e.create(fmt.Sprintf("new-%02d-%d", n, i), func(k *apikey.Key) { k.CreatedAt = at(when) }); err != nil {
@@ -101,7 +102,7 @@ var listChecks = []check{
 	}},
 	{name: "a cursor outlives the key that it points at", run: func(e *env) error {
 		want := []string{}
-		byID := map[string]apikey.Record{}
+		byID := map[string]storage.Record{}
 		for i := range 12 {
 			id := fmt.Sprintf("key-%02d", i)
 			r, err := e.create(id, func(k *apikey.Key) { k.CreatedAt = at(i / 2) })
@@ -114,7 +115,7 @@ var listChecks = []check{
 			want = slices.Insert(want, 0, id)
 		}
 		var got []string
-		q := apikey.Query{Limit: 3}
+		q := storage.Query{Limit: 3}
 		for {
 			page, err := e.s.List(e.ctx, q)
 			if err != nil {
@@ -137,7 +138,7 @@ var listChecks = []check{
 	{name: "owner and environment select exactly", run: func(e *env) error {
 		owners := []string{"a", "ab", "a/b", "A", "ab\u0301", strings.Repeat("a", 200)}
 		environments := []string{"live", "liv", "test", "live2"}
-		all := map[apikey.Query][]string{}
+		all := map[storage.Query][]string{}
 		n := 0
 		for range 3 {
 			for _, o := range owners {
@@ -147,15 +148,15 @@ var listChecks = []check{
 					if _, err := e.create(id, func(k *apikey.Key) { k.Owner, k.Environment, k.CreatedAt = o, env, at(n) }); err != nil {
 						return err
 					}
-					for _, q := range []apikey.Query{{Owner: o}, {Environment: env}, {Owner: o, Environment: env}} {
+					for _, q := range []storage.Query{{Owner: o}, {Environment: env}, {Owner: o, Environment: env}} {
 						all[q] = slices.Insert(all[q], 0, id)
 					}
 				}
 			}
 		}
-		all[apikey.Query{Owner: "nobody"}] = []string{}
-		all[apikey.Query{Owner: "a", Environment: "nowhere"}] = []string{}
-		all[apikey.Query{Owner: "live"}] = []string{}
+		all[storage.Query{Owner: "nobody"}] = []string{}
+		all[storage.Query{Owner: "a", Environment: "nowhere"}] = []string{}
+		all[storage.Query{Owner: "live"}] = []string{}
 		for q, want := range all {
 			q.Limit = 2
 			got, err := e.walk(q, nil)
@@ -175,7 +176,7 @@ var listChecks = []check{
 			}
 		}
 		for limit, want := range map[int]int{-1: 100, 0: 100, 1: 1, 2: 2, 999: 999, 1000: 1000, 1001: 1000, math.MaxInt: 1000} {
-			list, err := e.list(apikey.Query{Limit: limit})
+			list, err := e.list(storage.Query{Limit: limit})
 			if err != nil {
 				return err
 			}
@@ -195,14 +196,14 @@ var listChecks = []check{
 }
 
 // list reads one page.
-func (e *env) list(q apikey.Query) ([]apikey.Record, error) {
+func (e *env) list(q storage.Query) ([]storage.Record, error) {
 	l, err := e.s.List(e.ctx, q)
 	return l.Records, err
 }
 
 // walk reads all pages and returns the IDs, calling between after each page (of
 // the first 200 records, so that the list has an end).
-func (e *env) walk(q apikey.Query, between func() error) ([]string, error) {
+func (e *env) walk(q storage.Query, between func() error) ([]string, error) {
 	all := []string{}
 	for {
 		page, err := e.s.List(e.ctx, q)

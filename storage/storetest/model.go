@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The suite's own definition of what a query selects, and in which order,
@@ -27,7 +28,7 @@ func found(term string, k *apikey.Key) bool {
 }
 
 // selects reports whether a query selects a key that was last used at last.
-func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
+func selects(q storage.Query, k *apikey.Key, last time.Time) bool {
 	same := func(want, is string) bool { return want == "" || want == is }
 	ended := func(t time.Time) bool { return !t.IsZero() && t.Before(time.Now()) }
 	state := apikey.Active
@@ -51,14 +52,14 @@ func selects(q apikey.Query, k *apikey.Key, last time.Time) bool {
 }
 
 // rank is negative if a comes before b.
-func rank(o apikey.Order, a, b apikey.Position) int {
+func rank(o storage.Order, a, b storage.Position) int {
 	var by []int
 	switch o {
-	case apikey.NewestFirst:
+	case storage.NewestFirst:
 		by = []int{b.CreatedAt.Compare(a.CreatedAt), strings.Compare(b.ID, a.ID)}
-	case apikey.OldestFirst:
+	case storage.OldestFirst:
 		by = []int{a.CreatedAt.Compare(b.CreatedAt), strings.Compare(a.ID, b.ID)}
-	case apikey.ByName:
+	case storage.ByName:
 		by = []int{strings.Compare(lower(a.Name), lower(b.Name)), strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)}
 	}
 	for _, c := range by {
@@ -80,14 +81,14 @@ func newModel() model {
 }
 
 // list returns the IDs of all keys that a query selects, in its order.
-func (m model) list(q apikey.Query) []string {
-	var places []apikey.Position
+func (m model) list(q storage.Query) []string {
+	var places []storage.Position
 	for id, k := range m.keys {
 		if selects(q, &k, m.last[id]) {
-			places = append(places, apikey.Position{CreatedAt: k.CreatedAt, Name: k.Name, ID: id})
+			places = append(places, storage.Position{CreatedAt: k.CreatedAt, Name: k.Name, ID: id})
 		}
 	}
-	slices.SortFunc(places, func(a, b apikey.Position) int { return rank(q.Order, a, b) })
+	slices.SortFunc(places, func(a, b storage.Position) int { return rank(q.Order, a, b) })
 	all := []string{}
 	for _, p := range places {
 		all = append(all, p.ID)

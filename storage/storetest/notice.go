@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // ear collects notices. A notice that comes before its change can be read is an
@@ -13,11 +14,11 @@ import (
 type ear struct {
 	e       *env
 	mu      sync.Mutex
-	notices []apikey.Notice
+	notices []storage.Notice
 	err     error
 }
 
-func (l *ear) hear(n apikey.Notice) {
+func (l *ear) hear(n storage.Notice) {
 	err := l.check(n)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -25,7 +26,7 @@ func (l *ear) hear(n apikey.Notice) {
 	l.err = errors.Join(l.err, err)
 }
 
-func (l *ear) check(n apikey.Notice) error {
+func (l *ear) check(n storage.Notice) error {
 	got, err := l.e.s.Get(l.e.ctx, n.ID) // this also shows that no lock is held
 	switch {
 	case n.Deleted:
@@ -48,7 +49,7 @@ func (l *ear) check(n apikey.Notice) error {
 }
 
 // take returns what was received since the last call.
-func (l *ear) take() ([]apikey.Notice, error) {
+func (l *ear) take() ([]storage.Notice, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := l.notices
@@ -78,33 +79,33 @@ func (l *ear) silence(when string) error {
 
 var noticeChecks = []check{
 	{name: "an announcement is told once, before Announce returns", needs: needsNotices, run: func(e *env) error {
-		a, ok := apikey.As[apikey.Announcer](e.s)
+		a, ok := storage.As[storage.Announcer](e.s)
 		if !ok {
 			return nil
 		}
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
-		var heard []apikey.Notice
-		defer n.Subscribe(func(n apikey.Notice) { heard = append(heard, n) })()
+		var heard []storage.Notice
+		defer n.Subscribe(func(n storage.Notice) { heard = append(heard, n) })()
 		if err := a.Announce(e.ctx, "plans"); err != nil {
 			return broken("announce: %w", err)
 		}
-		if len(heard) != 1 || heard[0] != (apikey.Notice{ID: "plans"}) {
+		if len(heard) != 1 || heard[0] != (storage.Notice{ID: "plans"}) {
 			return broken("when Announce returns, each subscriber has heard the topic once; heard %+v", heard)
 		}
 		return nil
 	}},
 	{name: "each change is told once, when it can be read and before Apply returns", needs: needsNotices, run: func(e *env) error {
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
 		one, two := &ear{e: e}, &ear{e: e}
 		defer n.Subscribe(one.hear)()
 		defer n.Subscribe(two.hear)()
-		heard := func(r apikey.Record, deleted bool) error {
+		heard := func(r storage.Record, deleted bool) error {
 			return errors.Join(one.heard(r.Key.ID, r.Key.Revision, deleted), two.heard(r.Key.ID, r.Key.Revision, deleted))
 		}
 		r, err := e.create("key", nil)
@@ -136,12 +137,12 @@ var noticeChecks = []check{
 		return heard(r, true)
 	}},
 	{name: "a notice shares no memory with the one who made the change", needs: needsNotices, run: func(e *env) error {
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
-		var told *apikey.Record
-		defer n.Subscribe(func(n apikey.Notice) { told = n.Record })()
+		var told *storage.Record
+		defer n.Subscribe(func(n storage.Notice) { told = n.Record })()
 		given := full("key")
 		given.Key.CreatedAt = given.Key.CreatedAt.Local()
 		if _, err := e.s.Apply(e.ctx, change(given, apikey.ActionCreate)); err != nil {
@@ -173,7 +174,7 @@ var noticeChecks = []check{
 		if err != nil {
 			return err
 		}
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
@@ -189,13 +190,13 @@ var noticeChecks = []check{
 		if err := l.silence("after a refused change"); err != nil {
 			return err
 		}
-		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
+		if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
 			return err
 		}
 		return l.silence("after AddUsage")
 	}},
 	{name: "after cancel nothing is told, and cancel may be called again", needs: needsNotices, run: func(e *env) error {
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
@@ -216,7 +217,7 @@ var noticeChecks = []check{
 		}
 		// From within a notice: the other subscribers still receive it.
 		var self func()
-		self = n.Subscribe(func(apikey.Notice) { self() })
+		self = n.Subscribe(func(storage.Notice) { self() })
 		late := &ear{e: e}
 		defer n.Subscribe(late.hear)()
 		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
@@ -225,15 +226,15 @@ var noticeChecks = []check{
 		return late.heard("key", r.Key.Revision, false)
 	}},
 	{name: "a subscriber may use the store, even to make a change", needs: needsNotices, run: func(e *env) error {
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
 		var nested error
-		cancel := n.Subscribe(func(n apikey.Notice) {
+		cancel := n.Subscribe(func(n storage.Notice) {
 			if n.ID == "first" {
 				_, err := e.create("second", nil)
-				_, lerr := e.s.List(e.ctx, apikey.Query{})
+				_, lerr := e.s.List(e.ctx, storage.Query{})
 				_, aerr := e.s.Audit(e.ctx, apikey.AuditQuery{})
 				nested = errors.Join(err, lerr, aerr)
 			}
@@ -249,13 +250,13 @@ var noticeChecks = []check{
 		return err
 	}},
 	{name: "concurrent changes are told once each, each before its Apply returns", needs: needsNotices, run: func(e *env) error {
-		n, err := ability[apikey.Notifier](e)
+		n, err := ability[storage.Notifier](e)
 		if err != nil {
 			return err
 		}
 		l := &ear{e: e}
 		var heard sync.Map
-		defer n.Subscribe(func(n apikey.Notice) {
+		defer n.Subscribe(func(n storage.Notice) {
 			l.hear(n)
 			heard.Store(fmt.Sprint(n.ID, n.Revision), true)
 		})()

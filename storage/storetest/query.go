@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var queryChecks = []check{
@@ -20,13 +21,13 @@ var queryChecks = []check{
 	}},
 	{name: "in no order do keys that are created meanwhile shift a page", run: func(e *env) error {
 		r := rand.New(rand.NewPCG(1, 2))
-		for _, q := range []apikey.Query{
-			{Order: apikey.OldestFirst},
-			{Order: apikey.ByName},
-			{Order: apikey.ByName, Owner: "acme"},
+		for _, q := range []storage.Query{
+			{Order: storage.OldestFirst},
+			{Order: storage.ByName},
+			{Order: storage.ByName, Owner: "acme"},
 			{Search: "back"},
-			{Order: apikey.OldestFirst, Search: "back"},
-			{Order: apikey.ByName, Search: "back", Owner: "acme"},
+			{Order: storage.OldestFirst, Search: "back"},
+			{Order: storage.ByName, Search: "back", Owner: "acme"},
 		} {
 			name := func() string { return oneOf(r, "back", "a-back", "m Back", "zz.back", "back 7") }
 			make := func(n int, prefix string) (map[string]bool, error) {
@@ -92,7 +93,7 @@ var queryChecks = []check{
 			"b":                   {"one", "five", "4fGhIdOfAKey"},
 			"production-backendx": {},
 		} {
-			got, err := e.walk(apikey.Query{Search: term, Limit: 2}, nil)
+			got, err := e.walk(storage.Query{Search: term, Limit: 2}, nil)
 			if err != nil {
 				return err
 			}
@@ -112,7 +113,7 @@ var queryChecks = []check{
 		if _, err := e.create("another", func(k *apikey.Key) { k.Name, k.Owner, k.Environment = "billing", "other", "test" }); err != nil {
 			return err
 		}
-		is := func(when string, q apikey.Query, want ...string) error {
+		is := func(when string, q storage.Query, want ...string) error {
 			for _, q.Order = range everyOrder {
 				got, err := e.walk(q, nil)
 				if err != nil {
@@ -125,7 +126,7 @@ var queryChecks = []check{
 			}
 			return nil
 		}
-		for q, want := range map[apikey.Query][]string{
+		for q, want := range map[storage.Query][]string{
 			{Search: "bill"}:                       {"another", "key"},
 			{Search: "bill", Owner: "acme"}:        {"key"},
 			{Search: "bill", Owner: "other"}:       {"another"},
@@ -144,7 +145,7 @@ var queryChecks = []check{
 		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
 			return err
 		}
-		for q, want := range map[apikey.Query][]string{
+		for q, want := range map[storage.Query][]string{
 			{Search: "bill"}:                       {"another"},
 			{Search: "bill", Owner: "acme"}:        {},
 			{Search: "bill", Owner: "third"}:       {},
@@ -169,7 +170,7 @@ var queryChecks = []check{
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
 			return err
 		}
-		for _, q := range []apikey.Query{{Search: "inv"}, {Search: "key"}, {Search: "inv", Owner: "third"}, {Owner: "third"}} {
+		for _, q := range []storage.Query{{Search: "inv"}, {Search: "key"}, {Search: "inv", Owner: "third"}, {Owner: "third"}} {
 			if err := is("after a purge", q); err != nil {
 				return err
 			}
@@ -191,7 +192,7 @@ var queryChecks = []check{
 			}
 			m.keys[k.Key.ID] = k.Key
 		}
-		for _, q := range []apikey.Query{
+		for _, q := range []storage.Query{
 			{Plan: "pro"},
 			{Plan: "none"},
 			{State: apikey.Revoked},
@@ -218,7 +219,7 @@ var queryChecks = []check{
 				}
 			}
 		}
-		for _, q := range []apikey.Query{{}, {Owner: "acme"}, {Environment: "live"}} { // filters that leave nothing out
+		for _, q := range []storage.Query{{}, {Owner: "acme"}, {Environment: "live"}} { // filters that leave nothing out
 			for _, q.Order = range everyOrder {
 				q.Limit = 7
 				for n := 0; n < 300; n += 7 {
@@ -260,7 +261,7 @@ var queryChecks = []check{
 // againstModel changes keys at random and compares lists with the model.
 func (e *env) againstModel(r *rand.Rand) error {
 	m := newModel()
-	records := map[string]apikey.Record{}
+	records := map[string]storage.Record{}
 	for i := range 200 {
 		id := fmt.Sprintf("%s%d", oneOf(r, "aB", "Ab", "k", "Z"), i/2) // often an existing one
 		k, exists := records[id]
@@ -282,7 +283,7 @@ func (e *env) againstModel(r *rand.Rand) error {
 		case exists && n == 9:
 			d := delta(id, uint32(1+r.IntN(3)), -1, 1)
 			d.Last = lastUse(-10_000*r.IntN(40), "curl")
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{d}); err != nil {
 				return err
 			}
 			if d.Last.At.After(m.last[id]) {
@@ -311,14 +312,14 @@ func (e *env) againstModel(r *rand.Rand) error {
 		}
 	}
 	for _, limit := range []int{1, 2, 3} {
-		if err := e.agrees(m, apikey.Query{Order: apikey.ByName, Limit: limit}); err != nil {
+		if err := e.agrees(m, storage.Query{Order: storage.ByName, Limit: limit}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (e *env) agrees(m model, q apikey.Query) error {
+func (e *env) agrees(m model, q storage.Query) error {
 	got, err := e.walk(q, nil)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The values for random keys and queries: few, so that many coincide, and those
@@ -19,7 +20,7 @@ var (
 	nameGaps   = []string{" ", "-", "_", "/", "", "  ", ".", "🔑", "\u200d", "%"}
 	owners     = []string{"acme", "acm", "Acme", "other"}
 	plans      = []string{"free", "pro"}
-	everyOrder = []apikey.Order{apikey.NewestFirst, apikey.OldestFirst, apikey.ByName}
+	everyOrder = []storage.Order{storage.NewestFirst, storage.OldestFirst, storage.ByName}
 )
 
 func oneOf[T any](r *rand.Rand, all ...T) T { return all[r.IntN(len(all))] }
@@ -36,7 +37,7 @@ func randomName(r *rand.Rand) string {
 }
 
 // vary gives a key random values. Its ID stays.
-func vary(r *rand.Rand, record *apikey.Record) {
+func vary(r *rand.Rand, record *storage.Record) {
 	k := &record.Key
 	k.Name, k.Owner, k.Environment, k.Plan = randomName(r), oneOf(r, owners...), oneOf(r, "live", "test"), oneOf(r, plans...)
 	if r.IntN(6) == 0 {
@@ -57,7 +58,7 @@ func vary(r *rand.Rand, record *apikey.Record) {
 	if r.IntN(3) == 0 { // a rotation, in progress or past
 		ends := oneOf(r, time.Time{}, time.Now().Add(-time.Hour), time.Now().Add(time.Hour)).Truncate(time.Microsecond)
 		k.Secrets = append(k.Secrets, apikey.Secret{Number: 2, CreatedAt: k.CreatedAt, EndsAt: ends})
-		record.Digests = append(record.Digests, apikey.Digest{Sum: [32]byte{2}, Pepper: 1})
+		record.Digests = append(record.Digests, storage.Digest{Sum: [32]byte{2}, Pepper: 1})
 	}
 }
 
@@ -79,8 +80,8 @@ func randomTerm(r *rand.Rand, m model) string {
 	return oneOf(r, term, strings.ToUpper(term), strings.ToLower(term))
 }
 
-func randomQuery(r *rand.Rand, m model) apikey.Query {
-	q := apikey.Query{Order: oneOf(r, everyOrder...), Limit: oneOf(r, 1, 3, 10, 1000)}
+func randomQuery(r *rand.Rand, m model) storage.Query {
+	q := storage.Query{Order: oneOf(r, everyOrder...), Limit: oneOf(r, 1, 3, 10, 1000)}
 	some := func(n int) bool { return r.IntN(n) == 0 }
 	if some(2) {
 		q.Owner = oneOf(r, owners...)

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var recordChecks = []check{
 	{name: "a record comes back as it was written", run: func(e *env) error {
-		for _, r := range []apikey.Record{plain("plain"), full("full")} {
+		for _, r := range []storage.Record{plain("plain"), full("full")} {
 			r, err := e.apply(r, apikey.ActionCreate)
 			if err != nil {
 				return err
@@ -23,7 +24,7 @@ var recordChecks = []check{
 			if err := same("get after create", got, r); err != nil {
 				return err
 			}
-			list, err := e.list(apikey.Query{Limit: 1000})
+			list, err := e.list(storage.Query{Limit: 1000})
 			if err != nil {
 				return err
 			}
@@ -58,15 +59,15 @@ var recordChecks = []check{
 		if err := same("get after update", got, after); err != nil {
 			return err
 		}
-		for q, want := range map[apikey.Query][]string{
-			{}:                                         {"key"},
-			{Owner: "other"}:                           {"key"},
-			{Environment: "test"}:                      {"key"},
-			{Owner: "other", Environment: "test"}:      {"key"},
-			{Owner: before.Key.Owner}:                  {},
-			{Environment: before.Key.Environment}:      {},
-			{Owner: "other", Environment: "live"}:      {},
-			{After: apikey.Position{CreatedAt: at(1)}}: {},
+		for q, want := range map[storage.Query][]string{
+			{}:                                          {"key"},
+			{Owner: "other"}:                            {"key"},
+			{Environment: "test"}:                       {"key"},
+			{Owner: "other", Environment: "test"}:       {"key"},
+			{Owner: before.Key.Owner}:                   {},
+			{Environment: before.Key.Environment}:       {},
+			{Owner: "other", Environment: "live"}:       {},
+			{After: storage.Position{CreatedAt: at(1)}}: {},
 		} {
 			list, err := e.list(q)
 			if err != nil {
@@ -138,7 +139,7 @@ var recordChecks = []check{
 			if err := same("the caller owns what Get returns", got, original); err != nil {
 				return err
 			}
-			list, err := e.list(apikey.Query{})
+			list, err := e.list(storage.Query{})
 			if err != nil || len(list) != 2 {
 				return broken("list: %d records, %w", len(list), err)
 			}
@@ -180,7 +181,7 @@ var recordChecks = []check{
 		return nil
 	}},
 	{name: "strings are bytes: no key, owner or text is taken for another", run: func(e *env) error {
-		written := map[string]apikey.Record{}
+		written := map[string]storage.Record{}
 		for i, h := range hostile {
 			r := full(h)
 			k := &r.Key
@@ -195,7 +196,7 @@ var recordChecks = []check{
 			}
 			k.Revision = 1
 			written[h] = r
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{{
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{{
 				KeyID: h, Secret: uint32(i), Hour: start, Last: apikey.LastUse{At: at(i), Network: h, UserAgent: h},
 			}}); err != nil {
 				return broken("usage of %q: %w", h, err)
@@ -209,7 +210,7 @@ var recordChecks = []check{
 			if err := same(fmt.Sprintf("get %q", h), got, written[h]); err != nil {
 				return err
 			}
-			for _, q := range []apikey.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
+			for _, q := range []storage.Query{{Owner: h}, {Environment: h}, {Owner: h, Environment: h}} {
 				list, err := e.list(q)
 				if err != nil {
 					return err
@@ -260,14 +261,14 @@ var recordChecks = []check{
 				return err
 			}
 		}
-		list, err := e.list(apikey.Query{})
+		list, err := e.list(storage.Query{})
 		if err != nil {
 			return broken("list with one damaged record: %w", err)
 		}
 		if err := equal("the others are listed", ids(list), []string{"three", "one"}); err != nil {
 			return err
 		}
-		if list, err = e.list(apikey.Query{Limit: 1, After: apikey.Position{CreatedAt: at(2), ID: "three"}}); err != nil {
+		if list, err = e.list(storage.Query{Limit: 1, After: storage.Position{CreatedAt: at(2), ID: "three"}}); err != nil {
 			return err
 		}
 		if err := equal("a damaged record does not make a page short", ids(list), []string{"one"}); err != nil {
@@ -282,7 +283,7 @@ var recordChecks = []check{
 }
 
 // scribble overwrites all memory that a record refers to.
-func scribble(r apikey.Record) {
+func scribble(r storage.Record) {
 	k := &r.Key
 	for i := range k.Scopes {
 		k.Scopes[i] = "scribbled"
@@ -300,7 +301,7 @@ func scribble(r apikey.Record) {
 		k.Secrets[i] = apikey.Secret{}
 	}
 	for i := range r.Digests {
-		r.Digests[i] = apikey.Digest{}
+		r.Digests[i] = storage.Digest{}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 var revocationChecks = []check{
@@ -77,7 +78,7 @@ var revocationChecks = []check{
 		return nil
 	}},
 	{name: "revoked stays revoked through restarts and compaction", run: func(e *env) error {
-		var active, revoked []apikey.Record
+		var active, revoked []storage.Record
 		for round := range 4 {
 			for i := range 25 {
 				a, err := e.create(fmt.Sprintf("key-%d-%d", round, i), nil)
@@ -117,7 +118,7 @@ var revocationChecks = []check{
 		if err != nil {
 			return err
 		}
-		purge := func(r apikey.Record, rev uint64) error {
+		purge := func(r storage.Record, rev uint64) error {
 			c := change(r, apikey.ActionPurge)
 			c.Delete, c.Expect = true, rev
 			_, err := e.s.Apply(e.ctx, c)
@@ -141,7 +142,7 @@ var revocationChecks = []check{
 		return err
 	}},
 	{name: "a purged key is gone for good, and its audit trail stays", run: func(e *env) error {
-		var purged []apikey.Record
+		var purged []storage.Record
 		for i := range 10 {
 			id := fmt.Sprint("key", i)
 			active, err := e.create(id, nil)
@@ -179,7 +180,7 @@ var revocationChecks = []check{
 					return err
 				}
 			}
-			list, err := e.list(apikey.Query{})
+			list, err := e.list(storage.Query{})
 			if err != nil {
 				return err
 			}
@@ -205,7 +206,7 @@ var revocationChecks = []check{
 
 // staysRevoked tries to restore a key in every way that the interface allows,
 // and checks that it is still the revoked one.
-func (e *env) staysRevoked(active, revoked apikey.Record) error {
+func (e *env) staysRevoked(active, revoked storage.Record) error {
 	for rev := range revoked.Key.Revision + 2 {
 		try := active.Clone()
 		try.Key.Revision = rev

@@ -9,39 +9,40 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // wrap is a store whose methods can be replaced one by one. It hides nothing of
-// the store below, which [apikey.As] finds through Unwrap.
+// the store below, which [storage.As] finds through Unwrap.
 type wrap struct {
-	apikey.Store
-	get   func(context.Context, string) (apikey.Record, error)
-	apply func(context.Context, apikey.Change) (uint64, error)
-	list  func(context.Context, apikey.Query) (apikey.Listing, error)
+	storage.Store
+	get   func(context.Context, string) (storage.Record, error)
+	apply func(context.Context, storage.Change) (uint64, error)
+	list  func(context.Context, storage.Query) (storage.Listing, error)
 	audit func(context.Context, apikey.AuditQuery) ([]apikey.AuditEntry, error)
-	add   func(context.Context, []apikey.UsageDelta) error
+	add   func(context.Context, []storage.UsageDelta) error
 	usage func(context.Context, string, time.Time) (apikey.Usage, error)
 	days  func(context.Context, []string, time.Time) ([]apikey.Activity, error)
 }
 
-func (w *wrap) Unwrap() apikey.Store { return w.Store }
+func (w *wrap) Unwrap() storage.Store { return w.Store }
 
-func (w *wrap) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (w *wrap) Get(ctx context.Context, id string) (storage.Record, error) {
 	if w.get != nil {
 		return w.get(ctx, id)
 	}
 	return w.Store.Get(ctx, id)
 }
 
-func (w *wrap) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+func (w *wrap) Apply(ctx context.Context, c storage.Change) (uint64, error) {
 	if w.apply != nil {
 		return w.apply(ctx, c)
 	}
 	return w.Store.Apply(ctx, c)
 }
 
-func (w *wrap) List(ctx context.Context, q apikey.Query) (apikey.Listing, error) {
+func (w *wrap) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	if w.list != nil {
 		return w.list(ctx, q)
 	}
@@ -55,7 +56,7 @@ func (w *wrap) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEn
 	return w.Store.Audit(ctx, q)
 }
 
-func (w *wrap) AddUsage(ctx context.Context, b []apikey.UsageDelta) error {
+func (w *wrap) AddUsage(ctx context.Context, b []storage.UsageDelta) error {
 	if w.add != nil {
 		return w.add(ctx, b)
 	}
@@ -79,10 +80,10 @@ func (w *wrap) Activity(ctx context.Context, ids []string, since time.Time) ([]a
 // notifier and closer replace the abilities of the store below.
 type notifier struct {
 	*wrap
-	subscribe func(f func(apikey.Notice)) func()
+	subscribe func(f func(storage.Notice)) func()
 }
 
-func (n notifier) Subscribe(f func(apikey.Notice)) func() { return n.subscribe(f) }
+func (n notifier) Subscribe(f func(storage.Notice)) func() { return n.subscribe(f) }
 
 type closer struct {
 	*wrap
@@ -95,7 +96,7 @@ func (c closer) Close() error { return c.close() }
 // that wrappers see a restart.
 func memory() Harness {
 	return Harness{
-		Open:     func(testing.TB) apikey.Store { return memstore.New() },
+		Open:     func(testing.TB) storage.Store { return memstore.New() },
 		Notifies: true, Closes: true,
 	}
 }
@@ -145,7 +146,7 @@ func TestBrokenStoresFail(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			h := memory()
-			h.Open = func(testing.TB) apikey.Store { return b.wrap(memstore.New()) }
+			h.Open = func(testing.TB) storage.Store { return b.wrap(memstore.New()) }
 			if b.harness != nil {
 				b.harness(&h)
 			}
@@ -182,13 +183,13 @@ func TestEveryCheckHasItsBrokenStore(t *testing.T) {
 
 type brokenStore struct {
 	fails   string
-	wrap    func(m *memstore.Store) apikey.Store
+	wrap    func(m *memstore.Store) storage.Store
 	harness func(h *Harness)
 }
 
 // only breaks a single method.
-func only(edit func(m *memstore.Store, w *wrap)) func(*memstore.Store) apikey.Store {
-	return func(m *memstore.Store) apikey.Store {
+func only(edit func(m *memstore.Store, w *wrap)) func(*memstore.Store) storage.Store {
+	return func(m *memstore.Store) storage.Store {
 		w := &wrap{Store: m}
 		edit(m, w)
 		return w

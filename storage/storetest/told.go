@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // firstTime and lastTime are the limits of the times that can be represented: JSON and RFC 3339 have four-digit years.
@@ -43,43 +44,43 @@ var toldChecks = []check{
 		return same("get", got, r)
 	}},
 	{name: "what cannot be represented is refused, and leaves no trace", run: func(e *env) error {
-		type spoil = func(c *apikey.Change)
+		type spoil = func(c *storage.Change)
 		all := map[string]spoil{}
 		for _, t := range farTimes {
-			for field, of := range map[string]func(c *apikey.Change) *time.Time{
-				"CreatedAt":              func(c *apikey.Change) *time.Time { return &c.Record.Key.CreatedAt },
-				"UpdatedAt":              func(c *apikey.Change) *time.Time { return &c.Record.Key.UpdatedAt },
-				"ExpiresAt":              func(c *apikey.Change) *time.Time { return &c.Record.Key.ExpiresAt },
-				"DisabledAt":             func(c *apikey.Change) *time.Time { return &c.Record.Key.DisabledAt },
-				"RevokedAt":              func(c *apikey.Change) *time.Time { return &c.Record.Key.RevokedAt },
-				"Secrets[0].CreatedAt":   func(c *apikey.Change) *time.Time { return &c.Record.Key.Secrets[0].CreatedAt },
-				"Secrets[0].EndsAt":      func(c *apikey.Change) *time.Time { return &c.Record.Key.Secrets[0].EndsAt },
-				"Secrets[0].FirstUsedAt": func(c *apikey.Change) *time.Time { return &c.Record.Key.Secrets[0].FirstUsedAt },
-				"Entry.At":               func(c *apikey.Change) *time.Time { return &c.Entry.At },
+			for field, of := range map[string]func(c *storage.Change) *time.Time{
+				"CreatedAt":              func(c *storage.Change) *time.Time { return &c.Record.Key.CreatedAt },
+				"UpdatedAt":              func(c *storage.Change) *time.Time { return &c.Record.Key.UpdatedAt },
+				"ExpiresAt":              func(c *storage.Change) *time.Time { return &c.Record.Key.ExpiresAt },
+				"DisabledAt":             func(c *storage.Change) *time.Time { return &c.Record.Key.DisabledAt },
+				"RevokedAt":              func(c *storage.Change) *time.Time { return &c.Record.Key.RevokedAt },
+				"Secrets[0].CreatedAt":   func(c *storage.Change) *time.Time { return &c.Record.Key.Secrets[0].CreatedAt },
+				"Secrets[0].EndsAt":      func(c *storage.Change) *time.Time { return &c.Record.Key.Secrets[0].EndsAt },
+				"Secrets[0].FirstUsedAt": func(c *storage.Change) *time.Time { return &c.Record.Key.Secrets[0].FirstUsedAt },
+				"Entry.At":               func(c *storage.Change) *time.Time { return &c.Entry.At },
 			} {
-				all[field+" "+t.String()] = func(c *apikey.Change) { *of(c) = t }
+				all[field+" "+t.String()] = func(c *storage.Change) { *of(c) = t }
 			}
 		}
 		for _, s := range []string{"\x00", "a\xff", "\xed\xa0\x80"} {
 			for field, of := range map[string]spoil{
-				"Name":         func(c *apikey.Change) { c.Record.Key.Name = s },
-				"Owner":        func(c *apikey.Change) { c.Record.Key.Owner, c.Entry.Owner = s, s },
-				"Environment":  func(c *apikey.Change) { c.Record.Key.Environment = s },
-				"Plan":         func(c *apikey.Change) { c.Record.Key.Plan = s },
-				"CreatedBy":    func(c *apikey.Change) { c.Record.Key.CreatedBy = s },
-				"Scopes":       func(c *apikey.Change) { c.Record.Key.Scopes = []string{s} },
-				"Limits":       func(c *apikey.Change) { c.Record.Key.Limits = []apikey.Limit{{Name: s}} },
-				"Metadata":     func(c *apikey.Change) { c.Record.Key.Metadata = map[string]string{"a": s} },
-				"Metadata key": func(c *apikey.Change) { c.Record.Key.Metadata = map[string]string{s: "a"} },
-				"Actor":        func(c *apikey.Change) { c.Entry.Actor = s },
-				"From":         func(c *apikey.Change) { c.Entry.From = s },
-				"Reason":       func(c *apikey.Change) { c.Entry.Reason = s },
-				"Details":      func(c *apikey.Change) { c.Entry.Details = map[string]string{"a": s} },
+				"Name":         func(c *storage.Change) { c.Record.Key.Name = s },
+				"Owner":        func(c *storage.Change) { c.Record.Key.Owner, c.Entry.Owner = s, s },
+				"Environment":  func(c *storage.Change) { c.Record.Key.Environment = s },
+				"Plan":         func(c *storage.Change) { c.Record.Key.Plan = s },
+				"CreatedBy":    func(c *storage.Change) { c.Record.Key.CreatedBy = s },
+				"Scopes":       func(c *storage.Change) { c.Record.Key.Scopes = []string{s} },
+				"Limits":       func(c *storage.Change) { c.Record.Key.Limits = []apikey.Limit{{Name: s}} },
+				"Metadata":     func(c *storage.Change) { c.Record.Key.Metadata = map[string]string{"a": s} },
+				"Metadata key": func(c *storage.Change) { c.Record.Key.Metadata = map[string]string{s: "a"} },
+				"Actor":        func(c *storage.Change) { c.Entry.Actor = s },
+				"From":         func(c *storage.Change) { c.Entry.From = s },
+				"Reason":       func(c *storage.Change) { c.Entry.Reason = s },
+				"Details":      func(c *storage.Change) { c.Entry.Details = map[string]string{"a": s} },
 			} {
 				all[field+" "+strings.ToValidUTF8(s, "?")] = of
 			}
 		}
-		all["Networks"] = func(c *apikey.Change) { c.Record.Key.Networks = make([]netip.Prefix, 1) }
+		all["Networks"] = func(c *storage.Change) { c.Record.Key.Networks = make([]netip.Prefix, 1) }
 		before, err := e.create("there", nil)
 		if err != nil {
 			return err
@@ -88,7 +89,7 @@ var toldChecks = []check{
 			create, update := change(plain("key"), apikey.ActionCreate), change(before.Clone(), apikey.ActionUpdate)
 			spoil(&create)
 			spoil(&update)
-			for _, c := range []apikey.Change{create, update} {
+			for _, c := range []storage.Change{create, update} {
 				if _, err := e.s.Apply(e.ctx, c); want(what, err, apikey.ErrInvalidArgument) != nil {
 					return want("Apply of what cannot be represented: "+what, err, apikey.ErrInvalidArgument)
 				}
@@ -115,8 +116,8 @@ var toldChecks = []check{
 		if err != nil {
 			return err
 		}
-		hour := apikey.UsageDelta{KeyID: r.Key.ID, Secret: 1, Hour: start, Counts: apikey.Counts{1}, Last: apikey.LastUse{At: at(1)}}
-		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{hour}); err != nil {
+		hour := storage.UsageDelta{KeyID: r.Key.ID, Secret: 1, Hour: start, Counts: apikey.Counts{1}, Last: apikey.LastUse{At: at(1)}}
+		if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{hour}); err != nil {
 			return err
 		}
 		for _, t := range farTimes {
@@ -135,7 +136,7 @@ var toldChecks = []check{
 			if err != nil || len(a) != 1 || len(a[0].Days) != past {
 				return broken("activity since %v: %+v, want %d days; %v", t, a, past, err)
 			}
-			l, err := e.s.List(e.ctx, apikey.Query{UnusedSince: t})
+			l, err := e.s.List(e.ctx, storage.Query{UnusedSince: t})
 			if err != nil || len(l.Records) != 1-past {
 				return broken("keys unused since %v: %d, want %d; %v", t, len(l.Records), 1-past, err)
 			}
@@ -143,16 +144,16 @@ var toldChecks = []check{
 			if t.After(lastTime) {
 				before = 1
 			}
-			l, err = e.s.List(e.ctx, apikey.Query{ExpiresBefore: t})
+			l, err = e.s.List(e.ctx, storage.Query{ExpiresBefore: t})
 			if err != nil || len(l.Records) != before {
 				return broken("keys that expire before %v: %d, want %d; %v", t, len(l.Records), before, err)
 			}
-			for _, o := range []apikey.Order{apikey.NewestFirst, apikey.OldestFirst} {
+			for _, o := range []storage.Order{storage.NewestFirst, storage.OldestFirst} {
 				after := 0
-				if t.After(start) == (o == apikey.NewestFirst) {
+				if t.After(start) == (o == storage.NewestFirst) {
 					after = 1
 				}
-				l, err = e.s.List(e.ctx, apikey.Query{Order: o, After: apikey.Position{CreatedAt: t, ID: "key"}})
+				l, err = e.s.List(e.ctx, storage.Query{Order: o, After: storage.Position{CreatedAt: t, ID: "key"}})
 				if err != nil || len(l.Records) != after {
 					return broken("order %d after %v: %d keys, want %d; %v", o, t, len(l.Records), after, err)
 				}

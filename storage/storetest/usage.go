@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // delta counts n allowed and one limited request.
-func delta(id string, secret uint32, hour int, n uint64) apikey.UsageDelta {
-	d := apikey.UsageDelta{KeyID: id, Secret: secret, Hour: start.Add(time.Duration(hour) * time.Hour)}
+func delta(id string, secret uint32, hour int, n uint64) storage.UsageDelta {
+	d := storage.UsageDelta{KeyID: id, Secret: secret, Hour: start.Add(time.Duration(hour) * time.Hour)}
 	d.Counts[apikey.OutcomeAllowed] = n
 	d.Counts[apikey.OutcomeRateLimited] = 1
 	return d
@@ -37,7 +38,7 @@ var usageChecks = []check{
 			return err
 		}
 		for range 3 {
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{
 				delta("key", 2, 0, 10), delta("key", 1, -2, 1), delta("key", 300, -1, 5), delta("key", 1, 0, 7), delta("key", 2, -2, 3),
 			}); err != nil {
 				return err
@@ -78,7 +79,7 @@ var usageChecks = []check{
 	}},
 	{name: "batches of usage commute", run: func(e *env) error {
 		rnd := rand.New(rand.NewPCG(1, 2))
-		var deltas []apikey.UsageDelta
+		var deltas []storage.UsageDelta
 		for i := range 400 {
 			d := delta("", uint32(rnd.IntN(3)), -rnd.IntN(5), uint64(rnd.IntN(1000)))
 			d.Counts[rnd.IntN(int(apikey.NumOutcomes))] += 3
@@ -128,7 +129,7 @@ var usageChecks = []check{
 		for w := range writers {
 			wg.Go(func() {
 				for range batches {
-					errs[w] = errors.Join(errs[w], e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("key", 1, 0, 1), delta("key", 2, 0, 1)}))
+					errs[w] = errors.Join(errs[w], e.s.AddUsage(e.ctx, []storage.UsageDelta{delta("key", 1, 0, 1), delta("key", 2, 0, 1)}))
 				}
 			})
 		}
@@ -165,7 +166,7 @@ var usageChecks = []check{
 			if step.tell.At.IsZero() {
 				d.Last.At = time.Time{}
 			}
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{d}); err != nil {
 				return err
 			}
 			u, err := e.s.Usage(e.ctx, "key", time.Time{})
@@ -182,7 +183,7 @@ var usageChecks = []check{
 		if _, err := e.create("key", nil); err != nil {
 			return err
 		}
-		batch := []apikey.UsageDelta{delta("nobody", 1, 0, 5), delta("", 1, 0, 5), delta("key", 1, 0, 5), delta("ke", 1, 0, 5)}
+		batch := []storage.UsageDelta{delta("nobody", 1, 0, 5), delta("", 1, 0, 5), delta("key", 1, 0, 5), delta("ke", 1, 0, 5)}
 		for i := range batch {
 			batch[i].Scopes = someScopes
 		}
@@ -216,7 +217,7 @@ var usageChecks = []check{
 			for h := range 40 {
 				d := delta(id, uint32(h%3), -h, 1)
 				d.Last, d.Scopes = lastUse(h, "curl"), someScopes[:1+h%4]
-				if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
+				if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{d}); err != nil {
 					return err
 				}
 			}
@@ -235,7 +236,7 @@ var usageChecks = []check{
 		}
 		late := delta("key", 1, 0, 1)
 		late.Scopes = someScopes
-		if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{late}); err != nil { // a late flush
+		if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{late}); err != nil { // a late flush
 			return err
 		}
 		if err := e.hasNoUsage("key"); err != nil {
@@ -263,7 +264,7 @@ var usageChecks = []check{
 		d.Last, d.Scopes = lastUse(1, "curl"), someScopes
 		var before apikey.Usage
 		for round := range 2 {
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{d}); err != nil {
 				return err
 			}
 			u, err := e.s.Usage(e.ctx, "key", time.Time{})

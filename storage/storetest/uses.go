@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // The suite's own definition of how uses add up.
@@ -15,7 +16,7 @@ import (
 // newest holds the newest hour of each scope.
 type newest map[string]time.Time
 
-func (n newest) add(d apikey.UsageDelta) {
+func (n newest) add(d storage.UsageDelta) {
 	for _, scope := range d.Scopes {
 		if d.Hour.After(n[scope]) {
 			n[scope] = d.Hour
@@ -60,7 +61,7 @@ var useChecks = []check{
 			if i%2 == 1 { // counted before; this adds detail
 				d.Counts = apikey.Counts{}
 			}
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{d}); err != nil {
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{d}); err != nil {
 				return err
 			}
 			u, err := e.s.Usage(e.ctx, "key", time.Time{})
@@ -78,7 +79,7 @@ var useChecks = []check{
 		for i, route := range []string{"GET /one", "GET /two"} {
 			early, late := delta("key", 2, -i, 1), delta("key", 2, 0, 1)
 			early.Last, late.Last = tell(10+i, route, 0), tell(10+i, route, 201)
-			batch := []apikey.UsageDelta{early, late}
+			batch := []storage.UsageDelta{early, late}
 			if i == 1 {
 				slices.Reverse(batch)
 			}
@@ -105,7 +106,7 @@ var useChecks = []check{
 		}
 		ids := []string{"key", "key2", "ke"}
 		for round := range 40 {
-			var batch []apikey.UsageDelta
+			var batch []storage.UsageDelta
 			for range 1 + rnd.IntN(4) {
 				d := delta(ids[rnd.IntN(len(ids))], uint32(1+rnd.IntN(2)), -rnd.IntN(6), 1)
 				if round%5 == 0 {
@@ -153,7 +154,7 @@ var useChecks = []check{
 			if err := equal("since when scopes are counted", u.ScopesSince, first); err != nil {
 				return err
 			}
-			if err := e.s.AddUsage(e.ctx, []apikey.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
+			if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/tools/browser"
 )
@@ -27,7 +28,7 @@ func states(t *testing.T, s *browser.Site) []state {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, leaked, err := s.Keys.Create(t.Context(), apikey.Actor{ID: "test"}, apikey.NewKey{Name: "leaky", Owner: "acme", Scopes: []string{"marketplace:read"}})
+	_, leaked, err := s.Keys.Create(t.Context(), apikey.Actor{ID: "test"}, latchkey.NewKey{Name: "leaky", Owner: "acme", Scopes: []string{"marketplace:read"}})
 	if err != nil {
 		t.Fatal(err)
 	}

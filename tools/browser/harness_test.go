@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/tools/browser"
 )
@@ -256,7 +257,7 @@ func (b *tab) call(status int, token string) {
 // keys are those of an owner.
 func (b *tab) keys(owner string) []apikey.Key {
 	b.Helper()
-	page, err := b.site.Keys.List(b.ctx, apikey.ListRequest{Owner: owner})
+	page, err := b.site.Keys.List(b.ctx, latchkey.ListRequest{Owner: owner})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/tools/browser"
 )
@@ -212,7 +213,7 @@ func TestCopyWithoutClipboard(t *testing.T) {
 func TestLeak(t *testing.T) {
 	t.Parallel()
 	b := open(t, start(t))
-	_, token, err := b.site.Keys.Create(b.ctx, apikey.Actor{ID: "test"}, apikey.NewKey{Name: "leaky", Owner: "initech", Scopes: []string{"marketplace:read"}})
+	_, token, err := b.site.Keys.Create(b.ctx, apikey.Actor{ID: "test"}, latchkey.NewKey{Name: "leaky", Owner: "initech", Scopes: []string{"marketplace:read"}})
 	if err != nil {
 		t.Fatal(err)
 	}

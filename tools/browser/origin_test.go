@@ -11,6 +11,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/tools/browser"
@@ -75,7 +76,7 @@ func TestSignInOnAnotherOrigin(t *testing.T) {
 	}
 	app := httptest.NewServer(http.StripPrefix("/keys", page))
 	t.Cleanup(app.Close)
-	k, _, err := s.Keys.Create(t.Context(), apikey.Actor{ID: "vera"}, apikey.NewKey{Name: keyName, Owner: "initech"})
+	k, _, err := s.Keys.Create(t.Context(), apikey.Actor{ID: "vera"}, latchkey.NewKey{Name: keyName, Owner: "initech"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,17 +12,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // Site is a whole service in this process: an API behind the middleware, and
 // its settings page, mounted once for each kind of person.
 type Site struct {
-	Keys  *apikey.Service
+	Keys  *latchkey.Service
 	Store *memstore.Store
 	API   *httptest.Server // the live environment
 	Pages *httptest.Server // below /operator/, /customer/ and so on: see People
@@ -52,7 +54,7 @@ func Start(style string) (*Site, error) {
 	api := http.NewServeMux()
 	s.API = httptest.NewServer(api)
 	var err error
-	s.Keys, err = apikey.New(seasoned{s.Store}, apikey.Options{
+	s.Keys, err = latchkey.New(seasoned{s.Store}, latchkey.Options{
 		Environments: []apikey.Environment{
 			{Name: "live", BaseURL: BaseURL, Hosts: []string{strings.TrimPrefix(s.API.URL, "http://")}},
 			{Name: "test", BaseURL: "https://sandbox.example.com"},
@@ -164,7 +166,7 @@ func seeds() []seed {
 		{name: "production-backend", owner: "acme", environment: "live", plan: "pro", scopes: []string{"marketplace:read", "orders:read", "orders:write"}, age: 41, use: wave(31_000), last: 20 * time.Second, agent: "acme-backend/3.2", networks: []string{"10.0.0.0/8"}},
 		{name: "ci-pipeline", owner: "acme", environment: "test", plan: "free", scopes: []string{"marketplace:read", "orders:read"}, age: 54, expires: 6, use: wave(640), last: 3 * time.Hour, agent: "python-requests/2.32"},
 		{name: "mobile-gateway", owner: "acme", environment: "live", plan: "pro", scopes: []string{"marketplace:read"}, age: 60, use: wave(18_500), last: 5 * time.Second, agent: "acme-gateway/1.9", then: func(s *Site, k apikey.Key) error {
-			_, _, err := s.Keys.Rotate(context.Background(), seedActor, k.ID, apikey.RotateOptions{StartOnFirstUse: true})
+			_, _, err := s.Keys.Rotate(context.Background(), seedActor, k.ID, latchkey.RotateOptions{StartOnFirstUse: true})
 			return err
 		}},
 		{name: "reporting", owner: "acme", environment: "live", plan: "free", scopes: []string{"billing:read", "orders:read"}, age: 97, use: wave(310), last: 9 * time.Hour, agent: "reporting/0.4"},
@@ -192,7 +194,7 @@ func (s *Site) Seed(ctx context.Context) (map[string]string, error) {
 	for _, d := range seeds() {
 		k := s.past(d)
 		ids[d.name] = k.ID
-		if _, err := s.Store.Apply(ctx, apikey.Change{Record: apikey.Record{Key: k, Digests: make([]apikey.Digest, 1)}, Entry: apikey.AuditEntry{
+		if _, err := s.Store.Apply(ctx, storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{
 			At: k.CreatedAt, Actor: seedActor.ID, From: seedActor.From, Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner,
 			Details: map[string]string{"environment": k.Environment, "name": k.Name, "plan": k.Plan},
 		}}); err != nil {
@@ -238,7 +240,7 @@ func (s *Site) past(d seed) apikey.Key {
 
 func (s *Site) use(ctx context.Context, id string, d seed) error {
 	now := time.Now().UTC()
-	var batch []apikey.UsageDelta
+	var batch []storage.UsageDelta
 	for i := 29; i >= 0; i-- {
 		n := d.use(i)
 		if n[0]+n[1] == 0 {
@@ -249,7 +251,7 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 			hours = now.Hour() + 1
 		}
 		for h := range hours {
-			u := apikey.UsageDelta{KeyID: id, Secret: 1, Hour: start.Add(time.Duration(h) * time.Hour)}
+			u := storage.UsageDelta{KeyID: id, Secret: 1, Hour: start.Add(time.Duration(h) * time.Hour)}
 			u.Counts[apikey.OutcomeAllowed] = n[0] / uint64(hours) * uint64(70+(h*29)%61) / 100
 			u.Counts[apikey.OutcomeRateLimited] = n[1] / uint64(hours)
 			if h%9 == 4 {
@@ -259,7 +261,7 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 		}
 	}
 	if d.last > 0 {
-		batch = append(batch, apikey.UsageDelta{KeyID: id, Secret: 1, Hour: now.Add(-d.last).Truncate(time.Hour), Last: apikey.LastUse{
+		batch = append(batch, storage.UsageDelta{KeyID: id, Secret: 1, Hour: now.Add(-d.last).Truncate(time.Hour), Last: apikey.LastUse{
 			At: now.Add(-d.last), Network: "10.0.0.0/24", UserAgent: d.agent, Route: "GET /v1/orders/{id}", Status: http.StatusOK,
 		}, Scopes: d.scopes[:(len(d.scopes)+1)/2]})
 	}

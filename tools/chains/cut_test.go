@@ -18,6 +18,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
@@ -144,7 +145,7 @@ func TestNoChainMakesACutResponseWhole(t *testing.T) {
 // try cuts one request on a server of its own, and says what was wrong with what
 // its client saw.
 func try(t *testing.T, c chain, k kind, protocol string) (wrong string) {
-	keys, err := apikey.New(memstore.New(), apikey.Options{Logger: quiet()})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{Logger: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func try(t *testing.T, c chain, k kind, protocol string) (wrong string) {
 		_ = guard.Close(context.Background())
 		_ = keys.Close(context.Background())
 	}()
-	key, token, err := keys.Create(t.Context(), ops, apikey.NewKey{Name: "n", Owner: "acme"})
+	key, token, err := keys.Create(t.Context(), ops, latchkey.NewKey{Name: "n", Owner: "acme"})
 	if err != nil {
 		t.Fatal(err)
 	}

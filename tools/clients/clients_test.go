@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -23,7 +23,7 @@ import (
 func serve(t *testing.T) (address, document string) {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	keys, err := apikey.New(memstore.New(), apikey.Options{Logger: quiet})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
@@ -96,7 +97,7 @@ func scenarios() (all []scenario) {
 
 // setup is one service with one guard, and the tokens to ask about.
 type setup struct {
-	service *apikey.Service
+	service *latchkey.Service
 	guard   *middleware.Guard
 	tokens  []string // good, with room
 	limited []string // good, over their limit
@@ -111,15 +112,15 @@ const never = time.Hour
 func newSetup(keys int) (*setup, error) {
 	ctx := context.Background()
 	quiet := slog.New(slog.DiscardHandler)
-	options := apikey.Options{
+	options := latchkey.Options{
 		Plans:      []apikey.Plan{{Name: "roomy", Limits: roomy()}, {Name: "full", Limits: []apikey.Limit{apikey.PerMinute(1), apikey.PerDay(1)}}},
 		FlushEvery: never, Logger: quiet,
 	}
-	service, err := apikey.New(memstore.New(), options)
+	service, err := latchkey.New(memstore.New(), options)
 	if err != nil {
 		return nil, err
 	}
-	stranger, err := apikey.New(memstore.New(), options)
+	stranger, err := latchkey.New(memstore.New(), options)
 	if err != nil {
 		return nil, err
 	}
@@ -132,12 +133,12 @@ func newSetup(keys int) (*setup, error) {
 	s := &setup{service: service, guard: guard}
 	for _, x := range []struct {
 		n    int
-		of   *apikey.Service
+		of   *latchkey.Service
 		plan string
 		list *[]string
 	}{{keys, service, "roomy", &s.tokens}, {1, service, "full", &s.limited}, {keys, stranger, "roomy", &s.unknown}} {
 		for range x.n {
-			_, token, err := x.of.Create(ctx, apikey.Actor{ID: "gate"}, apikey.NewKey{Name: "gate", Owner: "acme", Scopes: []string{scope}, Plan: x.plan})
+			_, token, err := x.of.Create(ctx, apikey.Actor{ID: "gate"}, latchkey.NewKey{Name: "gate", Owner: "acme", Scopes: []string{scope}, Plan: x.plan})
 			if err != nil {
 				return nil, err
 			}

@@ -11,7 +11,9 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // history is one run of clients over keys of its own.
@@ -34,7 +36,7 @@ type life struct {
 	claimed atomic.Bool   // somebody creates it
 	latest  atomic.Uint32 // the kind of change that somebody began last
 	scope   string
-	change  apikey.Change // creates it, for one that is verified before
+	change  storage.Change // creates it, for one that is verified before
 
 	mu     sync.Mutex
 	id     string   // empty: not known yet
@@ -323,8 +325,8 @@ func (c *client) change(ctx context.Context, l *life, on int) {
 		case enable:
 			k, err = keys.Enable(ctx, by, l.id)
 		case rotate:
-			var token apikey.Token
-			k, token, err = keys.Rotate(ctx, by, l.id, apikey.RotateOptions{Immediately: in.at1})
+			var token latchkey.Token
+			k, token, err = keys.Rotate(ctx, by, l.id, latchkey.RotateOptions{Immediately: in.at1})
 			if err == nil {
 				defer l.learn(l.id, k.Secrets[0].Number, token.Reveal())
 			}
@@ -333,7 +335,7 @@ func (c *client) change(ctx context.Context, l *life, on int) {
 		case cancel:
 			k, err = keys.CancelRotation(ctx, by, l.id)
 		case update:
-			k, err = keys.Update(ctx, by, l.id, apikey.Update{Scopes: &[]string{in.scopes}})
+			k, err = keys.Update(ctx, by, l.id, latchkey.Update{Scopes: &[]string{in.scopes}})
 		default:
 			k, err = keys.Revoke(ctx, by, l.id, "")
 		}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // weather delays whoever passes, at random but from a seed.
@@ -46,17 +46,17 @@ var errLost = errors.New("the answer was lost")
 
 // slow is a store behind bad weather.
 type slow struct {
-	apikey.Store
+	storage.Store
 	weather *weather
 }
 
-func (s slow) Get(ctx context.Context, id string) (apikey.Record, error) {
+func (s slow) Get(ctx context.Context, id string) (storage.Record, error) {
 	s.weather.pass()
 	defer s.weather.linger()
 	return s.Store.Get(ctx, id)
 }
 
-func (s slow) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
+func (s slow) Apply(ctx context.Context, c storage.Change) (uint64, error) {
 	s.weather.pass()
 	revision, err := s.Store.Apply(ctx, c)
 	s.weather.pass() // it is written, and nobody here knows
@@ -69,11 +69,11 @@ func (s slow) Apply(ctx context.Context, c apikey.Change) (uint64, error) {
 // local is a slow store that announces its changes, late.
 type local struct {
 	slow
-	notifier apikey.Notifier
+	notifier storage.Notifier
 }
 
-func (l local) Subscribe(f func(apikey.Notice)) (cancel func()) {
-	return l.notifier.Subscribe(func(n apikey.Notice) {
+func (l local) Subscribe(f func(storage.Notice)) (cancel func()) {
+	return l.notifier.Subscribe(func(n storage.Notice) {
 		l.weather.linger()
 		f(n)
 	})
@@ -82,11 +82,11 @@ func (l local) Subscribe(f func(apikey.Notice)) (cancel func()) {
 // shared is a slow store that other processes share.
 type shared struct {
 	slow
-	feed      apikey.Feed
-	announcer apikey.Announcer
+	feed      storage.Feed
+	announcer storage.Announcer
 }
 
-func (s shared) Poll(ctx context.Context, q apikey.FeedQuery) (apikey.FeedPage, error) {
+func (s shared) Poll(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 	s.weather.pass()
 	defer s.weather.pass()
 	return s.feed.Poll(ctx, q)
@@ -105,12 +105,12 @@ func (s shared) Announce(ctx context.Context, topic string) error {
 
 // slowed puts a store behind bad weather. It keeps the abilities that the
 // service looks for.
-func slowed(s apikey.Store, seed uint64) apikey.Store {
+func slowed(s storage.Store, seed uint64) storage.Store {
 	behind := slow{s, &weather{seed: seed}}
-	if n, ok := apikey.As[apikey.Notifier](s); ok {
+	if n, ok := storage.As[storage.Notifier](s); ok {
 		return local{behind, n}
 	}
-	feed, _ := apikey.As[apikey.Feed](s)
-	announcer, _ := apikey.As[apikey.Announcer](s)
+	feed, _ := storage.As[storage.Feed](s)
+	announcer, _ := storage.As[storage.Announcer](s)
 	return shared{behind, feed, announcer}
 }

@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 	"github.com/wontopos/latchkey/storage/memstore"
 	"github.com/wontopos/latchkey/storage/pgstore"
@@ -23,10 +25,10 @@ var (
 // world is what the clients of all histories of a test share: instances on one
 // store, and what goes on there besides.
 type world struct {
-	instances []*apikey.Service
-	store     apikey.Store // of another process, which only creates
-	early     bool         // verify keys before they are created
-	mint      *apikey.Service
+	instances []*latchkey.Service
+	store     storage.Store // of another process, which only creates
+	early     bool          // verify keys before they are created
+	mint      *latchkey.Service
 	minted    *memstore.Store
 	others    []string // tokens of keys that nobody changes; they push those of the histories out of the cache
 	fence     string   // a key that is changed when a history ends
@@ -37,7 +39,7 @@ type world struct {
 const others = 256
 
 // newWorld makes an instance on each store; they are one database.
-func newWorld(t testing.TB, stores ...apikey.Store) *world {
+func newWorld(t testing.TB, stores ...storage.Store) *world {
 	t.Helper()
 	w := &world{minted: memstore.New()}
 	w.mint = instance(t, w.minted)
@@ -58,33 +60,33 @@ type madeKey struct{ id, text string }
 
 func (w *world) other(t testing.TB) madeKey {
 	t.Helper()
-	k, token, err := w.instances[0].Create(t.Context(), by, apikey.NewKey{Name: "other", Owner: "acme"})
+	k, token, err := w.instances[0].Create(t.Context(), by, latchkey.NewKey{Name: "other", Owner: "acme"})
 	must(t, err)
 	return madeKey{k.ID, token.Reveal()}
 }
 
-func instance(t testing.TB, s apikey.Store) *apikey.Service {
+func instance(t testing.TB, s storage.Store) *latchkey.Service {
 	t.Helper()
-	keys, err := apikey.New(s, apikey.Options{CacheSize: 1, Logger: quiet})
+	keys, err := latchkey.New(s, latchkey.Options{CacheSize: 1, Logger: quiet})
 	must(t, err)
 	t.Cleanup(func() { _ = keys.Close(context.Background()) })
 	return keys
 }
 
 // unborn makes a key that is not in the store yet, and the change that creates it.
-func (w *world) unborn(ctx context.Context, scope string) (token string, c apikey.Change, err error) {
+func (w *world) unborn(ctx context.Context, scope string) (token string, c storage.Change, err error) {
 	k, minted, err := w.mint.Create(ctx, by, newKey(scope))
 	if err != nil {
 		return "", c, err
 	}
 	r, err := w.minted.Get(ctx, k.ID)
-	return minted.Reveal(), apikey.Change{Record: r, Entry: apikey.AuditEntry{
+	return minted.Reveal(), storage.Change{Record: r, Entry: apikey.AuditEntry{
 		At: k.CreatedAt, Actor: by.ID, Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner,
 	}}, err
 }
 
-func newKey(scope string) apikey.NewKey {
-	return apikey.NewKey{Name: "subject", Owner: "acme", Scopes: []string{scope}}
+func newKey(scope string) latchkey.NewKey {
+	return latchkey.NewKey{Name: "subject", Owner: "acme", Scopes: []string{scope}}
 }
 
 // passFence returns when every instance has come to all that was committed
@@ -92,7 +94,7 @@ func newKey(scope string) apikey.NewKey {
 func (w *world) passFence(ctx context.Context) (err error) {
 	for range 10 { // its answer may be lost
 		name := rand.Text()
-		if _, err = w.instances[0].Update(ctx, by, w.fence, apikey.Update{Name: &name}); err == nil {
+		if _, err = w.instances[0].Update(ctx, by, w.fence, latchkey.Update{Name: &name}); err == nil {
 			return nil
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/memstore"
@@ -144,7 +145,7 @@ func TestBodies(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	m := maker{rand.New(rand.NewPCG(seed, 0))}
 	quiet := slog.New(slog.DiscardHandler)
-	keys, err := apikey.New(memstore.New(), apikey.Options{Logger: quiet})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +155,7 @@ func TestBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := func(method, path string, body any) (status int, answer, sent string) {
-		k, _, err := keys.Create(t.Context(), apikey.Actor{ID: "o"}, apikey.NewKey{Name: "n", Owner: "o"})
+		k, _, err := keys.Create(t.Context(), apikey.Actor{ID: "o"}, latchkey.NewKey{Name: "n", Owner: "o"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,8 +15,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage/memstore"
 	"github.com/wontopos/latchkey/tools/openapi"
 )
@@ -28,7 +28,7 @@ const root = "../.."
 // keep a result of before a change.
 func document(t *testing.T) *openapi.API {
 	t.Helper()
-	keys, err := apikey.New(memstore.New(), apikey.Options{})
+	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,9 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // zeros has a pointer to the zero value of each exported type with methods.
@@ -23,10 +25,10 @@ import (
 // made, with the constructor that it needs.
 var zeros = map[string][]any{
 	"apikey": {
-		new(apikey.Action), new(apikey.AuditQuery), new(apikey.FeedQuery), new(apikey.Position), new(apikey.Query), new(apikey.Record), new(apikey.Code), new(apikey.Counts), new(apikey.DayCounts), new(apikey.Digest),
-		new(apikey.Error), new(apikey.Explanation), new(apikey.Flight), new(apikey.Key), new(apikey.LastUse), new(apikey.Limit),
-		new(apikey.Outcome), new(apikey.Plan), new(apikey.Principal), new(apikey.Requirement), new(apikey.Sample), new(apikey.Secret),
-		new(apikey.State), new(apikey.Step), new(apikey.Token), new(apikey.Usage), new(apikey.Verified),
+		new(apikey.Action), new(apikey.AuditQuery), new(storage.FeedQuery), new(storage.Position), new(storage.Query), new(storage.Record), new(apikey.Code), new(apikey.Counts), new(apikey.DayCounts), new(storage.Digest),
+		new(apikey.Error), new(latchkey.Explanation), new(latchkey.Flight), new(apikey.Key), new(apikey.LastUse), new(apikey.Limit),
+		new(apikey.Outcome), new(apikey.Plan), new(apikey.Principal), new(apikey.Requirement), new(latchkey.Sample), new(apikey.Secret),
+		new(apikey.State), new(latchkey.Step), new(latchkey.Token), new(apikey.Usage), new(latchkey.Verified),
 	},
 	"limiter":    {new(limiter.Decision), new(limiter.Degraded)},
 	"middleware": {new(middleware.Extractor), new(middleware.Outcome)},
@@ -57,7 +59,7 @@ func TestZeroValuesDoNotPanic(t *testing.T) {
 		}
 	}
 	callAll(t, "a nil *apikey.Principal", reflect.ValueOf((*apikey.Principal)(nil)))
-	callAll(t, "a nil *apikey.Sample", reflect.ValueOf((*apikey.Sample)(nil)))
+	callAll(t, "a nil *apikey.Sample", reflect.ValueOf((*latchkey.Sample)(nil)))
 }
 
 func callAll(t *testing.T, name string, v reflect.Value) {

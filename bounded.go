@@ -1,0 +1,172 @@
+package latchkey
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// boundedStore stands between a service and its store, so that everything the store returns can be represented in an
+// answer. An older program, or somebody with SQL, may have written values that no answer can represent. Such a time
+// becomes the nearest one that can be represented, and the record is repaired when it is next changed. Texts that go
+// into the audit trail, or come out of it, are stripped of secrets.
+type boundedStore struct {
+	patientStore
+	redact func(string) string
+	log    *slog.Logger
+}
+
+func (s boundedStore) Get(ctx context.Context, id string) (storage.Record, error) {
+	r, err := s.patientStore.Get(ctx, id)
+	if err == nil {
+		err = checkShape(&r)
+	}
+	if err != nil {
+		return storage.Record{}, err
+	}
+	s.tellRecord(&r)
+	return r, nil
+}
+
+// checkShape rejects a record that no store of ours writes. Anything else in a
+// record can be represented somehow, but the rest of the code relies on its
+// secrets.
+func checkShape(r *storage.Record) error {
+	if n := len(r.Key.Secrets); n < 1 || n > 2 || n != len(r.Digests) {
+		return fmt.Errorf("record of key %q has %d secrets and %d digests", r.Key.ID, n, len(r.Digests))
+	}
+	return nil
+}
+
+func (s boundedStore) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
+	q.UnusedSince, q.ExpiresBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore)
+	l, err := s.patientStore.List(ctx, q)
+	l.Records = slices.DeleteFunc(l.Records, func(r storage.Record) bool {
+		bad := checkShape(&r)
+		if bad != nil {
+			s.log.ErrorContext(ctx, "a list omits a record that cannot be represented", "error", bad)
+		}
+		return bad != nil
+	})
+	for i := range l.Records {
+		s.tellRecord(&l.Records[i])
+	}
+	return l, err
+}
+
+func (s boundedStore) Apply(ctx context.Context, c storage.Change) (revision uint64, err error) {
+	c.Entry.Details = maps.Clone(c.Entry.Details)
+	s.tell(&c.Entry)
+	return s.patientStore.Apply(ctx, c)
+}
+
+func (s boundedStore) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	entries, err := s.patientStore.Audit(ctx, q)
+	for i := range entries {
+		s.tell(&entries[i])
+	}
+	return entries, err
+}
+
+// tell redacts an entry in place.
+func (s boundedStore) tell(e *apikey.AuditEntry) {
+	e.At = bounds.Clamp(e.At)
+	for _, text := range []*string{&e.Actor, &e.From, &e.Reason} {
+		*text = s.redact(*text)
+	}
+	for name, text := range e.Details {
+		e.Details[name] = s.redact(text)
+	}
+}
+
+func (s boundedStore) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	u, err := s.patientStore.Usage(ctx, id, bounds.Clamp(since))
+	u.ScopesSince = bounds.Clamp(u.ScopesSince)
+	for i := range u.Hours {
+		u.Hours[i].Hour = bounds.Clamp(u.Hours[i].Hour)
+	}
+	for i := range u.Secrets {
+		s.tellUse(&u.Secrets[i].Last)
+	}
+	for i := range u.Scopes {
+		u.Scopes[i].Hour = bounds.Clamp(u.Scopes[i].Hour)
+	}
+	return u, err
+}
+
+func (s boundedStore) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
+	all, err := s.patientStore.Activity(ctx, ids, bounds.Clamp(since))
+	for i := range all {
+		s.tellUse(&all[i].Last)
+		for j := range all[i].Days {
+			all[i].Days[j].Day = bounds.Clamp(all[i].Days[j].Day)
+		}
+	}
+	return all, err
+}
+
+func (s boundedStore) tellUse(l *apikey.LastUse) {
+	l.At, l.UserAgent, l.Route = bounds.Clamp(l.At), s.redact(l.UserAgent), s.redact(l.Route)
+}
+
+// tellRecord makes r representable. Texts that an older program accepted may
+// contain a secret.
+func (s boundedStore) tellRecord(r *storage.Record) {
+	clampRecord(r)
+	k := &r.Key
+	for _, text := range []*string{&k.Name, &k.CreatedBy, &k.DisabledBy, &k.RevokedBy, &k.RevokeReason} {
+		*text = s.redact(*text)
+	}
+}
+
+// clampRecord makes every time and text of r one that can be represented and written.
+// It leaves the id alone: without it the key could not be found again.
+func clampRecord(r *storage.Record) {
+	k := &r.Key
+	for _, t := range []*time.Time{&k.CreatedAt, &k.UpdatedAt, &k.ExpiresAt, &k.DisabledAt, &k.RevokedAt} {
+		*t = bounds.Clamp(*t)
+	}
+	for i := range k.Secrets {
+		s := &k.Secrets[i]
+		s.CreatedAt, s.EndsAt, s.FirstUsedAt = bounds.Clamp(s.CreatedAt), bounds.Clamp(s.EndsAt), bounds.Clamp(s.FirstUsedAt)
+	}
+	for _, text := range []*string{&k.Name, &k.Owner, &k.Environment, &k.Plan, &k.CreatedBy, &k.DisabledBy, &k.RevokedBy, &k.RevokeReason} {
+		*text = storable(*text)
+	}
+	for i := range k.Scopes {
+		k.Scopes[i] = storable(k.Scopes[i])
+	}
+	for i, p := range k.Networks {
+		if !p.IsValid() {
+			k.Networks[i] = nowhere
+		}
+	}
+	for name, value := range k.Metadata {
+		if !bounds.Storable(name) || !bounds.Storable(value) {
+			delete(k.Metadata, name)
+			k.Metadata[storable(name)] = storable(value)
+		}
+	}
+}
+
+// nowhere replaces a network that cannot be represented, so that a key bound to
+// networks stays bound.
+var nowhere = netip.PrefixFrom(netip.IPv6Unspecified(), 128)
+
+// storable replaces what cannot be stored in a text with U+FFFD, so that the
+// text does not become somebody else's name.
+func storable(s string) string {
+	if bounds.Storable(s) {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,153 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Step is one check in the decision about a request.
+type Step uint8
+
+// The checks, in the order in which they are made.
+const (
+	StepForm        Step = iota // form and checksum of the token
+	StepSecret                  // the key exists, and the secret is right
+	StepState                   // not revoked, disabled or expired
+	StepEnvironment             // against the host
+	StepNetwork                 // against the client's address
+	StepScopes                  // against what the route needs
+	StepLimits                  // made by package middleware
+)
+
+// String returns the step's name, for example "scopes".
+func (s Step) String() string {
+	names := [...]string{"form", "secret", "state", "environment", "network", "scopes", "limits"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return "unknown"
+}
+
+// Question describes a request whose outcome somebody asks about without making
+// it.
+type Question struct {
+	// KeyID identifies the key; the request is then assumed to have the right
+	// secret.
+	KeyID string
+	// Secret is the number of that secret; 0 means the newest.
+	Secret uint32
+	// Token is the token that the request would carry, if KeyID is empty. It is
+	// not kept.
+	Token string
+	// Host is what the request would call; empty means a host of the key's own
+	// environment.
+	Host string
+	// Client is the address that the request would come from.
+	Client netip.Addr
+	// Need is what the route requires of the key's scopes.
+	Need apikey.Requirement
+}
+
+// Check is the result of one check: OK, or the code that the client gets if no
+// earlier check fails.
+type Check struct {
+	Step Step
+	Code apikey.Code
+}
+
+// Explanation answers a [Question]. It has every check that can be made,
+// whether or not an earlier one fails. If the key of a token is not known,
+// those are the first one or two.
+type Explanation struct {
+	Checks []Check
+
+	verified Verified
+}
+
+// Code returns how the request would end, as far as Checks go: the code of the
+// first one that fails.
+func (e *Explanation) Code() apikey.Code {
+	for _, c := range e.Checks {
+		if c.Code != apikey.OK {
+			return c.Code
+		}
+	}
+	return apikey.OK
+}
+
+// Verified returns the key as a Verified; false if it is not known. It is for
+// questions about limits: nobody was authenticated.
+func (e *Explanation) Verified() (Verified, bool) {
+	return e.verified, e.verified.credential != nil
+}
+
+// Explain reports how a request would end and why, using the checks of
+// [Service.Verify] and [Verified.Permits]. It leaves no trace: nothing is
+// charged or counted, and no secret counts as used. [StepLimits] is for callers
+// that know the limiter.
+//
+// A key that cannot be confirmed now, because of the store or its plan, fails
+// [StepSecret] with [apikey.Unavailable], as its requests do. The errors are
+// [apikey.ErrNotFound] for a KeyID, [apikey.ErrInvalidArgument] for a Secret that the key
+// does not have, [apikey.ErrClosed], and ctx's own.
+func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) {
+	v, err := s.inQuestion(ctx, &q)
+	code := apikey.CodeOf(err)
+	known := v.credential != nil
+	switch {
+	case err != nil && !known && code != apikey.InvalidKey && code != apikey.Unavailable:
+		return Explanation{}, err
+	case code == apikey.InvalidKey:
+		if _, ok := s.format.parse(q.Token); !ok {
+			return Explanation{Checks: []Check{{StepForm, code}}}, nil
+		}
+		fallthrough
+	case code == apikey.Unavailable:
+		return Explanation{Checks: []Check{{StepForm, apikey.OK}, {StepSecret, code}}}, nil
+	}
+	e := Explanation{Checks: []Check{{StepForm, apikey.OK}, {StepSecret, apikey.OK}, {StepState, code}}, verified: v}
+	host := q.Host
+	if env := v.snap.terms.env; host == "" && !env.AnyHost {
+		host = env.Hosts[0]
+	}
+	free := []Check{{StepEnvironment, apikey.EnvironmentMismatch}, {StepNetwork, apikey.NetworkNotAllowed}, {StepScopes, apikey.InsufficientScope}}
+	for i, passes := range []bool{v.Serves(host), !v.Networks() || v.AllowsNetwork(q.Client), v.Meets(q.Need)} {
+		if passes {
+			free[i].Code = apikey.OK
+		}
+	}
+	e.Checks = append(e.Checks, free...)
+	return e, nil
+}
+
+// inQuestion authenticates the key that a question is about.
+func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error) {
+	if q.KeyID == "" {
+		return s.authenticate(ctx, q.Token)
+	}
+	if s.closed.Load() {
+		return Verified{}, apikey.ErrClosed
+	}
+	if len(q.KeyID) != idLen {
+		return Verified{}, apikey.ErrNotFound
+	}
+	snap, err := s.snapshot(ctx, parsedToken{id: q.KeyID})
+	if errors.Is(err, apikey.ErrInvalidKey) {
+		return Verified{}, apikey.ErrNotFound
+	} else if err != nil {
+		return Verified{}, err
+	}
+	for c := &snap.current; c != nil; c = c.next() {
+		if q.Secret != 0 && q.Secret != c.principal.Secret() {
+			continue
+		}
+		if code := c.refusal(); code != apikey.OK {
+			return Verified{c}, sentinels[code]
+		}
+		return Verified{c}, nil
+	}
+	return Verified{}, invalidf("secret", "the key has no secret of this number")
+}

@@ -1,0 +1,198 @@
+package latchkey_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// No more than 4,096 requests wait for ids that were never seen; when there are
+// more, those that were asked for the longest ago are refused, and what is asked
+// for again stays.
+func TestMoreUnknownKeysThanMayWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		here, _ := process(t, store, latchkey.LeaseOptions{})
+		defer here.Close(t.Context())
+		_, token := create(t, here)
+		s, g := gated(t, store, false, latchkey.LeaseOptions{})
+		want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.ErrInvalidKey)
+		g.hold = func(string) bool { return true }
+		var waiting atomic.Int64
+		var group sync.WaitGroup
+		ask := func(token string, kinds ...error) {
+			waiting.Add(1)
+			group.Go(func() {
+				defer waiting.Add(-1)
+				err := verify(t, s, token)
+				for _, kind := range kinds {
+					if errors.Is(err, kind) {
+						return
+					}
+				}
+				t.Errorf("got %v, want one of %v", err, kinds)
+			})
+		}
+		for range 16 { // as many as are read at a time
+			ask(mustToken(t), apikey.ErrInvalidKey)
+		}
+		synctest.Wait()
+		ask(token, nil) // a good key waits behind them
+		for i := range 6000 {
+			if i%3000 == 0 {
+				ask(token, nil) // it is asked for again
+			}
+			ask(mustToken(t), apikey.ErrInvalidKey, apikey.ErrUnavailable)
+			if i%500 != 0 {
+				continue
+			}
+			synctest.Wait()
+			if n := waiting.Load(); n > 4096 {
+				t.Fatalf("%d requests wait, want at most 4,096", n)
+			}
+		}
+		synctest.Wait()
+		if n := waiting.Load(); n != 4096 {
+			t.Errorf("%d requests wait, want 4,096", n)
+		}
+		close(g.release)
+		group.Wait()
+		_ = s.Close(t.Context())
+	})
+}
+
+// Requests that wait for the first poll are bounded, too, and end when it fails.
+func TestRequestsThatWaitForTheLeaseAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := process(t, newSharedStore(), latchkey.LeaseOptions{}, withoutPush, func(l *link) { l.cut.Store(true) })
+		var waiting atomic.Int64
+		var group sync.WaitGroup
+		for range 5000 {
+			token := mustToken(t)
+			waiting.Add(1)
+			group.Go(func() {
+				defer waiting.Add(-1)
+				want(t, "an unknown key", verify(t, s, token), apikey.ErrUnavailable)
+			})
+		}
+		synctest.Wait()
+		if n := waiting.Load(); n > 4096 {
+			t.Errorf("%d requests wait for the first poll, want at most 4,096", n)
+		}
+		group.Wait()
+		l.cut.Store(false)
+		_ = s.Close(t.Context())
+	})
+}
+
+// A wrong secret makes a known key be read again, once a second. When that read
+// fails nothing is known of the secret: neither then nor at the next request is it
+// called wrong.
+func TestAWrongSecretIsNotCalledWrongUnread(t *testing.T) {
+	both(t, func(t *testing.T, store *sharedStore, s *latchkey.Service, l *link) {
+		here, _ := process(t, store, latchkey.LeaseOptions{Async: true}, withoutPush)
+		defer here.Close(t.Context())
+		k, token := create(t, here)
+		want(t, "before", verify(t, s, token), nil)
+		time.Sleep(time.Second)
+		_, newer, err := here.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.cut.Store(true)
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			_, err := s.Verify(ctx, newer.Reveal())
+			if errors.Is(err, apikey.ErrInvalidKey) {
+				t.Errorf("a secret that could not be looked up: %v", err)
+			}
+			cancel()
+		}
+		l.cut.Store(false)
+		want(t, "afterwards", verify(t, s, newer.Reveal()), nil)
+	})
+}
+
+// oddBatches answers otherwise than it should.
+type oddBatches struct {
+	*link
+	answer func(ids []string, records []storage.Record, errs []error) ([]storage.Record, []error)
+}
+
+func (o oddBatches) GetBatch(ctx context.Context, ids []string) ([]storage.Record, []error) {
+	records, errs := (&batchLink{link: o.link}).GetBatch(ctx, ids)
+	return o.answer(ids, records, errs)
+}
+
+// What a store answers to many is believed as little as what it answers to one: a
+// record that is another key's, or none at all, is no verdict.
+func TestOddAnswersOfAStoreAreNoVerdict(t *testing.T) {
+	for name, answer := range map[string]func(ids []string, records []storage.Record, errs []error) ([]storage.Record, []error){
+		"too few": func(_ []string, records []storage.Record, errs []error) ([]storage.Record, []error) {
+			return records[:0], errs[:0]
+		},
+		"another key's": func(_ []string, records []storage.Record, errs []error) ([]storage.Record, []error) {
+			records[0].Key.ID = "0123456789abcdef"
+			return records, errs
+		},
+		"an error": func(_ []string, records []storage.Record, errs []error) ([]storage.Record, []error) {
+			errs[0] = errors.New("damaged")
+			return records, errs
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			store := newSharedStore()
+			here, _ := process(t, store, latchkey.LeaseOptions{})
+			defer here.Close(t.Context())
+			_, token := create(t, here)
+			s := serviceOn(t, oddBatches{&link{store: store}, answer}, latchkey.Options{})
+			want(t, name, verify(t, s, token), apikey.ErrUnavailable)
+			_ = s.Close(t.Context())
+		})
+	}
+}
+
+// One record of a batch that cannot be read is an error for its key alone, and a
+// plan that takes long to look up keeps no other key of the batch.
+func TestKeysOfABatchAreReadEachForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		here, _ := process(t, store, latchkey.LeaseOptions{})
+		defer here.Close(t.Context())
+		var tokens []string
+		bad := map[string]bool{}
+		for i := range 40 {
+			k, token := create(t, here)
+			tokens = append(tokens, token)
+			bad[k.ID] = i%4 == 0
+		}
+		s := serviceOn(t, oddBatches{&link{store: store, delay: time.Millisecond}, func(ids []string, records []storage.Record, errs []error) ([]storage.Record, []error) {
+			for i, id := range ids {
+				if bad[id] {
+					errs[i] = errors.New("damaged")
+				}
+			}
+			return records, errs
+		}}, latchkey.Options{})
+		var group sync.WaitGroup
+		for i, token := range tokens {
+			group.Go(func() {
+				kind := error(nil)
+				if i%4 == 0 {
+					kind = apikey.ErrUnavailable
+				}
+				want(t, "a key of many that are asked for at once", verify(t, s, token), kind)
+			})
+		}
+		group.Wait()
+		_ = s.Close(t.Context())
+	})
+}

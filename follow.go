@@ -1,0 +1,272 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// pollLimit is how many changes one poll returns at most.
+const pollLimit = 1000
+
+// poll reads the feed up to its head, applies what is new, and renews the
+// lease, in that order. The caller has the turn.
+func (l *lease) poll(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, min(l.o.Length, l.s.o.StoreTimeout))
+	defer cancel()
+	sent := time.Now()
+	page, err := l.ask(ctx)
+	if err != nil {
+		return err
+	}
+	for target := page.Head; ; {
+		before := l.position
+		l.apply(&page)
+		target = min(target, page.Head) // the head may go back meanwhile
+		if l.position >= target {
+			break
+		}
+		if l.position == before {
+			return l.fail(fmt.Errorf("the feed has nothing after position %d, and its head is %d", before, page.Head))
+		}
+		if page, err = l.ask(ctx); err != nil {
+			return err
+		}
+	}
+	l.extend(sent)
+	l.recheck(ctx, sent)
+	if len(l.behind) == 0 && l.acked != l.position {
+		l.acked = l.position
+		if page, err = l.ask(ctx); err != nil { // tell the others now
+			return err
+		}
+		l.apply(&page) // the next poll extends the lease for newer changes
+		if l.acked != l.position {
+			l.hint() // and acknowledges them: this poll may have consumed the hint about them
+		}
+	}
+	l.report(&page)
+	return nil
+}
+
+func (l *lease) ask(ctx context.Context) (storage.FeedPage, error) {
+	page, err := l.feed.Poll(ctx, storage.FeedQuery{
+		Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit,
+	})
+	select {
+	case l.seen <- struct{}{}:
+	default:
+	}
+	return page, l.fail(err)
+}
+
+// fail records why a poll failed, if it did.
+func (l *lease) fail(err error) error {
+	if err != nil && l.s.stopped.Err() == nil {
+		l.failed.Store(true)
+		l.s.complain("the changes of other processes cannot be read", "error", err)
+		l.mu.Lock()
+		l.health.Error = err.Error()
+		l.mu.Unlock()
+	}
+	return err
+}
+
+// apply applies one page.
+func (l *lease) apply(page *storage.FeedPage) {
+	switch {
+	case l.epoch == "": // the first: nothing is cached yet
+		l.epoch, l.position = page.Epoch, page.Head
+		return
+	case page.Epoch != l.epoch || page.Head < l.position || page.Truncated:
+		l.startOver(page)
+		return
+	}
+	for i := range page.Changes {
+		c := &page.Changes[i]
+		l.position = c.Position
+		if l.s.changed(c.Notice) {
+			l.behind[c.ID] = true
+		}
+	}
+	if len(page.Changes) == 0 {
+		l.position = page.Head // no changes in between
+	}
+}
+
+// startOver drops everything, because the feed does not say what changed: the
+// store was restored, or a failover lost writes. Revocations made by this
+// process are made again.
+func (l *lease) startOver(page *storage.FeedPage) {
+	if page.Epoch != l.epoch || page.Head < l.position {
+		l.s.log.Error("the store has lost changes: everything cached is read again, and revocations of this process are made again",
+			"epoch", page.Epoch, "epoch_before", l.epoch, "head", page.Head, "position", l.position)
+		l.mu.Lock()
+		ids := slices.Collect(maps.Keys(l.revoked))
+		l.mu.Unlock()
+		l.s.workers.Go(func() { l.reassert(ids) })
+	}
+	for _, id := range l.s.cache.flush() {
+		l.behind[id] = true
+	}
+	l.epoch, l.position = page.Epoch, page.Head
+}
+
+// How many of its own revocations a process remembers, and for how long.
+const (
+	mostRevoked = 1 << 14
+	revokedFor  = time.Hour
+)
+
+// remember records that a key was revoked here.
+func (l *lease) remember(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := time.Now()
+	if len(l.revoked) >= mostRevoked {
+		maps.DeleteFunc(l.revoked, func(_ string, t time.Time) bool { return at.Sub(t) > revokedFor })
+	}
+	if len(l.revoked) < mostRevoked {
+		l.revoked[id] = at
+	}
+}
+
+// reassert revokes keys again whose revocation the store has lost, a few at a
+// time. It continues until the store has accepted them all.
+func (l *lease) reassert(ids []string) {
+	const writers = 8
+	var group sync.WaitGroup
+	for i := range writers {
+		group.Go(func() {
+			for at := i; at < len(ids); at += writers {
+				l.revokeAgain(ids[at])
+			}
+		})
+	}
+	group.Wait()
+}
+
+func (l *lease) revokeAgain(id string) {
+	for {
+		_, err := l.s.Revoke(l.s.stopped, upkeeper, id, "revoked before the store lost the change")
+		if err == nil || errors.Is(err, apikey.ErrNotFound) || l.s.stopped.Err() != nil {
+			return // not found: the store has lost the key as well
+		}
+		l.s.complain("a key whose revocation the store has lost could not be revoked again; this goes on until it is", "key", id, "error", err)
+		select {
+		case <-time.After(l.o.Every):
+		case <-l.s.stopped.Done():
+			return
+		}
+	}
+}
+
+// recheck reads the keys that have changed while they have requests in flight,
+// so that those are judged by the new state. A key that cannot be read now is
+// tried again at the next poll; until then the change is not acknowledged. That
+// poll comes in time whether or not the store answers: the lease lasts three
+// times as long as recheck waits.
+func (l *lease) recheck(ctx context.Context, sent time.Time) {
+	const readers = 8
+	ctx, cancel := context.WithDeadline(ctx, sent.Add(l.o.Length/3))
+	defer cancel()
+	var (
+		group sync.WaitGroup
+		mu    sync.Mutex
+		todo  = make(chan string)
+	)
+	for range min(readers, len(l.behind)) {
+		group.Go(func() {
+			for id := range todo {
+				if l.s.reread(ctx, id) {
+					mu.Lock()
+					delete(l.behind, id)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	mu.Lock()
+	ids := make([]string, 0, len(l.behind))
+	for id := range l.behind {
+		ids = append(ids, id)
+	}
+	mu.Unlock()
+	for _, id := range ids {
+		todo <- id
+	}
+	close(todo)
+	group.Wait()
+}
+
+// changed applies a change of which only the revision is known, and reports
+// whether there are requests in flight that must be judged by it.
+func (s *Service) changed(n storage.Notice) (behind bool) {
+	e := s.invalidate(n)
+	if e == nil {
+		return false
+	}
+	if n.Deleted {
+		s.cutFlights(e, func(*Flight) apikey.Code { return apikey.RevokedKey })
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.first != nil && older(e.era, e.key.Revision, s.cache.era.Load(), n.Revision)
+}
+
+// reread loads a key for its requests in flight; false if it could not be read.
+func (s *Service) reread(ctx context.Context, id string) bool {
+	if len(id) != idLen {
+		return true
+	}
+	snap, err := s.loadInside(ctx, keyID([]byte(id)), nil, s.known)
+	switch {
+	case err != nil:
+		return false
+	case snap == nil: // the key is gone
+		s.notice(storage.Notice{ID: id, Deleted: true})
+	default:
+		s.learn(snap.entry, &snap.key, snap.era)
+	}
+	return true
+}
+
+// settle waits until every live process has applied a committed change, or can
+// no longer trust what it had before. It returns early only with an error.
+func (l *lease) settle(ctx context.Context) error {
+	deadline := time.Now().Add(l.length())
+	target, pause := uint64(0), time.Millisecond
+	for time.Now().Before(deadline) {
+		select {
+		case <-l.turn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		err := l.poll(context.WithoutCancel(ctx))
+		position, acked := l.position, l.health.Acked
+		l.turn <- struct{}{}
+		if err == nil {
+			if target == 0 || position < target { // the store may have lost the change
+				target = position
+			}
+			if acked >= target {
+				return nil
+			}
+		}
+		select {
+		case <-time.After(min(pause, time.Until(deadline))):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		pause = min(2*pause, 50*time.Millisecond)
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package latchkey
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	mathrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// lease keeps the cache of one process correct while other processes change the
+// keys of the same store ([storage.Feed]).
+//
+// Its invariant: **the cache is trusted only while the lease holds, and the
+// lease ends a fixed time after the last poll was sent whose answer has been
+// applied completely.** A change committed before that poll was sent was in the
+// answer, and is applied. A change committed later may go unseen for no longer
+// than one lease after its commit. No clock of another machine is used.
+//
+// The end is kept on two clocks of this machine, which must both agree: the
+// monotonic clock, which clock steps do not move, and the wall clock, which
+// continues while the machine sleeps.
+type lease struct {
+	s    *Service
+	feed storage.Feed
+	o    LeaseOptions
+
+	until  atomic.Pointer[leaseEnd]
+	failed atomic.Bool // the last poll
+	push   atomic.Bool
+
+	turn chan struct{} // holds a token while nobody polls
+	wake chan struct{} // poll now
+	seen chan struct{} // a poll has been answered
+
+	// Guarded by turn.
+	epoch    string
+	position uint64          // up to which the feed is applied
+	acked    uint64          // and up to which requests in flight have been judged
+	behind   map[string]bool // keys with requests in flight whose new state could not be read yet
+
+	mu      sync.Mutex
+	health  Health
+	revoked map[string]time.Time // keys that this process has revoked recently: see startOver
+}
+
+// leaseEnd is a time on two clocks: since processStart, and since 1970.
+type leaseEnd struct{ mono, wall int64 }
+
+// LeaseOptions say how processes that share a store keep up with each other.
+// They apply to a store that is a [storage.Feed]. The zero value is ready to use.
+type LeaseOptions struct {
+	// Instance names this process among those that share the store; default a
+	// random name. No two processes may have the same name.
+	Instance string
+	// Length is how long the cache is trusted after the last good poll was sent;
+	// default three seconds. It bounds how long a process that is cut off accepts
+	// a key that was revoked elsewhere, and how long Revoke waits for such a
+	// process. Use the same value in all processes.
+	Length time.Duration
+	// Every is the time between polls; default a third of Length, with some
+	// jitter. A store that can push is polled at once when there is news.
+	Every time.Duration
+	// StaleIfError is how much longer the cache is trusted while polls fail. It is
+	// added to the bound. Default zero: 503 when the lease ends.
+	StaleIfError time.Duration
+	// InflightGrace is how long requests in flight may continue after the end of
+	// the lease. They are then cut, because the state of their keys is unknown;
+	// default ten seconds, negative for ever.
+	InflightGrace time.Duration
+	// Async makes changes return when they are written, not when every live
+	// process has them. The bound is then the lease.
+	Async bool
+}
+
+func (o *LeaseOptions) prepare() error {
+	for _, f := range []struct {
+		name string
+		d    time.Duration
+	}{{"Length", o.Length}, {"Every", o.Every}, {"StaleIfError", o.StaleIfError}} {
+		if f.d < 0 {
+			return invalidf("Options.Lease."+f.name, "%v is negative", f.d)
+		}
+	}
+	defaultTo(&o.Length, 3*time.Second)
+	defaultTo(&o.Every, o.Length/3)
+	defaultTo(&o.InflightGrace, 10*time.Second)
+	if o.Every >= o.Length {
+		return invalidf("Options.Lease.Every", "%v is not shorter than the lease of %v: it would end between two polls", o.Every, o.Length)
+	}
+	if o.Instance == "" {
+		o.Instance = rand.Text()
+	}
+	return validText("Options.Lease.Instance", o.Instance, 128)
+}
+
+func newLease(s *Service, feed storage.Feed, o LeaseOptions) *lease {
+	l := &lease{
+		s: s, feed: feed, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), seen: make(chan struct{}, 1),
+		behind: make(map[string]bool), revoked: make(map[string]time.Time),
+	}
+	l.turn <- struct{}{}
+	l.until.Store(new(leaseEnd))
+	l.push.Store(true)
+	l.hint()
+	return l
+}
+
+// length is how long the cache is trusted.
+func (l *lease) length() time.Duration { return l.o.Length + l.o.StaleIfError }
+
+// holds reports whether the cache may be trusted at the given time.
+func (l *lease) holds(at time.Time) bool {
+	end := l.until.Load()
+	return int64(at.Sub(processStart)) < end.mono && at.UnixNano() < end.wall
+}
+
+// extend renews the lease from the time when a poll was sent.
+func (l *lease) extend(sent time.Time) {
+	l.until.Store(&leaseEnd{int64(sent.Sub(processStart) + l.length()), sent.Add(l.length()).UnixNano()})
+	l.failed.Store(false)
+}
+
+// leaseBackoff is the minimum time between failed polls.
+const leaseBackoff = 100 * time.Millisecond
+
+// How long a request waits for a poll that another request has sent.
+const leasePatience = time.Second
+
+// confirm makes sure that the cache can be trusted now, by a poll if necessary.
+// Once polls fail, only run looks for the store: requests are answered at once,
+// so an outage does not become a storm of polls. Waiting requests are counted
+// in the queue of their key.
+func (l *lease) confirm(ctx context.Context, n *readQueue) error {
+	if l.failed.Load() || !n.enter() {
+		return apikey.ErrUnavailable
+	}
+	defer n.exit()
+	if err := l.s.enter(); err != nil {
+		return err
+	}
+	defer l.s.leave()
+	patience := time.NewTimer(leasePatience)
+	defer patience.Stop()
+	select {
+	case <-l.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-patience.C:
+		return apikey.ErrUnavailable
+	}
+	defer func() { l.turn <- struct{}{} }()
+	if l.holds(time.Now()) {
+		return nil // the previous holder of the turn has done it
+	}
+	// Its own context, because others wait for this poll, too.
+	if l.poll(context.WithoutCancel(ctx)) != nil || !l.holds(time.Now()) {
+		return apikey.ErrUnavailable
+	}
+	return nil
+}
+
+// run polls until the service is closed.
+func (l *lease) run() {
+	l.s.workers.Go(l.listen)
+	for {
+		wait := l.o.Every - mathrand.N(l.o.Every/8+1)
+		if l.failed.Load() {
+			wait = min(wait, leaseBackoff+mathrand.N(leaseBackoff))
+		}
+		select {
+		case <-l.s.stopped.Done():
+			return
+		case <-l.wake:
+		case <-time.After(wait):
+		}
+		select {
+		case <-l.turn:
+		case <-l.s.stopped.Done():
+			return
+		}
+		_ = l.poll(l.s.stopped)
+		l.overdue()
+		l.turn <- struct{}{}
+	}
+}
+
+// listen forwards the store's hints.
+func (l *lease) listen() {
+	for l.s.stopped.Err() == nil {
+		switch err := l.feed.Await(l.s.stopped); {
+		case err == nil:
+			l.push.Store(true)
+			select {
+			case <-l.seen: // from a poll that began before the news
+			default:
+			}
+			l.hint()
+			// Await may keep reporting the same news until a poll has begun: called
+			// again before that, it would return at once, over and over.
+			select {
+			case <-l.seen:
+			case <-l.s.stopped.Done():
+			}
+		case errors.Is(err, storage.ErrNoPush):
+			l.push.Store(false)
+			return
+		default:
+			l.push.Store(false)
+			select {
+			case <-l.s.stopped.Done():
+			case <-time.After(l.o.Every):
+			}
+		}
+	}
+}
+
+func (l *lease) hint() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// overdue cuts requests in flight when the lease ended too long ago. The caller
+// has the turn.
+func (l *lease) overdue() {
+	if l.o.InflightGrace < 0 || l.epoch == "" {
+		return
+	}
+	end := l.until.Load()
+	if int64(time.Since(processStart)) > end.mono+int64(l.o.InflightGrace) {
+		for _, e := range l.s.cache.inUse() {
+			l.s.cutFlights(e, func(*Flight) apikey.Code { return apikey.Unavailable })
+		}
+	}
+}
+
+// leave tells the other processes that they need not wait for this one any
+// more.
+func (l *lease) leave(ctx context.Context) {
+	_, _ = l.feed.Poll(ctx, storage.FeedQuery{Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, After: l.position, Limit: 1})
+}

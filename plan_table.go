@@ -1,0 +1,21 @@
+package latchkey
+
+import (
+	"context"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// planTable is the PlanSource for [Options.Plans].
+type planTable map[string]apikey.Plan
+
+func (t planTable) Plan(_ context.Context, name string) (apikey.Plan, error) {
+	p, ok := t[name]
+	if !ok {
+		return apikey.Plan{}, apikey.ErrUnknownPlan
+	}
+	return p, nil
+}
+
+// topicPlans says that plans have changed: see [Service.RefreshPlans].
+const topicPlans = "plans"

@@ -1,0 +1,201 @@
+package latchkey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// BatchGetter is implemented by a store that reads many records at about the
+// cost of one, such as one round trip. Concurrent reads are then combined, so
+// that a flood of unknown ids costs a few reads.
+//
+// A [Service] looks for it on the store itself and not behind wrappers:
+// otherwise it would bypass a wrapper that changes what Get answers.
+type BatchGetter interface {
+	// GetBatch is [storage.Store.Get] for each of up to 256 ids, without duplicates:
+	// records[i] and errs[i] are the answer to ids[i], and both are as long as
+	// ids. An id that does not exist, or whose record cannot be decoded, is an
+	// error for that id alone.
+	GetBatch(ctx context.Context, ids []string) (records []storage.Record, errs []error)
+}
+
+const (
+	// maxLoads bounds how often one request reads a key that keeps changing.
+	maxLoads = 16
+
+	// How many ids are read at once, and how many such reads run in a queue. A
+	// store that reads one id at a time gets more concurrent reads.
+	mostBatch   = 256
+	batchReads  = 2
+	singleReads = 16
+	// How many records of a batch are compiled at the same time: a [apikey.PlanSource]
+	// may have to make a call.
+	compilers = 8
+)
+
+// openQueues makes the queues to a store that is not in this process.
+func (s *Service) openQueues(store storage.Store) {
+	s.batches, _ = store.(BatchGetter)
+	queue := func() *readQueue {
+		n := &readQueue{batch: 1, most: singleReads, read: s.readAll, worker: s.workers.Go}
+		if s.batches != nil {
+			n.batch, n.most = mostBatch, batchReads
+		}
+		return n
+	}
+	s.known, s.strangers = queue(), queue()
+}
+
+// queueOf returns the queue for reads of an id; nil on a store in this process,
+// which is quick, so nothing waits there.
+func (s *Service) queueOf(hash uint64, id string) *readQueue {
+	if s.strangers != nil && s.cache.entry(hash, id) == nil {
+		return s.strangers
+	}
+	return s.known
+}
+
+// load reads a key from the store into the cache, once for everybody who waits.
+// It returns a nil snapshot for a key that does not exist. The snapshot old,
+// which may be nil, is not good enough. load waits no longer than
+// [Options.StoreTimeout], and not at all if too many requests already wait.
+func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.leave()
+	return s.loadInside(ctx, id, old, n)
+}
+
+// loadInside is load for an operation that has entered, and for a goroutine
+// that Close waits for: it works even after a Close has begun.
+func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
+	came := time.Since(processStart)
+	var late <-chan time.Time // a store in this process is asked from here, with a deadline
+	if n != nil {
+		patience := time.NewTimer(s.o.StoreTimeout)
+		defer patience.Stop()
+		late = patience.C
+	}
+	for range maxLoads {
+		snap, l, left := s.cache.begin(id, old, n)
+		switch {
+		case snap != nil:
+			return snap, nil
+		case l == nil:
+			s.tooMany()
+			return nil, apikey.ErrUnavailable
+		case l == left:
+			s.read(l)
+		case left != nil:
+			s.tooMany()
+			s.cache.finish(left, nil, apikey.ErrUnavailable)
+		}
+		select {
+		case <-l.done:
+			s.cache.leave(l)
+		case <-ctx.Done():
+			s.cache.leave(l)
+			return nil, ctx.Err()
+		case <-late:
+			s.cache.leave(l)
+			return nil, apikey.ErrUnavailable
+		}
+		// If other processes create keys, only a read that began after the request
+		// came can tell that a key does not exist.
+		if !l.overtaken && (l.snap != nil || l.err != nil || l.began >= came || s.lease == nil) {
+			return l.snap, l.err
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return nil, apikey.ErrUnavailable
+}
+
+// tooMany logs that requests are refused because too many are waiting.
+func (s *Service) tooMany() {
+	s.warnThrottled("more keys are asked for than the store can read: of those that are not in memory, some are answered with 503",
+		"waiting", mostWaiting)
+}
+
+// read reads the record of one load.
+func (s *Service) read(l *load) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout) // not a request's context: others wait, too
+	defer cancel()
+	r, err := s.store.Get(ctx, l.id.String())
+	s.finish(ctx, l, r, err)
+}
+
+// readAll reads the records of loads that their queue has combined.
+func (s *Service) readAll(loads []*load) {
+	if s.batches == nil {
+		s.read(loads[0])
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout)
+	defer cancel()
+	ids := make([]string, len(loads))
+	for i, l := range loads {
+		ids[i] = l.id.String()
+	}
+	records, errs := s.batches.GetBatch(ctx, ids)
+	for i := range records {
+		clampRecord(&records[i]) // as boundedStore does
+	}
+	if len(records) != len(ids) || len(errs) != len(ids) {
+		wrong := fmt.Errorf("the store answered %d ids with %d records and %d errors", len(ids), len(records), len(errs))
+		records, errs = make([]storage.Record, len(ids)), make([]error, len(ids))
+		for i := range errs {
+			errs[i] = wrong
+		}
+	}
+	var found []int
+	for i, l := range loads {
+		if errs[i] == nil {
+			found = append(found, i)
+			continue
+		}
+		s.finish(ctx, l, storage.Record{}, errs[i])
+	}
+	var group sync.WaitGroup
+	for w := range min(compilers, len(found)) {
+		group.Go(func() {
+			for i := w; i < len(found); i += compilers {
+				s.finish(ctx, loads[found[i]], records[found[i]], nil)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// finish ends a load with the store's answer for its id.
+func (s *Service) finish(ctx context.Context, l *load, r storage.Record, err error) {
+	var snap *snapshot
+	switch {
+	case err == nil && r.Key.ID != l.id.String():
+		err = fmt.Errorf("the store answered with another key, %q", r.Key.ID)
+	case err == nil:
+		snap, err = s.compile(ctx, r, l.began)
+	case errors.Is(err, apikey.ErrNotFound):
+		err = nil
+	}
+	if err != nil {
+		s.complain("a key cannot be read", "key", l.id, "error", err)
+		snap, err = nil, apikey.ErrUnavailable
+	}
+	s.cache.finish(l, snap, err)
+	switch {
+	case l.overtaken || err != nil:
+	case snap != nil:
+		s.learn(snap.entry, &snap.key, snap.era) // the change was not announced
+	case !s.synchronous && s.cache.has(l.id):
+		s.notice(storage.Notice{ID: l.id.String(), Deleted: true})
+	}
+}
