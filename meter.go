@@ -77,8 +77,10 @@ func (m *meter) listNew(c *credential) {
 	}
 }
 
-// UseScope records that a handler asked for a granted scope.
-func (c *credential) UseScope(i int) { c.mark(1 << (uint(i) % apikey.MaxScopes)) }
+// scopeUses tells a credential which scopes a handler asked for.
+type scopeUses credential
+
+func (u *scopeUses) UseScope(i int) { (*credential)(u).mark(1 << (uint(i) % apikey.MaxScopes)) }
 
 // mark records scopes that let a request through, once per flush.
 func (c *credential) mark(used uint64) {

@@ -177,7 +177,7 @@ func (s *snapshot) add(c *credential, i int, d storage.Digest) {
 		}
 	}
 	c.digest, c.snap = d, s
-	c.principal = apikey.NewPrincipal(&s.key, secret.Number, c)
+	c.principal = apikey.NewPrincipal(&s.key, secret.Number, (*scopeUses)(c))
 }
 
 // policyHeader formats limits as the RateLimit-Policy field of

@@ -11,19 +11,18 @@ import (
 // scopes.
 type Principal struct {
 	of     *Key
-	uses   ScopeUses
+	uses   scopeUses
 	secret uint32
 }
 
-// ScopeUses is told which of a key's granted scopes a handler asked for with [Principal.Has].
-type ScopeUses interface {
-	// UseScope is told the index of the scope in [Key.Scopes]. It may be called concurrently.
-	UseScope(i int)
+// NewPrincipal returns the principal of requests that are sent with a secret of a key, for tests and for adapters. The
+// key must not change afterwards. uses may be nil; otherwise it is told the index in [Key.Scopes] of each scope that a
+// handler asks for with [Principal.Has], also concurrently.
+func NewPrincipal(k *Key, secret uint32, uses interface{ UseScope(i int) }) Principal {
+	return Principal{k, uses, secret}
 }
 
-// NewPrincipal returns the principal of requests that are sent with a secret of a key, for tests and for adapters. The
-// key must not change afterwards. uses may be nil.
-func NewPrincipal(k *Key, secret uint32, uses ScopeUses) Principal { return Principal{k, uses, secret} }
+type scopeUses interface{ UseScope(i int) }
 
 func (p *Principal) key() *Key {
 	if p == nil || p.of == nil {

@@ -1,10 +1,12 @@
 package tree_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -81,7 +83,8 @@ func TestDefences(t *testing.T) {
 	}
 }
 
-// readDefences reads every table below dir. A table's path is that of the package whose defences it lists.
+// readDefences reads every table below dir. A table's path is that of the package whose defences it lists; latchkey.txt has those
+// of the root.
 func readDefences(dir string) ([]defence, error) {
 	var rows []defence
 	names := map[string]bool{}
@@ -100,6 +103,9 @@ func readDefences(dir string) ([]defence, error) {
 		for i, line := range strings.Split(string(text), "\n") {
 			if line == "" || strings.HasPrefix(line, "#") {
 				continue
+			}
+			if pkg == "latchkey" {
+				pkg = "."
 			}
 			d, err := parseDefence(filepath.ToSlash(pkg), line)
 			if err == nil && names[d.name] {
@@ -124,7 +130,7 @@ func parseDefence(dir, line string) (defence, error) {
 	if !ok || end < 0 {
 		return defence{}, errors.New("want: rule | declaration | mutation | test")
 	}
-	d := defence{name: dir + ": " + rule, dir: dir, where: where, op: "->", pkg: dir}
+	d := defence{name: cmp.Or(strings.TrimPrefix(dir, "."), "latchkey") + ": " + rule, dir: dir, where: where, op: "->", pkg: dir}
 	mutation, test := strings.TrimSpace(rest[:end]), strings.TrimSpace(rest[end+3:])
 	if d.old, d.new, ok = strings.Cut(mutation+" ", " -> "); !ok {
 		d.op, d.old, _ = strings.Cut(mutation, " ")
@@ -137,6 +143,7 @@ func parseDefence(dir, line string) (defence, error) {
 	d.old, d.new = strings.TrimSpace(d.old), strings.TrimSpace(d.new)
 	if rest, ok := strings.CutPrefix(test, "./"); ok {
 		d.pkg, test, _ = strings.Cut(rest, " ")
+		d.pkg = path.Clean(d.pkg) // "" is the root
 	}
 	// A top-level test by its whole name, a subtest by the words that its name begins with.
 	top, subs, nested := strings.Cut(test, "/")

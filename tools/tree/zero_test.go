@@ -25,10 +25,15 @@ import (
 // made, with the constructor that it needs.
 var zeros = map[string][]any{
 	"apikey": {
-		new(apikey.Action), new(apikey.AuditQuery), new(storage.FeedQuery), new(storage.Position), new(storage.Query), new(storage.Record), new(apikey.Code), new(apikey.Counts), new(apikey.DayCounts), new(storage.Digest),
-		new(apikey.Error), new(latchkey.Explanation), new(latchkey.Flight), new(apikey.Key), new(apikey.LastUse), new(apikey.Limit),
-		new(apikey.Outcome), new(apikey.Plan), new(apikey.Principal), new(apikey.Requirement), new(latchkey.Sample), new(apikey.Secret),
-		new(apikey.State), new(latchkey.Step), new(latchkey.Token), new(apikey.Usage), new(latchkey.Verified),
+		new(apikey.Action), new(apikey.AuditQuery), new(apikey.Code), new(apikey.Counts), new(apikey.DayCounts), new(apikey.Environment),
+		new(apikey.Error), new(apikey.Key), new(apikey.LastUse), new(apikey.Limit), new(apikey.Outcome), new(apikey.Plan), new(apikey.Principal),
+		new(apikey.Requirement), new(apikey.Scope), new(apikey.Secret), new(apikey.State), new(apikey.Usage),
+	},
+	"storage": {
+		new(storage.Digest), new(storage.FeedQuery), new(storage.Position), new(storage.Query), new(storage.Record), new(storage.UsageDelta),
+	},
+	".": {
+		new(latchkey.Explanation), new(latchkey.Flight), new(latchkey.Sample), new(latchkey.Step), new(latchkey.Token), new(latchkey.Verified),
 	},
 	"limiter":    {new(limiter.Decision), new(limiter.Degraded)},
 	"middleware": {new(middleware.Extractor), new(middleware.Outcome)},
@@ -36,13 +41,14 @@ var zeros = map[string][]any{
 
 // made are the types whose documentation names the function that makes them.
 var made = map[string][]string{
-	"apikey":     {"Service"},
+	".":          {"Service"},
+	"storage":    {"Filter", "Hub"},
 	"limiter":    {"Window", "Escrow"},
 	"middleware": {"Guard", "Door", "Mux"},
 }
 
 // TestZeroValuesDoNotPanic calls every exported method of every exported type
-// of the three packages with zero arguments, on the zero value, and on a nil
+// of these packages with zero arguments, on the zero value, and on a nil
 // pointer where handlers are given one.
 func TestZeroValuesDoNotPanic(t *testing.T) {
 	for pkg, values := range zeros {
@@ -59,7 +65,7 @@ func TestZeroValuesDoNotPanic(t *testing.T) {
 		}
 	}
 	callAll(t, "a nil *apikey.Principal", reflect.ValueOf((*apikey.Principal)(nil)))
-	callAll(t, "a nil *apikey.Sample", reflect.ValueOf((*latchkey.Sample)(nil)))
+	callAll(t, "a nil *latchkey.Sample", reflect.ValueOf((*latchkey.Sample)(nil)))
 }
 
 func callAll(t *testing.T, name string, v reflect.Value) {
