@@ -26,7 +26,7 @@ func (h *hiding) Unwrap() storage.Store { return h.Store }
 func (h *hiding) Get(ctx context.Context, id string) (storage.Record, error) {
 	h.gets.Add(1)
 	if h.hide.Load() {
-		return storage.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.NotFound
 	}
 	return h.Store.Get(ctx, id)
 }
@@ -40,7 +40,7 @@ func TestAnUnknownKeyIsRememberedUntilAChange(t *testing.T) {
 	store.hide.Store(true)
 	s := serviceOn(t, store, latchkey.Options{})
 	for range 100 {
-		want(t, "a key that does not exist", verify(t, s, token), apikey.ErrInvalidKey)
+		want(t, "a key that does not exist", verify(t, s, token), apikey.InvalidKey)
 	}
 	if n := store.gets.Load(); n != 1 {
 		t.Errorf("100 requests with an unknown key made %d reads, want 1", n)
@@ -49,7 +49,7 @@ func TestAnUnknownKeyIsRememberedUntilAChange(t *testing.T) {
 	if _, err := writer.Disable(t.Context(), ops, k.ID, "wait"); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "a request after a change of the key was announced", verify(t, s, token), apikey.ErrDisabled)
+	want(t, "a request after a change of the key was announced", verify(t, s, token), apikey.DisabledKey)
 }
 
 // The race that remembering must win: a read does not find the key, the key is
@@ -78,7 +78,7 @@ func TestAnUnknownKeyThatAChangeOvertookIsNotRemembered(t *testing.T) {
 		cancel()
 		close(slow.release)
 		want(t, "the request that gave up", <-early, context.Canceled)
-		want(t, "a request after it", verify(t, s, token), apikey.ErrDisabled)
+		want(t, "a request after it", verify(t, s, token), apikey.DisabledKey)
 	})
 }
 
@@ -92,10 +92,10 @@ func TestAnUnknownKeyIsRememberedForMaxStaleWithoutNotices(t *testing.T) {
 		store.hide.Store(true)
 		s := serviceOn(t, store, latchkey.Options{MaxStale: 3 * time.Second})
 		defer s.Close(t.Context())
-		want(t, "not there yet", verify(t, s, token), apikey.ErrInvalidKey)
+		want(t, "not there yet", verify(t, s, token), apikey.InvalidKey)
 		store.hide.Store(false)
 		time.Sleep(3*time.Second - 1)
-		want(t, "within MaxStale", verify(t, s, token), apikey.ErrInvalidKey)
+		want(t, "within MaxStale", verify(t, s, token), apikey.InvalidKey)
 		if n := store.gets.Load(); n != 1 {
 			t.Errorf("%d reads within MaxStale, want 1", n)
 		}

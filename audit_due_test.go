@@ -25,9 +25,9 @@ func TestAFoundSecretStandsInTheTrail(t *testing.T) {
 		t.Errorf("the trail is %+v, %v", trail, err)
 	}
 	_, err = s.RecordFound(t.Context(), apikey.Actor{}, k.ID, 1)
-	want(t, "by nobody", err, apikey.ErrInvalidArgument)
+	want(t, "by nobody", err, apikey.InvalidArgument)
 	_, err = s.RecordFound(t.Context(), ops, "unknown", 1)
-	want(t, "of no key", err, apikey.ErrNotFound)
+	want(t, "of no key", err, apikey.NotFound)
 	if _, err := s.Revoke(t.Context(), ops, k.ID, "leaked"); err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +58,9 @@ func TestIdentifyFindsAKeyWithoutUsingIt(t *testing.T) {
 	}
 	other, _ := latchkey.NewTokenFormat("sk", "live")
 	_, err = s.Identify(t.Context(), other.Mint(0, k.ID).Reveal())
-	want(t, "right id, wrong secret", err, apikey.ErrNotFound)
+	want(t, "right id, wrong secret", err, apikey.NotFound)
 	_, err = s.Identify(t.Context(), "hello")
-	want(t, "no key at all", err, apikey.ErrInvalidArgument)
+	want(t, "no key at all", err, apikey.InvalidArgument)
 	if u, err := s.Usage(t.Context(), k.ID, time.Time{}); err != nil || len(u.Secrets) != 0 {
 		t.Errorf("Identify counted as usage: %+v, %v", u, err)
 	}
@@ -83,13 +83,13 @@ func TestPurgeTakesOnlyWhatIsLongRevoked(t *testing.T) {
 		revoke(young.ID)
 		time.Sleep(time.Hour)
 		_, err := s.Purge(t.Context(), ops, time.Minute)
-		want(t, "purge of what was just revoked", err, apikey.ErrInvalidArgument)
+		want(t, "purge of what was just revoked", err, apikey.InvalidArgument)
 		n, err := s.Purge(t.Context(), ops, 48*time.Hour)
 		if n != 1 || err != nil {
 			t.Fatalf("Purge = %d, %v, want 1", n, err)
 		}
-		want(t, "purged", verify(t, s, oldToken), apikey.ErrInvalidKey)
-		want(t, "revoked an hour ago", verify(t, s, youngToken), apikey.ErrRevoked)
+		want(t, "purged", verify(t, s, oldToken), apikey.InvalidKey)
+		want(t, "revoked an hour ago", verify(t, s, youngToken), apikey.RevokedKey)
 		want(t, "alive", verify(t, s, aliveToken), nil)
 		trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: old.ID})
 		if len(trail) != 3 || trail[0].Action != apikey.ActionPurge {

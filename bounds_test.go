@@ -170,7 +170,7 @@ func TestQueriesOfAnyTime(t *testing.T) {
 			_, unused := keys.List(ctx, latchkey.ListRequest{UnusedSince: at})
 			_, expires := keys.List(ctx, latchkey.ListRequest{ExpiresBefore: at})
 			for field, err := range map[string]error{"usage": usage, "activity": activity, "unused": unused, "expires": expires} {
-				if !errors.Is(err, apikey.ErrInvalidArgument) {
+				if !errors.Is(err, apikey.InvalidArgument) {
 					t.Errorf("%s at %v: %v, want an invalid argument", field, at, err)
 				}
 			}
@@ -253,7 +253,7 @@ func TestWhatIsStoredWronglyIsTold(t *testing.T) {
 		t.Errorf("a record is told as far as it can be, and gives nothing away: %+v", got)
 	}
 	v, err := keys.Verify(ctx, token.Reveal())
-	if !errors.Is(err, apikey.ErrDisabled) || v.AllowsNetwork(netip.MustParseAddr("192.0.2.1")) {
+	if !errors.Is(err, apikey.DisabledKey) || v.AllowsNetwork(netip.MustParseAddr("192.0.2.1")) {
 		t.Errorf("a key that was bound to a network stays bound: %v", err)
 	}
 	page, err := keys.List(ctx, latchkey.ListRequest{})
@@ -294,7 +294,7 @@ func TestStoresRefuseWhatCannotBeTold(t *testing.T) {
 		c := good
 		c.Record = good.Record.Clone()
 		spoil(&c)
-		if err := storage.CheckChange(nil, c); !errors.Is(err, apikey.ErrInvalidArgument) {
+		if err := storage.CheckChange(nil, c); !errors.Is(err, apikey.InvalidArgument) {
 			t.Errorf("%s that cannot be told: %v", name, err)
 		}
 	}

@@ -57,12 +57,12 @@ func TestAFillThatARevocationOvertookIsNotPutIn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	_, err := s.Verify(ctx, token)
-	want(t, "a request that started after Revoke returned", err, apikey.ErrRevoked)
+	want(t, "a request that started after Revoke returned", err, apikey.RevokedKey)
 	close(slow.release)
-	if err := <-early; err != nil && !errors.Is(err, apikey.ErrRevoked) {
+	if err := <-early; err != nil && !errors.Is(err, apikey.RevokedKey) {
 		t.Errorf("the request that was overtaken: %v", err)
 	}
-	want(t, "a request after the overtaken fill returned", verify(t, s, token), apikey.ErrRevoked)
+	want(t, "a request after the overtaken fill returned", verify(t, s, token), apikey.RevokedKey)
 }
 
 func TestManyFirstUsesOfOneKeyAreOneRead(t *testing.T) {
@@ -161,13 +161,13 @@ func TestAChangeOfUnknownOutcomeIsReadAgain(t *testing.T) {
 	f := takeOff(t, s, token)
 	store.fail.Store(true)
 	_, err := s.Revoke(t.Context(), ops, k.ID, "leaked")
-	want(t, "Revoke", err, apikey.ErrUnavailable)
-	want(t, "the next request", verify(t, s, token), apikey.ErrRevoked)
+	want(t, "Revoke", err, apikey.Unavailable)
+	want(t, "the next request", verify(t, s, token), apikey.RevokedKey)
 	deadline := time.Now().Add(10 * time.Second)
 	for f.cause() == nil && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond) // the reader judges after it has answered
 	}
-	want(t, "what is in flight", f.cause(), apikey.ErrRevoked)
+	want(t, "what is in flight", f.cause(), apikey.RevokedKey)
 }
 
 func TestMalformedTokensCostNoRead(t *testing.T) {
@@ -175,7 +175,7 @@ func TestMalformedTokensCostNoRead(t *testing.T) {
 	s := serviceOn(t, count, latchkey.Options{})
 	token := mustToken(t)
 	for _, bad := range []string{"", "x", token[:68], token + "x", token[:68] + "!", "sk_prod_" + token[8:]} {
-		want(t, bad, verify(t, s, bad), apikey.ErrInvalidKey)
+		want(t, bad, verify(t, s, bad), apikey.InvalidKey)
 	}
 	if n := count.gets.Load(); n != 0 {
 		t.Errorf("malformed tokens made %d reads", n)
@@ -289,11 +289,11 @@ func TestAStoreWithoutNoticesIsTrustedForMaxStale(t *testing.T) {
 		if _, err := s.Revoke(t.Context(), ops, own.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "a change of one's own is seen at once", verify(t, s, ownToken), apikey.ErrRevoked)
+		want(t, "a change of one's own is seen at once", verify(t, s, ownToken), apikey.RevokedKey)
 		time.Sleep(3 * time.Second)
-		want(t, "a change elsewhere is seen after MaxStale", verify(t, s, token), apikey.ErrRevoked)
+		want(t, "a change elsewhere is seen after MaxStale", verify(t, s, token), apikey.RevokedKey)
 		synctest.Wait()
-		want(t, "and cuts what is in flight", f.cause(), apikey.ErrRevoked)
+		want(t, "and cuts what is in flight", f.cause(), apikey.RevokedKey)
 	})
 }
 

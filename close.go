@@ -9,7 +9,7 @@ import (
 
 // Close refuses new operations, waits for running ones, writes the usage that
 // is still in memory and ends the service's goroutines. From then on every key
-// is answered with [apikey.ErrClosed]: shut the HTTP server down first.
+// is answered with [apikey.Closed]: shut the HTTP server down first.
 //
 // Close returns when ctx ends, whatever the store does. Its error then says
 // that work is left, and the counts are still in memory: call Close again to
@@ -66,7 +66,7 @@ func (s *Service) leaveOnce(ctx context.Context) {
 // operations may nest.
 func (s *Service) enter() error {
 	if !s.gate.enter() {
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 	return nil
 }

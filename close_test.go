@@ -161,8 +161,8 @@ func TestACloseThatFailedMayBeCalledAgain(t *testing.T) {
 						return err
 					}
 					want(t, "Close while the store is stuck", closing(time.Second), context.DeadlineExceeded)
-					want(t, "use after a Close that failed", verify(t, s, "sk_live_x"), apikey.ErrClosed)
-					want(t, "Close with time for the store's deadline", closing(time.Minute), apikey.ErrUnavailable)
+					want(t, "use after a Close that failed", verify(t, s, "sk_live_x"), apikey.Closed)
+					want(t, "Close with time for the store's deadline", closing(time.Minute), apikey.Unavailable)
 					if n := stored(t, mem, ids...); n != 0 {
 						t.Errorf("%d requests are stored by a store that is stuck", n)
 					}
@@ -278,7 +278,7 @@ func TestReadersDoNotWaitForAStuckWrite(t *testing.T) {
 						if d := time.Since(begun); d > 100*time.Millisecond {
 							t.Errorf("%s waited %v with a context of 100ms", what, d)
 						}
-						want(t, what+", with one that does not", read(t.Context()), apikey.ErrUnavailable)
+						want(t, what+", with one that does not", read(t.Context()), apikey.Unavailable)
 						if d := time.Since(begun); d > 1500*time.Millisecond {
 							t.Errorf("%s waited %v", what, d)
 						}

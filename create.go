@@ -32,8 +32,8 @@ type NewKey struct {
 
 	// Once names this creation, so that it happens only once: another Create with
 	// the same name makes no key, in any process and however much later. It
-	// returns the existing key, without a token, and [apikey.ErrAlreadyCreated]; if it
-	// asks for something else than the first one did, it returns [apikey.ErrOnceReused]
+	// returns the existing key, without a token, and [apikey.AlreadyCreated]; if it
+	// asks for something else than the first one did, it returns [apikey.OnceReused]
 	// and no key. The name is forgotten when the key is purged, or when the pepper
 	// that was newest at the time is removed.
 	//
@@ -111,7 +111,7 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 				Details: map[string]string{"name": k.Name, "environment": k.Environment, "plan": k.Plan, "scopes": strings.Join(k.Scopes, " ")},
 			},
 		})
-		if errors.Is(err, apikey.ErrConflict) {
+		if errors.Is(err, apikey.Conflict) {
 			if there, err := s.replay(ctx, ids, request); err != nil { // another process made the same creation first
 				return there, Token{}, err
 			}
@@ -125,7 +125,7 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 		}
 		return k, token, nil
 	}
-	return apikey.Key{}, Token{}, apikey.ErrConflict
+	return apikey.Key{}, Token{}, apikey.Conflict
 }
 
 // validate checks and normalises the fields that people may set. It leaves an
@@ -158,7 +158,7 @@ func (s *Service) validate(ctx context.Context, before, k *apikey.Key) error {
 	}
 	if before.Plan != k.Plan {
 		_, err := s.o.PlanSource.Plan(ctx, k.Plan)
-		if errors.Is(err, apikey.ErrUnknownPlan) {
+		if errors.Is(err, apikey.NotFound) {
 			return invalidf("plan", "there is no plan %s", redact.Quoted(k.Plan))
 		} else if err != nil {
 			return storeError("plan", err)

@@ -64,8 +64,8 @@ func TestDigestsAreTheDocumentedOnes(t *testing.T) {
 func TestAStolenStoreVerifiesNothingWithoutThePepper(t *testing.T) {
 	mem := memstore.New()
 	_, token := create(t, serviceOn(t, mem, latchkey.Options{Peppers: []latchkey.Pepper{pepper1}}))
-	want(t, "with another pepper of the same number", verify(t, serviceOn(t, mem, latchkey.Options{Peppers: []latchkey.Pepper{{Number: 1, Key: pepper2.Key}}}), token), apikey.ErrInvalidKey)
-	want(t, "with the pepper missing: not the client's fault", verify(t, serviceOn(t, mem, latchkey.Options{}), token), apikey.ErrUnavailable)
+	want(t, "with another pepper of the same number", verify(t, serviceOn(t, mem, latchkey.Options{Peppers: []latchkey.Pepper{{Number: 1, Key: pepper2.Key}}}), token), apikey.InvalidKey)
+	want(t, "with the pepper missing: not the client's fault", verify(t, serviceOn(t, mem, latchkey.Options{}), token), apikey.Unavailable)
 }
 
 func TestPeppersRotateWithUse(t *testing.T) {

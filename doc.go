@@ -46,7 +46,7 @@
 // [Options.MaxStale] is the bound.
 //
 // Every change is one transaction with its audit entry. A store failure is never reported as a bad key, because clients
-// discard keys that are called invalid. It is [apikey.ErrUnavailable], and access is refused meanwhile.
+// discard keys that are called invalid. It is [apikey.Unavailable], and access is refused meanwhile.
 //
 // Setting the wall clock back postpones every expiry and end of a grace by the same amount; the order of changes and the
 // freshness of the cache do not depend on it.

@@ -33,7 +33,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	_, err = keys.Verify(ctx, token.Reveal())
-	fmt.Println(errors.Is(err, apikey.ErrRevoked))
+	fmt.Println(errors.Is(err, apikey.RevokedKey))
 	// Output:
 	// acme true "minute";q=60;w=60, "day";q=1000;w=86400 <nil>
 	// true

@@ -91,8 +91,8 @@ func (e *Explanation) Verified() (Verified, bool) {
 //
 // A key that cannot be confirmed now, because of the store or its plan, fails
 // [StepSecret] with [apikey.Unavailable], as its requests do. The errors are
-// [apikey.ErrNotFound] for a KeyID, [apikey.ErrInvalidArgument] for a Secret that the key
-// does not have, [apikey.ErrClosed], and ctx's own.
+// [apikey.NotFound] for a KeyID, [apikey.InvalidArgument] for a Secret that the key
+// does not have, [apikey.Closed], and ctx's own.
 func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) {
 	v, err := s.inQuestion(ctx, &q)
 	code := apikey.CodeOf(err)
@@ -129,14 +129,14 @@ func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error)
 		return s.authenticate(ctx, q.Token)
 	}
 	if s.closed.Load() {
-		return Verified{}, apikey.ErrClosed
+		return Verified{}, apikey.Closed
 	}
 	if len(q.KeyID) != idLen {
-		return Verified{}, apikey.ErrNotFound
+		return Verified{}, apikey.NotFound
 	}
 	snap, err := s.snapshot(ctx, parsedToken{id: q.KeyID})
-	if errors.Is(err, apikey.ErrInvalidKey) {
-		return Verified{}, apikey.ErrNotFound
+	if errors.Is(err, apikey.InvalidKey) {
+		return Verified{}, apikey.NotFound
 	} else if err != nil {
 		return Verified{}, err
 	}
@@ -145,7 +145,7 @@ func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error)
 			continue
 		}
 		if code := c.refusal(); code != apikey.OK {
-			return Verified{c}, sentinels[code]
+			return Verified{c}, code
 		}
 		return Verified{c}, nil
 	}

@@ -33,7 +33,7 @@ type sentence struct {
 // at most once, from any goroutine, and never after Leave has returned. They
 // must not block, and must not call Leave.
 type Cutter interface {
-	// Cut tells the request to end, with a cause such as [apikey.ErrRevoked]. It must be
+	// Cut tells the request to end, with a cause such as [apikey.RevokedKey]. It must be
 	// quick: all requests of the key are told before the first is severed.
 	Cut(cause error)
 	// Sever is called after Cut and takes away what the request may be blocked on,
@@ -216,7 +216,7 @@ func (s *Service) cutFlights(e *entry, verdict func(*Flight) apikey.Code) {
 	}
 	e.mu.Unlock()
 	for _, one := range condemned {
-		one.Cut(sentinels[one.cause])
+		one.Cut(one.cause)
 	}
 	// Requests that listen to their context go first: most have left when the
 	// slower part begins.

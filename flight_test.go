@@ -64,12 +64,12 @@ func TestWhatEndsAKeyCutsItsRequestsInFlight(t *testing.T) {
 		do   func(s *latchkey.Service, id string) error
 		want error
 	}{
-		"revoke":  {func(s *latchkey.Service, id string) error { _, err := s.Revoke(ctx, ops, id, ""); return err }, apikey.ErrRevoked},
-		"disable": {func(s *latchkey.Service, id string) error { _, err := s.Disable(ctx, ops, id, ""); return err }, apikey.ErrDisabled},
+		"revoke":  {func(s *latchkey.Service, id string) error { _, err := s.Revoke(ctx, ops, id, ""); return err }, apikey.RevokedKey},
+		"disable": {func(s *latchkey.Service, id string) error { _, err := s.Disable(ctx, ops, id, ""); return err }, apikey.DisabledKey},
 		"rotate immediately": {func(s *latchkey.Service, id string) error {
 			_, _, err := s.Rotate(ctx, ops, id, latchkey.RotateOptions{Immediately: true})
 			return err
-		}, apikey.ErrExpired},
+		}, apikey.ExpiredKey},
 		"rotate with a grace": {func(s *latchkey.Service, id string) error {
 			_, _, err := s.Rotate(ctx, ops, id, latchkey.RotateOptions{})
 			return err
@@ -117,7 +117,7 @@ func TestExpiryAndTheEndOfAGraceCutInTime(t *testing.T) {
 		time.Sleep(3*time.Hour - time.Millisecond)
 		at("before the expiry", f, nil)
 		time.Sleep(time.Millisecond)
-		at("at the expiry", f, apikey.ErrExpired)
+		at("at the expiry", f, apikey.ExpiredKey)
 
 		// The old secret's requests end with the grace, the new one's do not;
 		// also those that were admitted before the rotation.
@@ -132,8 +132,8 @@ func TestExpiryAndTheEndOfAGraceCutInTime(t *testing.T) {
 		time.Sleep(time.Hour - time.Millisecond)
 		at("before the grace ends", old, nil)
 		time.Sleep(time.Millisecond)
-		at("at the end of the grace, admitted before the rotation", old, apikey.ErrExpired)
-		at("at the end of the grace, admitted after it", old2, apikey.ErrExpired)
+		at("at the end of the grace, admitted before the rotation", old, apikey.ExpiredKey)
+		at("at the end of the grace, admitted after it", old2, apikey.ExpiredKey)
 		at("the new secret", newer, nil)
 
 		// An expiry that is set while a request is in flight holds for it.
@@ -143,7 +143,7 @@ func TestExpiryAndTheEndOfAGraceCutInTime(t *testing.T) {
 		time.Sleep(time.Minute)
 		at("before the new expiry", newer, nil)
 		time.Sleep(time.Second)
-		at("at the new expiry", newer, apikey.ErrExpired)
+		at("at the new expiry", newer, apikey.ExpiredKey)
 	})
 }
 
@@ -195,7 +195,7 @@ func TestAKeyInFlightIsNeverEvicted(t *testing.T) {
 	if _, err := s.Revoke(t.Context(), ops, k.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "in flight since before the cache was full", f.cause(), apikey.ErrRevoked)
+	want(t, "in flight since before the cache was full", f.cause(), apikey.RevokedKey)
 }
 
 // However requests and revocations interleave: a request that is served after

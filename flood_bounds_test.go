@@ -24,7 +24,7 @@ func TestMoreUnknownKeysThanMayWait(t *testing.T) {
 		defer here.Close(t.Context())
 		_, token := create(t, here)
 		s, g := gated(t, store, false, latchkey.LeaseOptions{})
-		want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.ErrInvalidKey)
+		want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.InvalidKey)
 		g.hold = func(string) bool { return true }
 		var waiting atomic.Int64
 		var group sync.WaitGroup
@@ -42,7 +42,7 @@ func TestMoreUnknownKeysThanMayWait(t *testing.T) {
 			})
 		}
 		for range 16 { // as many as are read at a time
-			ask(mustToken(t), apikey.ErrInvalidKey)
+			ask(mustToken(t), apikey.InvalidKey)
 		}
 		synctest.Wait()
 		ask(token, nil) // a good key waits behind them
@@ -50,7 +50,7 @@ func TestMoreUnknownKeysThanMayWait(t *testing.T) {
 			if i%3000 == 0 {
 				ask(token, nil) // it is asked for again
 			}
-			ask(mustToken(t), apikey.ErrInvalidKey, apikey.ErrUnavailable)
+			ask(mustToken(t), apikey.InvalidKey, apikey.Unavailable)
 			if i%500 != 0 {
 				continue
 			}
@@ -80,7 +80,7 @@ func TestRequestsThatWaitForTheLeaseAreBounded(t *testing.T) {
 			waiting.Add(1)
 			group.Go(func() {
 				defer waiting.Add(-1)
-				want(t, "an unknown key", verify(t, s, token), apikey.ErrUnavailable)
+				want(t, "an unknown key", verify(t, s, token), apikey.Unavailable)
 			})
 		}
 		synctest.Wait()
@@ -111,7 +111,7 @@ func TestAWrongSecretIsNotCalledWrongUnread(t *testing.T) {
 		for range 2 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			_, err := s.Verify(ctx, newer.Reveal())
-			if errors.Is(err, apikey.ErrInvalidKey) {
+			if errors.Is(err, apikey.InvalidKey) {
 				t.Errorf("a secret that could not be looked up: %v", err)
 			}
 			cancel()
@@ -154,7 +154,7 @@ func TestOddAnswersOfAStoreAreNoVerdict(t *testing.T) {
 			defer here.Close(t.Context())
 			_, token := create(t, here)
 			s := serviceOn(t, oddBatches{&link{store: store}, answer}, latchkey.Options{})
-			want(t, name, verify(t, s, token), apikey.ErrUnavailable)
+			want(t, name, verify(t, s, token), apikey.Unavailable)
 			_ = s.Close(t.Context())
 		})
 	}
@@ -187,7 +187,7 @@ func TestKeysOfABatchAreReadEachForItself(t *testing.T) {
 			group.Go(func() {
 				kind := error(nil)
 				if i%4 == 0 {
-					kind = apikey.ErrUnavailable
+					kind = apikey.Unavailable
 				}
 				want(t, "a key of many that are asked for at once", verify(t, s, token), kind)
 			})

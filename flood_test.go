@@ -83,7 +83,7 @@ func floodOf(t testing.TB, s *latchkey.Service, n int) (stop func()) {
 			for range n {
 				token := mustToken(t)
 				group.Go(func() {
-					if _, err := s.Verify(ctx, token); !errors.Is(err, apikey.ErrInvalidKey) && !errors.Is(err, apikey.ErrUnavailable) && !errors.Is(err, context.Canceled) {
+					if _, err := s.Verify(ctx, token); !errors.Is(err, apikey.InvalidKey) && !errors.Is(err, apikey.Unavailable) && !errors.Is(err, context.Canceled) {
 						t.Errorf("an unknown key: %v", err)
 					}
 				})
@@ -137,10 +137,10 @@ func TestAKeyThatIsMadeAnewAfterAPurgeWorksEverywhereAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(4 * time.Second)
-		want(t, "a token of the key that was purged", verify(t, s, token), apikey.ErrInvalidKey)
+		want(t, "a token of the key that was purged", verify(t, s, token), apikey.InvalidKey)
 		_, newer := create(t, here, once)
 		want(t, "a token of the key that was made anew elsewhere", verify(t, s, newer), nil)
-		want(t, "a token of the key that was purged", verify(t, s, token), apikey.ErrInvalidKey)
+		want(t, "a token of the key that was purged", verify(t, s, token), apikey.InvalidKey)
 	})
 }
 
@@ -164,7 +164,7 @@ func TestAKeyIsUnknownOnlyToAReadThatBeganAfterTheRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, "a request that came after the key was made", verify(t, s, token), nil)
-		want(t, "one that came before it", <-early, apikey.ErrInvalidKey)
+		want(t, "one that came before it", <-early, apikey.InvalidKey)
 	})
 }
 
@@ -231,7 +231,7 @@ func TestReadsForUnknownKeysAreBounded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := newSharedStore()
 			s, g := gated(t, store, batches, latchkey.LeaseOptions{})
-			want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.ErrInvalidKey)
+			want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.InvalidKey)
 			before := runtime.NumGoroutine()
 			g.hold = func(string) bool { return true }
 			began := g.ids.Load()
@@ -274,7 +274,7 @@ func TestOneOfSeveralThatWaitForARead(t *testing.T) {
 		defer here.Close(t.Context())
 		_, token := create(t, here)
 		s, g := gated(t, store, false, latchkey.LeaseOptions{})
-		want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.ErrInvalidKey)
+		want(t, "an unknown key", verify(t, s, mustToken(t)), apikey.InvalidKey)
 		g.hold = func(string) bool { return true }
 		var group sync.WaitGroup
 		for range 16 { // as many as are read at a time
@@ -322,7 +322,7 @@ func TestKnownKeysDoNotWaitForUnknownOnes(t *testing.T) {
 				unknown := mustToken(t)
 				group.Go(func() {
 					began := time.Now()
-					want(t, "an unknown key that the store does not answer for", verify(t, s, unknown), apikey.ErrUnavailable)
+					want(t, "an unknown key that the store does not answer for", verify(t, s, unknown), apikey.Unavailable)
 					if took := time.Since(began); took > 2*time.Second {
 						t.Errorf("it waited %v, StoreTimeout is 2s", took)
 					}
@@ -334,7 +334,7 @@ func TestKnownKeysDoNotWaitForUnknownOnes(t *testing.T) {
 				if _, err := here.Disable(t.Context(), ops, k.ID, ""); err != nil {
 					t.Fatal(err)
 				}
-				want(t, "a known key that was disabled", verify(t, s, token), apikey.ErrDisabled)
+				want(t, "a known key that was disabled", verify(t, s, token), apikey.DisabledKey)
 				if _, err := here.Enable(t.Context(), ops, k.ID); err != nil {
 					t.Fatal(err)
 				}

@@ -114,7 +114,7 @@ func TestCloseWritesWhatRefusedKeysKeep(t *testing.T) {
 			tokens = append(tokens, token)
 		}
 		countOne(t, s, tokens...)
-		if err := s.Close(t.Context()); !errors.Is(err, apikey.ErrUnavailable) {
+		if err := s.Close(t.Context()); !errors.Is(err, apikey.Unavailable) {
 			t.Errorf("Close with 50 keys that are refused: %v", err)
 		}
 		if n := stored(t, mem, good...); n != uint64(len(good)) {

@@ -156,7 +156,7 @@ func (l *lease) reassert(ids []string) {
 func (l *lease) revokeAgain(id string) {
 	for {
 		_, err := l.s.Revoke(l.s.stopped, upkeeper, id, "revoked before the store lost the change")
-		if err == nil || errors.Is(err, apikey.ErrNotFound) || l.s.stopped.Err() != nil {
+		if err == nil || errors.Is(err, apikey.NotFound) || l.s.stopped.Err() != nil {
 			return // not found: the store has lost the key as well
 		}
 		l.s.complain("a key whose revocation the store has lost could not be revoked again; this goes on until it is", "key", id, "error", err)

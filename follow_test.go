@@ -99,7 +99,7 @@ func TestAFeedThatDoesNotGoOnIsAnError(t *testing.T) {
 		if h := s.Health(); h.Ready || h.Error == "" {
 			t.Errorf("health: %+v", h)
 		}
-		want(t, "a key that nobody can vouch for", verify(t, s, token), apikey.ErrUnavailable)
+		want(t, "a key that nobody can vouch for", verify(t, s, token), apikey.Unavailable)
 		_ = s.Close(t.Context())
 	})
 }
@@ -173,7 +173,7 @@ func TestReadsThatHangDoNotEndTheLease(t *testing.T) {
 		}
 		r.hang.Store(false)
 		time.Sleep(4 * time.Second)
-		if !errors.Is(f.cause(), apikey.ErrDisabled) {
+		if !errors.Is(f.cause(), apikey.DisabledKey) {
 			t.Errorf("the request in flight with the key that was disabled: %v", f.cause())
 		}
 		_ = s.Close(t.Context())

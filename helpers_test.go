@@ -31,7 +31,7 @@ func (p plans) Plan(_ context.Context, name string) (apikey.Plan, error) {
 	if plan, ok := p[name]; ok {
 		return plan, nil
 	}
-	return apikey.Plan{}, apikey.ErrUnknownPlan
+	return apikey.Plan{}, apikey.NotFound
 }
 
 // newService returns a service on a store of its own, closed with the test.

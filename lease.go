@@ -138,7 +138,7 @@ const leasePatience = time.Second
 // in the queue of their key.
 func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	if l.failed.Load() || !n.enter() {
-		return apikey.ErrUnavailable
+		return apikey.Unavailable
 	}
 	defer n.exit()
 	if err := l.s.enter(); err != nil {
@@ -152,7 +152,7 @@ func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-patience.C:
-		return apikey.ErrUnavailable
+		return apikey.Unavailable
 	}
 	defer func() { l.turn <- struct{}{} }()
 	if l.holds(time.Now()) {
@@ -160,7 +160,7 @@ func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	}
 	// Its own context, because others wait for this poll, too.
 	if l.poll(context.WithoutCancel(ctx)) != nil || !l.holds(time.Now()) {
-		return apikey.ErrUnavailable
+		return apikey.Unavailable
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func TestRefreshPlansReachesEveryProcess(t *testing.T) {
 		links[0].cut.Store(true)
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		want(t, "RefreshPlans without a way to the store", all[0].RefreshPlans(soon), apikey.ErrUnavailable)
+		want(t, "RefreshPlans without a way to the store", all[0].RefreshPlans(soon), apikey.Unavailable)
 		links[0].cut.Store(false)
 	})
 }

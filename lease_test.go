@@ -40,7 +40,7 @@ func TestRevokeReturnsWhenEveryProcessHasIt(t *testing.T) {
 				}
 				took := time.Since(began)
 				for _, s := range services {
-					want(t, "a key that was revoked elsewhere", verify(t, s, token), apikey.ErrRevoked)
+					want(t, "a key that was revoked elsewhere", verify(t, s, token), apikey.RevokedKey)
 				}
 				if most := map[bool]time.Duration{true: 50 * time.Millisecond, false: 1200 * time.Millisecond}[push]; took > most {
 					t.Errorf("push %v: Revoke took %v of healthy processes, want at most %v", push, took, most)
@@ -93,14 +93,14 @@ func TestAPartitionEndsWithTheLease(t *testing.T) {
 				switch err := verify(t, there, token); {
 				case err == nil:
 					last = at
-				case store && errors.Is(err, apikey.ErrUnavailable):
+				case store && errors.Is(err, apikey.Unavailable):
 					refused = true
-				case !store && errors.Is(err, apikey.ErrRevoked):
+				case !store && errors.Is(err, apikey.RevokedKey):
 				default:
 					t.Fatalf("a process that was cut off answered %v", err)
 				}
 				if refused {
-					want(t, "any other key at that time", verify(t, there, good), apikey.ErrUnavailable)
+					want(t, "any other key at that time", verify(t, there, good), apikey.Unavailable)
 				}
 				time.Sleep(5 * time.Millisecond)
 			}
@@ -117,7 +117,7 @@ func TestAPartitionEndsWithTheLease(t *testing.T) {
 			l.cut.Store(false)
 			l.deaf.Store(false)
 			time.Sleep(time.Second)
-			want(t, "after the partition", verify(t, there, token), apikey.ErrRevoked)
+			want(t, "after the partition", verify(t, there, token), apikey.RevokedKey)
 			want(t, "another key after the partition", verify(t, there, good), nil)
 		})
 	}
@@ -174,7 +174,7 @@ func TestAnOutageOfTheStore(t *testing.T) {
 				switch {
 				case err == nil && time.Since(began) > 3*time.Second:
 					t.Fatalf("a key was accepted %v into the outage", time.Since(began))
-				case err != nil && !errors.Is(err, apikey.ErrUnavailable):
+				case err != nil && !errors.Is(err, apikey.Unavailable):
 					t.Fatalf("answered %v", err)
 				case err != nil && time.Since(began) < 1800*time.Millisecond:
 					t.Fatalf("refused %v into the outage: %v", time.Since(began), err)
@@ -223,7 +223,7 @@ func TestRequestsInFlightElsewhereAreCut(t *testing.T) {
 		if _, err := here.Disable(t.Context(), ops, k.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "a request in flight with a key that was disabled elsewhere", f.cause(), apikey.ErrDisabled)
+		want(t, "a request in flight with a key that was disabled elsewhere", f.cause(), apikey.DisabledKey)
 		if _, err := here.Enable(t.Context(), ops, k.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -232,7 +232,7 @@ func TestRequestsInFlightElsewhereAreCut(t *testing.T) {
 		time.Sleep(7 * time.Second)
 		want(t, "in flight on a process that is cut off, within the grace", f.cause(), nil)
 		time.Sleep(4 * time.Second)
-		want(t, "in flight on a process that is cut off, after the grace", f.cause(), apikey.ErrUnavailable)
+		want(t, "in flight on a process that is cut off, after the grace", f.cause(), apikey.Unavailable)
 		l.cut.Store(false) // Close writes usage
 	})
 }
@@ -265,7 +265,7 @@ func TestSecretsOfElsewhereWorkAtOnce(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		reads := l.reads.Load()
 		for range 1000 {
-			want(t, "a wrong secret", verify(t, there, wrong), apikey.ErrInvalidKey)
+			want(t, "a wrong secret", verify(t, there, wrong), apikey.InvalidKey)
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := l.reads.Load() - reads; n > 12 {
@@ -294,7 +294,7 @@ func TestRotateTellsTheTokenAlsoToWhoGaveUpWaiting(t *testing.T) {
 			t.Errorf("the key is told as it is now: %+v", rotated.Secrets)
 		}
 		want(t, "the new secret", verify(t, here, token.Reveal()), nil)
-		want(t, "the old secret", verify(t, here, old), apikey.ErrExpired)
+		want(t, "the old secret", verify(t, here, old), apikey.ExpiredKey)
 		l.cut.Store(false)
 		time.Sleep(time.Second)
 		want(t, "the new secret elsewhere", verify(t, there, token.Reveal()), nil)
@@ -317,7 +317,7 @@ func TestStaleIfError(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		want(t, "within StaleIfError", verify(t, s, token), nil)
 		time.Sleep(4 * time.Second)
-		want(t, "after it", verify(t, s, token), apikey.ErrUnavailable)
+		want(t, "after it", verify(t, s, token), apikey.Unavailable)
 		l.cut.Store(false)
 	})
 }
@@ -375,7 +375,7 @@ func TestVerdictsOfManyProcessesFollowChanges(t *testing.T) {
 			}
 			for i, s := range services {
 				err := verify(t, s, token)
-				if disabled != errors.Is(err, apikey.ErrDisabled) || !disabled && err != nil {
+				if disabled != errors.Is(err, apikey.DisabledKey) || !disabled && err != nil {
 					t.Fatalf("step %d: process %d answers %v after a change to disabled=%v returned", step, i, err, disabled)
 				}
 			}

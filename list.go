@@ -51,7 +51,7 @@ type Page struct {
 
 // List returns keys. Keys that are created meanwhile never shift or repeat the
 // rest of the list. A cursor belongs to its list: with another order or other
-// filters it is [apikey.ErrInvalidArgument]. Only Limit may change, and the times
+// filters it is [apikey.InvalidArgument]. Only Limit may change, and the times
 // UnusedSince, ExpiresBefore and SecretBefore, which may be computed from the
 // clock for each page.
 func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {

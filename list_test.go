@@ -173,7 +173,7 @@ func TestACursorBelongsToItsList(t *testing.T) {
 		r := base
 		edit(&r)
 		_, err := s.List(t.Context(), r)
-		want(t, "a cursor of a list with another "+what, err, apikey.ErrInvalidArgument)
+		want(t, "a cursor of a list with another "+what, err, apikey.InvalidArgument)
 		if err != nil && !strings.Contains(err.Error(), "another order or other filters") {
 			t.Errorf("%s: the error does not say what is wrong: %v", what, err)
 		}
@@ -197,7 +197,7 @@ func TestListRefusesWhatIsNoFilter(t *testing.T) {
 	s := newService(t, latchkey.Options{})
 	for _, r := range []latchkey.ListRequest{{State: "sleeping"}, {Order: storage.ByName + 1}, {Cursor: "nonsense"}} {
 		_, err := s.List(t.Context(), r)
-		want(t, fmt.Sprintf("list %+v", r), err, apikey.ErrInvalidArgument)
+		want(t, fmt.Sprintf("list %+v", r), err, apikey.InvalidArgument)
 	}
 }
 
@@ -253,6 +253,6 @@ func TestActivityKnowsOfRequestsUpToNow(t *testing.T) {
 			t.Errorf("got %+v", a)
 		}
 		_, err = s.Activity(t.Context(), make([]string, apikey.MaxActivity+1), time.Time{})
-		want(t, "too many keys", err, apikey.ErrInvalidArgument)
+		want(t, "too many keys", err, apikey.InvalidArgument)
 	})
 }

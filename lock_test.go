@@ -49,12 +49,12 @@ func TestOperatorsDisableHolds(t *testing.T) {
 		if apikey.CodeOf(err) != apikey.Forbidden {
 			t.Errorf("%s: a customer enables what an operator disabled: got %v %v", rule, enabled.StateAt(k.DisabledAt), err)
 		}
-		want(t, rule+": still disabled", verify(t, s, token), apikey.ErrDisabled)
+		want(t, rule+": still disabled", verify(t, s, token), apikey.DisabledKey)
 
 		// All else is theirs, and opens nothing.
 		_, second, err := s.Rotate(t.Context(), customer, k.ID, latchkey.RotateOptions{Immediately: true})
 		want(t, rule+": a customer rotates a locked key", err, nil)
-		want(t, rule+": its new secret does not work either", verify(t, s, second.Reveal()), apikey.ErrDisabled)
+		want(t, rule+": its new secret does not work either", verify(t, s, second.Reveal()), apikey.DisabledKey)
 		_, err = s.Update(t.Context(), customer, k.ID, latchkey.Update{Name: new("renamed")})
 		want(t, rule+": a customer renames a locked key", err, nil)
 

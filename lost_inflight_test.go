@@ -36,7 +36,7 @@ func TestAStoreThatLostChangesWhileAnExpiringKeyIsInFlight(t *testing.T) {
 			time.Sleep(39 * time.Second)
 			want(t, "before the expiry", f.cause(), nil)
 			time.Sleep(2 * time.Second)
-			want(t, "after the expiry", f.cause(), apikey.ErrExpired)
+			want(t, "after the expiry", f.cause(), apikey.ExpiredKey)
 			stuck.on.Store(false)
 		})
 	}
@@ -85,8 +85,8 @@ func TestRequestsInFlightAreJudgedByARestoredBackup(t *testing.T) {
 		store.mem, store.epoch = restored, "2"
 		store.mu.Unlock()
 		time.Sleep(4 * time.Second)
-		want(t, "a new request with a key that the backup has disabled", verify(t, s, token), apikey.ErrDisabled)
-		want(t, "the one in flight", f.cause(), apikey.ErrDisabled)
+		want(t, "a new request with a key that the backup has disabled", verify(t, s, token), apikey.DisabledKey)
+		want(t, "the one in flight", f.cause(), apikey.DisabledKey)
 		if _, err := s.Enable(t.Context(), ops, k.ID); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +96,6 @@ func TestRequestsInFlightAreJudgedByARestoredBackup(t *testing.T) {
 		if _, err := s.Revoke(t.Context(), ops, k.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "a request of the new history", f.cause(), apikey.ErrRevoked)
+		want(t, "a request of the new history", f.cause(), apikey.RevokedKey)
 	})
 }

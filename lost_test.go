@@ -54,8 +54,8 @@ func TestAStoreThatLostChanges(t *testing.T) {
 			store.mu.Unlock()
 			reads := l.reads.Load()
 			time.Sleep(4 * time.Second)
-			want(t, how+": a key whose revocation the store lost", verify(t, here, token), apikey.ErrRevoked)
-			want(t, how+": another key, which changed meanwhile", verify(t, here, fine), apikey.ErrDisabled)
+			want(t, how+": a key whose revocation the store lost", verify(t, here, token), apikey.RevokedKey)
+			want(t, how+": another key, which changed meanwhile", verify(t, here, fine), apikey.DisabledKey)
 			if l.reads.Load() == reads {
 				t.Errorf("%s: nothing was read again", how)
 			}

@@ -52,7 +52,7 @@ func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action
 				s.takeIn(&r)
 			}
 			return r.Key, s.settle(ctx, by, &r.Key)
-		case !errors.Is(err, apikey.ErrConflict) && !errors.Is(err, apikey.ErrInvalidState): // revoked meanwhile
+		case !errors.Is(err, apikey.Conflict) && !errors.Is(err, apikey.InvalidState): // revoked meanwhile
 			s.cache.forget(id) // the outcome may be unknown: trust nothing
 			return apikey.Key{}, storeError(string(action), err)
 		}
@@ -62,7 +62,7 @@ func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action
 		case <-time.After(rand.N(time.Duration(try+1) * 100 * time.Microsecond)):
 		}
 	}
-	return apikey.Key{}, apikey.ErrConflict
+	return apikey.Key{}, apikey.Conflict
 }
 
 // settle waits until a change is in force everywhere. Its error says that the

@@ -41,10 +41,10 @@ func TestAChangeThatFindsItsWorkDoneIsInForceAllTheSame(t *testing.T) {
 	}{
 		"revoke": {func(s *latchkey.Service, id string) (apikey.Key, error) {
 			return s.Revoke(context.Background(), ops, id, "leaked")
-		}, apikey.ErrRevoked},
+		}, apikey.RevokedKey},
 		"disable": {func(s *latchkey.Service, id string) (apikey.Key, error) {
 			return s.Disable(context.Background(), ops, id, "paused")
-		}, apikey.ErrDisabled},
+		}, apikey.DisabledKey},
 	} {
 		store := &lateNotices{memstore.New(), make(chan struct{}), make(chan struct{})}
 		s := serviceOn(t, store, latchkey.Options{})
@@ -91,7 +91,7 @@ func TestRevokingAgainWaitsForEveryProcess(t *testing.T) {
 		if _, err := here.Revoke(t.Context(), ops, k.ID, "leaked"); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "on a process that is cut off, after Revoke returned nil", verify(t, there, token), apikey.ErrUnavailable)
+		want(t, "on a process that is cut off, after Revoke returned nil", verify(t, there, token), apikey.Unavailable)
 	})
 }
 

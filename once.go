@@ -69,14 +69,14 @@ func (s *Service) replay(ctx context.Context, ids []string, request [sha256.Size
 	for _, id := range ids {
 		r, err := s.store.Get(ctx, id)
 		switch {
-		case errors.Is(err, apikey.ErrNotFound):
+		case errors.Is(err, apikey.NotFound):
 			continue
 		case err != nil:
 			return apikey.Key{}, storeError("get", err)
 		case r.Request != request:
-			return apikey.Key{}, apikey.ErrOnceReused
+			return apikey.Key{}, apikey.OnceReused
 		}
-		return r.Key, apikey.ErrAlreadyCreated
+		return r.Key, apikey.AlreadyCreated
 	}
 	return apikey.Key{}, nil
 }

@@ -53,7 +53,7 @@ func TestOnce(t *testing.T) {
 	want(t, "its secret works", verify(t, there, token.Reveal()), nil)
 	for process, s := range map[string]*latchkey.Service{"the same process": here, "another": there, "one started later": serviceOn(t, mem, latchkey.Options{})} {
 		again, none, err := s.Create(t.Context(), ops, creation(form))
-		want(t, "a replay in "+process, err, apikey.ErrAlreadyCreated)
+		want(t, "a replay in "+process, err, apikey.AlreadyCreated)
 		if d := cmp.Diff(k, again, prefixes); d != "" {
 			t.Errorf("a replay in %s tells of the key that is there (-want +got):\n%s", process, d)
 		}
@@ -64,7 +64,7 @@ func TestOnce(t *testing.T) {
 	other := creation(form)
 	other.Name = "something else"
 	got, none, err := there.Create(t.Context(), ops, other)
-	want(t, "the name with another request", err, apikey.ErrOnceReused)
+	want(t, "the name with another request", err, apikey.OnceReused)
 	if got.ID != "" || none.Reveal() != "" {
 		t.Errorf("another request is told nothing of the key: %+v", got)
 	}
@@ -84,16 +84,16 @@ func TestOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	again, _, err := there.Create(t.Context(), ops, creation(form))
-	want(t, "a replay after a change and a revocation", err, apikey.ErrAlreadyCreated)
+	want(t, "a replay after a change and a revocation", err, apikey.AlreadyCreated)
 	if again.StateAt(time.Now()) != apikey.Revoked || again.Name != "renamed" {
 		t.Errorf("a replay tells of the key as it is now: %+v", again)
 	}
 	_, _, err = here.Create(t.Context(), ops, creation(string(make([]byte, latchkey.MaxOnce+1))))
-	want(t, "a name has a bound", err, apikey.ErrInvalidArgument)
+	want(t, "a name has a bound", err, apikey.InvalidArgument)
 	expired := creation("expired by now")
 	expired.ExpiresAt = time.Now().Add(-time.Hour)
 	_, _, err = here.Create(t.Context(), ops, expired)
-	want(t, "a faulty creation takes no name", err, apikey.ErrInvalidArgument)
+	want(t, "a faulty creation takes no name", err, apikey.InvalidArgument)
 	expired.ExpiresAt = time.Time{}
 	_, _, err = here.Create(t.Context(), ops, expired)
 	want(t, "and can be mended under its name", err, nil)
@@ -123,7 +123,7 @@ func TestOnceConcurrently(t *testing.T) {
 				switch {
 				case err == nil && token.Reveal() != "":
 					made = append(made, k.ID)
-				case errors.Is(err, apikey.ErrAlreadyCreated) && token.Reveal() == "":
+				case errors.Is(err, apikey.AlreadyCreated) && token.Reveal() == "":
 					told[k.ID]++
 				default:
 					t.Errorf("neither made nor told: %v", err)
@@ -161,12 +161,12 @@ func TestOnceAfterACrash(t *testing.T) {
 	mem := memstore.New()
 	first := serviceOn(t, &dying{mem, true}, latchkey.Options{})
 	_, _, err := first.Create(t.Context(), ops, creation(form))
-	want(t, "the outcome is unknown", err, apikey.ErrUnavailable)
+	want(t, "the outcome is unknown", err, apikey.Unavailable)
 	_ = first.Close(t.Context())
 
 	s := serviceOn(t, mem, latchkey.Options{})
 	k, _, err := s.Create(t.Context(), ops, creation(form))
-	want(t, "the replay finds it", err, apikey.ErrAlreadyCreated)
+	want(t, "the replay finds it", err, apikey.AlreadyCreated)
 	if n := count(t, s); n != 1 || k.ID == "" {
 		t.Fatalf("%d keys, told of %q", n, k.ID)
 	}
@@ -194,7 +194,7 @@ func TestOncePeppers(t *testing.T) {
 	under2 := made(both, "under 2")
 	for name, id := range map[string]string{"bare": bare, "under 1": under1, "under 2": under2} {
 		k, _, err := both.Create(t.Context(), ops, creation(name))
-		want(t, "a replay of "+name, err, apikey.ErrAlreadyCreated)
+		want(t, "a replay of "+name, err, apikey.AlreadyCreated)
 		if k.ID != id {
 			t.Errorf("a replay of %s tells of %s, not of %s", name, k.ID, id)
 		}
@@ -282,7 +282,7 @@ func TestOnceComparesEverything(t *testing.T) {
 		}
 		reflect.ValueOf(&n).Elem().FieldByIndex(f.Index).Set(reflect.ValueOf(v))
 		_, _, err := s.Create(t.Context(), ops, n)
-		want(t, "another "+f.Name, err, apikey.ErrOnceReused)
+		want(t, "another "+f.Name, err, apikey.OnceReused)
 	}
 }
 
@@ -304,13 +304,13 @@ func TestOnceAfterAPurge(t *testing.T) {
 			t.Fatalf("purged %d: %v", n, err)
 		}
 		time.Sleep(2 * time.Hour)
-		want(t, "a purged key is unknown", verify(t, s, old.Reveal()), apikey.ErrInvalidKey)
+		want(t, "a purged key is unknown", verify(t, s, old.Reveal()), apikey.InvalidKey)
 		again, token, err := s.Create(t.Context(), ops, creation(form))
 		if err != nil || again.ID != k.ID {
 			t.Fatalf("a purged name makes a key again: %v %v", again.ID, err)
 		}
 		want(t, "its secret works at once", verify(t, s, token.Reveal()), nil)
-		want(t, "the old one does not", verify(t, s, old.Reveal()), apikey.ErrInvalidKey)
+		want(t, "the old one does not", verify(t, s, old.Reveal()), apikey.InvalidKey)
 		if bytes.Equal([]byte(old.Reveal()), []byte(token.Reveal())) {
 			t.Error("the secret is of chance, whatever the id is")
 		}

@@ -18,7 +18,7 @@ const readPatience = 1500 * time.Millisecond
 //
 // It waits while one of the keys is being written, for as long as ctx allows.
 // When the store has not answered that write for readPatience, nobody can say
-// what was counted: the error is [apikey.ErrUnavailable].
+// what was counted: the error is [apikey.Unavailable].
 func (o *outbox) read(ctx context.Context, ids []string, age time.Duration, f func(owed func(id string) []storage.UsageDelta) error) error {
 	if err := o.beginRead(ctx, ids, age); err != nil {
 		return err

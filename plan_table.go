@@ -12,7 +12,7 @@ type planTable map[string]apikey.Plan
 func (t planTable) Plan(_ context.Context, name string) (apikey.Plan, error) {
 	p, ok := t[name]
 	if !ok {
-		return apikey.Plan{}, apikey.ErrUnknownPlan
+		return apikey.Plan{}, apikey.NotFound
 	}
 	return p, nil
 }

@@ -30,7 +30,7 @@ type Identity struct {
 
 // Identify finds the key of a token that somebody found, without using it:
 // nothing is charged or counted. A token whose secret is wrong is
-// [apikey.ErrNotFound], even if its id is right.
+// [apikey.NotFound], even if its id is right.
 func (s *Service) Identify(ctx context.Context, token string) (Identity, error) {
 	if err := s.enter(); err != nil {
 		return Identity{}, err
@@ -41,9 +41,9 @@ func (s *Service) Identify(ctx context.Context, token string) (Identity, error) 
 		return Identity{}, &apikey.Error{Code: apikey.InvalidArgument, Field: "token", Msg: "this is no key of this service: check that all of it was pasted"}
 	}
 	r, err := s.store.Get(ctx, t.id)
-	if errors.Is(err, apikey.ErrNotFound) {
+	if errors.Is(err, apikey.NotFound) {
 		s.digest.decoy(t)
-		return Identity{}, apikey.ErrNotFound
+		return Identity{}, apikey.NotFound
 	}
 	if err != nil {
 		return Identity{}, storeError("get", err)
@@ -55,7 +55,7 @@ func (s *Service) Identify(ctx context.Context, token string) (Identity, error) 
 			return Identity{Key: r.Key, Secret: secret, Works: r.Key.StateAt(at) == apikey.Active && secret.LiveAt(at)}, nil
 		}
 	}
-	return Identity{}, apikey.ErrNotFound
+	return Identity{}, apikey.NotFound
 }
 
 // RecordFound records in the audit trail of a key that somebody found one of
@@ -134,7 +134,7 @@ const MinPurgeAge = 24 * time.Hour
 
 // Purge removes the records of keys that were revoked at least age ago, and
 // returns how many it removed. Their audit trail stays. From then on a token of
-// a purged key is unknown ([apikey.ErrInvalidKey] rather than [apikey.ErrRevoked]).
+// a purged key is unknown ([apikey.InvalidKey] rather than [apikey.RevokedKey]).
 func (s *Service) Purge(ctx context.Context, by apikey.Actor, age time.Duration) (int, error) {
 	if err := s.enter(); err != nil {
 		return 0, err
@@ -160,9 +160,9 @@ func (s *Service) Purge(ctx context.Context, by apikey.Actor, age time.Duration)
 		switch {
 		case err == nil:
 			n++
-		case errors.Is(err, apikey.ErrInvalidArgument): // not written by a Service; the others can go
+		case errors.Is(err, apikey.InvalidArgument): // not written by a Service; the others can go
 			s.log.WarnContext(ctx, "a key cannot be purged", "key", r.Key.ID, "error", err)
-		case !errors.Is(err, apikey.ErrConflict) && !errors.Is(err, apikey.ErrNotFound): // another purge was quicker
+		case !errors.Is(err, apikey.Conflict) && !errors.Is(err, apikey.NotFound): // another purge was quicker
 			return n, storeError("purge", err)
 		}
 	}

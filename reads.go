@@ -90,12 +90,12 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 			return snap, nil
 		case l == nil:
 			s.tooMany()
-			return nil, apikey.ErrUnavailable
+			return nil, apikey.Unavailable
 		case l == left:
 			s.read(l)
 		case left != nil:
 			s.tooMany()
-			s.cache.finish(left, nil, apikey.ErrUnavailable)
+			s.cache.finish(left, nil, apikey.Unavailable)
 		}
 		select {
 		case <-l.done:
@@ -105,7 +105,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 			return nil, ctx.Err()
 		case <-late:
 			s.cache.leave(l)
-			return nil, apikey.ErrUnavailable
+			return nil, apikey.Unavailable
 		}
 		// If other processes create keys, only a read that began after the request
 		// came can tell that a key does not exist.
@@ -116,7 +116,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 			return nil, err
 		}
 	}
-	return nil, apikey.ErrUnavailable
+	return nil, apikey.Unavailable
 }
 
 // tooMany logs that requests are refused because too many are waiting.
@@ -183,12 +183,12 @@ func (s *Service) finish(ctx context.Context, l *load, r storage.Record, err err
 		err = fmt.Errorf("the store answered with another key, %q", r.Key.ID)
 	case err == nil:
 		snap, err = s.compile(ctx, r, l.began)
-	case errors.Is(err, apikey.ErrNotFound):
+	case errors.Is(err, apikey.NotFound):
 		err = nil
 	}
 	if err != nil {
 		s.complain("a key cannot be read", "key", l.id, "error", err)
-		snap, err = nil, apikey.ErrUnavailable
+		snap, err = nil, apikey.Unavailable
 	}
 	s.cache.finish(l, snap, err)
 	switch {

@@ -40,7 +40,7 @@ func TestACachedKeyCostsNoRead(t *testing.T) {
 					return
 				}
 				v.Count(apikey.OutcomeAllowed, 0, fromHome)
-				want(t, "a cached key that is disabled", verify(t, s, disabled), apikey.ErrDisabled)
+				want(t, "a cached key that is disabled", verify(t, s, disabled), apikey.DisabledKey)
 				want(t, "a cached key that will expire", verify(t, s, expiring), nil)
 			}
 		})
@@ -65,9 +65,9 @@ func TestAChangeCostsTheNextRequestOneRead(t *testing.T) {
 		make  func() error
 		after error
 	}{
-		{"disabled", func() error { _, err := elsewhere.Disable(t.Context(), ops, k.ID, ""); return err }, apikey.ErrDisabled},
+		{"disabled", func() error { _, err := elsewhere.Disable(t.Context(), ops, k.ID, ""); return err }, apikey.DisabledKey},
 		{"enabled", func() error { _, err := elsewhere.Enable(t.Context(), ops, k.ID); return err }, nil},
-		{"revoked", func() error { _, err := elsewhere.Revoke(t.Context(), ops, k.ID, "leaked"); return err }, apikey.ErrRevoked},
+		{"revoked", func() error { _, err := elsewhere.Revoke(t.Context(), ops, k.ID, "leaked"); return err }, apikey.RevokedKey},
 	} {
 		before := count.gets.Load()
 		if err := change.make(); err != nil {
@@ -133,7 +133,7 @@ func TestConcurrentUsesOfAnUnknownKeyAreOneRead(t *testing.T) {
 		token := mustToken(t)
 		var wg sync.WaitGroup
 		for range 1000 {
-			wg.Go(func() { want(t, "an unknown key", verify(t, s, token), apikey.ErrInvalidKey) })
+			wg.Go(func() { want(t, "an unknown key", verify(t, s, token), apikey.InvalidKey) })
 		}
 		synctest.Wait()
 		close(held.release)

@@ -29,7 +29,7 @@ type RotateOptions struct {
 	// [apikey.Key.NextSecret] of the key as the caller saw it. Numbers are never reused,
 	// so a rotation with a number happens only once, however often and by
 	// whichever process it is requested. If the key's next secret has another
-	// number, Rotate returns [apikey.ErrConflict].
+	// number, Rotate returns [apikey.Conflict].
 	Number uint32
 	// Reason is for the audit trail; at most 512 bytes.
 	Reason string
@@ -39,7 +39,7 @@ type RotateOptions struct {
 // same scopes, same limits (one budget), same audit trail. The old secret works
 // until its grace ends, never past the key's own expiry. A key has at most two
 // working secrets: rotating again before the old one has ended is
-// [apikey.ErrInvalidState]; finish or cancel first.
+// [apikey.InvalidState]; finish or cancel first.
 //
 // An error with a Key and a Token means that the secret exists, but ctx ended
 // while Rotate waited for other processes, as with [Service.Revoke]. The token
@@ -119,7 +119,7 @@ type Rotation struct {
 }
 
 // Rotation reports on the rotation of a key. If the key does not have two
-// working secrets, it returns [apikey.ErrInvalidState].
+// working secrets, it returns [apikey.InvalidState].
 func (s *Service) Rotation(ctx context.Context, id string) (Rotation, error) {
 	if err := s.enter(); err != nil {
 		return Rotation{}, err
@@ -161,7 +161,7 @@ func (s *Service) rotation(ctx context.Context, k *apikey.Key) (Rotation, error)
 }
 
 // FinishRotation ends the old secret now. If the old secret is in use, or the
-// new one was never used, it returns [apikey.ErrSecretInUse] with the reason, unless
+// new one was never used, it returns [apikey.SecretInUse] with the reason, unless
 // forced; requests in flight with the old secret are then cut.
 func (s *Service) FinishRotation(ctx context.Context, by apikey.Actor, id string, force bool) (apikey.Key, error) {
 	return s.mutate(ctx, by, id, apikey.ActionFinishRotation, func(r *storage.Record, e *apikey.AuditEntry) error {

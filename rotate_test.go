@@ -54,11 +54,11 @@ func TestRotateLetsBothSecretsWorkUntilTheGraceEnds(t *testing.T) {
 			t.Error("the two secrets are not those of one key")
 		}
 		_, _, err := s.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{})
-		want(t, "a third secret", err, apikey.ErrInvalidState)
+		want(t, "a third secret", err, apikey.InvalidState)
 		time.Sleep(24*time.Hour - time.Nanosecond)
 		want(t, "old secret, just before its grace ends", verify(t, s, old), nil)
 		time.Sleep(time.Microsecond)
-		want(t, "old secret, after its grace", verify(t, s, old), apikey.ErrExpired)
+		want(t, "old secret, after its grace", verify(t, s, old), apikey.ExpiredKey)
 		want(t, "new secret", verify(t, s, fresh), nil)
 		if _, _, err := s.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{}); err != nil {
 			t.Errorf("rotating again after the grace: %v", err)
@@ -68,7 +68,7 @@ func TestRotateLetsBothSecretsWorkUntilTheGraceEnds(t *testing.T) {
 
 func TestRotateImmediatelyEndsTheOldSecretNow(t *testing.T) {
 	rotation(t, latchkey.RotateOptions{Immediately: true}, func(t *testing.T, s *latchkey.Service, _ apikey.Key, old, fresh string) {
-		want(t, "old secret", verify(t, s, old), apikey.ErrExpired)
+		want(t, "old secret", verify(t, s, old), apikey.ExpiredKey)
 		want(t, "new secret", verify(t, s, fresh), nil)
 	})
 }
@@ -83,8 +83,8 @@ func TestGraceNeverExtendsTheKeysOwnExpiry(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
-		want(t, "old secret of an expired key", verify(t, s, old), apikey.ErrExpired)
-		want(t, "new secret of an expired key", verify(t, s, fresh.Reveal()), apikey.ErrExpired)
+		want(t, "old secret of an expired key", verify(t, s, old), apikey.ExpiredKey)
+		want(t, "new secret of an expired key", verify(t, s, fresh.Reveal()), apikey.ExpiredKey)
 	})
 }
 
@@ -100,7 +100,7 @@ func TestGraceCanStartWithTheFirstUseOfTheNewSecret(t *testing.T) {
 		time.Sleep(time.Hour - time.Second)
 		want(t, "old secret within the grace", verify(t, s, old), nil)
 		time.Sleep(2 * time.Second)
-		want(t, "old secret after the grace", verify(t, s, old), apikey.ErrExpired)
+		want(t, "old secret after the grace", verify(t, s, old), apikey.ExpiredKey)
 		trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
 		if trail[0].Action != apikey.ActionFirstUse || trail[0].Actor != "latchkey" {
 			t.Errorf("audit: %+v", trail[0])
@@ -139,10 +139,10 @@ func TestFinishRotationProvesItselfFirst(t *testing.T) {
 		if _, err := s.FinishRotation(t.Context(), ops, k.ID, false); err != nil {
 			t.Fatalf("finishing a rotation that has gone quiet: %v", err)
 		}
-		want(t, "old secret", verify(t, s, old), apikey.ErrExpired)
+		want(t, "old secret", verify(t, s, old), apikey.ExpiredKey)
 		want(t, "new secret", verify(t, s, fresh), nil)
 		_, err = s.FinishRotation(t.Context(), ops, k.ID, false)
-		want(t, "finishing twice", err, apikey.ErrInvalidState)
+		want(t, "finishing twice", err, apikey.InvalidState)
 	})
 }
 
@@ -152,8 +152,8 @@ func TestFinishRotationCanBeForced(t *testing.T) {
 		if _, err := s.FinishRotation(t.Context(), ops, k.ID, true); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "in flight with the old secret", f.cause(), apikey.ErrExpired)
-		want(t, "old secret", verify(t, s, old), apikey.ErrExpired)
+		want(t, "in flight with the old secret", f.cause(), apikey.ExpiredKey)
+		want(t, "old secret", verify(t, s, old), apikey.ExpiredKey)
 		want(t, "new secret", verify(t, s, fresh), nil)
 		trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
 		if trail[0].Details["forced"] != "true" {
@@ -169,8 +169,8 @@ func TestCancelRotationGoesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want(t, "in flight with the new secret", f.cause(), apikey.ErrExpired)
-		want(t, "new secret", verify(t, s, fresh), apikey.ErrExpired)
+		want(t, "in flight with the new secret", f.cause(), apikey.ExpiredKey)
+		want(t, "new secret", verify(t, s, fresh), apikey.ExpiredKey)
 		time.Sleep(90 * 24 * time.Hour)
 		want(t, "old secret, without an end again", verify(t, s, old), nil)
 		if after.Secrets[0].Number != 1 {
@@ -183,7 +183,7 @@ func TestCancelRotationGoesBack(t *testing.T) {
 	})
 	rotation(t, latchkey.RotateOptions{Immediately: true}, func(t *testing.T, s *latchkey.Service, k apikey.Key, _, _ string) {
 		_, err := s.CancelRotation(t.Context(), ops, k.ID)
-		want(t, "nothing to go back to", err, apikey.ErrInvalidState)
+		want(t, "nothing to go back to", err, apikey.InvalidState)
 	})
 }
 
@@ -194,7 +194,7 @@ func TestRotationWithANumberIsMadeOnce(t *testing.T) {
 		again := func(rule string, number uint32) {
 			t.Helper()
 			_, token, err := s.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{Immediately: true, Number: number})
-			want(t, rule, err, apikey.ErrConflict)
+			want(t, rule, err, apikey.Conflict)
 			if token != (latchkey.Token{}) {
 				t.Errorf("%s: a token came with the refusal", rule)
 			}
@@ -248,7 +248,7 @@ func TestARotationThatIsNotKnownToBeMadeHasNoToken(t *testing.T) {
 	k, _ := create(t, s)
 	store.fail.Store(true)
 	got, token, err := s.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{})
-	want(t, "rotate on a store that fails", err, apikey.ErrUnavailable)
+	want(t, "rotate on a store that fails", err, apikey.Unavailable)
 	if got.ID != "" || token != (latchkey.Token{}) {
 		t.Errorf("got %+v and a token, as if the rotation were made", got)
 	}
@@ -261,6 +261,6 @@ func TestRotateRefusesBadGrace(t *testing.T) {
 		{Grace: -1}, {Grace: latchkey.MaxGrace + 1}, {Immediately: true, Grace: 1}, {Immediately: true, StartOnFirstUse: true},
 	} {
 		_, _, err := s.Rotate(t.Context(), ops, k.ID, o)
-		want(t, "bad grace", err, apikey.ErrInvalidArgument)
+		want(t, "bad grace", err, apikey.InvalidArgument)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // and share it: all methods may be called concurrently.
 //
 // Operations return errors of type [*apikey.Error]; a store failure is
-// [apikey.ErrUnavailable], which wraps the cause for logs.
+// [apikey.Unavailable], which wraps the cause for logs.
 type Service struct {
 	store    boundedStore
 	o        Options
@@ -215,12 +215,12 @@ func (s *Service) environment(name string) (int, bool) {
 }
 
 // storeError returns errors that callers act upon unchanged and wraps all
-// others in [apikey.ErrUnavailable].
+// others in [apikey.Unavailable].
 func storeError(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ours := errors.AsType[*apikey.Error](err); ours ||
+	if _, ours := errors.AsType[*apikey.Error](err); ours || apikey.CodeOf(err) != apikey.Internal ||
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}

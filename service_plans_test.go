@@ -35,16 +35,16 @@ func TestPlans(t *testing.T) {
 	}
 	delete(source, "small")
 	refreshPlans(t, s)
-	want(t, "a key of a plan that is gone (never unlimited)", verify(t, s, token), apikey.ErrUnavailable)
+	want(t, "a key of a plan that is gone (never unlimited)", verify(t, s, token), apikey.Unavailable)
 	source["small"] = apikey.Plan{Name: "small"} // limits forgotten
-	want(t, "a plan without limits that does not say Unlimited", verify(t, s, token), apikey.ErrUnavailable)
+	want(t, "a plan without limits that does not say Unlimited", verify(t, s, token), apikey.Unavailable)
 	source["small"] = apikey.Plan{Name: "small", Unlimited: true}
 	if got := limits(); len(got) != 0 {
 		t.Errorf("limits %v of an unlimited plan", got)
 	}
 	source["small"] = apikey.Plan{Name: "small"}
 	refreshPlans(t, s)
-	want(t, "a plan that was unlimited and does not say so any more", verify(t, s, token), apikey.ErrUnavailable)
+	want(t, "a plan that was unlimited and does not say so any more", verify(t, s, token), apikey.Unavailable)
 	if _, err := s.Update(t.Context(), ops, k.ID, latchkey.Update{Limits: &[]apikey.Limit{apikey.PerDay(3)}}); err != nil {
 		t.Fatal(err)
 	}

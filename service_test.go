@@ -101,7 +101,7 @@ func TestWrongSecretAndUnknownIDGiveTheSameAnswer(t *testing.T) {
 	other, _ := latchkey.NewTokenFormat("sk", "live")
 	_, wrong := verifyErr(s, other.Mint(0, k.ID).Reveal())
 	v, unknown := verifyErr(s, other.Mint(0, "").Reveal())
-	if wrong != unknown || !errors.Is(wrong, apikey.ErrInvalidKey) || v != (latchkey.Verified{}) {
+	if wrong != unknown || !errors.Is(wrong, apikey.InvalidKey) || v != (latchkey.Verified{}) {
 		t.Errorf("wrong secret: %v; unknown id: %v", wrong, unknown)
 	}
 	if _, err := verifyErr(s, token); err != nil {
@@ -112,8 +112,8 @@ func TestWrongSecretAndUnknownIDGiveTheSameAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := verifyErr(s, other.Mint(0, k.ID).Reveal())
-	want(t, "wrong secret of a revoked key", err, apikey.ErrInvalidKey)
-	want(t, "right secret of a revoked key", verify(t, s, token), apikey.ErrRevoked)
+	want(t, "wrong secret of a revoked key", err, apikey.InvalidKey)
+	want(t, "right secret of a revoked key", verify(t, s, token), apikey.RevokedKey)
 }
 
 func verifyErr(s *latchkey.Service, token string) (latchkey.Verified, error) {
@@ -127,8 +127,8 @@ func TestATokenCannotBeRelabelledForAnotherEnvironment(t *testing.T) {
 	_, token := create(t, s, func(n *latchkey.NewKey) { n.Environment = "test" })
 	head := strings.Replace(token[:63], "sk_test_", "sk_live_", 1)
 	forged := head + sixDigits(latchkey.Checksum(head))
-	want(t, "re-labelled token", verify(t, s, forged), apikey.ErrInvalidKey)
-	if _, err := s.Identify(t.Context(), forged); !errors.Is(err, apikey.ErrNotFound) {
+	want(t, "re-labelled token", verify(t, s, forged), apikey.InvalidKey)
+	if _, err := s.Identify(t.Context(), forged); !errors.Is(err, apikey.NotFound) {
 		t.Errorf("Identify of a re-labelled token: %v", err)
 	}
 }
@@ -147,9 +147,9 @@ func TestStatesFollowOneAnother(t *testing.T) {
 		}
 		var err error
 		k, err = s.Disable(t.Context(), ops, k.ID, "maintenance")
-		step("disabled", k, err, apikey.ErrDisabled)
+		step("disabled", k, err, apikey.DisabledKey)
 		again, err := s.Disable(t.Context(), ops, k.ID, "again")
-		step("disabled twice", k, err, apikey.ErrDisabled)
+		step("disabled twice", k, err, apikey.DisabledKey)
 		if again.Revision != k.Revision {
 			t.Error("disabling twice wrote twice")
 		}
@@ -158,25 +158,25 @@ func TestStatesFollowOneAnother(t *testing.T) {
 		time.Sleep(time.Hour - time.Nanosecond)
 		step("a nanosecond before its expiry", nil, nil, nil)
 		time.Sleep(time.Nanosecond)
-		step("at its expiry", nil, nil, apikey.ErrExpired)
+		step("at its expiry", nil, nil, apikey.ExpiredKey)
 		k, err = s.Update(t.Context(), ops, k.ID, latchkey.Update{ExpiresAt: new(time.Time)})
 		step("expiry taken away", k, err, nil)
 		k, err = s.Revoke(t.Context(), ops, k.ID, "leaked")
-		step("revoked", k, err, apikey.ErrRevoked)
+		step("revoked", k, err, apikey.RevokedKey)
 		again, err = s.Revoke(t.Context(), apikey.Actor{ID: "other"}, k.ID, "second reason")
-		step("revoked twice", k, err, apikey.ErrRevoked)
+		step("revoked twice", k, err, apikey.RevokedKey)
 		if diff := cmp.Diff(k, again, prefixes); diff != "" {
 			t.Errorf("revoking twice changed the key: %s", diff)
 		}
 		_, err = s.Enable(t.Context(), ops, k.ID)
-		want(t, "enable after revoke", err, apikey.ErrInvalidState)
+		want(t, "enable after revoke", err, apikey.InvalidState)
 		_, err = s.Disable(t.Context(), ops, k.ID, "")
-		want(t, "disable after revoke", err, apikey.ErrInvalidState)
+		want(t, "disable after revoke", err, apikey.InvalidState)
 		_, err = s.Update(t.Context(), ops, k.ID, latchkey.Update{Name: new("x")})
-		want(t, "update after revoke", err, apikey.ErrInvalidState)
+		want(t, "update after revoke", err, apikey.InvalidState)
 		_, _, err = s.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{})
-		want(t, "rotate after revoke", err, apikey.ErrInvalidState)
-		want(t, "still revoked", verify(t, s, token), apikey.ErrRevoked)
+		want(t, "rotate after revoke", err, apikey.InvalidState)
+		want(t, "still revoked", verify(t, s, token), apikey.RevokedKey)
 
 		trail, err := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID})
 		if err != nil {
@@ -218,13 +218,13 @@ func TestUpdateChangesWhatIsNamedAndNothingElse(t *testing.T) {
 		t.Errorf("new scopes are not in force with the next request: %v", err)
 	}
 	_, err = s.Update(t.Context(), ops, k.ID, latchkey.Update{Revision: 1, Name: new("late")})
-	want(t, "update of an old revision", err, apikey.ErrConflict)
+	want(t, "update of an old revision", err, apikey.Conflict)
 	same, err := s.Update(t.Context(), ops, k.ID, latchkey.Update{Name: new(after.Name)})
 	if err != nil || same.Revision != after.Revision {
 		t.Errorf("an update that changes nothing wrote revision %d, %v", same.Revision, err)
 	}
 	_, err = s.Update(t.Context(), ops, "nobody", latchkey.Update{Name: new("x")})
-	want(t, "update of an unknown key", err, apikey.ErrNotFound)
+	want(t, "update of an unknown key", err, apikey.NotFound)
 	trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
 	if got, want := trail[0].Details["scopes"], "marketplace:read -> billing:read"; got != want {
 		t.Errorf("audit says %q, want %q", got, want)
@@ -277,9 +277,9 @@ func TestUpdateChecksOnlyWhatItChanges(t *testing.T) {
 		t.Errorf("renaming a key of a retired plan and scope: %v", err)
 	}
 	_, err := s.Update(t.Context(), ops, k.ID, latchkey.Update{Scopes: &[]string{"marketplace:write"}})
-	want(t, "another scope that the service does not have", err, apikey.ErrInvalidArgument)
+	want(t, "another scope that the service does not have", err, apikey.InvalidArgument)
 	_, err = s.Update(t.Context(), ops, k.ID, latchkey.Update{Plan: new("pro")})
-	want(t, "another plan that the service does not have", err, apikey.ErrInvalidArgument)
+	want(t, "another plan that the service does not have", err, apikey.InvalidArgument)
 }
 
 func TestListPagesThroughEverythingOnce(t *testing.T) {
@@ -311,7 +311,7 @@ func TestListPagesThroughEverythingOnce(t *testing.T) {
 		t.Errorf("%d keys were never listed", len(made))
 	}
 	_, err := s.List(t.Context(), latchkey.ListRequest{Cursor: "nonsense"})
-	want(t, "bad cursor", err, apikey.ErrInvalidArgument)
+	want(t, "bad cursor", err, apikey.InvalidArgument)
 }
 
 func TestUseAfterClose(t *testing.T) {
@@ -323,7 +323,7 @@ func TestUseAfterClose(t *testing.T) {
 	}
 	want(t, "Close twice", s.Close(t.Context()), nil)
 	ctx := t.Context()
-	want(t, "Verify", verify(t, s, token), apikey.ErrClosed)
+	want(t, "Verify", verify(t, s, token), apikey.Closed)
 	calls := map[string]func() error{
 		"Create":         func() error { _, _, err := s.Create(ctx, ops, latchkey.NewKey{}); return err },
 		"Get":            func() error { _, err := s.Get(ctx, k.ID); return err },
@@ -344,7 +344,7 @@ func TestUseAfterClose(t *testing.T) {
 		"Activity":       func() error { _, err := s.Activity(ctx, []string{k.ID}, time.Time{}); return err },
 	}
 	for name, call := range calls {
-		want(t, name+" after Close", call(), apikey.ErrClosed)
+		want(t, name+" after Close", call(), apikey.Closed)
 	}
 }
 
@@ -367,7 +367,7 @@ func TestAStoresTextNeverLeavesInsideAnError(t *testing.T) {
 		t.Errorf("error %v shows the store's text in its message", err)
 	}
 	_, err = s.Verify(t.Context(), mustToken(t))
-	if !errors.Is(err, apikey.ErrUnavailable) || strings.Contains(err.Error(), "10.0.0.5") {
+	if !errors.Is(err, apikey.Unavailable) || strings.Contains(err.Error(), "10.0.0.5") {
 		t.Errorf("Verify: %v, want unavailable (never invalid: clients throw good keys away)", err)
 	}
 }

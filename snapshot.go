@@ -118,7 +118,7 @@ func (s *Service) planOf(ctx context.Context, k *apikey.Key) (apikey.Plan, error
 		return apikey.Plan{Name: "own", Limits: k.Limits}, nil
 	}
 	p, err := s.o.PlanSource.Plan(ctx, k.Plan)
-	if errors.Is(err, apikey.ErrUnknownPlan) {
+	if errors.Is(err, apikey.NotFound) {
 		err = fmt.Errorf("key %s names plan %q, which this service does not have: add it to Options.Plans or change the key", k.ID, k.Plan)
 	}
 	return p, err
@@ -215,12 +215,6 @@ func (c *credential) refusal() apikey.Code {
 		return apikey.ExpiredKey
 	}
 	return apikey.OK
-}
-
-// sentinels maps the codes of a request to errors that need no allocation.
-var sentinels = map[apikey.Code]*apikey.Error{
-	apikey.InvalidKey: apikey.ErrInvalidKey, apikey.ExpiredKey: apikey.ErrExpired, apikey.DisabledKey: apikey.ErrDisabled,
-	apikey.RevokedKey: apikey.ErrRevoked, apikey.Unavailable: apikey.ErrUnavailable,
 }
 
 // nobody is the credential of a zero Verified or Principal.

@@ -17,7 +17,7 @@ import (
 // to a zero value empties the field.
 type Update struct {
 	// Revision, when not 0, is the revision that the caller saw: if the key has
-	// changed since, Update returns [apikey.ErrConflict].
+	// changed since, Update returns [apikey.Conflict].
 	Revision uint64
 
 	Name      *string

@@ -26,11 +26,11 @@ func (v Verified) of() *credential {
 // Verify authenticates a token. It returns
 //
 //   - nil, if the token belongs to a key that works now;
-//   - [apikey.ErrExpired], [apikey.ErrDisabled] or [apikey.ErrRevoked], with a Verified that says
+//   - [apikey.ExpiredKey], [apikey.DisabledKey] or [apikey.RevokedKey], with a Verified that says
 //     whose it is, if the secret is right but does not work;
-//   - [apikey.ErrInvalidKey] for everything else that is not a key: the same answer
+//   - [apikey.InvalidKey] for everything else that is not a key: the same answer
 //     for an unknown id and for a wrong secret;
-//   - [apikey.ErrUnavailable] if the store cannot confirm, [apikey.ErrClosed] after Close,
+//   - [apikey.Unavailable] if the store cannot confirm, [apikey.Closed] after Close,
 //     ctx's error if it ends first.
 //
 // The verdict is as fresh as the store allows: on one that reports changes
@@ -48,11 +48,11 @@ func (s *Service) Verify(ctx context.Context, token string) (Verified, error) {
 // authenticate is Verify without a trace: the secret does not count as used.
 func (s *Service) authenticate(ctx context.Context, token string) (Verified, error) {
 	if s.closed.Load() {
-		return Verified{}, apikey.ErrClosed
+		return Verified{}, apikey.Closed
 	}
 	t, ok := s.format.parse(token)
 	if !ok {
-		return Verified{}, apikey.ErrInvalidKey
+		return Verified{}, apikey.InvalidKey
 	}
 	snap, err := s.snapshot(ctx, t)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Service) authenticate(ctx context.Context, token string) (Verified, err
 		}
 	}
 	if code := c.refusal(); code != apikey.OK {
-		return Verified{c}, sentinels[code]
+		return Verified{c}, code
 	}
 	return Verified{c}, nil
 }
@@ -94,7 +94,7 @@ func (s *Service) fetch(ctx context.Context, t parsedToken, hash uint64, old *sn
 	}
 	if snap == nil && err == nil { // unknown: take as long as for a wrong secret
 		s.digest.decoy(t)
-		err = apikey.ErrInvalidKey
+		err = apikey.InvalidKey
 	}
 	return snap, err
 }
@@ -113,18 +113,18 @@ func (s *Service) current(snap *snapshot) bool {
 func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
 	if t.env != int(snap.envIndex) {
 		s.digest.decoy(t)
-		return nil, apikey.ErrInvalidKey
+		return nil, apikey.InvalidKey
 	}
 	for c := &snap.current; c != nil; c = c.next() {
 		if !s.digest.knows(c.digest.Pepper, t.env) {
 			s.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", snap.key.ID, "pepper", c.digest.Pepper)
-			return nil, apikey.ErrUnavailable
+			return nil, apikey.Unavailable
 		}
 		if s.digest.matches(t, &c.digest) {
 			return c, nil
 		}
 	}
-	return nil, apikey.ErrInvalidKey
+	return nil, apikey.InvalidKey
 }
 
 // rereadEvery bounds how often a wrong secret causes a key to be read again.
@@ -134,7 +134,7 @@ const rereadEvery = time.Second
 // others change: the secret may be newer than the cache. It reads the key
 // again, at most once per rereadEvery.
 func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken, err error) (*credential, error) {
-	if s.synchronous || err != apikey.ErrInvalidKey || t.env != int(snap.envIndex) {
+	if s.synchronous || err != apikey.InvalidKey || t.env != int(snap.envIndex) {
 		return nil, err
 	}
 	last, now := snap.entry.reread.Load(), int64(time.Since(processStart))
@@ -147,7 +147,7 @@ func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken,
 		snap.entry.reread.Store(last) // nothing was learned: the next caller tries again
 		return nil, err
 	case newer == nil:
-		return nil, apikey.ErrInvalidKey
+		return nil, apikey.InvalidKey
 	}
 	return s.match(newer, t)
 }

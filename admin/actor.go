@@ -18,7 +18,7 @@ import (
 //
 // An error denies access: [ErrUnauthenticated] (or any error from outside this
 // module) is answered with 401, [ErrForbidden] with 403,
-// [apikey.ErrUnavailable] with 503. The Msg of an [apikey.Error] with one of
+// [apikey.Unavailable] with 503. The Msg of an [apikey.Error] with one of
 // the first two codes is shown; any other text is only logged. An error that is
 // an [http.Handler] answers the request itself: a redirect to a sign-in page, a
 // challenge. If it redirects a request that the page itself sent (usually a

@@ -119,7 +119,7 @@ var errPassword = &failure{
 // errNoTurn answers a sign-in that waited too long, or lost its place.
 var errNoTurn = &failure{
 	info: apikey.Unavailable.Info(), detail: unconfirmed, header: http.Header{"Retry-After": {"1"}},
-	err: apikey.ErrUnavailable, overload: true,
+	err: apikey.Unavailable, overload: true,
 }
 
 func (b *basicAuth) authorize(r *http.Request) (Actor, error) {

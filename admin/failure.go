@@ -79,7 +79,7 @@ func (c *call) failureOf(err error) *failure {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f
 	}
-	e, ok := errors.AsType[*apikey.Error](err)
+	e, ok := coded(err)
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return unavailable(err)
@@ -110,6 +110,15 @@ func (c *call) failureOf(err error) *failure {
 		return &failure{info: e.Code.Info(), detail: e.Msg}
 	}
 	return &failure{info: apikey.Internal.Info(), err: err}
+}
+
+// coded returns the [apikey.Error] in err; one that says what its code says if err holds a bare [apikey.Code].
+func coded(err error) (*apikey.Error, bool) {
+	if e, ok := errors.AsType[*apikey.Error](err); ok {
+		return e, true
+	}
+	code, ok := errors.AsType[apikey.Code](err)
+	return &apikey.Error{Code: code, Msg: code.Info().Message}, ok
 }
 
 func unavailable(err error) *failure {

@@ -129,7 +129,7 @@ func (h *Handler) admit(c *call) error {
 		return err
 	}
 	if !actor.sees(key.Owner) {
-		return apikey.ErrNotFound
+		return apikey.NotFound
 	}
 	c.key = key
 	return c.checkIfMatch()
@@ -148,7 +148,7 @@ func notAuthorized(err error) error {
 		return own
 	}
 	f := &failure{info: apikey.Unauthenticated.Info(), detail: ErrUnauthenticated.Msg, err: err}
-	switch e, _ := errors.AsType[*apikey.Error](err); apikey.CodeOf(err) {
+	switch e, _ := coded(err); e.Code {
 	case apikey.Forbidden, apikey.Unauthenticated:
 		f.info, f.detail = e.Code.Info(), e.Msg
 	case apikey.Unavailable:

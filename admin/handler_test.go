@@ -306,7 +306,7 @@ func (billing) Plan(_ context.Context, name string) (apikey.Plan, error) {
 	if name == "basic" || name == "free" {
 		return apikey.Plan{Name: name, Limits: []apikey.Limit{apikey.PerMinute(1)}}, nil
 	}
-	return apikey.Plan{}, apikey.ErrUnknownPlan
+	return apikey.Plan{}, apikey.NotFound
 }
 
 // TestTrustedOrigins: changes come from our own page, from one that was

@@ -114,7 +114,7 @@ func (c *call) identifyToken(token string) (latchkey.Identity, error) {
 		return latchkey.Identity{}, err
 	}
 	if !c.actor.sees(found.Key.Owner) {
-		return latchkey.Identity{}, apikey.ErrNotFound
+		return latchkey.Identity{}, apikey.NotFound
 	}
 	found.Key, err = c.h.keys.RecordFound(c.r.Context(), c.by(), found.Key.ID, found.Secret.Number)
 	return found, err

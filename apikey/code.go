@@ -8,6 +8,13 @@ import (
 // Code says why a request or an operation was refused. The set is closed: every
 // code has one row in the table below, and only that row decides how each wire
 // shows the refusal. The zero Code is OK.
+//
+// A Code is an error, as an errno is. It matches every [*Error] with that code:
+//
+//	if errors.Is(err, apikey.NotFound) { … }
+//
+// Revoke and similar operations cancel the contexts of requests in flight with
+// a Code as the cause.
 type Code uint8
 
 // The codes of a request that carries (or lacks) a key.
@@ -57,33 +64,35 @@ type CodeInfo struct {
 	GRPC uint32
 	// Connect is the name of the Connect protocol's code.
 	Connect string
+	// Message is what an error of this code says, for people.
+	Message string
 }
 
 // codeTable is indexed by the code: a refusal reads it several times.
 var codeTable = [...]CodeInfo{
-	OK:                  {"ok", "OK", 200, "", 0, ""},
-	MissingKey:          {"missing_key", "API key missing", 401, "", 16, "unauthenticated"},
-	MalformedRequest:    {"malformed_request", "Malformed authorization", 400, "invalid_request", 3, "invalid_argument"},
-	InvalidKey:          {"invalid_key", "API key not valid", 401, "invalid_token", 16, "unauthenticated"},
-	ExpiredKey:          {"expired_key", "API key expired", 401, "invalid_token", 16, "unauthenticated"},
-	DisabledKey:         {"disabled_key", "API key disabled", 401, "invalid_token", 16, "unauthenticated"},
-	RevokedKey:          {"revoked_key", "API key revoked", 401, "invalid_token", 16, "unauthenticated"},
-	EnvironmentMismatch: {"environment_mismatch", "API key of another environment", 401, "invalid_token", 16, "unauthenticated"},
-	NetworkNotAllowed:   {"network_not_allowed", "Network not allowed", 403, "", 7, "permission_denied"},
-	InsufficientScope:   {"insufficient_scope", "Scope missing", 403, "insufficient_scope", 7, "permission_denied"},
-	RateLimited:         {"rate_limited", "Rate limit exceeded", 429, "", 8, "resource_exhausted"},
-	Unavailable:         {"unavailable", "Temporarily unavailable", 503, "", 14, "unavailable"},
-	NotFound:            {"not_found", "No such key", 404, "", 5, "not_found"},
-	InvalidArgument:     {"invalid_argument", "Invalid value", 422, "", 3, "invalid_argument"},
-	Conflict:            {"conflict", "Conflict", 409, "", 10, "aborted"},
-	InvalidState:        {"invalid_state", "Not possible in this state", 409, "", 9, "failed_precondition"},
-	SecretInUse:         {"secret_in_use", "The old secret is still in use", 409, "", 9, "failed_precondition"},
-	Unauthenticated:     {"unauthenticated", "Sign in first", 401, "", 16, "unauthenticated"},
-	Forbidden:           {"forbidden", "Not allowed", 403, "", 7, "permission_denied"},
-	Internal:            {"internal", "Internal error", 500, "", 13, "internal"},
-	Closed:              {"closed", "Shutting down", 503, "", 14, "unavailable"},
-	AlreadyCreated:      {"already_created", "Created already", 409, "", 6, "already_exists"},
-	OnceReused:          {"idempotency_key_reused", "Idempotency key of another request", 422, "", 3, "invalid_argument"},
+	OK:                  {"ok", "OK", 200, "", 0, "", "no error"},
+	MissingKey:          {"missing_key", "API key missing", 401, "", 16, "unauthenticated", "no API key was sent"},
+	MalformedRequest:    {"malformed_request", "Malformed authorization", 400, "invalid_request", 3, "invalid_argument", "the Authorization header is malformed"},
+	InvalidKey:          {"invalid_key", "API key not valid", 401, "invalid_token", 16, "unauthenticated", "the API key is not valid"},
+	ExpiredKey:          {"expired_key", "API key expired", 401, "invalid_token", 16, "unauthenticated", "the API key has expired"},
+	DisabledKey:         {"disabled_key", "API key disabled", 401, "invalid_token", 16, "unauthenticated", "the API key is disabled"},
+	RevokedKey:          {"revoked_key", "API key revoked", 401, "invalid_token", 16, "unauthenticated", "the API key was revoked"},
+	EnvironmentMismatch: {"environment_mismatch", "API key of another environment", 401, "invalid_token", 16, "unauthenticated", "the API key belongs to another environment"},
+	NetworkNotAllowed:   {"network_not_allowed", "Network not allowed", 403, "", 7, "permission_denied", "the API key may not be used from this network"},
+	InsufficientScope:   {"insufficient_scope", "Scope missing", 403, "insufficient_scope", 7, "permission_denied", "the API key lacks a scope"},
+	RateLimited:         {"rate_limited", "Rate limit exceeded", 429, "", 8, "resource_exhausted", "the API key is over its limit"},
+	Unavailable:         {"unavailable", "Temporarily unavailable", 503, "", 14, "unavailable", "the API key cannot be confirmed right now"},
+	NotFound:            {"not_found", "No such key", 404, "", 5, "not_found", "no such key"},
+	InvalidArgument:     {"invalid_argument", "Invalid value", 422, "", 3, "invalid_argument", "invalid value"},
+	Conflict:            {"conflict", "Conflict", 409, "", 10, "aborted", "the key was changed meanwhile: read it again and retry"},
+	InvalidState:        {"invalid_state", "Not possible in this state", 409, "", 9, "failed_precondition", "the key's state does not allow this"},
+	SecretInUse:         {"secret_in_use", "The old secret is still in use", 409, "", 9, "failed_precondition", "the old secret is still in use"},
+	Unauthenticated:     {"unauthenticated", "Sign in first", 401, "", 16, "unauthenticated", "nobody is signed in"},
+	Forbidden:           {"forbidden", "Not allowed", 403, "", 7, "permission_denied", "the actor may not do this"},
+	Internal:            {"internal", "Internal error", 500, "", 13, "internal", "a fault of the service; its log says more"},
+	Closed:              {"closed", "Shutting down", 503, "", 14, "unavailable", "the service is closed"},
+	AlreadyCreated:      {"already_created", "Created already", 409, "", 6, "already_exists", "this creation has made its key already: the secret was shown then, and is not shown again"},
+	OnceReused:          {"idempotency_key_reused", "Idempotency key of another request", 422, "", 3, "invalid_argument", "this name stands for another creation: take a new one"},
 }
 
 // Info returns the code's row. A number outside the closed set is treated as
@@ -97,6 +106,9 @@ func (c Code) Info() CodeInfo {
 
 // String returns the stable name, for example "revoked_key".
 func (c Code) String() string { return c.Info().Name }
+
+// Error returns the stable name and a sentence: "revoked_key: the API key was revoked".
+func (c Code) Error() string { return c.Info().Name + ": " + c.Info().Message }
 
 // Codes returns the closed set, in no particular order, for code that must map
 // every code (and for the test that it does).
@@ -115,44 +127,13 @@ func Codes() []Code {
 // never contains a secret, a digest or a store's text. The cause may; it is
 // available through Unwrap and only for logs.
 //
-// [errors.Is] considers two errors equal if their codes are equal, so the
-// sentinels below match every error with their code:
-//
-//	if errors.Is(err, apikey.ErrNotFound) { … }
+// [errors.Is] finds an Error by its [Code].
 type Error struct {
 	Code  Code
 	Field string // the argument at fault, for InvalidArgument; may be empty
 	Msg   string
 	Err   error // the cause; may be nil
 }
-
-// The sentinels, one for each code. Revoke and similar operations cancel the
-// contexts of requests in flight with one of these as the cause.
-var (
-	ErrMissingKey          = &Error{Code: MissingKey, Msg: "no API key was sent"}
-	ErrMalformedRequest    = &Error{Code: MalformedRequest, Msg: "the Authorization header is malformed"}
-	ErrInvalidKey          = &Error{Code: InvalidKey, Msg: "the API key is not valid"}
-	ErrExpired             = &Error{Code: ExpiredKey, Msg: "the API key has expired"}
-	ErrDisabled            = &Error{Code: DisabledKey, Msg: "the API key is disabled"}
-	ErrRevoked             = &Error{Code: RevokedKey, Msg: "the API key was revoked"}
-	ErrEnvironmentMismatch = &Error{Code: EnvironmentMismatch, Msg: "the API key belongs to another environment"}
-	ErrNetworkNotAllowed   = &Error{Code: NetworkNotAllowed, Msg: "the API key may not be used from this network"}
-	ErrInsufficientScope   = &Error{Code: InsufficientScope, Msg: "the API key lacks a scope"}
-	ErrRateLimited         = &Error{Code: RateLimited, Msg: "the API key is over its limit"}
-	ErrUnavailable         = &Error{Code: Unavailable, Msg: "the API key cannot be confirmed right now"}
-	ErrNotFound            = &Error{Code: NotFound, Msg: "no such key"}
-	ErrConflict            = &Error{Code: Conflict, Msg: "the key was changed meanwhile: read it again and retry"}
-	ErrInvalidState        = &Error{Code: InvalidState, Msg: "the key's state does not allow this"}
-	ErrSecretInUse         = &Error{Code: SecretInUse, Msg: "the old secret is still in use"}
-	ErrClosed              = &Error{Code: Closed, Msg: "the service is closed"}
-	ErrInvalidArgument     = &Error{Code: InvalidArgument, Msg: "invalid value"}
-	ErrAlreadyCreated      = &Error{Code: AlreadyCreated, Msg: "this creation has made its key already: the secret was shown then, and is not shown again"}
-	ErrOnceReused          = &Error{Code: OnceReused, Msg: "this name stands for another creation: take a new one"}
-
-	// ErrUnknownPlan is returned by a [PlanSource] for a name that it does not
-	// have.
-	ErrUnknownPlan = &Error{Code: InvalidArgument, Field: "plan", Msg: "no such plan"}
-)
 
 func (e *Error) Error() string {
 	switch {
@@ -167,11 +148,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes errors with the same code equal.
-func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Code == e.Code
-}
+// Is reports whether target is the error's Code.
+func (e *Error) Is(target error) bool { return target == e.Code }
 
 // CodeOf returns the code of err: [OK] for nil, [Internal] for an error of
 // another type.
@@ -181,6 +159,9 @@ func CodeOf(err error) Code {
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
+	}
+	if c, ok := errors.AsType[Code](err); ok {
+		return c
 	}
 	return Internal
 }

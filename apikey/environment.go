@@ -33,7 +33,7 @@ func LiveAndTest(liveURL, testURL string) []Environment {
 
 // Normalize checks the environment and brings it into the form in which a service uses it: BaseURL without a trailing
 // slash, Hosts in lower case, that of BaseURL if there are none. only says that the service has no other environment:
-// then it may be bound to no host. An error is [ErrInvalidArgument] and names the field.
+// then it may be bound to no host. An error is [InvalidArgument] and names the field.
 func (e *Environment) Normalize(only bool) error {
 	if e.Name == "" || len(e.Name) > 16 || strings.Trim(e.Name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 		return invalidf("Name", "%q must be 1 to 16 characters of a-z and 0-9", e.Name)

@@ -67,7 +67,7 @@ func StandardPlans() []Plan {
 // after [latchkey.Service.RefreshPlans], which one process calls for all; never once per
 // request.
 //
-// A source returns [ErrUnknownPlan] for a name that it does not have. Any other
+// A source returns [NotFound] for a name that it does not have. Any other
 // error means that it could not be asked: the key is then answered with
 // "unavailable", never as if it were unlimited. It is called concurrently.
 type PlanSource interface {

@@ -172,7 +172,7 @@ func newBulkStore() *bulkStore {
 func (s *bulkStore) Get(_ context.Context, id string) (storage.Record, error) {
 	r, ok := s.records[id]
 	if !ok {
-		return storage.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.NotFound
 	}
 	return r.Clone(), nil
 }

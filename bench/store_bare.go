@@ -30,7 +30,7 @@ func (m *mapKeeper) get(id string) error {
 	defer m.mu.RUnlock()
 	r, ok := m.records[id]
 	if !ok {
-		return apikey.ErrNotFound
+		return apikey.NotFound
 	}
 	runtime.KeepAlive(r.Clone()) // lest the compiler leaves the copy out
 	return nil

@@ -378,7 +378,7 @@ func TestCutBodyTellsTheCause(t *testing.T) {
 			<-began
 			k.revoke(id)
 			for range 2 {
-				if err := <-errs; !errors.Is(err, apikey.ErrRevoked) {
+				if err := <-errs; !errors.Is(err, apikey.RevokedKey) {
 					t.Errorf("reading a body after the cut: %v", err)
 				}
 			}

@@ -317,7 +317,7 @@ func TestCopyingEndsWithTheCut(t *testing.T) {
 			}
 			return len(p), nil
 		}))
-		if !errors.Is(err, apikey.ErrRevoked) || reads != 3 {
+		if !errors.Is(err, apikey.RevokedKey) || reads != 3 {
 			t.Errorf("%v after %d reads", err, reads)
 		}
 	}))

@@ -12,8 +12,8 @@ import (
 // that the key was revoked.
 func TestTheCauseOfACutIsKept(t *testing.T) {
 	for cause, want := range map[error]apikey.Code{
-		apikey.ErrRevoked: apikey.RevokedKey, apikey.ErrExpired: apikey.ExpiredKey,
-		apikey.ErrDisabled: apikey.DisabledKey, apikey.ErrUnavailable: apikey.Unavailable,
+		apikey.RevokedKey: apikey.RevokedKey, apikey.ExpiredKey: apikey.ExpiredKey,
+		apikey.DisabledKey: apikey.DisabledKey, apikey.Unavailable: apikey.Unavailable,
 		errors.New("something else"): apikey.RevokedKey,
 	} {
 		c := new(call)

@@ -62,7 +62,7 @@ func TestContextTellsTheCause(t *testing.T) {
 				defer cancel()
 				k.revoke(id)
 				for _, c := range []context.Context{ctx, derived} {
-					if !errors.Is(c.Err(), context.Canceled) || !errors.Is(context.Cause(c), apikey.ErrRevoked) {
+					if !errors.Is(c.Err(), context.Canceled) || !errors.Is(context.Cause(c), apikey.RevokedKey) {
 						t.Errorf("Err is %v, Cause %v", c.Err(), context.Cause(c))
 					}
 					select {

@@ -37,13 +37,13 @@ func (s state) code() apikey.Code { return apikey.Code(s >> codeShift & 0xff) }
 func (s state) cause() error {
 	switch s.code() {
 	case apikey.ExpiredKey:
-		return apikey.ErrExpired
+		return apikey.ExpiredKey
 	case apikey.DisabledKey:
-		return apikey.ErrDisabled
+		return apikey.DisabledKey
 	case apikey.Unavailable:
-		return apikey.ErrUnavailable
+		return apikey.Unavailable
 	}
-	return apikey.ErrRevoked
+	return apikey.RevokedKey
 }
 
 type atomicState struct{ v atomic.Uint32 }

@@ -100,7 +100,7 @@ func TestCutBeforeTheFirstWrite(t *testing.T) {
 			"SetReadDeadline": c.SetReadDeadline(time.Time{}), "SetWriteDeadline": c.SetWriteDeadline(time.Time{}),
 			"context": context.Cause(r.Context()),
 		} {
-			if !errors.Is(err, apikey.ErrRevoked) {
+			if !errors.Is(err, apikey.RevokedKey) {
 				t.Errorf("%s returns the cause of the cut, got %v", name, err)
 			}
 		}
@@ -135,7 +135,7 @@ func TestCutBetweenWrites(t *testing.T) {
 	h := k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 		_, _ = io.WriteString(w, "begun")
 		k.revoke(id)
-		if _, err := io.WriteString(w, "secret"); !errors.Is(err, apikey.ErrRevoked) {
+		if _, err := io.WriteString(w, "secret"); !errors.Is(err, apikey.RevokedKey) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -205,7 +205,7 @@ func TestDeadlinesCannotBeTakenBack(t *testing.T) {
 			w.read = nil
 			w.mu.Unlock()
 			err := http.NewResponseController(rw).SetReadDeadline(time.Now().Add(time.Hour))
-			if !errors.Is(err, apikey.ErrRevoked) {
+			if !errors.Is(err, apikey.RevokedKey) {
 				t.Errorf("got %v", err)
 			}
 		})

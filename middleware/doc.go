@@ -75,8 +75,8 @@
 // Revoking or disabling a key, its expiry and the end of a secret's grace end
 // the requests that are being served with it:
 //
-//   - their context is cancelled, with [apikey.ErrRevoked],
-//     [apikey.ErrDisabled] or [apikey.ErrExpired] as its cause;
+//   - their context is cancelled, with [apikey.RevokedKey],
+//     [apikey.DisabledKey] or [apikey.ExpiredKey] as its cause;
 //   - blocked reads of the body and writes of the response return an error;
 //   - hijacked connections are reset, and nothing more is written to them;
 //   - if no header was sent yet, the client gets the refusal, and everything

@@ -22,7 +22,7 @@ type Route struct {
 // Optional or a CORS preflight was let through.
 //
 // When the key is revoked, disabled or expires, r.Context() is cancelled with
-// the cause [apikey.ErrRevoked], [apikey.ErrDisabled] or [apikey.ErrExpired].
+// the cause [apikey.RevokedKey], [apikey.DisabledKey] or [apikey.ExpiredKey].
 type Handler func(w http.ResponseWriter, r *http.Request, p *apikey.Principal)
 
 // AllOf is [apikey.AllOf] for setting up a program: it panics on a mistake.

@@ -73,7 +73,7 @@ func ExampleGuard_Check() {
 		Host:   "api.example.com",
 		Need:   middleware.AllOf("things:write"),
 	})
-	fmt.Println(outcome.Allowed(), outcome.Code, outcome.Status())
+	fmt.Println(outcome.Allowed(), outcome.Code.String(), outcome.Status())
 	fmt.Println(outcome.Detail())
 	// Output:
 	// false insufficient_scope 403

@@ -218,8 +218,12 @@ func TestExplainSaysEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{form ok} {secret ok} {state revoked_key} {environment environment_mismatch} {network network_not_allowed} {scopes insufficient_scope} {limits rate_limited}]"
-	if got := fmt.Sprint(e.Checks); got != want || o.Code != apikey.RevokedKey {
+	var got []string
+	for _, c := range e.Checks {
+		got = append(got, c.Step.String()+" "+c.Code.String())
+	}
+	want := "form ok, secret ok, state revoked_key, environment environment_mismatch, network network_not_allowed, scopes insufficient_scope, limits rate_limited"
+	if got := strings.Join(got, ", "); got != want || o.Code != apikey.RevokedKey {
 		t.Errorf("checks %s, want %s; verdict %v", got, want, o.Code)
 	}
 	for rule, q := range map[string]latchkey.Question{

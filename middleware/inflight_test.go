@@ -122,7 +122,7 @@ func TestThousandInFlight(t *testing.T) {
 		begun.Done()
 		select {
 		case <-r.Context().Done():
-			if p.KeyID() != id || !errors.Is(context.Cause(r.Context()), apikey.ErrRevoked) {
+			if p.KeyID() != id || !errors.Is(context.Cause(r.Context()), apikey.RevokedKey) {
 				wrong.Add(1)
 			}
 		case <-stop:

@@ -119,7 +119,7 @@ func TestHijackWhileCut(t *testing.T) {
 	defer theirs.Close()
 	watched := &watchedConn{Conn: ours}
 	h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, apikey.ErrRevoked) {
+		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, apikey.RevokedKey) {
 			t.Errorf("got %v", err)
 		}
 	}))

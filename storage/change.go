@@ -17,22 +17,22 @@ import (
 //     two secrets with one digest each (a deletion needs the ID only). Each
 //     time is zero or in the years 1 to 9999, UTC, each text is UTF-8 without
 //     NUL, and each network is valid, so that what is written can be
-//     represented in an answer. Otherwise [apikey.ErrInvalidArgument].
+//     represented in an answer. Otherwise [apikey.InvalidArgument].
 //  2. A key that does not exist can only be created; otherwise
-//     [apikey.ErrNotFound].
+//     [apikey.NotFound].
 //  3. A revoked key stays revoked, with the same time, actor and reason,
 //     whatever revision the change was based on; otherwise
-//     [apikey.ErrInvalidState].
-//  4. Only a revoked key may be deleted; otherwise [apikey.ErrInvalidState].
+//     [apikey.InvalidState].
+//  4. Only a revoked key may be deleted; otherwise [apikey.InvalidState].
 //  5. The change is based on the current revision, and a key is created only
-//     once; otherwise [apikey.ErrConflict].
+//     once; otherwise [apikey.Conflict].
 func CheckChange(current *Record, c Change) error {
 	if err := checkShape(c); err != nil {
 		return err
 	}
 	if current == nil {
 		if c.Expect != 0 || c.Delete {
-			return apikey.ErrNotFound
+			return apikey.NotFound
 		}
 		return nil
 	}
@@ -45,7 +45,7 @@ func CheckChange(current *Record, c Change) error {
 	case c.Expect == 0:
 		return &apikey.Error{Code: apikey.Conflict, Msg: "a key with this ID exists already"}
 	case c.Expect != current.Key.Revision:
-		return apikey.ErrConflict
+		return apikey.Conflict
 	}
 	return nil
 }

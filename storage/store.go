@@ -14,8 +14,8 @@ import (
 // All methods may be called concurrently. Nothing returned shares memory with
 // the store, and the store keeps nothing that the caller passed. A method whose
 // context is cancelled returns the context's error and changes nothing. Get and
-// Apply return [apikey.ErrNotFound] for a key that does not exist; a call after Close
-// returns [apikey.ErrClosed]; a record that cannot be decoded is an error for that key
+// Apply return [apikey.NotFound] for a key that does not exist; a call after Close
+// returns [apikey.Closed]; a record that cannot be decoded is an error for that key
 // alone.
 //
 // Times are stored in UTC with microsecond precision. Strings are valid UTF-8
@@ -31,7 +31,7 @@ type Store interface {
 	// revision that it wrote.
 	//
 	// If the stored record's revision is not Change.Expect, the error is
-	// [apikey.ErrConflict]. A change that would undo a revocation is [apikey.ErrInvalidState],
+	// [apikey.Conflict]. A change that would undo a revocation is [apikey.InvalidState],
 	// whatever its revision: revoked stays revoked. After any error that is
 	// neither an [*apikey.Error] nor ctx's own, the outcome is unknown. It is also
 	// unknown if ctx ends while the change is on its way; the error must then not
@@ -70,7 +70,7 @@ type Store interface {
 	// Activity sums up the usage of keys: one Activity for each ID, in the order
 	// asked, zero except for its ID if the key has no usage or does not exist. Its
 	// days begin with that of since, in UTC; days without a count are left out.
-	// More than [apikey.MaxActivity] IDs are [apikey.ErrInvalidArgument].
+	// More than [apikey.MaxActivity] IDs are [apikey.InvalidArgument].
 	Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error)
 }
 

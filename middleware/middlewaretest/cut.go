@@ -121,7 +121,7 @@ func cutStream(t *testing.T, h Harness) {
 		t.Fatalf("the first event arrives at once: %q, %v", line, err)
 	}
 	r.revoke(id)
-	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.ErrRevoked) {
+	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.RevokedKey) {
 		t.Errorf("writing after the cut returns the cause, got %v", err)
 	}
 	r.broken(res.Body)
@@ -147,7 +147,7 @@ func cutFlood(t *testing.T, h Harness) {
 		}
 	}
 	r.revoke(id)
-	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.ErrRevoked) {
+	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.RevokedKey) {
 		t.Errorf("a write that the cut ends returns the cause, got %v", err)
 	}
 	r.broken(res.Body)
@@ -175,7 +175,7 @@ func cutDeaf(t *testing.T, h Harness) {
 	wait(t, "the handler begins", r.started)
 	r.revoke(id)
 	close(r.release)
-	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.ErrRevoked) {
+	if err := wait(t, "the handler ends", r.ended); !errors.Is(err, apikey.RevokedKey) {
 		t.Errorf("writing after the cut returns the cause, got %v", err)
 	}
 	r.settled(wait(t, "the answer", done), apikey.RevokedKey, token)

@@ -37,7 +37,7 @@ func (s *store) Get(_ context.Context, id string) (storage.Record, error) {
 	defer s.mu.Unlock()
 	r, ok := s.records[id]
 	if !ok {
-		return storage.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.NotFound
 	}
 	return r.Clone(), nil
 }
@@ -46,7 +46,7 @@ func (s *store) Apply(_ context.Context, c storage.Change) (uint64, error) {
 	s.mu.Lock()
 	if old, ok := s.records[c.Record.Key.ID]; ok != (c.Expect > 0) || old.Key.Revision != c.Expect {
 		s.mu.Unlock()
-		return 0, apikey.ErrConflict
+		return 0, apikey.Conflict
 	}
 	r := c.Record.Clone()
 	r.Key.Revision = c.Expect + 1

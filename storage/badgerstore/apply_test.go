@@ -153,7 +153,7 @@ func TestAChangeTooLargeIsRefusedAlone(t *testing.T) {
 		"owner":    changeOf("key", 0, func(k *apikey.Key) { k.Owner = long }),
 		"ID":       changeOf(long, 0, nil),
 	} {
-		if _, err := s.Apply(t.Context(), c); !errors.Is(err, apikey.ErrInvalidArgument) {
+		if _, err := s.Apply(t.Context(), c); !errors.Is(err, apikey.InvalidArgument) {
 			t.Errorf("%s: got error %v, want ErrInvalidArgument", what, err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestAPurgedKeyLeavesAnEmptyRowNotATombstone(t *testing.T) {
 	if v, err := s.Raw("key"); err != nil || v == nil || len(v) > 0 {
 		t.Errorf("a tombstone may be lost in compaction and older versions come back; the row is %q, error %v, want an empty one", v, err)
 	}
-	if _, err := s.Get(t.Context(), "key"); !errors.Is(err, apikey.ErrNotFound) {
+	if _, err := s.Get(t.Context(), "key"); !errors.Is(err, apikey.NotFound) {
 		t.Errorf("an empty row is no key: got error %v, want ErrNotFound", err)
 	}
 }
@@ -213,7 +213,7 @@ func TestADamagedRecordIsErrCorruptAndCannotBeChanged(t *testing.T) {
 	if err := s.Damage("key"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(t.Context(), "key"); !errors.Is(err, storage.ErrCorrupt) || errors.Is(err, apikey.ErrNotFound) {
+	if _, err := s.Get(t.Context(), "key"); !errors.Is(err, storage.ErrCorrupt) || errors.Is(err, apikey.NotFound) {
 		t.Errorf("get: got error %v, want ErrCorrupt", err)
 	}
 	if _, err := s.Apply(t.Context(), changeOf("key", 1, nil)); !errors.Is(err, storage.ErrCorrupt) {
@@ -257,7 +257,7 @@ func TestAChangeCancelledWhileItWaitsIsNotMade(t *testing.T) {
 	if err := <-waiting; !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want Canceled", err)
 	}
-	if _, err := s.Get(t.Context(), "late"); !errors.Is(err, apikey.ErrNotFound) {
+	if _, err := s.Get(t.Context(), "late"); !errors.Is(err, apikey.NotFound) {
 		t.Errorf("the change was made all the same: %v", err)
 	}
 }

@@ -192,10 +192,10 @@ func stillThere(s *Store, id string, a acknowledged) error {
 	r, err := s.Get(ctx, id)
 	switch {
 	case a.Deleted:
-		if !errors.Is(err, apikey.ErrNotFound) {
+		if !errors.Is(err, apikey.NotFound) {
 			return fmt.Errorf("key %s was purged; get: %v", id, err)
 		}
-	case errors.Is(err, apikey.ErrNotFound) && a.Revoked: // purged, killed before it could be said
+	case errors.Is(err, apikey.NotFound) && a.Revoked: // purged, killed before it could be said
 	case err != nil:
 		return fmt.Errorf("key %s: %w", id, err)
 	case r.Key.Revision < a.Revision:

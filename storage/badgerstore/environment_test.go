@@ -226,7 +226,7 @@ func TestADirectoryTakenAwayRefusesChanges(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Skip("this system does not remove files that are open:", err)
 	}
-	if _, err := s.Apply(t.Context(), creation("late")); !errors.Is(err, apikey.ErrUnavailable) {
+	if _, err := s.Apply(t.Context(), creation("late")); !errors.Is(err, apikey.Unavailable) {
 		t.Errorf("a change of which nothing would be left: got error %v, want Unavailable", err)
 	}
 	if err := s.Refusing(); err == nil || !strings.Contains(err.Error(), "backup") && !strings.Contains(err.Error(), "mount") {
@@ -252,14 +252,14 @@ func TestAFileCutShortWhileItIsReadIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut(t, named(t, dir, "*.sst"), func(int64) int64 { return 0 })
-	if _, err := s.Get(t.Context(), "key7"); err == nil || errors.Is(err, apikey.ErrNotFound) {
+	if _, err := s.Get(t.Context(), "key7"); err == nil || errors.Is(err, apikey.NotFound) {
 		t.Errorf("Get: got error %v, want one that says that the file cannot be read", err)
 	}
 	if _, err := s.List(t.Context(), storage.Query{}); err == nil {
 		t.Error("List: got no error")
 	}
 	for range 2 { // whoever comes next is not kept waiting
-		if _, err := s.Apply(t.Context(), creation("key7")); err == nil || errors.Is(err, apikey.ErrConflict) {
+		if _, err := s.Apply(t.Context(), creation("key7")); err == nil || errors.Is(err, apikey.Conflict) {
 			t.Errorf("Apply: got error %v", err)
 		}
 	}

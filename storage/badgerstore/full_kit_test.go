@@ -133,7 +133,7 @@ func (s *server) createUntilRefused() int {
 	before := len(s.tokens)
 	for {
 		switch err := s.create(); {
-		case errors.Is(err, apikey.ErrUnavailable):
+		case errors.Is(err, apikey.Unavailable):
 			if !strings.Contains(err.Error(), "KiB free") || !strings.Contains(err.Error(), "make room") {
 				s.t.Errorf("the refusal does not say what to do: %v", err)
 			}
@@ -154,7 +154,7 @@ func (s *server) changeUntilRefused() (n int) {
 	for ; ; n++ {
 		name := fmt.Sprint("changed ", n)
 		switch _, err := s.keys.Update(s.t.Context(), apikey.Actor{ID: "ann"}, page.Keys[0].ID, latchkey.Update{Name: &name}); {
-		case errors.Is(err, apikey.ErrUnavailable):
+		case errors.Is(err, apikey.Unavailable):
 			return n
 		case err != nil:
 			s.t.Fatal(err)

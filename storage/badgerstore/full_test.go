@@ -78,7 +78,7 @@ func TestADiskFilledByOthers(t *testing.T) {
 		if state, err := s.store.LoadWindows(t.Context(), "subject"); string(state) != "state" || err != nil {
 			t.Errorf("windows on a full disk: %q, error %v", state, err)
 		}
-		if err := s.store.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1}}); !errors.Is(err, apikey.ErrUnavailable) {
+		if err := s.store.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1}}); !errors.Is(err, apikey.Unavailable) {
 			t.Errorf("counts on a full disk: %v", err)
 		}
 		// A leaked key can be revoked all the same.
@@ -160,7 +160,7 @@ func TestFewTablesAreCompactedWhereRoomIsScarce(t *testing.T) {
 		}
 		for range 200 {
 			s.accepting()
-			if err := s.store.AddUsage(t.Context(), batch); err != nil && !errors.Is(err, apikey.ErrUnavailable) {
+			if err := s.store.AddUsage(t.Context(), batch); err != nil && !errors.Is(err, apikey.Unavailable) {
 				t.Fatal(err)
 			}
 		}
@@ -204,7 +204,7 @@ func TestADiskFilledAtAnyMoment(t *testing.T) {
 					_, token, err := s.keys.Create(t.Context(), apikey.Actor{ID: "ann"}, latchkey.NewKey{
 						Owner: "acme", Name: fmt.Sprint(worker, " ", i), Metadata: map[string]string{"filler": strings.Repeat("x", 200)},
 					})
-					if err != nil && !errors.Is(err, apikey.ErrUnavailable) {
+					if err != nil && !errors.Is(err, apikey.Unavailable) {
 						t.Errorf("create: %v", err)
 						return
 					}
@@ -255,7 +255,7 @@ func TestAReadOnlyDirectoryRefusesChangesUntilItIsNot(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := s.create(); !errors.Is(err, apikey.ErrUnavailable) || !strings.Contains(err.Error(), "can no longer be written to") {
+		if err := s.create(); !errors.Is(err, apikey.Unavailable) || !strings.Contains(err.Error(), "can no longer be written to") {
 			t.Errorf("create: %v", err)
 		}
 		if why := s.keys.Health().Refusing; !strings.Contains(why, "mount it again") {
@@ -302,7 +302,7 @@ func TestTooManyOpenFilesRefuseChanges(t *testing.T) {
 				s.tokens = append(s.tokens, token.Reveal())
 				continue
 			}
-			if !errors.Is(err, apikey.ErrUnavailable) || !strings.Contains(err.Error(), "ulimit") {
+			if !errors.Is(err, apikey.Unavailable) || !strings.Contains(err.Error(), "ulimit") {
 				t.Fatalf("create: %v", err)
 			}
 			break

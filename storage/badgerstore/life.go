@@ -22,7 +22,7 @@ func (l *life) enter(ctx context.Context) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -143,7 +143,7 @@ func (l *lister) walk() (page storage.Listing) {
 func (l *lister) load(id string, r *storage.Record) bool {
 	err := load(l.txn, id, r)
 	switch {
-	case errors.Is(err, apikey.ErrNotFound):
+	case errors.Is(err, apikey.NotFound):
 		return false
 	case err != nil:
 		l.log.ErrorContext(l.ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)

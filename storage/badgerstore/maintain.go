@@ -28,12 +28,12 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-s.stop:
-			err = apikey.ErrClosed
+			err = apikey.Closed
 		}
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-s.stop:
-		err = apikey.ErrClosed
+		err = apikey.Closed
 	}
 	if err != nil {
 		return fmt.Errorf("badgerstore: maintain: %w", err)

@@ -226,7 +226,7 @@ func badgerOptions(dir string, log bridge) badger.Options {
 }
 
 // Close waits for running calls and closes the directory. Later calls return
-// [apikey.ErrClosed]; closing again returns the same error. A subscriber must
+// [apikey.Closed]; closing again returns the same error. A subscriber must
 // not call it: it would wait for itself.
 //
 // If the disk is full, or the directory is gone, what is in the log cannot

@@ -103,7 +103,7 @@ func TestEveryMethodIsClosedAfterClose(t *testing.T) {
 	for name, err := range map[string]error{ // storetest has the others
 		"LoadWindows": load, "SaveWindows": s.SaveWindows(ctx, "x", nil, 1), "DeleteWindows": s.DeleteWindows(ctx, nil), "Maintain": s.Maintain(ctx),
 	} {
-		if !errors.Is(err, apikey.ErrClosed) {
+		if !errors.Is(err, apikey.Closed) {
 			t.Errorf("%s after Close: got error %v, want ErrClosed", name, err)
 		}
 	}

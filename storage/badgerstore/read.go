@@ -18,11 +18,11 @@ import (
 func load(txn *badger.Txn, id string, r *storage.Record) error {
 	*r = storage.Record{}
 	if id == "" || len(id) > maxString {
-		return apikey.ErrNotFound
+		return apikey.NotFound
 	}
 	err := read(txn, recordKey(id), func(v []byte) (err error) {
 		if len(v) == 0 {
-			return apikey.ErrNotFound
+			return apikey.NotFound
 		}
 		*r, err = storage.DecodeRecord(v)
 		return err
@@ -31,8 +31,8 @@ func load(txn *badger.Txn, id string, r *storage.Record) error {
 		*r, err = storage.Record{}, fmt.Errorf("%w: the record is another key's", storage.ErrCorrupt)
 	}
 	switch {
-	case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, apikey.ErrNotFound):
-		return apikey.ErrNotFound
+	case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, apikey.NotFound):
+		return apikey.NotFound
 	case err != nil:
 		return fmt.Errorf("key %q: %w", id, err)
 	}
@@ -57,7 +57,7 @@ func (s *Store) Get(ctx context.Context, id string) (r storage.Record, err error
 	txn := s.db.NewTransaction(false)
 	defer txn.Discard()
 	err = load(txn, id, &r)
-	if err != nil && !errors.Is(err, apikey.ErrNotFound) {
+	if err != nil && !errors.Is(err, apikey.NotFound) {
 		err = fmt.Errorf("badgerstore: get: %w", err)
 	}
 	return r, err

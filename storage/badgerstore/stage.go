@@ -74,7 +74,7 @@ func (s *Store) stage(txn *badger.Txn, j *job) (_ []row, err error) {
 	id := c.Record.Key.ID
 	current := new(storage.Record)
 	switch err := load(txn, id, current); {
-	case errors.Is(err, apikey.ErrNotFound):
+	case errors.Is(err, apikey.NotFound):
 		current = nil
 	case err != nil:
 		return nil, fmt.Errorf("badgerstore: apply: %w", err)

@@ -64,7 +64,7 @@ func (s *Store) SaveWindows(ctx context.Context, subject string, state []byte, t
 	switch {
 	case err == nil:
 		s.held.drop(subject)
-	case !errors.Is(err, apikey.ErrUnavailable) || !s.held.save(subject, state, until):
+	case !errors.Is(err, apikey.Unavailable) || !s.held.save(subject, state, until):
 		return fmt.Errorf("badgerstore: save windows: %w", err)
 	}
 	return nil

@@ -32,7 +32,7 @@ func Example() {
 		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
 		Entry:  apikey.AuditEntry{Actor: "bob", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
 	})
-	fmt.Println(apikey.CodeOf(err))
+	fmt.Println(apikey.CodeOf(err).String())
 
 	trail, _ := store.Audit(ctx, apikey.AuditQuery{KeyID: key.ID})
 	for _, e := range trail {

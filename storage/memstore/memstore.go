@@ -39,7 +39,7 @@ func New() *Store {
 	}
 }
 
-// Close makes every later call return [apikey.ErrClosed]. Closing twice does
+// Close makes every later call return [apikey.Closed]. Closing twice does
 // nothing.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -69,7 +69,7 @@ func (s *Store) open(ctx context.Context) error {
 // usable is the first step of every method. The caller holds the lock.
 func (s *Store) usable(ctx context.Context) error {
 	if s.closed {
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 	return ctx.Err()
 }
@@ -83,7 +83,7 @@ func (s *Store) Get(ctx context.Context, id string) (storage.Record, error) {
 	}
 	r, ok := s.records[id]
 	if !ok {
-		return storage.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.NotFound
 	}
 	return r.Clone(), nil
 }

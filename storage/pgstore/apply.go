@@ -73,7 +73,7 @@ func (s *Store) Apply(ctx context.Context, c storage.Change) (revision uint64, e
 			return 0, err
 		}
 	}
-	return 0, apikey.ErrConflict
+	return 0, apikey.Conflict
 }
 
 // current reads the record that a change is based on; nil if there is no such
@@ -81,7 +81,7 @@ func (s *Store) Apply(ctx context.Context, c storage.Change) (revision uint64, e
 func (s *Store) current(ctx context.Context, q querier, id string) (*storage.Record, error) {
 	r, err := s.find(ctx, q, id)
 	switch {
-	case errors.Is(err, apikey.ErrNotFound):
+	case errors.Is(err, apikey.NotFound):
 		return nil, nil
 	case err != nil:
 		return nil, failed(ctx, "apply", err)
@@ -190,7 +190,7 @@ func checkSizes(c storage.Change) error {
 		}
 	}
 	if c.Expect >= math.MaxInt64 {
-		return apikey.ErrConflict // no key is there
+		return apikey.Conflict // no key is there
 	}
 	return nil
 }

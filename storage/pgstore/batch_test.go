@@ -63,7 +63,7 @@ func TestBatchesTakeHalfOfThePool(t *testing.T) {
 	}
 	must(t, tx.Rollback(t.Context()))
 	_, errs := s.GetBatch(t.Context(), []string{"nobody"})
-	if !errors.Is(errs[0], apikey.ErrNotFound) {
+	if !errors.Is(errs[0], apikey.NotFound) {
 		t.Errorf("a read afterwards: %v", errs[0])
 	}
 }

@@ -49,7 +49,7 @@ func pollingServices(t *testing.T, first, second *pgstore.Store) {
 		if _, err := one.Revoke(t.Context(), by, k.ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		if err := verify(t, two, token); !errors.Is(err, apikey.ErrRevoked) {
+		if err := verify(t, two, token); !errors.Is(err, apikey.RevokedKey) {
 			t.Errorf("the other service, after Revoke returned: %v", err)
 		}
 	}

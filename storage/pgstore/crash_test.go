@@ -130,10 +130,10 @@ func stillThere(ctx context.Context, s *pgstore.Store, id string, a acknowledged
 	r, err := s.Get(ctx, id)
 	switch {
 	case a.deleted:
-		if !errors.Is(err, apikey.ErrNotFound) {
+		if !errors.Is(err, apikey.NotFound) {
 			return fmt.Errorf("key %s was purged; get: %v", id, err)
 		}
-	case errors.Is(err, apikey.ErrNotFound) && a.revoked: // purged, killed before it could be said
+	case errors.Is(err, apikey.NotFound) && a.revoked: // purged, killed before it could be said
 	case err != nil:
 		return fmt.Errorf("key %s: %w", id, err)
 	case r.Key.Revision < a.revision:

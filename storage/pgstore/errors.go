@@ -18,8 +18,8 @@ import (
 // callers believe that a context's error comes from themselves.
 func failed(ctx context.Context, op string, err error) error {
 	if ctx.Err() != nil {
-		if errors.Is(context.Cause(ctx), apikey.ErrClosed) {
-			return apikey.ErrClosed
+		if errors.Is(context.Cause(ctx), apikey.Closed) {
+			return apikey.Closed
 		}
 		return ctx.Err()
 	}

@@ -31,14 +31,14 @@ func (l *life) enter(ctx context.Context) (_ context.Context, leave func(), err 
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	if l.closed {
-		return ctx, nil, apikey.ErrClosed
+		return ctx, nil, apikey.Closed
 	}
 	if err := ctx.Err(); err != nil {
 		return ctx, nil, err
 	}
 	l.running.Add(1)
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(l.late, func() { cancel(apikey.ErrClosed) })
+	stop := context.AfterFunc(l.late, func() { cancel(apikey.Closed) })
 	return ctx, func() {
 		stop()
 		cancel(nil)

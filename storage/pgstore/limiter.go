@@ -164,7 +164,7 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d li
 		return d, 0, err
 	}
 	ctx, leave, err := l.s.life.enter(ctx)
-	if errors.Is(err, apikey.ErrClosed) {
+	if errors.Is(err, apikey.Closed) {
 		return d, 0, limiter.ErrClosed
 	} else if err != nil {
 		return d, 0, err

@@ -48,7 +48,7 @@ func (s *Store) Await(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.life.closing:
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 }
 

@@ -155,7 +155,7 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		go func() { done <- await(t, s) }()
 		eventually(t, "somebody waits", func() bool { return strings.Contains(goroutines(), "pgstore.(*Store).Await") })
 		must(t, s.Close())
-		if err := <-done; !errors.Is(err, apikey.ErrClosed) {
+		if err := <-done; !errors.Is(err, apikey.Closed) {
 			t.Errorf("await while the store is closed: got error %v, want ErrClosed", err)
 		}
 		if stacks := goroutines(); strings.Contains(stacks, "pgstore.(*") {
@@ -185,7 +185,7 @@ func TestCloseWaitsForNoCallForEver(t *testing.T) {
 	}()
 	eventually(t, "the call waits for the lock", func() bool { return waiters(t, connect(t, s)) > 0 })
 	must(t, s.Close())
-	if err := <-done; !errors.Is(err, apikey.ErrClosed) {
+	if err := <-done; !errors.Is(err, apikey.Closed) {
 		t.Errorf("a call that Close broke off: got error %v, want ErrClosed", err)
 	}
 }

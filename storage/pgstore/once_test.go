@@ -38,7 +38,7 @@ func TestACreationIsMadeOnceByAllProcesses(t *testing.T) {
 				defer mu.Unlock()
 				if err == nil {
 					token = secret
-				} else if !errors.Is(err, apikey.ErrAlreadyCreated) {
+				} else if !errors.Is(err, apikey.AlreadyCreated) {
 					t.Errorf("neither made nor told: %v", err)
 				}
 				ids[k.ID]++
@@ -53,7 +53,7 @@ func TestACreationIsMadeOnceByAllProcesses(t *testing.T) {
 		}
 	}
 	late := service(t, open(t, dsn, pgstore.Options{Logger: quiet}), latchkey.Options{})
-	if k, _, err := late.Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme", Once: name(0)}); !errors.Is(err, apikey.ErrAlreadyCreated) || k.ID == "" {
+	if k, _, err := late.Create(t.Context(), by, latchkey.NewKey{Name: "n", Owner: "acme", Once: name(0)}); !errors.Is(err, apikey.AlreadyCreated) || k.ID == "" {
 		t.Errorf("a process that was started later: %v", err)
 	}
 	page, err := services[0].List(t.Context(), latchkey.ListRequest{})

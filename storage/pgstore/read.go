@@ -45,13 +45,13 @@ func (r *row) decode() (storage.Record, error) {
 // find reads one key; it returns errors unwrapped.
 func (s *Store) find(ctx context.Context, q querier, id string) (storage.Record, error) {
 	if id == "" || !storable(id) {
-		return storage.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.NotFound
 	}
 	var r row
 	err := r.scan(q.QueryRow(ctx, s.sql.get, id))
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return storage.Record{}, apikey.ErrNotFound
+		return storage.Record{}, apikey.NotFound
 	case err != nil:
 		return storage.Record{}, err
 	}
@@ -67,7 +67,7 @@ func (s *Store) Get(ctx context.Context, id string) (storage.Record, error) {
 	defer leave()
 	r, err := s.find(ctx, s.pool, id)
 	switch {
-	case errors.Is(err, apikey.ErrNotFound):
+	case errors.Is(err, apikey.NotFound):
 		return storage.Record{}, err
 	case err != nil:
 		return storage.Record{}, failed(ctx, "get", err)
@@ -87,7 +87,7 @@ func (s *Store) GetBatch(ctx context.Context, ids []string) (records []storage.R
 		case err != nil:
 			errs[i] = err
 		case !ok:
-			errs[i] = apikey.ErrNotFound
+			errs[i] = apikey.NotFound
 		default:
 			if records[i], errs[i] = r.decode(); errs[i] != nil {
 				errs[i] = failed(ctx, "get", errs[i])

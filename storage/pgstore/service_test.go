@@ -45,7 +45,7 @@ func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {
 	if _, err := one.Disable(t.Context(), by, k.ID, ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t, two, token); !errors.Is(err, apikey.ErrDisabled) {
+	if err := verify(t, two, token); !errors.Is(err, apikey.DisabledKey) {
 		t.Errorf("the other service, after Disable returned: %v", err)
 	}
 	if _, err := two.Enable(t.Context(), by, k.ID); err != nil {
@@ -58,7 +58,7 @@ func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {
 	if _, err := two.Revoke(t.Context(), by, k.ID, "leaked"); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t, one, token); !errors.Is(err, apikey.ErrRevoked) {
+	if err := verify(t, one, token); !errors.Is(err, apikey.RevokedKey) {
 		t.Errorf("the first service, after Revoke returned: %v", err)
 	}
 
@@ -98,7 +98,7 @@ func TestRevocationsOfManyInstances(t *testing.T) {
 		must(t, err)
 		took = append(took, time.Since(began))
 		for _, s := range services {
-			if err := verify(t, s, token); !errors.Is(err, apikey.ErrRevoked) {
+			if err := verify(t, s, token); !errors.Is(err, apikey.RevokedKey) {
 				t.Fatalf("an instance answers %v after Revoke returned", err)
 			}
 		}
@@ -127,7 +127,7 @@ func TestWithoutTheServerTheLeaseEnds(t *testing.T) {
 		switch {
 		case err == nil && at.Sub(stopped) > time.Second:
 			t.Errorf("the key was accepted %v after the server had stopped", at.Sub(stopped))
-		case err != nil && !errors.Is(err, apikey.ErrUnavailable):
+		case err != nil && !errors.Is(err, apikey.Unavailable):
 			t.Errorf("verify: %v", err)
 		}
 		return err != nil
@@ -136,7 +136,7 @@ func TestWithoutTheServerTheLeaseEnds(t *testing.T) {
 		"revoke": func() error { _, err := keys.Revoke(t.Context(), by, k.ID, ""); return err }(),
 		"list":   func() error { _, err := keys.List(t.Context(), latchkey.ListRequest{}); return err }(),
 	} {
-		if !errors.Is(err, apikey.ErrUnavailable) {
+		if !errors.Is(err, apikey.Unavailable) {
 			t.Errorf("%s: got error %v, want ErrUnavailable", what, err)
 		}
 	}

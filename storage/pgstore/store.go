@@ -163,10 +163,10 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 const closePatience = 10 * time.Second
 
 // Close ends the store's goroutine and waits for running calls, ten seconds at
-// most: then they are cancelled, with [apikey.ErrClosed]. Calls that wait in
+// most: then they are cancelled, with [apikey.Closed]. Calls that wait in
 // [Store.Await] return at once. Close closes the pool if [Open] made it, for
 // which pgx may take another fifteen seconds if connections do not answer.
-// Later calls return [apikey.ErrClosed]; closing again does nothing.
+// Later calls return [apikey.Closed]; closing again does nothing.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.life.shut(s.patience)

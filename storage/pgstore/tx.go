@@ -18,7 +18,7 @@ type txKey struct{}
 // The transaction must be of the same database. Note:
 //
 //   - Only [Store.Apply] uses it, and only for a creation; any other change is
-//     [apikey.ErrInvalidArgument]. A service that has changed a key updates its
+//     [apikey.InvalidArgument]. A service that has changed a key updates its
 //     cache and cuts requests at once, which it could not undo with the
 //     transaction. A creation does neither.
 //   - The token works once the transaction has committed. Hand it out after

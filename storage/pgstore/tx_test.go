@@ -49,7 +49,7 @@ func TestACreationJoinsTheCallersTransaction(t *testing.T) {
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
-	if err := verify(t, keys, token); !errors.Is(err, apikey.ErrInvalidKey) {
+	if err := verify(t, keys, token); !errors.Is(err, apikey.InvalidKey) {
 		t.Errorf("the key of a transaction that was rolled back: got error %v, want ErrInvalidKey", err)
 	}
 	trail, err := s.Audit(t.Context(), apikey.AuditQuery{})
@@ -67,7 +67,7 @@ func TestAConflictLeavesTheCallersTransactionUsable(t *testing.T) {
 		ctx := pgstore.WithTx(t.Context(), tx)
 		for _, id := range []string{"key", "new", "new"} {
 			_, err := s.Apply(ctx, changeOf(id, 0, nil))
-			if known := id == "key"; known && !errors.Is(err, apikey.ErrConflict) {
+			if known := id == "key"; known && !errors.Is(err, apikey.Conflict) {
 				t.Errorf("creating a key that exists: got error %v, want ErrConflict", err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestACreationThatJoinsNeedsNoOtherConnection(t *testing.T) {
 	must(t, pgx.BeginFunc(t.Context(), s.Pool(), func(tx pgx.Tx) error {
 		ctx, cancel := context.WithTimeout(pgstore.WithTx(t.Context(), tx), 30*time.Second)
 		defer cancel()
-		if _, err := s.Apply(ctx, changeOf("key", 0, nil)); !errors.Is(err, apikey.ErrConflict) {
+		if _, err := s.Apply(ctx, changeOf("key", 0, nil)); !errors.Is(err, apikey.Conflict) {
 			t.Errorf("got error %v, want ErrConflict", err)
 		}
 		_, err := s.Apply(ctx, changeOf("new", 0, nil))
@@ -102,7 +102,7 @@ func TestOnlyACreationJoins(t *testing.T) {
 	purge := changeOf("key", 1, revoked)
 	purge.Delete = true
 	for what, c := range map[string]storage.Change{"an update": changeOf("key", 1, revoked), "a purge": purge} {
-		if _, err := s.Apply(pgstore.WithTx(t.Context(), tx), c); !errors.Is(err, apikey.ErrInvalidArgument) {
+		if _, err := s.Apply(pgstore.WithTx(t.Context(), tx), c); !errors.Is(err, apikey.InvalidArgument) {
 			t.Errorf("%s in the caller's transaction: got error %v, want ErrInvalidArgument", what, err)
 		}
 	}

@@ -79,7 +79,7 @@ var activityChecks = []check{
 			return broken("activity of %d keys: %d, %v", len(asked), len(got), err)
 		}
 		_, err = e.s.Activity(e.ctx, append(asked, "key"), start)
-		return want("activity of more", err, apikey.ErrInvalidArgument)
+		return want("activity of more", err, apikey.InvalidArgument)
 	}},
 }
 

@@ -107,7 +107,7 @@ var batchChecks = []check{
 		if err := c.Close(); err != nil {
 			return broken("close: %w", err)
 		}
-		return all(e.ctx, "closed", apikey.ErrClosed)
+		return all(e.ctx, "closed", apikey.Closed)
 	}},
 }
 

@@ -99,7 +99,7 @@ var brokenBatches = map[string]brokenStore{
 	"takes a damaged record of a batch for none": spoiled(ruleBatchDamaged, func(_ []string, records []storage.Record, errs []error) ([]storage.Record, []error) {
 		for i := range errs {
 			if errs[i] != nil {
-				errs[i] = apikey.ErrNotFound
+				errs[i] = apikey.NotFound
 			}
 		}
 		return records, errs
@@ -107,7 +107,7 @@ var brokenBatches = map[string]brokenStore{
 	"knows nobody when it cannot read a batch": spoiled(ruleBatchFails, func(_ []string, records []storage.Record, errs []error) ([]storage.Record, []error) {
 		for i := range errs {
 			if errs[i] != nil {
-				errs[i] = apikey.ErrNotFound
+				errs[i] = apikey.NotFound
 			}
 		}
 		return records, errs

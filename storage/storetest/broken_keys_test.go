@@ -29,7 +29,7 @@ var brokenKeys = map[string]brokenStore{
 	"takes what cannot be represented": {fails: "what cannot be represented is refused, and leaves no trace", wrap: only(func(m *memstore.Store, w *wrap) {
 		w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 			revision, err := m.Apply(ctx, c)
-			if errors.Is(err, apikey.ErrInvalidArgument) {
+			if errors.Is(err, apikey.InvalidArgument) {
 				return c.Expect + 1, nil
 			}
 			return revision, err
@@ -168,7 +168,7 @@ var brokenKeys = map[string]brokenStore{
 	"finds nobody": {fails: "a key that does not exist is ErrNotFound", wrap: only(func(m *memstore.Store, w *wrap) {
 		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
-			if errors.Is(err, apikey.ErrNotFound) {
+			if errors.Is(err, apikey.NotFound) {
 				err = nil
 			}
 			return r, err
@@ -181,12 +181,12 @@ var brokenKeys = map[string]brokenStore{
 				return m.Apply(ctx, c)
 			}
 			if _, err := m.Get(ctx, c.Record.Key.ID); err == nil {
-				return 0, apikey.ErrConflict
+				return 0, apikey.Conflict
 			}
 			time.Sleep(time.Millisecond) // between the look and the write
 			for {
 				rev, err := m.Apply(ctx, c)
-				if !errors.Is(err, apikey.ErrConflict) {
+				if !errors.Is(err, apikey.Conflict) {
 					return min(rev, 1), err
 				}
 				c.Expect++
@@ -238,7 +238,7 @@ var brokenKeys = map[string]brokenStore{
 			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
 				if old, gerr := m.Get(ctx, c.Record.Key.ID); gerr == nil && err != nil && old.Key.Revision != c.Expect {
-					err = apikey.ErrConflict
+					err = apikey.Conflict
 				}
 				return rev, err
 			}
@@ -250,7 +250,7 @@ var brokenKeys = map[string]brokenStore{
 			var back sync.Map
 			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
-				if errors.Is(err, apikey.ErrInvalidState) && !c.Delete {
+				if errors.Is(err, apikey.InvalidState) && !c.Delete {
 					back.Store(c.Record.Key.ID, c.Record.Clone())
 					return c.Expect + 1, nil
 				}
@@ -269,7 +269,7 @@ var brokenKeys = map[string]brokenStore{
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
-				if errors.Is(err, apikey.ErrInvalidState) && !c.Record.Key.RevokedAt.IsZero() {
+				if errors.Is(err, apikey.InvalidState) && !c.Record.Key.RevokedAt.IsZero() {
 					return c.Expect + 1, nil
 				}
 				return rev, err
@@ -281,7 +281,7 @@ var brokenKeys = map[string]brokenStore{
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				rev, err := m.Apply(ctx, c)
-				if errors.Is(err, apikey.ErrInvalidState) && !c.Delete {
+				if errors.Is(err, apikey.InvalidState) && !c.Delete {
 					return c.Expect + 1, nil
 				}
 				return rev, err
@@ -302,7 +302,7 @@ var brokenKeys = map[string]brokenStore{
 		fails: "only a revoked key is purged, from its current revision",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
-				if rev, err := m.Apply(ctx, c); !c.Delete || !errors.Is(err, apikey.ErrInvalidState) {
+				if rev, err := m.Apply(ctx, c); !c.Delete || !errors.Is(err, apikey.InvalidState) {
 					return rev, err
 				}
 				return c.Expect + 1, nil
@@ -317,7 +317,7 @@ var brokenKeys = map[string]brokenStore{
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.audit = func(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
 				trail, err := m.Audit(ctx, q)
-				if _, gone := m.Get(ctx, q.KeyID); q.KeyID != "" && errors.Is(gone, apikey.ErrNotFound) {
+				if _, gone := m.Get(ctx, q.KeyID); q.KeyID != "" && errors.Is(gone, apikey.NotFound) {
 					trail = nil
 				}
 				return trail, err

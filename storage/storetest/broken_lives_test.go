@@ -144,7 +144,7 @@ var brokenLives = map[string]brokenStore{
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.get = func(ctx context.Context, id string) (storage.Record, error) {
 				r, err := m.Get(ctx, id)
-				if errors.Is(err, apikey.ErrClosed) {
+				if errors.Is(err, apikey.Closed) {
 					err = errBroken
 				}
 				return r, err

@@ -36,7 +36,7 @@ func restart(f func(s storage.Store) storage.Store) func(h *Harness) {
 func reviver(s storage.Store) storage.Store {
 	return &wrap{Store: s, get: func(ctx context.Context, id string) (storage.Record, error) {
 		r, err := s.Get(ctx, id)
-		if errors.Is(err, apikey.ErrNotFound) {
+		if errors.Is(err, apikey.NotFound) {
 			return plain(id), nil
 		}
 		r.Key.RevokedAt = time.Time{}
@@ -64,7 +64,7 @@ func upsert(when func(c storage.Change) bool) func(*memstore.Store) storage.Stor
 				if old, err := m.Get(ctx, c.Record.Key.ID); err == nil && when(c) {
 					c.Expect = old.Key.Revision
 				}
-				if _, err := m.Apply(ctx, c); !errors.Is(err, apikey.ErrConflict) || c.Expect == told {
+				if _, err := m.Apply(ctx, c); !errors.Is(err, apikey.Conflict) || c.Expect == told {
 					return c.Expect + 1, err
 				}
 			}

@@ -13,7 +13,7 @@ import (
 var changeChecks = []check{
 	{name: "a key that does not exist is ErrNotFound", run: func(e *env) error {
 		_, err := e.s.Get(e.ctx, "nobody")
-		if err := want("get", err, apikey.ErrNotFound); err != nil {
+		if err := want("get", err, apikey.NotFound); err != nil {
 			return err
 		}
 		if _, err = e.s.Get(e.ctx, ""); err == nil {
@@ -22,13 +22,13 @@ var changeChecks = []check{
 		r := plain("nobody")
 		r.Key.Revision = 1
 		_, err = e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
-		if err := want("update", err, apikey.ErrNotFound); err != nil {
+		if err := want("update", err, apikey.NotFound); err != nil {
 			return err
 		}
 		c := change(r, apikey.ActionPurge)
 		c.Delete = true
 		_, err = e.s.Apply(e.ctx, c)
-		return want("purge", err, apikey.ErrNotFound)
+		return want("purge", err, apikey.NotFound)
 	}},
 	{name: "a key is created once", run: func(e *env) error {
 		r, err := e.create("key", nil)
@@ -38,7 +38,7 @@ var changeChecks = []check{
 		again := plain("key")
 		again.Key.Name = "another"
 		_, err = e.s.Apply(e.ctx, change(again, apikey.ActionCreate))
-		if err := want("create again", err, apikey.ErrConflict); err != nil {
+		if err := want("create again", err, apikey.Conflict); err != nil {
 			return err
 		}
 		got, err := e.get("key")
@@ -73,7 +73,7 @@ var changeChecks = []check{
 					return broken("writers %d and %d both created key %q", won, w, id)
 				case err == nil:
 					won = w
-				case !errors.Is(err, apikey.ErrConflict):
+				case !errors.Is(err, apikey.Conflict):
 					return broken("create at once: got error %w, want ErrConflict", err)
 				}
 			}
@@ -107,7 +107,7 @@ var changeChecks = []check{
 			stale := r.Clone()
 			stale.Key.Revision, stale.Key.Name = rev, "stale"
 			_, err := e.s.Apply(e.ctx, change(stale, apikey.ActionUpdate))
-			if err := want(fmt.Sprintf("update of revision 4 from revision %d", rev), err, apikey.ErrConflict); err != nil {
+			if err := want(fmt.Sprintf("update of revision 4 from revision %d", rev), err, apikey.Conflict); err != nil {
 				return err
 			}
 		}
@@ -158,7 +158,7 @@ var changeChecks = []check{
 						if other, twice := seen.LoadOrStore(rev, w); twice {
 							errs[w] = broken("writers %v and %d both wrote revision %d", other, w, rev)
 						}
-					case !errors.Is(err, apikey.ErrConflict):
+					case !errors.Is(err, apikey.Conflict):
 						errs[w] = err
 					}
 				}
@@ -190,7 +190,7 @@ var changeChecks = []check{
 			c := change(plain("key"), apikey.ActionCreate)
 			edit(&c)
 			_, err := e.s.Apply(e.ctx, c)
-			if err := want(what, err, apikey.ErrInvalidArgument); err != nil {
+			if err := want(what, err, apikey.InvalidArgument); err != nil {
 				return err
 			}
 		}

@@ -120,7 +120,7 @@ var feedChecks = []check{
 		if err != nil {
 			return err
 		}
-		if _, err := e.s.Get(e.ctx, "plans"); !errors.Is(err, apikey.ErrNotFound) {
+		if _, err := e.s.Get(e.ctx, "plans"); !errors.Is(err, apikey.NotFound) {
 			return broken("an announcement makes no key: %w", err)
 		}
 		trail, err := e.s.Audit(e.ctx, apikey.AuditQuery{})

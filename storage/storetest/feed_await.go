@@ -93,14 +93,14 @@ var awaitChecks = []check{
 		if err := c.Close(); err != nil {
 			return err
 		}
-		if err := <-done; err != nil && !errors.Is(err, apikey.ErrClosed) && !errors.Is(err, storage.ErrNoPush) {
+		if err := <-done; err != nil && !errors.Is(err, apikey.Closed) && !errors.Is(err, storage.ErrNoPush) {
 			return broken("await while the store is closed: got error %v, want ErrClosed", err)
 		}
 		_, err = f.Poll(e.ctx, storage.FeedQuery{})
-		if err := want("poll", err, apikey.ErrClosed); err != nil {
+		if err := want("poll", err, apikey.Closed); err != nil {
 			return err
 		}
-		return want("await", f.Await(e.ctx), apikey.ErrClosed)
+		return want("await", f.Await(e.ctx), apikey.Closed)
 	}},
 }
 

@@ -70,7 +70,7 @@ func (f *feeder) Announce(ctx context.Context, topic string) error {
 		return f.announce(ctx, topic)
 	}
 	if f.isClosed() {
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -92,7 +92,7 @@ func (f *feeder) Poll(ctx context.Context, q storage.FeedQuery) (storage.FeedPag
 
 func (f *feeder) read(ctx context.Context, q storage.FeedQuery) (storage.FeedPage, error) {
 	if f.isClosed() {
-		return storage.FeedPage{}, apikey.ErrClosed
+		return storage.FeedPage{}, apikey.Closed
 	}
 	if err := ctx.Err(); err != nil {
 		return storage.FeedPage{}, err
@@ -125,7 +125,7 @@ func (f *feeder) Await(ctx context.Context) error {
 		return f.await(ctx)
 	}
 	if f.isClosed() {
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 	f.data.mu.Lock()
 	changed := f.data.changed
@@ -136,7 +136,7 @@ func (f *feeder) Await(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-f.closed:
-		return apikey.ErrClosed
+		return apikey.Closed
 	}
 }
 

@@ -48,7 +48,7 @@ var lifeChecks = []check{
 			}
 		}
 		_, err = e.s.Get(e.ctx, "fresh")
-		if err := want("get of a key whose creation was cancelled", err, apikey.ErrNotFound); err != nil {
+		if err := want("get of a key whose creation was cancelled", err, apikey.NotFound); err != nil {
 			return err
 		}
 		got, err := e.get("key")
@@ -80,7 +80,7 @@ var lifeChecks = []check{
 				return broken("close: %w", err)
 			}
 			for name, err := range e.calls(e.ctx) {
-				if err := want(name, err, apikey.ErrClosed); err != nil {
+				if err := want(name, err, apikey.Closed); err != nil {
 					return err
 				}
 			}
@@ -120,7 +120,7 @@ var lifeChecks = []check{
 						begun <- struct{}{}
 					}
 					for _, err := range []error{aerr, gerr, lerr, uerr} {
-						if (err != nil || last) && !errors.Is(err, apikey.ErrClosed) {
+						if (err != nil || last) && !errors.Is(err, apikey.Closed) {
 							errs[w] = broken("error %v, closed %v", err, last)
 						}
 					}

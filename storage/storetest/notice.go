@@ -33,7 +33,7 @@ func (l *ear) check(n storage.Notice) error {
 		if n.Record != nil {
 			return broken("a notice of a deletion has no record")
 		}
-		return want("get from within a notice of deletion", err, apikey.ErrNotFound)
+		return want("get from within a notice of deletion", err, apikey.NotFound)
 	case err != nil:
 		return broken("get from within a notice of revision %d: %w", n.Revision, err)
 	case got.Key.Revision < n.Revision:

@@ -48,7 +48,7 @@ var revocationChecks = []check{
 			altered := r.Clone()
 			edit(&altered.Key)
 			_, err := e.s.Apply(e.ctx, change(altered, apikey.ActionUpdate))
-			if err := want("altering "+what, err, apikey.ErrInvalidState); err != nil {
+			if err := want("altering "+what, err, apikey.InvalidState); err != nil {
 				return err
 			}
 		}
@@ -124,18 +124,18 @@ var revocationChecks = []check{
 			_, err := e.s.Apply(e.ctx, c)
 			return err
 		}
-		if err := want("purge of an active key", purge(r, r.Key.Revision), apikey.ErrInvalidState); err != nil {
+		if err := want("purge of an active key", purge(r, r.Key.Revision), apikey.InvalidState); err != nil {
 			return err
 		}
 		claimed := r.Clone() // what the caller claims about the record does not matter
 		claimed.Key.RevokedAt = at(1)
-		if err := want("purge of an active key that is said to be revoked", purge(claimed, r.Key.Revision), apikey.ErrInvalidState); err != nil {
+		if err := want("purge of an active key that is said to be revoked", purge(claimed, r.Key.Revision), apikey.InvalidState); err != nil {
 			return err
 		}
 		if r, err = e.revoke(r); err != nil {
 			return err
 		}
-		if err := want("purge from an old revision", purge(r, 1), apikey.ErrConflict); err != nil {
+		if err := want("purge from an old revision", purge(r, 1), apikey.Conflict); err != nil {
 			return err
 		}
 		_, err = e.get("key")
@@ -164,11 +164,11 @@ var revocationChecks = []check{
 		gone := func() error {
 			for _, r := range purged {
 				_, err := e.s.Get(e.ctx, r.Key.ID)
-				if err := want("get of a purged key", err, apikey.ErrNotFound); err != nil {
+				if err := want("get of a purged key", err, apikey.NotFound); err != nil {
 					return err
 				}
 				_, err = e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
-				if err := want("update of a purged key", err, apikey.ErrNotFound); err != nil {
+				if err := want("update of a purged key", err, apikey.NotFound); err != nil {
 					return err
 				}
 				trail, err := e.s.Audit(e.ctx, apikey.AuditQuery{KeyID: r.Key.ID})
@@ -211,7 +211,7 @@ func (e *env) staysRevoked(active, revoked storage.Record) error {
 		try := active.Clone()
 		try.Key.Revision = rev
 		_, err := e.s.Apply(e.ctx, change(try, apikey.ActionUpdate))
-		if err := want(fmt.Sprintf("taking back a revocation from revision %d of %d", rev, revoked.Key.Revision), err, apikey.ErrInvalidState); err != nil {
+		if err := want(fmt.Sprintf("taking back a revocation from revision %d of %d", rev, revoked.Key.Revision), err, apikey.InvalidState); err != nil {
 			return err
 		}
 	}
@@ -234,7 +234,7 @@ func (e *env) race(id string) error {
 	)
 	for w := range writers {
 		wg.Go(func() {
-			for err := error(nil); !errors.Is(err, apikey.ErrInvalidState); {
+			for err := error(nil); !errors.Is(err, apikey.InvalidState); {
 				after := revoked.Load()
 				r, failed := e.get(id)
 				if failed != nil {
@@ -244,7 +244,7 @@ func (e *env) race(id string) error {
 				r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason = time.Time{}, "", ""
 				r.Key.Name = fmt.Sprint("writer ", w)
 				_, err = e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
-				if after && !errors.Is(err, apikey.ErrInvalidState) {
+				if after && !errors.Is(err, apikey.InvalidState) {
 					errs[w] = broken("an update after the revocation was acknowledged: got error %v, want ErrInvalidState", err)
 					return
 				}
@@ -258,7 +258,7 @@ func (e *env) race(id string) error {
 			if err == nil {
 				_, err = e.revoke(r)
 			}
-			if !errors.Is(err, apikey.ErrConflict) {
+			if !errors.Is(err, apikey.Conflict) {
 				errs[writers] = err
 				return
 			}

@@ -90,13 +90,13 @@ var toldChecks = []check{
 			spoil(&create)
 			spoil(&update)
 			for _, c := range []storage.Change{create, update} {
-				if _, err := e.s.Apply(e.ctx, c); want(what, err, apikey.ErrInvalidArgument) != nil {
-					return want("Apply of what cannot be represented: "+what, err, apikey.ErrInvalidArgument)
+				if _, err := e.s.Apply(e.ctx, c); want(what, err, apikey.InvalidArgument) != nil {
+					return want("Apply of what cannot be represented: "+what, err, apikey.InvalidArgument)
 				}
 			}
 		}
-		if _, err := e.s.Get(e.ctx, "key"); want("get", err, apikey.ErrNotFound) != nil {
-			return want("get of a key that was refused", err, apikey.ErrNotFound)
+		if _, err := e.s.Get(e.ctx, "key"); want("get", err, apikey.NotFound) != nil {
+			return want("get of a key that was refused", err, apikey.NotFound)
 		}
 		got, err := e.get("there")
 		if err != nil {

@@ -201,7 +201,7 @@ var usageChecks = []check{
 			return err
 		}
 		_, err = e.s.Get(e.ctx, "nobody")
-		if err := want("get", err, apikey.ErrNotFound); err != nil {
+		if err := want("get", err, apikey.NotFound); err != nil {
 			return err
 		}
 		if _, err := e.create("nobody", nil); err != nil {

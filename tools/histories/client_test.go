@@ -264,7 +264,7 @@ func (c *client) verify(ctx context.Context, l *life, on int, secret uint32, tok
 	c.record(input{kind: verify, key: l.id, on: on, secret: secret}, func() output {
 		v, err := c.h.w.instances[on].Verify(ctx, token)
 		out := output{code: apikey.CodeOf(err)}
-		if err == nil || errors.Is(err, apikey.ErrExpired) || errors.Is(err, apikey.ErrDisabled) || errors.Is(err, apikey.ErrRevoked) {
+		if err == nil || errors.Is(err, apikey.ExpiredKey) || errors.Is(err, apikey.DisabledKey) || errors.Is(err, apikey.RevokedKey) {
 			out.secret, out.scopes = v.Principal().Secret(), strings.Join(v.Principal().Scopes(), " ")
 		}
 		if out.code == apikey.Unavailable {

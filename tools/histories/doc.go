@@ -31,7 +31,7 @@
 // the feed has brought it: a key cannot be asked for so early, because nobody
 // knows its id, unless the creation is a part of a longer transaction.
 //
-// A call that answers apikey.ErrUnavailable says nothing and breaks no rule; the
+// A call that answers apikey.Unavailable says nothing and breaks no rule; the
 // tests see that those are few.
 //
 // A few short histories, the long form (200 of 2,000 operations on each store), and
