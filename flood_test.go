@@ -171,7 +171,7 @@ func TestAKeyIsUnknownOnlyToAReadThatBeganAfterTheRequest(t *testing.T) {
 // gate is a store that says how many calls it has at a time, and holds some.
 type gate struct {
 	storage.Store
-	batches   latchkey.BatchGetter
+	batches   storage.BatchGetter
 	mu        sync.Mutex
 	now, most int
 	hold      func(id string) bool // such reads hang, whatever their context says

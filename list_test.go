@@ -252,7 +252,7 @@ func TestActivityKnowsOfRequestsUpToNow(t *testing.T) {
 		if a := got[1]; len(a.Days) != 1 || a.Days[0].Counts.Total() != 2 || a.Last.UserAgent != "curl/8.5.0" || !a.Days[0].Day.Equal(time.Now().Truncate(24*time.Hour)) {
 			t.Errorf("got %+v", a)
 		}
-		_, err = s.Activity(t.Context(), make([]string, apikey.MaxActivity+1), time.Time{})
+		_, err = s.Activity(t.Context(), make([]string, storage.MaxActivity+1), time.Time{})
 		want(t, "too many keys", err, apikey.InvalidArgument)
 	})
 }

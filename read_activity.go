@@ -15,15 +15,15 @@ const collectEvery = time.Second
 
 // Activity returns what was counted for keys since the start of since's day (UTC), including this process's requests up
 // to a second ago: one Activity for each ID, in the order asked. For a key that was never used, or does not exist, it
-// is zero except for its ID. More than [apikey.MaxActivity] IDs are [apikey.InvalidArgument]. Days are kept as long as hours, for
-// [apikey.UsageRetention].
+// is zero except for its ID. More than [storage.MaxActivity] IDs are [apikey.InvalidArgument]. Days are kept as long as hours, for
+// [storage.UsageRetention].
 func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
 	if err := s.enter(); err != nil {
 		return nil, err
 	}
 	defer s.leave()
-	if len(ids) > apikey.MaxActivity {
-		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), apikey.MaxActivity)
+	if len(ids) > storage.MaxActivity {
+		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), storage.MaxActivity)
 	}
 	if err := validTime("since", since); err != nil {
 		return nil, err

@@ -11,20 +11,6 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// BatchGetter is implemented by a store that reads many records at about the
-// cost of one, such as one round trip. Concurrent reads are then combined, so
-// that a flood of unknown ids costs a few reads.
-//
-// A [Service] looks for it on the store itself and not behind wrappers:
-// otherwise it would bypass a wrapper that changes what Get answers.
-type BatchGetter interface {
-	// GetBatch is [storage.Store.Get] for each of up to 256 ids, without duplicates:
-	// records[i] and errs[i] are the answer to ids[i], and both are as long as
-	// ids. An id that does not exist, or whose record cannot be decoded, is an
-	// error for that id alone.
-	GetBatch(ctx context.Context, ids []string) (records []storage.Record, errs []error)
-}
-
 const (
 	// maxLoads bounds how often one request reads a key that keeps changing.
 	maxLoads = 16
@@ -41,7 +27,7 @@ const (
 
 // openQueues makes the queues to a store that is not in this process.
 func (s *Service) openQueues(store storage.Store) {
-	s.batches, _ = store.(BatchGetter)
+	s.batches, _ = store.(storage.BatchGetter)
 	queue := func() *readQueue {
 		n := &readQueue{batch: 1, most: singleReads, read: s.readAll, worker: s.workers.Go}
 		if s.batches != nil {

@@ -34,9 +34,9 @@ type Service struct {
 	envs     []apikey.Environment
 	envNames []string
 
-	batches   BatchGetter // nil when the store reads one key at a time
-	known     *readQueue  // to the store, for keys that are in the cache
-	strangers *readQueue  // for ids that were never seen; both are nil on a store in this process
+	batches   storage.BatchGetter // nil when the store reads one key at a time
+	known     *readQueue          // to the store, for keys that are in the cache
+	strangers *readQueue          // for ids that were never seen; both are nil on a store in this process
 
 	announcer      storage.Announcer // nil on a store that cannot announce
 	refuser        refuser           // nil on a store that does not say why it refuses changes

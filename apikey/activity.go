@@ -2,9 +2,6 @@ package apikey
 
 import "time"
 
-// MaxActivity is how many keys [latchkey.Service.Activity] reports on at once.
-const MaxActivity = 1000
-
 // Activity is the part of a key's usage that a row of a list shows.
 type Activity struct {
 	ID string

@@ -33,7 +33,7 @@ const (
 	Unavailable              // the store cannot confirm; nothing is known about the key
 )
 
-// The codes of an operation on keys ([latchkey.Service] and admin).
+// The codes of an operation on keys (latchkey.Service and admin).
 const (
 	NotFound        Code = iota + 64 // no such key (or not the caller's)
 	InvalidArgument                  // a field has a bad value

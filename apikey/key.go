@@ -55,7 +55,7 @@ type Secret struct {
 	// EndsAt is when a rotation ends the secret; zero means that no end is set.
 	EndsAt time.Time `json:"ends_at,omitzero"`
 	// Grace is set on the previous secret while its end depends on the first use
-	// of the new one ([latchkey.RotateOptions.StartOnFirstUse]); EndsAt is zero until then.
+	// of the new one (latchkey.RotateOptions.StartOnFirstUse); EndsAt is zero until then.
 	Grace time.Duration `json:"grace,omitempty"`
 	// FirstUsedAt is when a secret made by a rotation was first seen in use; zero
 	// means not yet. It is never set for a key's very first secret.

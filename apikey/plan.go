@@ -64,7 +64,7 @@ func StandardPlans() []Plan {
 
 // PlanSource supplies the limits of a plan, for services whose plans live
 // elsewhere (a billing table). It is asked when a key is first used, and again
-// after [latchkey.Service.RefreshPlans], which one process calls for all; never once per
+// after latchkey.Service.RefreshPlans, which one process calls for all; never once per
 // request.
 //
 // A source returns [NotFound] for a name that it does not have. Any other

@@ -164,6 +164,3 @@ func (u Usage) Of(secret uint32) UsageSecret {
 	}
 	return UsageSecret{Secret: secret}
 }
-
-// UsageRetention is the minimum time for which stores keep hourly rows.
-const UsageRetention = 35 * 24 * time.Hour

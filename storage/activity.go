@@ -36,7 +36,7 @@ func AddHour(a *apikey.Activity, hour time.Time, c apikey.Counts) {
 
 // CheckActivity returns the error of [Store.Activity] for too many IDs.
 func CheckActivity(ids []string) error {
-	if len(ids) > apikey.MaxActivity {
+	if len(ids) > MaxActivity {
 		return &apikey.Error{Code: apikey.InvalidArgument, Field: "ids", Msg: "more keys than can be asked for at once"}
 	}
 	return nil

@@ -31,3 +31,9 @@ func (d *UsageDelta) Add(other UsageDelta) {
 		}
 	}
 }
+
+// MaxActivity is how many keys [Store.Activity] reports on at once.
+const MaxActivity = 1000
+
+// UsageRetention is the minimum time for which stores keep hourly rows.
+const UsageRetention = 35 * 24 * time.Hour

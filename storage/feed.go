@@ -36,9 +36,9 @@ type Feed interface {
 	Await(ctx context.Context) error
 }
 
-// Announcer is implemented by a store that can tell every [latchkey.Service] that uses
+// Announcer is implemented by a store that can tell every service that uses
 // it about something other than a change of a key, such as new plans.
-// [latchkey.Service.RefreshPlans] requires a [Feed] to be one; a [Notifier] may be.
+// latchkey.Service.RefreshPlans requires a [Feed] to be one; a [Notifier] may be.
 type Announcer interface {
 	// Announce adds a Notice to the feed, or publishes one, with the topic as its
 	// ID and nothing else. When it returns nil, the announcement has got as far as

@@ -74,6 +74,20 @@ type Store interface {
 	Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error)
 }
 
+// BatchGetter is implemented by a store that reads many records at about the
+// cost of one, such as one round trip. Concurrent reads are then combined, so
+// that a flood of unknown ids costs a few reads.
+//
+// A service looks for it on the store itself and not behind wrappers:
+// otherwise it would bypass a wrapper that changes what Get answers.
+type BatchGetter interface {
+	// GetBatch is [Store.Get] for each of up to 256 ids, without duplicates:
+	// records[i] and errs[i] are the answer to ids[i], and both are as long as
+	// ids. An id that does not exist, or whose record cannot be decoded, is an
+	// error for that id alone.
+	GetBatch(ctx context.Context, ids []string) (records []Record, errs []error)
+}
+
 // Change is one mutation.
 type Change struct {
 	// Record is the state after the change. Its Revision is ignored: the
@@ -89,7 +103,7 @@ type Change struct {
 	Entry apikey.AuditEntry
 }
 
-// Notice tells a [latchkey.Service] that a key has changed. Its cache then forgets the
+// Notice tells a service that a key has changed. Its cache then forgets the
 // key, and requests in flight that the change forbids are cut.
 type Notice struct {
 	ID       string // or the topic of an [Announcer]

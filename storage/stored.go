@@ -27,7 +27,7 @@ type Record struct {
 	Key     apikey.Key
 	Digests []Digest
 	// Request is a digest of what was asked for, if the key was created with a
-	// name for the creation ([latchkey.NewKey.Once]); zero for every other key. It never
+	// name for the creation (latchkey.NewKey.Once); zero for every other key. It never
 	// changes.
 	Request [32]byte
 	// Extensions holds, in their stored form, the fields that a later version of

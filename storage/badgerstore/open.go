@@ -81,7 +81,7 @@ type Options struct {
 // an acknowledged change. Compacting takes as much space as the tables hold: provide twice that on the file system,
 // plus 40 MiB. If less is free than the tables hold plus 26 MiB, or less than 1 MiB, the store refuses new keys and
 // counts. Existing keys can still be changed, above all revoked, until the reserved part is full: two megabytes, on
-// average. A refusal is [apikey.Unavailable] with the reason in it, which [Store.Refusing] and [latchkey.Health] report
+// average. A refusal is [apikey.Unavailable] with the reason in it, which [Store.Refusing] and latchkey.Health report
 // as well; it ends on its own when there is space. Where space cannot be reserved (Windows; file systems without
 // fallocate) everything is refused below 15 MiB.
 func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, nil) }
@@ -280,7 +280,7 @@ func (s *Store) shut() error {
 const closeWait = 20 * time.Second
 
 // Refusing returns nil while changes are accepted; otherwise it says why they
-// are refused and what to do: see [Open]. [latchkey.Service.Health] calls it.
+// are refused and what to do: see [Open]. latchkey.Service.Health calls it.
 func (s *Store) Refusing() error { return s.reserve.refusing() }
 
 // update writes rows with the given number of bytes in one transaction, or

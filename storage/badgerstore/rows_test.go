@@ -282,8 +282,8 @@ func TestHourlyRowsAreKeptForTheRetentionAndTotalsForGood(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if end := time.Unix(int64(hour.ExpiresAt()), 0); end.Before(before.Add(apikey.UsageRetention)) || hour.ExpiresAt() == 0 {
-			t.Errorf("an hour is dropped at %v, counted at %v: it is kept for %v, and not for ever", end, before, apikey.UsageRetention)
+		if end := time.Unix(int64(hour.ExpiresAt()), 0); end.Before(before.Add(storage.UsageRetention)) || hour.ExpiresAt() == 0 {
+			t.Errorf("an hour is dropped at %v, counted at %v: it is kept for %v, and not for ever", end, before, storage.UsageRetention)
 		}
 		total, err := txn.Get(totalKey("key", 1))
 		if err == nil && total.ExpiresAt() != 0 {

@@ -17,7 +17,7 @@ import (
 
 // countTTL is how long a row of an hour, or of a day, is kept after the last
 // count was added to it.
-const countTTL = apikey.UsageRetention + 24*time.Hour
+const countTTL = storage.UsageRetention + 24*time.Hour
 
 // AddUsage implements [storage.Store]. A large batch takes several transactions;
 // after an error the later ones may be missing.
@@ -213,7 +213,7 @@ func (s *Store) overlook(key []byte, err error) error {
 }
 
 // Usage implements [storage.Store]. Hourly rows are kept for at least
-// [apikey.UsageRetention].
+// [storage.UsageRetention].
 func (s *Store) Usage(ctx context.Context, id string, since time.Time) (_ apikey.Usage, err error) {
 	if err := s.life.enter(ctx); err != nil {
 		return apikey.Usage{}, err

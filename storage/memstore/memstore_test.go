@@ -28,7 +28,7 @@ func TestHoursPastTheRetentionGoWhenNewOnesCome(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Now()
-	for _, ago := range []time.Duration{apikey.UsageRetention + 2*time.Hour, apikey.UsageRetention - time.Hour, 0} {
+	for _, ago := range []time.Duration{storage.UsageRetention + 2*time.Hour, storage.UsageRetention - time.Hour, 0} {
 		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-ago), Counts: apikey.Counts{1}}}); err != nil {
 			t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ func (s *Store) AddUsage(ctx context.Context, batch []storage.UsageDelta) error 
 func (u *usage) add(d storage.UsageDelta) {
 	h := hour{d.Hour.Truncate(time.Hour).Unix(), d.Secret}
 	if _, ok := u.hours[h]; !ok { // once an hour is often enough to clean up
-		oldest := h.unix - int64(apikey.UsageRetention/time.Second)
+		oldest := h.unix - int64(storage.UsageRetention/time.Second)
 		maps.DeleteFunc(u.hours, func(o hour, _ apikey.Counts) bool { return o.unix < oldest })
 	}
 	counts := u.hours[h]

@@ -64,7 +64,7 @@ func TestDaysGoWithTimeAndWithTheirKey(t *testing.T) {
 	apply(t, s, changeOf("key", 0, revoked))
 	now := time.Now().UTC()
 	days := func() int { return count(t, s.Pool(), `SELECT count(*) FROM latchkey.usage_days`) }
-	for _, age := range []time.Duration{0, apikey.UsageRetention - 24*time.Hour, apikey.UsageRetention + 48*time.Hour} {
+	for _, age := range []time.Duration{0, storage.UsageRetention - 24*time.Hour, storage.UsageRetention + 48*time.Hour} {
 		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-age).Truncate(time.Hour), Counts: apikey.Counts{1}}}))
 	}
 	if n := days(); n < 2 {

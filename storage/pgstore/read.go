@@ -75,7 +75,7 @@ func (s *Store) Get(ctx context.Context, id string) (storage.Record, error) {
 	return r, nil
 }
 
-// GetBatch implements [latchkey.BatchGetter] in one round trip. Such reads use at
+// GetBatch implements [storage.BatchGetter] in one round trip. Such reads use at
 // most half of the pool's connections, however many are asked for: the rest is
 // for everything else.
 func (s *Store) GetBatch(ctx context.Context, ids []string) (records []storage.Record, errs []error) {

@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -40,9 +39,9 @@ type Store struct {
 }
 
 var (
-	_ storage.Store        = (*Store)(nil)
-	_ storage.Feed         = (*Store)(nil)
-	_ latchkey.BatchGetter = (*Store)(nil)
+	_ storage.Store       = (*Store)(nil)
+	_ storage.Feed        = (*Store)(nil)
+	_ storage.BatchGetter = (*Store)(nil)
 )
 
 // Options configures [New], [Open] and the functions that migrate. The zero

@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 )
 
 // How often a store looks for old rows, and how many it then removes.
@@ -73,7 +73,7 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 	for _, p := range []struct {
 		sql string
 		age time.Duration
-	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, apikey.UsageRetention + time.Hour}, {s.sql.pruneDays, apikey.UsageRetention}, {s.sql.pruneLimits, 0}} {
+	}{{s.sql.pruneFeed, s.retention}, {s.sql.pruneHours, storage.UsageRetention + time.Hour}, {s.sql.pruneDays, storage.UsageRetention}, {s.sql.pruneLimits, 0}} {
 		var gone int64
 		err := ours{s.pool}.run(ctx, p.sql, []any{p.age.Microseconds(), int64(tidyRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
 		if err != nil {
@@ -86,7 +86,7 @@ func (s *Store) prune(ctx context.Context) (more bool, err error) {
 
 // Maintain removes everything that is older than it must be kept: changes of
 // the feed past [Options.FeedRetention], hours and days of usage past
-// [apikey.UsageRetention], and subjects of limits under which nothing counts
+// [storage.UsageRetention], and subjects of limits under which nothing counts
 // any more. Stores do this on their own in small steps, as they are used.
 // Autovacuum frees the space.
 func (s *Store) Maintain(ctx context.Context) error {

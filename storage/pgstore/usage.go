@@ -176,7 +176,7 @@ func scopeColumns(rows []usageRow) []any {
 }
 
 // Usage implements [storage.Store]. Hourly rows are kept for at least
-// [apikey.UsageRetention].
+// [storage.UsageRetention].
 func (s *Store) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
 	ctx, leave, err := s.life.enter(ctx)
 	if err != nil {

@@ -69,7 +69,7 @@ var activityChecks = []check{
 		if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{delta("key", 1, 0, 1)}); err != nil {
 			return err
 		}
-		asked := make([]string, apikey.MaxActivity)
+		asked := make([]string, storage.MaxActivity)
 		for i := range asked {
 			asked[i] = fmt.Sprint("nobody", i)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 )
@@ -112,7 +111,7 @@ var batchChecks = []check{
 }
 
 func (e *env) batch(ctx context.Context, ids []string) (records []storage.Record, errs []error, err error) {
-	b, ok := e.s.(latchkey.BatchGetter)
+	b, ok := e.s.(storage.BatchGetter)
 	if !ok {
 		return nil, nil, broken("the store is no apikey.BatchGetter, which its harness declares")
 	}

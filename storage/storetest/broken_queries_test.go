@@ -209,7 +209,7 @@ var brokenQueries = map[string]brokenStore{
 		fails: "activity of a thousand keys, and of no more",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.days = func(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-				return m.Activity(ctx, ids[:min(len(ids), apikey.MaxActivity)], since)
+				return m.Activity(ctx, ids[:min(len(ids), storage.MaxActivity)], since)
 			}
 		}),
 	},

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -43,7 +42,7 @@ type Harness struct {
 	// Feeds declares that s is an [storage.Feed].
 	Feeds bool
 
-	// Batches declares that s is an [latchkey.BatchGetter].
+	// Batches declares that s is an [storage.BatchGetter].
 	Batches bool
 
 	// Closes declares that s is an [io.Closer].
@@ -183,7 +182,7 @@ var abilityChecks = []check{{
 		if _, ok := storage.As[storage.Feed](e.s); ok != e.h.Feeds {
 			return broken("Harness.Feeds is %v, but apikey.As finds a Feed: %v", e.h.Feeds, ok)
 		}
-		if _, ok := e.s.(latchkey.BatchGetter); ok != e.h.Batches {
+		if _, ok := e.s.(storage.BatchGetter); ok != e.h.Batches {
 			return broken("Harness.Batches is %v, but the store is a BatchGetter: %v", e.h.Batches, ok)
 		}
 		if _, ok := storage.As[io.Closer](e.s); ok != e.h.Closes {

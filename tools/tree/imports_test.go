@@ -72,7 +72,7 @@ func outward(from, to string) bool {
 		return !below(to, "apikey") && !below(to, leaves...)
 	case top == "." || top == "":
 		return !below(to, serves...)
-	case from == "storage" && to == "": // what stores are made of knows no service
+	case to == "" && (top == "storage" || top == "limiter"): // they know no service
 		return true
 	}
 	return below(from, leaves...) || below(to, inward[top]...)
