@@ -16,14 +16,31 @@ import (
 // boundedStore stands between a service and its store, so that everything the store returns can be represented in an
 // answer. An older program, or somebody with SQL, may have written values that no answer can represent. Such a time
 // becomes the nearest one that can be represented, and the record is repaired when it is next changed. Texts that go
-// into the audit trail, or come out of it, are stripped of secrets.
+// into the audit trail, or come out of it, are stripped of secrets. A text that no record has selects nothing, and no
+// store is asked for it.
 type boundedStore struct {
 	patientStore
 	redact func(string) string
 	log    *slog.Logger
 }
 
+// maxAsked bounds a text to search for, in bytes: no field that can be searched is longer.
+const maxAsked = 1024
+
+// askable reports whether every one of the texts could be in a record.
+func askable(texts ...string) bool {
+	for _, text := range texts {
+		if len(text) > maxAsked || !bounds.Storable(text) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
+	if !askable(id) {
+		return Record{}, ErrNotFound
+	}
 	r, err := s.patientStore.Get(ctx, id)
 	if err == nil {
 		err = r.checkShape()
@@ -46,7 +63,10 @@ func (r *Record) checkShape() error {
 }
 
 func (s boundedStore) List(ctx context.Context, q Query) (Listing, error) {
-	q.UnusedSince, q.ExpiresBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore)
+	if !askable(q.Owner, q.Environment, q.Plan, q.Search) {
+		return Listing{}, nil
+	}
+	q.UnusedSince, q.ExpiresBefore, q.SecretBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore), bounds.Clamp(q.SecretBefore)
 	l, err := s.patientStore.List(ctx, q)
 	l.Records = slices.DeleteFunc(l.Records, func(r Record) bool {
 		bad := r.checkShape()
@@ -68,6 +88,9 @@ func (s boundedStore) Apply(ctx context.Context, c Change) (revision uint64, err
 }
 
 func (s boundedStore) Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error) {
+	if !askable(q.KeyID, q.Owner) {
+		return nil, nil
+	}
 	entries, err := s.patientStore.Audit(ctx, q)
 	for i := range entries {
 		s.tell(&entries[i])
@@ -87,6 +110,9 @@ func (s boundedStore) tell(e *AuditEntry) {
 }
 
 func (s boundedStore) Usage(ctx context.Context, id string, since time.Time) (Usage, error) {
+	if !askable(id) {
+		return Usage{}, nil
+	}
 	u, err := s.patientStore.Usage(ctx, id, bounds.Clamp(since))
 	u.ScopesSince = bounds.Clamp(u.ScopesSince)
 	for i := range u.Hours {
@@ -102,8 +128,17 @@ func (s boundedStore) Usage(ctx context.Context, id string, since time.Time) (Us
 }
 
 func (s boundedStore) Activity(ctx context.Context, ids []string, since time.Time) ([]Activity, error) {
-	all, err := s.patientStore.Activity(ctx, ids, bounds.Clamp(since))
+	asked := slices.Clone(ids)
+	for i, id := range asked {
+		if !askable(id) {
+			asked[i] = storable(id[:min(len(id), maxAsked)]) // no key has it
+		}
+	}
+	all, err := s.patientStore.Activity(ctx, asked, bounds.Clamp(since))
 	for i := range all {
+		if i < len(ids) && asked[i] != ids[i] {
+			all[i].ID = ids[i]
+		}
 		s.tellUse(&all[i].Last)
 		for j := range all[i].Days {
 			all[i].Days[j].Day = bounds.Clamp(all[i].Days[j].Day)

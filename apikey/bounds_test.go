@@ -168,7 +168,8 @@ func TestQueriesOfAnyTime(t *testing.T) {
 			_, activity := keys.Activity(ctx, []string{k.ID}, at)
 			_, unused := keys.List(ctx, apikey.ListRequest{UnusedSince: at})
 			_, expires := keys.List(ctx, apikey.ListRequest{ExpiresBefore: at})
-			for field, err := range map[string]error{"usage": usage, "activity": activity, "unused": unused, "expires": expires} {
+			_, secret := keys.List(ctx, apikey.ListRequest{SecretBefore: at})
+			for field, err := range map[string]error{"usage": usage, "activity": activity, "unused": unused, "expires": expires, "secret": secret} {
 				if !errors.Is(err, apikey.ErrInvalidArgument) {
 					t.Errorf("%s at %v: %v, want an invalid argument", field, at, err)
 				}
