@@ -18,14 +18,31 @@ import (
 // boundedStore stands between a service and its store, so that everything the store returns can be represented in an
 // answer. An older program, or somebody with SQL, may have written values that no answer can represent. Such a time
 // becomes the nearest one that can be represented, and the record is repaired when it is next changed. Texts that go
-// into the audit trail, or come out of it, are stripped of secrets.
+// into the audit trail, or come out of it, are stripped of secrets. A text that no record has selects nothing, and no
+// store is asked for it.
 type boundedStore struct {
 	patientStore
 	redact func(string) string
 	log    *slog.Logger
 }
 
+// maxAsked bounds a text to search for, in bytes: no field that can be searched is longer.
+const maxAsked = 1024
+
+// askable reports whether every one of the texts could be in a record.
+func askable(texts ...string) bool {
+	for _, text := range texts {
+		if len(text) > maxAsked || !bounds.Storable(text) {
+			return false
+		}
+	}
+	return true
+}
+
 func (s boundedStore) Get(ctx context.Context, id string) (storage.Record, error) {
+	if !askable(id) {
+		return storage.Record{}, apikey.NotFound
+	}
 	r, err := s.patientStore.Get(ctx, id)
 	if err == nil {
 		err = checkShape(&r)
@@ -48,7 +65,10 @@ func checkShape(r *storage.Record) error {
 }
 
 func (s boundedStore) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
-	q.UnusedSince, q.ExpiresBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore)
+	if !askable(q.Owner, q.Environment, q.Plan, q.Search) {
+		return storage.Listing{}, nil
+	}
+	q.UnusedSince, q.ExpiresBefore, q.SecretBefore = bounds.Clamp(q.UnusedSince), bounds.Clamp(q.ExpiresBefore), bounds.Clamp(q.SecretBefore)
 	l, err := s.patientStore.List(ctx, q)
 	l.Records = slices.DeleteFunc(l.Records, func(r storage.Record) bool {
 		bad := checkShape(&r)
@@ -70,6 +90,9 @@ func (s boundedStore) Apply(ctx context.Context, c storage.Change) (revision uin
 }
 
 func (s boundedStore) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
+	if !askable(q.KeyID, q.Owner) {
+		return nil, nil
+	}
 	entries, err := s.patientStore.Audit(ctx, q)
 	for i := range entries {
 		s.tell(&entries[i])
@@ -89,6 +112,9 @@ func (s boundedStore) tell(e *apikey.AuditEntry) {
 }
 
 func (s boundedStore) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
+	if !askable(id) {
+		return apikey.Usage{}, nil
+	}
 	u, err := s.patientStore.Usage(ctx, id, bounds.Clamp(since))
 	u.ScopesSince = bounds.Clamp(u.ScopesSince)
 	for i := range u.Hours {
@@ -104,8 +130,17 @@ func (s boundedStore) Usage(ctx context.Context, id string, since time.Time) (ap
 }
 
 func (s boundedStore) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-	all, err := s.patientStore.Activity(ctx, ids, bounds.Clamp(since))
+	asked := slices.Clone(ids)
+	for i, id := range asked {
+		if !askable(id) {
+			asked[i] = storable(id[:min(len(id), maxAsked)]) // no key has it
+		}
+	}
+	all, err := s.patientStore.Activity(ctx, asked, bounds.Clamp(since))
 	for i := range all {
+		if i < len(ids) && asked[i] != ids[i] {
+			all[i].ID = ids[i]
+		}
 		s.tellUse(&all[i].Last)
 		for j := range all[i].Days {
 			all[i].Days[j].Day = bounds.Clamp(all[i].Days[j].Day)

@@ -169,7 +169,8 @@ func TestQueriesOfAnyTime(t *testing.T) {
 			_, activity := keys.Activity(ctx, []string{k.ID}, at)
 			_, unused := keys.List(ctx, latchkey.ListRequest{UnusedSince: at})
 			_, expires := keys.List(ctx, latchkey.ListRequest{ExpiresBefore: at})
-			for field, err := range map[string]error{"usage": usage, "activity": activity, "unused": unused, "expires": expires} {
+			_, secret := keys.List(ctx, latchkey.ListRequest{SecretBefore: at})
+			for field, err := range map[string]error{"usage": usage, "activity": activity, "unused": unused, "expires": expires, "secret": secret} {
 				if !errors.Is(err, apikey.InvalidArgument) {
 					t.Errorf("%s at %v: %v, want an invalid argument", field, at, err)
 				}

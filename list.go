@@ -62,7 +62,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	if r.Order > storage.ByName {
 		return Page{}, invalidf("order", "%d is none of the orders", r.Order)
 	}
-	for field, t := range map[string]time.Time{"unused_since": r.UnusedSince, "expires_before": r.ExpiresBefore} {
+	for field, t := range map[string]time.Time{"unused_since": r.UnusedSince, "expires_before": r.ExpiresBefore, "secret_before": r.SecretBefore} {
 		if err := validTime(field, t); err != nil {
 			return Page{}, err
 		}

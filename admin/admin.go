@@ -25,8 +25,9 @@ type Options struct {
 	// sets the custom properties at the top of the sheet.
 	Style string
 	// Guard is the guard of the API that the keys are for. With it, explanations
-	// of requests include their limits, and a key's page shows what is left of
-	// each limit.
+	// of requests include their limits, a key's page shows what is left of each
+	// limit, and the audit trail and [BasicAuth] have the address of a client that
+	// its TrustedProxies forward.
 	Guard *middleware.Guard
 	// TrustedOrigins are origins like "https://admin.example.com" whose pages may
 	// send changes here, in addition to the handler's own. Usually none.
@@ -62,7 +63,7 @@ type Handler struct {
 // no default for who may manage keys. For development see [Loopback].
 func New(keys *latchkey.Service, authorize Authorizer, o Options) (*Handler, error) {
 	if keys == nil {
-		return nil, invalid("keys", "is nil: make a service with apikey.New")
+		return nil, invalid("keys", "is nil: make a service with latchkey.New")
 	}
 	if authorize == nil {
 		return nil, invalid("authorize", "is nil: say who may manage keys; for development use Loopback().Authorize")

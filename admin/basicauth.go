@@ -41,13 +41,18 @@ const (
 // Only one password is hashed at a time, so that guesses, whatever their
 // number, cost the memory and time of one hash and are slow: some ten per
 // second. At most 128 requests wait for their turn, for 15 seconds; others are
-// answered with 503 and Retry-After. Addresses that sent a wrong password wait
-// behind those that did not, and lose their places first. Somebody who signs in
-// for the first time while 24 strangers keep guessing is admitted after at most
-// 25 hashes, two or three seconds; or at once, from an address of their own. A
-// correct password is recognised, by a keyed digest, until twelve hours after
+// answered with 503 and Retry-After. Networks that sent a wrong password (the
+// /24 of an IPv4 address, the /48 of an IPv6 address) wait behind those that did
+// not, and lose their places first. So somebody who signs in for the first time
+// is admitted at once from a network of their own, and after at most 25 hashes,
+// two or three seconds, from one where 24 strangers keep guessing. Only guesses
+// that keep coming from new networks, thousands of them, can keep somebody out.
+// A correct password is recognised, by a keyed digest, until twelve hours after
 // its last use: people who are signed in do not wait. An unknown name takes as
 // long as a wrong password and gets the same answer.
+//
+// Behind a proxy, set [Options.Guard] to a guard whose TrustedProxies name it:
+// otherwise everybody comes from the network of the proxy.
 //
 // A mistake in the accounts is an error that names the field. To sign somebody
 // out, restart with other accounts: a browser keeps sending the password that

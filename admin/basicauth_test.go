@@ -1,14 +1,10 @@
 package admin_test
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/wontopos/latchkey/admin"
@@ -192,141 +188,4 @@ func TestBasicAuthIsBounded(t *testing.T) {
 	if n := most.Load(); n != 1 {
 		t.Errorf("%d passwords were hashed at once, want 1", n)
 	}
-}
-
-// slowly is an authorizer for olga whose hashes take a tenth of a second each.
-func slowly(t *testing.T) (g *rig, hashed *atomic.Int32) {
-	t.Helper()
-	hashed = new(atomic.Int32)
-	authorize, err := admin.BasicAuthHashing(func(hash func()) {
-		hashed.Add(1)
-		time.Sleep(100 * time.Millisecond)
-		hash()
-	}, admin.Account{Name: "olga", Hash: admin.CheapHash("correct horse battery"), Actor: admin.Actor{Role: admin.Operator}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newRigWith(t, memstore.New(), authorize, admin.Options{}), hashed
-}
-
-func fromAddress(addr string) func(*http.Request) {
-	return func(r *http.Request) { r.RemoteAddr = addr }
-}
-
-// flood is strangers who guess without a pause, each from an address, until the
-// test ends, and with so many requests at a time.
-func flood(t *testing.T, g *rig, strangers, streams int, address func(i int) string) {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	t.Cleanup(func() { stop(); all.Wait() })
-	for i := range strangers * streams {
-		all.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				a := g.do("", "GET", "/v1/whoami", "", basicAs("olga", fmt.Sprint("a guess that is wrong ", i, n)), fromAddress(address(i%strangers)), func(r *http.Request) { *r = *r.WithContext(ctx) })
-				if a.status == 503 {
-					if a.header.Get("Retry-After") != "1" {
-						t.Error("whoever is turned away is told when to come again")
-					}
-					time.Sleep(time.Second)
-				} else if a.status != 401 {
-					t.Errorf("a guess is answered with %d", a.status)
-				}
-			}
-		})
-	}
-	time.Sleep(3 * time.Second) // every stranger has guessed wrong
-}
-
-// TestStrangersKeepNoOperatorOut: whoever signs in for the first time among
-// strangers who keep guessing is in within the time that BasicAuth states.
-func TestStrangersKeepNoOperatorOut(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		rule               string
-		strangers, streams int
-		address            func(i int) string
-		olga               string
-		within             time.Duration
-	}{
-		{"24 strangers behind the operator's own proxy", 24, 1, func(int) string { return "192.0.2.1:4" }, "192.0.2.1:5", 2600 * time.Millisecond},
-		{"24 strangers at addresses of their own", 24, 1, func(i int) string { return fmt.Sprint("198.51.100.", i, ":80") }, "192.0.2.1:5", 300 * time.Millisecond},
-		{"a stranger with 200 requests at a time", 1, 200, func(int) string { return "198.51.100.1:80" }, "192.0.2.1:5", 300 * time.Millisecond},
-		{"a stranger with all addresses of an IPv6 network", 50, 4, func(i int) string { return fmt.Sprintf("[2001:db8::%x]:80", i) }, "[2001:db8:1::1]:80", 300 * time.Millisecond},
-	} {
-		t.Run(tc.rule, func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				g, _ := slowly(t)
-				flood(t, g, tc.strangers, tc.streams, tc.address)
-				began := time.Now()
-				g.want(200, "", "GET", "/v1/whoami", "", basicAs("olga", "correct horse battery"), fromAddress(tc.olga))
-				if took := time.Since(began); took > tc.within {
-					t.Errorf("the first sign-in took %v, more than %v", took, tc.within)
-				}
-				// Who mistyped once comes in their turn, too.
-				began = time.Now()
-				g.want(401, "", "GET", "/v1/whoami", "", basicAs("olga", "correct horse batterz"), fromAddress("203.0.113.9:80"))
-				if took := time.Since(began); took > 26*100*time.Millisecond {
-					t.Errorf("a first try took %v", took)
-				}
-				// And who is in waits for nobody.
-				for range 76 {
-					began := time.Now()
-					g.want(200, "", "GET", "/v1/whoami", "", basicAs("olga", "correct horse battery"), fromAddress("203.0.113.7:1"))
-					if time.Since(began) > 0 {
-						t.Fatal("who is signed in waits")
-					}
-					time.Sleep(50 * time.Millisecond)
-				}
-			})
-		})
-	}
-}
-
-// TestSignedInStaysIn: a password that was right is known until twelve hours
-// after its last use.
-func TestSignedInStaysIn(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g, hashed := slowly(t)
-		ask := func(hashes int32) {
-			t.Helper()
-			g.want(200, "", "GET", "/v1/whoami", "", basicAs("olga", "correct horse battery"))
-			if n := hashed.Load(); n != hashes {
-				t.Errorf("%d passwords were hashed, want %d", n, hashes)
-			}
-		}
-		ask(1)
-		for range 10 {
-			time.Sleep(11 * time.Hour)
-			ask(1)
-		}
-		time.Sleep(12 * time.Hour)
-		ask(2)
-		g.want(401, "", "GET", "/v1/whoami", "", basicAs("olga", "correct horse batterz"))
-		ask(3) // a guess takes nothing from who is in
-	})
-}
-
-// TestNobodyWaitsForAPasswordForever: who gives up, or waits too long, leaves
-// their place, and the turn goes on.
-func TestNobodyWaitsForAPasswordForever(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g, hashed := slowly(t)
-		ctx, giveUp := context.WithTimeout(t.Context(), 250*time.Millisecond)
-		defer giveUp()
-		var all sync.WaitGroup
-		for i := range 50 {
-			all.Go(func() {
-				g.do("", "GET", "/v1/whoami", "", basicAs("olga", fmt.Sprint("a guess that is wrong ", i)), func(r *http.Request) { *r = *r.WithContext(ctx) })
-			})
-		}
-		all.Wait()
-		if n := hashed.Load(); n > 4 {
-			t.Errorf("%d passwords were hashed of those that gave up after the third", n)
-		}
-		g.want(200, "", "GET", "/v1/whoami", "", basicAs("olga", "correct horse battery"))
-	})
 }

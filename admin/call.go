@@ -85,17 +85,21 @@ func (c *call) by() apikey.Actor {
 	return apikey.Actor{ID: c.actor.ID, From: from, Customer: c.actor.Role == Customer}
 }
 
-// from is where a request came from, for the audit trail: the client as the
-// guard determines it, if there is a guard.
-func (h *Handler) from(r *http.Request) string {
-	var addr netip.Addr
+// client is the address of a request's client, as the guard determines it, if
+// there is a guard.
+func (h *Handler) client(r *http.Request) (addr netip.Addr) {
 	if h.o.Guard != nil {
 		addr = h.o.Guard.ClientAddr(r)
 	}
 	if !addr.IsValid() {
 		addr = bounds.Address(r.RemoteAddr)
 	}
-	switch {
+	return addr
+}
+
+// from is where a request came from, for the audit trail.
+func (h *Handler) from(r *http.Request) string {
+	switch addr := h.client(r); {
 	case addr.IsValid():
 		return addr.WithZone("").String()
 	case bounds.Socket(r.RemoteAddr):

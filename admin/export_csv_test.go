@@ -1,10 +1,12 @@
 package admin_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -171,8 +173,8 @@ func (l *longTrail) Audit(_ context.Context, q apikey.AuditQuery) ([]apikey.Audi
 	return entries, nil
 }
 
-// TestAuditCSVIsWhole: an export has all of a trail, takes the memory of a page,
-// and breaks off visibly when it fails on the way.
+// TestAuditCSVIsWhole: an export has all of a trail, and takes the memory of a
+// page.
 func TestAuditCSVIsWhole(t *testing.T) {
 	t.Parallel()
 	endless := &longTrail{Store: memstore.New(), length: 123_456}
@@ -185,29 +187,82 @@ func TestAuditCSVIsWhole(t *testing.T) {
 		t.Errorf("%d rows in %d pages", n, endless.pages)
 	}
 
-	broken := &longTrail{Store: memstore.New(), failAt: 3, length: 100_000}
+	broken := &longTrail{Store: memstore.New(), failAt: 1, length: 100_000}
 	g = newRigWith(t, broken, signIn, admin.Options{})
-	server := httptest.NewServer(g.mount)
-	t.Cleanup(server.Close)
+	if a := g.want(503, "operator", "GET", "/v1/audit.csv", ""); strings.Contains(a.body, "hidden-text") {
+		t.Errorf("a failure before the first row is a refusal: %s", a.body)
+	}
+}
+
+// TestBrokenExportsLookBroken: over every protocol, and whatever is around the
+// handler.
+func TestBrokenExportsLookBroken(t *testing.T) {
+	t.Parallel()
+	for around, wrap := range map[string]func(h http.Handler, w http.ResponseWriter, r *http.Request){
+		"nothing": http.Handler.ServeHTTP,
+		"middleware that recovers panics": func(h http.Handler, w http.ResponseWriter, r *http.Request) {
+			defer func() { _ = recover() }()
+			h.ServeHTTP(w, r)
+		},
+		"a writer that hides the server's": func(h http.Handler, w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(struct{ http.ResponseWriter }{w}, r)
+		},
+	} {
+		for _, protocol := range []string{"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"} {
+			if around == "a writer that hides the server's" && protocol == "HTTP/1.0" {
+				continue // its connection cannot be reset
+			}
+			t.Run(protocol+" in "+around, func(t *testing.T) {
+				t.Parallel()
+				g := newRigWith(t, &longTrail{Store: memstore.New(), failAt: 3, length: 100_000}, signIn, admin.Options{})
+				server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { wrap(g.mount, w, r) }))
+				defer server.Close()
+				if server.EnableHTTP2 = protocol == "HTTP/2.0"; server.EnableHTTP2 {
+					server.StartTLS()
+				} else {
+					server.Start()
+				}
+				res := export(t, server, protocol)
+				defer res.Body.Close()
+				all, err := csv.NewReader(res.Body).ReadAll()
+				if res.StatusCode != 200 || res.Proto != protocol {
+					t.Fatalf("%s %s", res.Proto, res.Status)
+				}
+				if err == nil {
+					t.Errorf("a file that ends early looks whole, with %d rows", len(all))
+				}
+				if log := g.log.String(); !strings.Contains(log, "hidden-text") {
+					t.Errorf("the log says why:\n%s", log)
+				}
+			})
+		}
+	}
+}
+
+// export begins to receive an audit trail.
+func export(t *testing.T, server *httptest.Server, protocol string) *http.Response {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/settings/keys/v1/audit.csv", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("X-Test-User", "operator")
-	res, err := server.Client().Do(r)
+	if protocol != "HTTP/1.0" {
+		res, err := server.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	_, err = csv.NewReader(res.Body).ReadAll()
-	if err == nil {
-		t.Error("a file that ends early looks whole")
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "GET %s HTTP/1.0\r\nX-Test-User: operator\r\n\r\n", r.URL.Path)
+	res, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if log := g.log.String(); !strings.Contains(log, "hidden-text") {
-		t.Errorf("the log says why:\n%s", log)
-	}
-	broken.failAt, broken.pages = 1, 0
-	if a := g.want(503, "operator", "GET", "/v1/audit.csv", ""); strings.Contains(a.body, "hidden-text") {
-		t.Errorf("a failure before the first row is a refusal: %s", a.body)
-	}
+	return res
 }

@@ -93,6 +93,7 @@ func (h *Handler) admit(c *call) error {
 	if c.route.access == everybody {
 		return nil
 	}
+	c.r = withClient(c.r, h.client(c.r))
 	actor, err := h.authorize(c.r)
 	if err != nil {
 		return notAuthorized(err)

@@ -323,6 +323,26 @@ func TestTrustedOrigins(t *testing.T) {
 	}
 }
 
+// TestFormsBehindTheProxyOfTheDocs: the page takes its own forms on a port of
+// its own behind nginx, configured as docs/operations.md says.
+func TestFormsBehindTheProxyOfTheDocs(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := regexp.MustCompile(`proxy_set_header Host (\$\w+);`).FindSubmatch(docs)
+	if set == nil {
+		t.Fatal("the docs do not say how nginx passes Host on")
+	}
+	variables := map[string]string{"$http_host": "keys.intranet:8080", "$host": "keys.intranet"}
+	g := newRig(t)
+	g.want(200, "owner", "POST", "/new", form("form", g.form("owner", "/new"), "name", "x"), func(r *http.Request) {
+		r.Host = variables[string(set[1])]
+		r.Header.Set("Origin", "http://keys.intranet:8080") // over plain HTTP, browsers send no Sec-Fetch-Site
+	})
+}
+
 // TestOneWayToKeys holds that routes reach keys by the table alone: nothing
 // but the gate takes an id from a request.
 func TestOneWayToKeys(t *testing.T) {

@@ -303,7 +303,7 @@ func TestTrailInWords(t *testing.T) {
 		g.want(200, "owner", "POST", "/v1"+page+"/enable", "{}")
 	}
 	body := g.want(200, "owner", "GET", page, "").body
-	if n := strings.Count(body, `data-label="When"`); n != 20 || !strings.Contains(body, "The newest 20 changes. Export has all of them.") {
+	if n := strings.Count(body, `data-label="When"`); n != 20 || !strings.Contains(body, "The newest 20 changes. The CSV export has all of them.") || !strings.Contains(body, "JSON (newest 1,000)") {
 		t.Errorf("a trail that is cut says so: %d rows", n)
 	}
 	g = newRig(t)

@@ -127,13 +127,11 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 	return c.page(status, "key", k.Name, &b)
 }
 
-// exports are the addresses of the audit trail as files, as far as they exist.
+// exports are the addresses of the audit trail as files. The JSON is the first
+// page of the REST API.
 func (c *call) exports() []link {
-	all := []link{{Text: "JSON", Address: c.root() + "v1/keys/" + c.key.ID + "/audit?limit=1000"}}
-	if _, ok := c.h.routes["GET /v1/keys/{id}/audit.csv"]; ok {
-		all = append(all, link{Text: "CSV", Address: c.root() + "v1/keys/" + c.key.ID + "/audit.csv"})
-	}
-	return all
+	address := c.root() + "v1/keys/" + c.key.ID + "/audit"
+	return []link{{Text: "CSV", Address: address + ".csv"}, {Text: "JSON (newest 1,000)", Address: address + "?limit=1000"}}
 }
 
 func (c *call) secretRow(s apikey.Secret, i int, u apikey.UsageSecret) secretRow {

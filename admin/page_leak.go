@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 
@@ -39,8 +40,9 @@ func (c *call) pageFind() error {
 		return err
 	}
 	var b leakBody
-	tokens := c.h.shape.tokens(typed.Get("text"), maxFound)
-	for _, token := range tokens {
+	tokens := c.h.shape.tokens(typed.Get("text"), maxFound+1)
+	more := len(tokens) > maxFound
+	for _, token := range tokens[:min(len(tokens), maxFound)] {
 		found, err := c.identifyToken(token)
 		switch code := apikey.CodeOf(err); {
 		case err == nil:
@@ -64,6 +66,9 @@ func (c *call) pageFind() error {
 		b.Message = "Match: this secret belongs to the key below."
 	default:
 		b.Message = "Match: " + plural(len(b.Found), "secret") + "."
+	}
+	if more {
+		b.Message += fmt.Sprintf(" Only the first %d keys in the text were checked.", maxFound)
 	}
 	return c.page(http.StatusOK, "leak", "Report a leaked key", b)
 }

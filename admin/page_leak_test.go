@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -88,5 +89,21 @@ func TestLeak(t *testing.T) {
 	}
 	if strings.Contains(g.log.String(), token.Reveal()[len("sk_live_")+17:]) {
 		t.Error("a secret that was pasted is in the log")
+	}
+}
+
+// TestLeakOfManyKeys: a text with more keys than are looked for is not said to
+// have been checked whole.
+func TestLeakOfManyKeys(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	var text strings.Builder
+	for i := range 11 {
+		const warning = "Only the first 10 keys in the text were checked."
+		_, token := g.key("acme", fmt.Sprint("leaked ", i))
+		text.WriteString(token.Reveal() + "\n")
+		if a := g.want(200, "owner", "POST", "/leak", form("text", text.String())); strings.Contains(a.body, warning) != (i == 10) {
+			t.Errorf("%d keys:\n%s", i+1, a.body)
+		}
 	}
 }

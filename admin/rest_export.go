@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/abort"
 )
 
 // exportPage is how many rows are read and sent at a time.
@@ -31,8 +32,9 @@ func (c *call) ownerAuditCSV() error {
 
 // auditCSV sends a trail as RFC 4180 CSV, newest first, all of it unless a
 // limit was asked for. It sends one page at a time, so that it takes the memory
-// of one page. A failure on the way breaks the response off: a truncated file
-// must not look complete.
+// of one page. A failure on the way breaks the response off, also where
+// middleware around the handler recovers panics: a truncated file must not look
+// complete.
 func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 	q.Before = p.number("before")
 	left := p.limitOf(math.MaxInt, math.MaxInt)
@@ -58,6 +60,12 @@ func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 	if c.r.Method == http.MethodHead {
 		return nil
 	}
+	whole := false
+	defer func() {
+		if !whole {
+			abort.Response(c.w, c.r, false)
+		}
+	}()
 	w := csv.NewWriter(c.w)
 	w.UseCRLF = true
 	_ = w.Write(exportColumns)
@@ -69,6 +77,7 @@ func (c *call) auditCSV(p *params, q apikey.AuditQuery, name string) error {
 			return nil // the client has gone; there is nobody to tell
 		}
 		if left -= len(entries); len(entries) < q.Limit || left == 0 {
+			whole = true
 			return nil
 		}
 		q.Before = entries[len(entries)-1].Seq

@@ -1,22 +1,27 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // turns gives one request at a time the right to hash a password, fairly.
 // Requests from networks whose last sign-in was right come first, then those
 // from networks that sent no wrong password, then the rest; within each group,
 // networks take turns. If too many requests wait, the worst network with the
-// most of them loses one. So many guesses from few networks keep nobody out. If
-// all requests come from one network, through a proxy, each waits for those
-// before it.
+// most of them loses one. So guesses keep nobody out unless they come from
+// more networks than are remembered, and then everybody has the same chance. If
+// all requests come from one network, through a proxy that the guard does not
+// trust, each waits for those before it.
 type turns struct {
 	mu       sync.Mutex
 	taken    bool
@@ -79,18 +84,25 @@ func (t *turns) take(ctx context.Context, from netip.Addr) bool {
 	return false
 }
 
-// worst returns the waiting request to drop when too many wait: the newest from
-// the worst network with the most of them.
+// worst returns the waiting request to drop when too many wait: one from the
+// network with the worst rank, then with the most requests. Among equals it is a
+// random one: if it were the newest, those who ask again at once would keep
+// everybody else out.
 func (t *turns) worst() int {
 	count := make(map[netip.Addr]int)
 	for _, w := range t.waiting {
 		count[w.from]++
 	}
-	worst := len(t.waiting) - 1
-	for i := worst - 1; i >= 0; i-- {
-		a, b := t.waiting[i].from, t.waiting[worst].from
-		if r, s := t.networks[a].rank, t.networks[b].rank; r > s || r == s && count[a] > count[b] {
-			worst = i
+	worst, equals := 0, 1
+	for i := 1; i < len(t.waiting); i++ {
+		from, other := t.waiting[i].from, t.waiting[worst].from
+		switch order := cmp.Or(cmp.Compare(t.networks[from].rank, t.networks[other].rank), cmp.Compare(count[from], count[other])); {
+		case order > 0:
+			worst, equals = i, 1
+		case order == 0:
+			if equals++; rand.N(equals) == 0 {
+				worst = i
+			}
 		}
 	}
 	return worst
@@ -134,20 +146,26 @@ func (t *turns) next() {
 	}
 }
 
-// networkOf returns where a request comes from, as the server sees it: an
-// address, or for IPv6 the 64-bit prefix that a single customer has; zero if
-// there is none.
+type clientKey struct{}
+
+// withClient passes an authorizer of this package the address of the client,
+// as the guard determines it.
+func withClient(r *http.Request, client netip.Addr) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), clientKey{}, client))
+}
+
+// networkOf returns the network that a request comes from, its /24 or /48, as
+// in [apikey.LastUse]; zero if it is unknown. Whoever has one address of IPv6
+// may have all of a /48.
 func networkOf(r *http.Request) netip.Addr {
-	addr, err := netip.ParseAddr(r.RemoteAddr)
-	if port, portErr := netip.ParseAddrPort(r.RemoteAddr); portErr == nil {
-		addr, err = port.Addr(), nil
+	addr, known := r.Context().Value(clientKey{}).(netip.Addr)
+	if !known { // the authorizer is called without a handler
+		addr = bounds.Address(r.RemoteAddr)
 	}
-	if err != nil {
-		return netip.Addr{}
+	bits := 24
+	if addr.Is6() {
+		bits = 48
 	}
-	if addr = addr.Unmap().WithZone(""); addr.Is4() {
-		return addr
-	}
-	network, _ := addr.Prefix(64)
+	network, _ := addr.WithZone("").Prefix(bits)
 	return network.Addr()
 }

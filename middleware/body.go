@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"runtime"
 	"sync"
+
+	"github.com/wontopos/latchkey/internal/abort"
 )
 
 // requestBody is the body that the handler reads, another view of its call. A
@@ -85,7 +87,7 @@ func (l *looker) Close() error { return nil }
 // read the answer.
 func closeAfterReply(w http.ResponseWriter) {
 	one := [1]byte{}
-	_, _ = http.MaxBytesReader(innermost(w), endless{}, 0).Read(one[:])
+	_, _ = http.MaxBytesReader(abort.Innermost(w), endless{}, 0).Read(one[:])
 }
 
 type endless struct{}

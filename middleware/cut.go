@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/abort"
 )
 
 // state is the one word on which the handler and a cut agree: whether the
@@ -110,10 +111,10 @@ func (k *cutter) Sever() {
 		return
 	}
 	if h := (*plainWriter)(k).hijacked(); h != nil {
-		kill(h.Conn)
+		abort.Conn(h.Conn)
 		return
 	}
-	c := http.NewResponseController(innermost(k.under))
+	c := http.NewResponseController(abort.Innermost(k.under))
 	_ = c.SetReadDeadline(past)
 	if s&sent != 0 {
 		_ = c.SetWriteDeadline(s.wake())
@@ -140,24 +141,10 @@ func (c *call) brokenOff() bool {
 }
 
 // breakOff ends a response that has begun, so that the client sees an error
-// whatever becomes of the panic that follows: middleware around the guard may
-// recover it and return, and net/http would then end the response cleanly.
+// whatever becomes of the panic that follows.
 func (c *call) breakOff() {
-	r, inner := c.w.original, innermost(c.w.under)
-	server := http.NewResponseController(inner)
-	err := server.SetWriteDeadline(past) // over HTTP/2 this resets the stream
-	switch {
-	case r.ProtoMajor != 1:
-	case c.w.state.Load()&untilClose != 0:
-		if conn, _, err := server.Hijack(); err == nil {
-			kill(conn)
-		}
-	case err == nil && r.Context().Value(http.ServerContextKey) != nil:
-		// A write that fails once fails for good, even if somebody clears the
-		// deadline.
-		_, _ = inner.Write([]byte{0})
-		_ = server.Flush()
-	}
+	r := c.w.original
+	abort.Response(c.w.under, r, c.w.state.Load()&untilClose != 0)
 	if r.MultipartForm != nil {
 		_ = r.MultipartForm.RemoveAll() // net/http does not do it after a panic
 	}
@@ -197,7 +184,7 @@ func (c *call) answer(r *http.Request, s state) {
 		}
 	}
 	if s&running != 0 {
-		_ = http.NewResponseController(innermost(w)).SetWriteDeadline(time.Now().Add(answerTimeout))
+		_ = http.NewResponseController(abort.Innermost(w)).SetWriteDeadline(time.Now().Add(answerTimeout))
 	}
 	c.w.guard.refuse(w, r, &Outcome{Code: s.code(), guard: c.w.guard, verified: v, presented: v.Principal()})
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+
+	"github.com/wontopos/latchkey/internal/abort"
 )
 
 // hijackedConn is a connection that a handler took over, for example for
@@ -70,7 +72,7 @@ func (c *hijackedConn) Write(p []byte) (int, error) {
 // Close closes the connection and ends the request's flight.
 func (c *hijackedConn) Close() (err error) {
 	if c.w.isCut() {
-		kill(c.Conn)
+		abort.Conn(c.Conn)
 	} else {
 		err = c.Conn.Close()
 	}
@@ -103,20 +105,3 @@ func (c *hijackedConn) ReadFrom(src io.Reader) (int64, error) {
 
 // WriteTo implements [io.WriterTo].
 func (c *hijackedConn) WriteTo(dst io.Writer) (int64, error) { return io.Copy(dst, c.Conn) }
-
-// kill closes a connection at once, with a reset where possible: a clean end
-// could be taken for the end of a message. It does not wait to send a goodbye,
-// as closing a TLS connection does.
-func kill(c net.Conn) {
-	for {
-		outer, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		c = outer.NetConn()
-	}
-	if tcp, ok := c.(interface{ SetLinger(sec int) error }); ok {
-		_ = tcp.SetLinger(0)
-	}
-	_ = c.Close()
-}

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/abort"
 )
 
 // The views of a call. All of them have what a [http.ResponseController] asks
@@ -54,7 +56,7 @@ func (w *http2Writer) CloseNotify() <-chan bool                      { return w.
 func (c *call) writer() http.ResponseWriter {
 	server := c.w.under
 	if _, wrapped := server.(unwrapper); wrapped {
-		server = innermost(server)
+		server = abort.Innermost(server)
 	}
 	switch server.(type) {
 	case interface { // HTTP/1 of net/http
@@ -100,22 +102,6 @@ type unwrapper interface{ Unwrap() http.ResponseWriter }
 // deadliner is how a cut reaches the connection.
 type deadliner interface{ SetWriteDeadline(time.Time) error }
 
-// innermost returns the server's own writer, or the last one that can be
-// reached.
-func innermost(w http.ResponseWriter) http.ResponseWriter {
-	for {
-		u, ok := w.(unwrapper)
-		if !ok {
-			return w
-		}
-		next := u.Unwrap()
-		if next == nil {
-			return w
-		}
-		w = next
-	}
-}
-
 func flushes(w http.ResponseWriter) bool {
 	switch w.(type) {
 	case http.Flusher, interface{ FlushError() error }:
@@ -139,7 +125,7 @@ func (w *plainWriter) hidden(last http.ResponseWriter) {
 
 // FlushError implements flushing for [http.ResponseController].
 func (w *plainWriter) FlushError() error {
-	if !flushes(innermost(w.under)) {
+	if !flushes(abort.Innermost(w.under)) {
 		return fmt.Errorf("%w", http.ErrNotSupported)
 	}
 	if !w.begin(http.StatusOK) {
@@ -155,7 +141,7 @@ func (w *plainWriter) push(target string, o *http.PushOptions) error {
 	if w.isCut() {
 		return w.or(nil)
 	}
-	if p, ok := innermost(w.under).(http.Pusher); ok {
+	if p, ok := abort.Innermost(w.under).(http.Pusher); ok {
 		return p.Push(target, o)
 	}
 	return http.ErrNotSupported
@@ -170,7 +156,7 @@ func (w *plainWriter) readFrom(src io.Reader) (int64, error) {
 	if !w.begin(http.StatusOK) {
 		return 0, w.or(nil)
 	}
-	if _, ok := innermost(w.under).(deadliner); !ok {
+	if _, ok := abort.Innermost(w.under).(deadliner); !ok {
 		src = &cutReader{src, w} // nothing else would stop the copy
 	}
 	n, err := to.ReadFrom(src)
