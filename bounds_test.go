@@ -161,7 +161,7 @@ func TestQueriesOfAnyTime(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := store.AddUsage(ctx, []storage.UsageDelta{{KeyID: k.ID, Secret: 1, Hour: time.Now().UTC(), Counts: apikey.Counts{1}, Last: apikey.LastUse{At: time.Now()}}}); err != nil {
+		if err := store.AddUsage(ctx, []storage.UsageDelta{{KeyID: k.ID, Secret: 1, Hour: time.Now().UTC(), Counts: apikey.Counts{Allowed: 1}, Last: apikey.LastUse{At: time.Now()}}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, at := range []time.Time{at2to20, at2to20.AddDate(-2<<20, 0, 0), time.Unix(math.MaxInt64, 0), time.Unix(math.MinInt64, 0)} {

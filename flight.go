@@ -130,7 +130,7 @@ func (s *sentence) Cut(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cutter != nil {
-		s.v.Count(apikey.OutcomeCut, 0, nil)
+		s.v.snap.terms.service.meter.count(s.v.credential, wasCut, 0, nil)
 		s.cutter.Cut(cause)
 	}
 }

@@ -203,7 +203,7 @@ func TestCloseWritesUsageBesideAnOperation(t *testing.T) {
 		if n := stored(t, mem, k.ID); n != 1 {
 			t.Errorf("%d requests are stored, 1 was counted", n)
 		}
-		time.AfterFunc(time.Second, func() { v.Count(apikey.OutcomeAllowed, 0, nil) })
+		time.AfterFunc(time.Second, func() { v.Count(apikey.OK, 0, nil) })
 		want(t, "Close again", s.Close(t.Context()), nil)
 		if n := stored(t, mem, k.ID); n != 2 {
 			t.Errorf("%d requests are stored, one was counted while Close waited", n)

@@ -97,7 +97,7 @@ func TestListOfUnusedKeysKnowsOfRequests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, 0, fromHome)
+		v.Count(apikey.OK, 0, fromHome)
 		time.Sleep(time.Second)
 		if got := listed(t, s, latchkey.ListRequest{UnusedSince: time.Now().Add(-24 * time.Hour)}); !slices.Equal(got, []string{"idle"}) {
 			t.Errorf("not used for a day: got %q, want the key that is idle", got)
@@ -243,8 +243,8 @@ func TestActivityKnowsOfRequestsUpToNow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, 0, fromHome)
-		v.Count(apikey.OutcomeRateLimited, 0, nil)
+		v.Count(apikey.OK, 0, fromHome)
+		v.Count(apikey.RateLimited, 0, nil)
 		got, err := s.Activity(t.Context(), []string{idle.ID, k.ID}, time.Now())
 		if err != nil || len(got) != 2 || len(got[0].Days) != 0 || got[0].ID != idle.ID {
 			t.Fatalf("got %+v, error %v", got, err)

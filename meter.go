@@ -19,8 +19,8 @@ type meter struct {
 	ended []*Sample // those that ended after they were collected
 }
 
-func (m *meter) count(c *credential, o apikey.Outcome, used uint64, u *Use) *Sample {
-	if o != apikey.OutcomeAllowed {
+func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
+	if o != allowed {
 		c.refused[o-1].Add(1)
 		m.list(c)
 		return nil
@@ -40,7 +40,7 @@ func (m *meter) count(c *credential, o apikey.Outcome, used uint64, u *Use) *Sam
 
 // recount undoes the count of a request as admitted. If that count has already
 // been collected, the counter is below zero until the next admitted request.
-func (m *meter) recount(c *credential, o apikey.Outcome, s *Sample) {
+func (m *meter) recount(c *credential, o outcome, s *Sample) {
 	if s != nil && c.last.CompareAndSwap(s, nil) {
 		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is reported about it now is ignored
 	}
@@ -154,10 +154,11 @@ func (m *meter) collect(owe func(storage.UsageDelta)) {
 		c.listed.Store(false)
 		last := c.last.Swap(nil)
 		d := storage.UsageDelta{KeyID: c.snap.id, Secret: c.principal.Secret(), Hour: hour, Scopes: c.takeUsed()}
+		counts := d.Counts.Fields()
 		for i := range c.refused {
-			d.Counts[i+1] = c.refused[i].Swap(0)
+			*counts[i+1] = c.refused[i].Swap(0)
 		}
-		d.Counts[apikey.OutcomeAllowed] = c.takeAllowed()
+		d.Counts.Allowed = c.takeAllowed()
 		if last != nil {
 			last.hour = hour
 			d.Last = last.lastUse()

@@ -39,7 +39,7 @@ func TestACachedKeyCostsNoRead(t *testing.T) {
 					t.Errorf("a cached key: %v", err)
 					return
 				}
-				v.Count(apikey.OutcomeAllowed, 0, fromHome)
+				v.Count(apikey.OK, 0, fromHome)
 				want(t, "a cached key that is disabled", verify(t, s, disabled), apikey.DisabledKey)
 				want(t, "a cached key that will expire", verify(t, s, expiring), nil)
 			}

@@ -37,7 +37,7 @@ func use(t testing.TB, s *latchkey.Service, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Count(apikey.OutcomeAllowed, 0, fromHome)
+	v.Count(apikey.OK, 0, fromHome)
 	synctest.Wait()
 }
 

@@ -19,7 +19,7 @@ func sample(t testing.TB, s *latchkey.Service, token, route string) *latchkey.Sa
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := v.Count(apikey.OutcomeAllowed, 0, &latchkey.Use{Source: home, UserAgent: "curl/8", Route: route})
+	p := v.Count(apikey.OK, 0, &latchkey.Use{Source: home, UserAgent: "curl/8", Route: route})
 	if p == nil {
 		t.Fatal("the first request since the flush is not the sample")
 	}
@@ -116,12 +116,12 @@ func TestNoEndIsLostBetweenFlushes(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				v.Count(apikey.OutcomeAllowed, 0, fromHome).Ended("", 201)
+				v.Count(apikey.OK, 0, fromHome).Ended("", 201)
 			}
 		})
 	}
 	wg.Wait()
-	if got := usageOf(t, s, k.ID); got.Last().Status != 201 || got.Of(1).Counts[apikey.OutcomeAllowed] != workers*each {
+	if got := usageOf(t, s, k.ID); got.Last().Status != 201 || got.Of(1).Counts.Allowed != workers*each {
 		t.Errorf("the newest use has no end, or requests are missing: %+v", got.Of(1))
 	}
 }

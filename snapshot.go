@@ -51,10 +51,10 @@ type credential struct {
 	last      atomic.Pointer[Sample] // the first admitted request since the last flush
 	allowed   atomic.Uint64          // admitted requests since the last flush
 	principal apikey.Principal
-	usedHigh  atomic.Uint32                         // the other scopes
-	listed    atomic.Bool                           // in the meter's list
-	ends      int64                                 // when it stops working, in Unix microseconds; never: math.MaxInt64
-	refused   [apikey.NumOutcomes - 1]atomic.Uint64 // all other outcomes, from the first after allowed, since the last flush
+	usedHigh  atomic.Uint32                  // the other scopes
+	listed    atomic.Bool                    // in the meter's list
+	ends      int64                          // when it stops working, in Unix microseconds; never: math.MaxInt64
+	refused   [numOutcomes - 1]atomic.Uint64 // all other outcomes, from the first after allowed, since the last flush
 }
 
 // home is the memory of a snapshot, and of its key's entry if there is none

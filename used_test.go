@@ -24,7 +24,7 @@ func ask(t interface{ Fatal(...any) }, s *latchkey.Service, token string, need a
 		t.Fatal(err)
 	}
 	used, code := v.Permits("", netip.Addr{}, &need)
-	v.Count(apikey.OutcomeOf(code), used, nil)
+	v.Count(code, used, nil)
 	return code == apikey.OK
 }
 
@@ -122,7 +122,7 @@ func TestAScopeThatAHandlerAsksForIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Count(apikey.OutcomeAllowed, 0, nil)
+	v.Count(apikey.OK, 0, nil)
 	usageOf(t, s, k.ID) // a flush
 	if !v.Principal().Has("orders:refund") || v.Principal().Has("things:write") {
 		t.Error("Has answers wrongly")

@@ -234,7 +234,7 @@ func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of
 // is lost when the key leaves the cache; the slot is empty at first.
 func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
 
-// Sampled reports whether the next [apikey.OutcomeAllowed] given to Count would use
+// Sampled reports whether the next .Allowed given to Count would use
 // its Use. If not, pass nil and save the effort of making one.
 func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
 
@@ -243,22 +243,22 @@ func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
 // [Verified.Permits] returned, and u, which is used about once per flush: Count
 // then returns the Sample that must be told of the request's end, and otherwise
 // nil. u may be nil, and is not kept.
-func (v Verified) Count(o apikey.Outcome, used uint64, u *Use) *Sample {
+func (v Verified) Count(code apikey.Code, used uint64, u *Use) *Sample {
 	if v.credential == nil {
 		return nil
 	}
-	return v.snap.terms.service.meter.count(v.credential, o, used, u)
+	return v.snap.terms.service.meter.count(v.credential, outcomeOf(code), used, u)
 }
 
-// Recount turns a request that was counted as [apikey.OutcomeAllowed] into the refusal
+// Recount turns a request that was counted as .Allowed into the refusal
 // o, because it was refused before it was served after all. The Sample is what
 // Count returned for it, usually nil: the last use then describes another
 // request.
-func (v Verified) Recount(o apikey.Outcome, s *Sample) {
-	if v.credential == nil || o == apikey.OutcomeAllowed || o >= apikey.NumOutcomes {
+func (v Verified) Recount(code apikey.Code, s *Sample) {
+	if v.credential == nil || code == apikey.OK {
 		return
 	}
-	v.snap.terms.service.meter.recount(v.credential, o, s)
+	v.snap.terms.service.meter.recount(v.credential, outcomeOf(code), s)
 }
 
 // Used records that scopes let something through within a request that has

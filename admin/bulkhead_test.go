@@ -203,7 +203,7 @@ func TestAStuckWriteOfUsageHoldsNoPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, 0, nil)
+		v.Count(apikey.OK, 0, nil)
 		time.Sleep(5*time.Second + time.Millisecond) // a flush has begun
 		var (
 			all    sync.WaitGroup

@@ -14,8 +14,8 @@ type span struct {
 	Counts   apikey.Counts
 }
 
-func (s *span) admitted() uint64 { return s.Counts[apikey.OutcomeAllowed] }
-func (s *span) refused() uint64  { return s.Counts.Total() - s.Counts[apikey.OutcomeAllowed] }
+func (s *span) admitted() uint64 { return s.Counts.Allowed }
+func (s *span) refused() uint64  { return s.Counts.Total() - s.Counts.Allowed }
 
 // spans divides the time up to now into n pieces of a length that divides a
 // day. The last piece contains now.

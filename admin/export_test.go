@@ -8,7 +8,6 @@ import (
 	"github.com/wontopos/latchkey/storage/memstore"
 
 	"github.com/wontopos/latchkey"
-	"github.com/wontopos/latchkey/apikey"
 )
 
 // Routes lists the table for tests that walk it: method, path and whether it
@@ -68,7 +67,7 @@ func Bind(raw []byte) (pointers []string, ok bool) {
 func Sparkline(days [][2]uint64, limit uint64) (admitted, all, line, text string) {
 	spans := make([]span, len(days))
 	for i, d := range days {
-		spans[i].Counts[apikey.OutcomeAllowed], spans[i].Counts[apikey.OutcomeRateLimited] = d[0], d[1]
+		spans[i].Counts.Allowed, spans[i].Counts.RateLimited = d[0], d[1]
 	}
 	s := spark(spans, limit)
 	return s.Admitted, s.All, s.Limit, s.Text

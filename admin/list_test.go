@@ -51,7 +51,7 @@ func TestListConditions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, 0, &latchkey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
+		v.Count(apikey.OK, 0, &latchkey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
 		later := func(hours int) string {
 			return time.Now().Add(time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339)
 		}
@@ -202,7 +202,7 @@ func TestListsShowWhatHasJustHappened(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OutcomeAllowed, 0, nil)
+		v.Count(apikey.OK, 0, nil)
 		time.Sleep(time.Second) // reads share what was collected
 		shows(true, `class="spark"`, `"allowed":1`)
 		shows(false, ">disabled</span>", `"disabled"`)

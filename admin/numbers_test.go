@@ -81,18 +81,18 @@ func TestNumbersOfThePage(t *testing.T) {
 			secret := v.Secrets[r.IntN(len(v.Secrets))]
 			hour := now.Add(-time.Duration(r.Int64N(max(1, int64(now.Sub(secret.CreatedAt)))))).Truncate(time.Hour)
 			d := storage.UsageDelta{KeyID: k.ID, Secret: secret.Number, Hour: hour}
-			for o := range d.Counts {
-				if kind == 1 && (apikey.Outcome(o) == apikey.OutcomeAllowed || apikey.Outcome(o) == apikey.OutcomeCut) {
-					continue
-				}
+			for _, n := range d.Counts.Fields() {
 				if r.IntN(3) == 0 {
-					d.Counts[o] = uint64(r.IntN(5000))
+					*n = uint64(r.IntN(5000))
 				}
 			}
-			if n := d.Counts[apikey.OutcomeAllowed]; d.Counts[apikey.OutcomeCut] > n {
-				d.Counts[apikey.OutcomeCut] = n // those cut were admitted
+			if kind == 1 {
+				d.Counts.Allowed, d.Counts.Cut = 0, 0
 			}
-			if kind > 2 && d.Counts[apikey.OutcomeAllowed] > 0 {
+			if n := d.Counts.Allowed; d.Counts.Cut > n {
+				d.Counts.Cut = n // those cut were admitted
+			}
+			if kind > 2 && d.Counts.Allowed > 0 {
 				d.Last = apikey.LastUse{At: later(hour, secret.CreatedAt), Network: "192.0.2.0/24"}
 			}
 			if err := store.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
@@ -157,13 +157,13 @@ func TestNumbersOfThePage(t *testing.T) {
 			for _, m := range secrets.FindAllStringSubmatch(p.body, -1) {
 				in, out = in+number(t, m[1]), out+number(t, m[2])
 			}
-			if in != want.ever[apikey.OutcomeAllowed] || out != seen-in || in < admitted || out < refused {
+			if in != want.ever.Allowed || out != seen-in || in < admitted || out < refused {
 				t.Errorf("seed %d, %s: the secrets have %d and %d, the period %d and %d, the store %v", seed, period, in, out, admitted, refused, want.ever)
 			}
-			if would := p.number(`<strong>([\d,]+) requests?</strong> in the last 24 hours would have failed`); would != want.day[apikey.OutcomeAllowed] || period == "24h" && would != admitted {
+			if would := p.number(`<strong>([\d,]+) requests?</strong> in the last 24 hours would have failed`); would != want.day.Allowed || period == "24h" && would != admitted {
 				t.Errorf("seed %d, %s: %d would have failed in a day that admitted %d", seed, period, would, admitted)
 			}
-			if period == "30d" && (admitted != want.ever[apikey.OutcomeAllowed] || refused != seen-admitted) {
+			if period == "30d" && (admitted != want.ever.Allowed || refused != seen-admitted) {
 				t.Errorf("seed %d: the month has %d and %d, the store %v", seed, admitted, refused, want.ever)
 			}
 			// Of a key in use a secret may never have been: the new one, or the old one of a rotation at once.
@@ -187,7 +187,7 @@ func TestNumbersOfThePage(t *testing.T) {
 			}
 			counts := use.Of(s.Number).Counts
 			state := a.members(t)["state"]
-			if want := map[bool]any{true: "received", false: map[bool]any{true: "refused", false: "waiting"}[counts.Total() > 0]}[counts[apikey.OutcomeAllowed] > 0]; state != want {
+			if want := map[bool]any{true: "received", false: map[bool]any{true: "refused", false: "waiting"}[counts.Total() > 0]}[counts.Allowed > 0]; state != want {
 				t.Errorf("seed %d: the light is %v for %v", seed, state, counts)
 			}
 			if strings.Contains(a.body, `refused: "`) || strings.Contains(a.body, "last never") || strings.Contains(a.body, "Received never") {
@@ -248,7 +248,7 @@ func TestOfARotatedKeySinceItWasMade(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
 	k, token := g.key("acme", "production")
-	g.use(token, apikey.OutcomeAllowed)
+	g.use(token, apikey.OK)
 	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
 	}

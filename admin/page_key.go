@@ -36,7 +36,7 @@ func (b *keyBody) TrimmedName() string { return strings.TrimSpace(b.Name) }
 
 // DayAdmitted is how many requests were admitted in the last 24 hours.
 func (b *keyBody) DayAdmitted() string {
-	if n := b.Usage.Day[apikey.OutcomeAllowed]; n != 1 {
+	if n := b.Usage.Day.Allowed; n != 1 {
 		return grouped(n) + " requests"
 	}
 	return "1 request"
@@ -138,7 +138,7 @@ func (c *call) secretRow(s apikey.Secret, i int, u apikey.UsageSecret) secretRow
 	row := secretRow{
 		Secret: s, Role: "current", Live: s.LiveAt(c.now), State: string(c.key.StateAt(c.now)),
 		Created: past(s.CreatedAt, c.now), Ends: coming(s.EndsAt, c.now),
-		Allowed:  u.Counts[apikey.OutcomeAllowed],
+		Allowed:  u.Counts.Allowed,
 		LastUsed: lastUsed(u.Last, u.Counts, c.now), Last: u.Last,
 	}
 	row.Works = row.Live && c.key.StateAt(c.now) == apikey.Active

@@ -343,7 +343,7 @@ func lastUsed(last apikey.LastUse, seen apikey.Counts, now time.Time) when {
 	switch {
 	case !last.At.IsZero():
 		return past(last.At, now)
-	case seen[apikey.OutcomeAllowed] > 0:
+	case seen.Allowed > 0:
 		return when{Text: "time unknown"}
 	case seen.Total() > 0:
 		return when{Text: "only refused so far"}
@@ -358,7 +358,7 @@ func limitedChip(days []span) chip {
 	for i := max(0, len(days)-2); i < len(days); i++ {
 		sum.Add(days[i].Counts)
 	}
-	limited, total := sum[apikey.OutcomeRateLimited], sum.Total()
+	limited, total := sum.RateLimited, sum.Total()
 	if limited == 0 || float64(limited)*100 < float64(total) {
 		return chip{}
 	}

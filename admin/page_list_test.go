@@ -41,7 +41,7 @@ func aged(t *testing.T, store storage.Store, k apikey.Key, age time.Duration, da
 			break
 		}
 		u := storage.UsageDelta{KeyID: k.ID, Secret: 1, Hour: now.AddDate(0, 0, -day).Truncate(time.Hour), Last: apikey.LastUse{At: now.AddDate(0, 0, -day)}}
-		u.Counts[apikey.OutcomeAllowed], u.Counts[apikey.OutcomeRateLimited] = daily-uint64(day*7), uint64(day*3)
+		u.Counts.Allowed, u.Counts.RateLimited = daily-uint64(day*7), uint64(day*3)
 		batch = append(batch, u)
 	}
 	if err := store.AddUsage(t.Context(), batch); err != nil {

@@ -55,18 +55,18 @@ func (c *call) pageFirstUse() error {
 }
 
 func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
-	if !u.Last.At.IsZero() || u.Counts[apikey.OutcomeAllowed] > 0 {
+	if !u.Last.At.IsZero() || u.Counts.Allowed > 0 {
 		return received(u, now)
 	}
 	if u.Counts.Total() > 0 {
 		why, most := "", uint64(0)
-		for o, n := range u.Counts {
-			if o := apikey.Outcome(o); n > most && o != apikey.OutcomeCut {
-				why, most = refusalText[o], n
+		for name, n := range u.Counts.All() {
+			if n > most && name != "cut" {
+				why, most = refusalText[name], n
 			}
 		}
 		f := firstUse{State: "refused", Text: "A request arrived and was refused", Detail: why, Say: "A request arrived and was refused: " + why}
-		if u.Counts[apikey.OutcomeEnvironment] > 0 && base != "" {
+		if u.Counts.Environment > 0 && base != "" {
 			f.Detail += ": this key's is " + base
 		}
 		return f
@@ -84,7 +84,7 @@ func newFirstUse(u apikey.UsageSecret, base string, now time.Time) firstUse {
 func received(u apikey.UsageSecret, now time.Time) firstUse {
 	at := lastUsed(u.Last, u.Counts, now).Text
 	f := firstUse{State: "received", Text: "Received " + at, Detail: fromWhere(u.Last), Say: "The first request has been received"}
-	if n := u.Counts[apikey.OutcomeAllowed]; n > 1 {
+	if n := u.Counts.Allowed; n > 1 {
 		f.Text = grouped(n) + " requests received, the last " + at
 	}
 	f.Text += suffix(asked(u.Last))
@@ -127,16 +127,16 @@ func fromWhere(last apikey.LastUse) string {
 }
 
 // refusalText says why requests were refused, for people.
-var refusalText = map[apikey.Outcome]string{
-	apikey.OutcomeRateLimited: "Over a limit",
-	apikey.OutcomeScope:       "Missing scope",
-	apikey.OutcomeNetwork:     "IP address not allowed",
-	apikey.OutcomeEnvironment: "Wrong environment",
-	apikey.OutcomeExpired:     "Expired or rotated out",
-	apikey.OutcomeDisabled:    "Key disabled",
-	apikey.OutcomeRevoked:     "Key revoked",
-	apikey.OutcomeUnavailable: "Temporarily unavailable",
-	apikey.OutcomeCut:         "Interrupted by revocation",
+var refusalText = map[string]string{
+	"rate_limited":         "Over a limit",
+	"insufficient_scope":   "Missing scope",
+	"network_not_allowed":  "IP address not allowed",
+	"environment_mismatch": "Wrong environment",
+	"expired_key":          "Expired or rotated out",
+	"disabled_key":         "Key disabled",
+	"revoked_key":          "Key revoked",
+	"unavailable":          "Temporarily unavailable",
+	"cut":                  "Interrupted by revocation",
 }
 
 // rotationRow is the progress of a rotation.
@@ -204,7 +204,7 @@ func (c *call) rotationRow() (*rotationRow, error) {
 		row.State, row.Sentence = "safe", "No request with the old secret for "+quietLength(c.now.Sub(last))+": safe to finish."
 	case rot.InFlight > 0:
 		row.Sentence = fmt.Sprintf("Old secret: %s being served right now.", plural(rot.InFlight, "request"))
-	case rot.NewUsage.Last.At.IsZero() && rot.NewUsage.Counts[apikey.OutcomeAllowed] == 0:
+	case rot.NewUsage.Last.At.IsZero() && rot.NewUsage.Counts.Allowed == 0:
 		row.Sentence = "The new secret has not been used yet."
 	default:
 		row.Sentence = "Old secret: " + row.Old + "."
@@ -221,7 +221,7 @@ func recently(use apikey.Usage, secret *apikey.Secret, since, now time.Time) str
 	var n uint64
 	for _, h := range use.Hours {
 		if h.Secret == secret.Number {
-			n += h.Counts[apikey.OutcomeAllowed]
+			n += h.Counts.Allowed
 		}
 	}
 	u := use.Of(secret.Number)

@@ -15,13 +15,13 @@ import (
 )
 
 // use is a request with a key, as the middleware counts it.
-func (g *rig) use(token latchkey.Token, o apikey.Outcome) {
+func (g *rig) use(token latchkey.Token, code apikey.Code) {
 	g.t.Helper()
 	v, err := g.keys.Verify(g.t.Context(), token.Reveal())
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v.Count(o, 0, &latchkey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
+	v.Count(code, 0, &latchkey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
 }
 
 var asJSON = header("Accept", "application/json")
@@ -44,11 +44,11 @@ func TestFirstUse(t *testing.T) {
 		}
 	}
 	is("", "waiting", "Send one to https://api.example.com.")
-	g.use(token, apikey.OutcomeEnvironment)
+	g.use(token, apikey.EnvironmentMismatch)
 	is("", "refused", "Wrong environment: this key's is https://api.example.com")
-	g.use(token, apikey.OutcomeAllowed)
+	g.use(token, apikey.OK)
 	is("?secret=1", "received", "Received just now from 203.0.113.0/24, curl/8.9.1 <b>")
-	g.use(token, apikey.OutcomeAllowed)
+	g.use(token, apikey.OK)
 	is("", "received", "2 requests received")
 	if _, _, err := g.keys.Rotate(t.Context(), apikey.Actor{ID: "test"}, k.ID, latchkey.RotateOptions{}); err != nil {
 		t.Fatal(err)
@@ -86,9 +86,9 @@ func TestRotationInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("unsafe", "The new secret has not been used yet.")
-	g.use(fresh, apikey.OutcomeAllowed)
+	g.use(fresh, apikey.OK)
 	says("safe", "The old secret was never used: safe to finish.")
-	g.use(old, apikey.OutcomeAllowed)
+	g.use(old, apikey.OK)
 	says("unsafe", "Old secret: 1 request since ")
 	a := g.want(200, "owner", "GET", page+"/rotation", "", asJSON)
 	if text := a.members(t)["old"].(string); !strings.HasSuffix(text, " UTC, last just now from 203.0.113.0/24, curl/8.9.1 <b>") {

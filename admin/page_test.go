@@ -191,9 +191,9 @@ func TestFactsFirst(t *testing.T) {
 	g := newRig(t)
 	k, token := g.key("acme", "production")
 	for range 3 {
-		g.use(token, apikey.OutcomeAllowed)
+		g.use(token, apikey.OK)
 	}
-	g.use(token, apikey.OutcomeScope) // failed already
+	g.use(token, apikey.InsufficientScope) // failed already
 	a := g.want(200, "owner", "GET", "/keys/"+k.ID+"?period=24h", "")
 	for _, want := range []string{"Last used just now from 203.0.113.0/24, curl/8.9.1 <b>. 3 requests in the last 24 hours would have failed.", "Limit 1,000/day (off scale)"} {
 		if !strings.Contains(html.UnescapeString(tags.ReplaceAllString(a.body, "")), want) {

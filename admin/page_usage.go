@@ -73,7 +73,7 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 		}
 	}
 	p, sum, limits := periods[chosen], sums[chosen], c.limitsOf(&c.key)
-	part := usagePart{Name: p.name, Admitted: sum[apikey.OutcomeAllowed], Cut: sum[apikey.OutcomeCut], Day: sums[0]}
+	part := usagePart{Name: p.name, Admitted: sum.Allowed, Cut: sum.Cut, Day: sums[0]}
 	part.Refused = sum.Total() - part.Admitted
 	part.Many = part.Refused > 0 && part.Refused*100 >= sum.Total()
 	for i, p := range periods {
@@ -81,9 +81,9 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 	}
 	bound, text := boundOf(limits, p.span)
 	part.Chart = barChart(all[chosen], bound, text, p.layout)
-	for o, n := range sum {
-		if o := apikey.Outcome(o); n > 0 && o != apikey.OutcomeAllowed && o != apikey.OutcomeCut {
-			part.Refusals = append(part.Refusals, refusalRow{refusalText[o], n, share(n, sum.Total())})
+	for name, n := range sum.All() {
+		if n > 0 && name != "allowed" && name != "cut" {
+			part.Refusals = append(part.Refusals, refusalRow{refusalText[name], n, share(n, sum.Total())})
 		}
 	}
 	if part.Limits = c.limitsLeft(); part.Limits == nil {

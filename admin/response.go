@@ -130,9 +130,9 @@ type issued struct {
 // counts maps the outcomes that occurred, by name, and their total.
 func counts(c apikey.Counts) map[string]uint64 {
 	v := map[string]uint64{"total": c.Total()}
-	for o, n := range c {
+	for name, n := range c.All() {
 		if n > 0 {
-			v[apikey.Outcome(o).String()] = n
+			v[name] = n
 		}
 	}
 	return v

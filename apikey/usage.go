@@ -1,82 +1,66 @@
 package apikey
 
-import "time"
-
-// Outcome is how a request with a known key ended. The values are stored: add
-// new ones at the end.
-type Outcome uint8
-
-// The outcomes that are counted.
-const (
-	OutcomeAllowed Outcome = iota
-	OutcomeRateLimited
-	OutcomeScope
-	OutcomeNetwork
-	OutcomeEnvironment
-	OutcomeExpired
-	OutcomeDisabled
-	OutcomeRevoked
-	OutcomeUnavailable
-	OutcomeCut // admitted, then cut in flight
-	NumOutcomes
+import (
+	"iter"
+	"time"
 )
 
-var outcomeNames = [NumOutcomes]string{
+// Counts says how requests with a known key ended. The fields are stored in
+// this order: new ones come at the end.
+type Counts struct {
+	Allowed     uint64
+	RateLimited uint64
+	Scope       uint64 // [InsufficientScope]
+	Network     uint64 // [NetworkNotAllowed]
+	Environment uint64 // [EnvironmentMismatch]
+	Expired     uint64
+	Disabled    uint64
+	Revoked     uint64
+	Unavailable uint64
+	Cut         uint64 // of those allowed: cut in flight
+}
+
+// countNames are the stable names of the fields; for refusals, that of their [Code].
+var countNames = [...]string{
 	"allowed", "rate_limited", "insufficient_scope", "network_not_allowed", "environment_mismatch",
 	"expired_key", "disabled_key", "revoked_key", "unavailable", "cut",
 }
 
-// String returns the stable name; for refusals, that of their [Code].
-func (o Outcome) String() string {
-	if o < NumOutcomes {
-		return outcomeNames[o]
+// Fields returns pointers to the fields, in the order in which they are stored.
+func (c *Counts) Fields() [len(countNames)]*uint64 {
+	return [...]*uint64{
+		&c.Allowed, &c.RateLimited, &c.Scope, &c.Network, &c.Environment, &c.Expired, &c.Disabled, &c.Revoked, &c.Unavailable, &c.Cut,
 	}
-	return "unknown"
 }
 
-// OutcomeOf returns the outcome under which a code is counted.
-func OutcomeOf(c Code) Outcome {
-	switch c {
-	case OK:
-		return OutcomeAllowed
-	case RateLimited:
-		return OutcomeRateLimited
-	case InsufficientScope:
-		return OutcomeScope
-	case NetworkNotAllowed:
-		return OutcomeNetwork
-	case EnvironmentMismatch:
-		return OutcomeEnvironment
-	case ExpiredKey:
-		return OutcomeExpired
-	case DisabledKey:
-		return OutcomeDisabled
-	case RevokedKey:
-		return OutcomeRevoked
+// All returns the stable name and the number of each field, in the order in
+// which they are stored: "allowed" first, "cut" last, and between them the
+// refusals, with the names of their codes.
+func (c Counts) All() iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		for i, n := range c.Fields() {
+			if !yield(countNames[i], *n) {
+				return
+			}
+		}
 	}
-	return OutcomeUnavailable
 }
-
-// Counts holds one number for each [Outcome].
-type Counts [NumOutcomes]uint64
 
 // Add adds o to c.
 func (c *Counts) Add(o Counts) {
-	for i, n := range o {
-		c[i] += n
+	more := o.Fields()
+	for i, n := range c.Fields() {
+		*n += *more[i]
 	}
 }
 
 // Total is the number of requests, admitted or not. A request that was cut was
 // admitted first, and counts once.
-func (c Counts) Total() uint64 {
-	var sum uint64
-	for o, n := range c {
-		if Outcome(o) != OutcomeCut {
-			sum += n
-		}
+func (c Counts) Total() (sum uint64) {
+	for _, n := range c.Fields() {
+		sum += *n
 	}
-	return sum
+	return sum - c.Cut
 }
 
 // LastUse describes the newest sampled request among those that a secret

@@ -159,7 +159,7 @@ func month(id string, every time.Duration) (used []storage.UsageDelta) {
 	hour := time.Now().UTC().Truncate(time.Hour)
 	for h := range int(30 * 24 * time.Hour / every) {
 		d := storage.UsageDelta{KeyID: id, Secret: 1, Hour: hour.Add(-time.Duration(h) * every)}
-		d.Counts[apikey.OutcomeAllowed] = uint64(7 * (h%24 + 1))
+		d.Counts.Allowed = uint64(7 * (h%24 + 1))
 		d.Last = apikey.LastUse{At: d.Hour, Network: "192.0.2.0/24", UserAgent: "bench/1"}
 		used = append(used, d)
 	}

@@ -215,7 +215,7 @@ func (s *shutdownRun) use(keys []*usedKey, times int) {
 				s.tap.mu.Unlock()
 			}
 			used, _ := k.v.Permits("", netip.Addr{}, &s.need)
-			k.v.Count(apikey.OutcomeAllowed, used, &latchkey.Use{UserAgent: "bench/1", Route: "GET /things"})
+			k.v.Count(apikey.OK, used, &latchkey.Use{UserAgent: "bench/1", Route: "GET /things"})
 		}
 	}
 	s.counted.Add(uint64(times * len(keys)))

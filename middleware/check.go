@@ -182,7 +182,7 @@ func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code 
 
 // count counts a refusal of a known key.
 func (g *Guard) count(o *Outcome, code apikey.Code) apikey.Code {
-	o.verified.Count(apikey.OutcomeOf(code), 0, nil)
+	o.verified.Count(code, 0, nil)
 	return code
 }
 
@@ -190,14 +190,14 @@ func (g *Guard) count(o *Outcome, code apikey.Code) apikey.Code {
 // only if they will be recorded, for about one request per flush.
 func (g *Guard) countAllowed(r *Request, o *Outcome) {
 	if !o.verified.Sampled() {
-		o.verified.Count(apikey.OutcomeAllowed, o.used, nil)
+		o.verified.Count(apikey.OK, o.used, nil)
 		return
 	}
 	u := latchkey.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
 		u.UserAgent = values[0]
 	}
-	o.sample = o.verified.Count(apikey.OutcomeAllowed, o.used, &u)
+	o.sample = o.verified.Count(apikey.OK, o.used, &u)
 }
 
 // ownerSubjects caches the limiter's names of owners, so that a request need

@@ -337,7 +337,7 @@ func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
 	}
 	n.withdrawn = true
 	g := w.guard
-	w.flight.Verified().Recount(apikey.OutcomeOf(o.Code), n.sample)
+	w.flight.Verified().Recount(o.Code, n.sample)
 	var demand limiter.Request
 	if len(n.charges) == 0 || !g.demand(&demand, o) {
 		return

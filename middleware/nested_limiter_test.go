@@ -56,7 +56,7 @@ func TestNothingIsGivenBackOfNothing(t *testing.T) {
 	if res := serve(dear, get(n.token)); res.StatusCode != 204 {
 		t.Errorf("got %d", res.StatusCode)
 	}
-	n.want("insufficient_scope ok", 5, once{apikey.OutcomeAllowed: 1, apikey.OutcomeScope: 1})
+	n.want("insufficient_scope ok", 5, once{Allowed: 1, Scope: 1})
 
 	l = &failOpen{Window: w}
 	n = newNest(t, func(o *middleware.Options) { o.Limiter = l })
@@ -99,7 +99,7 @@ func TestALimiterThatCannotGiveBack(t *testing.T) {
 		t.Errorf("got %d, Retry-After %q", res.StatusCode, res.Header.Get("Retry-After"))
 	}
 	n.want("insufficient_scope insufficient_scope insufficient_scope ok rate_limited", 9,
-		once{apikey.OutcomeAllowed: 1, apikey.OutcomeScope: 3, apikey.OutcomeRateLimited: 1})
+		once{Allowed: 1, Scope: 3, RateLimited: 1})
 }
 
 // settlePanics is a limiter with a mistake.
@@ -134,7 +134,7 @@ func TestALimiterThatPanicsEndsItsRequest(t *testing.T) {
 				case <-time.After(10 * time.Second):
 					t.Fatal("the request hangs")
 				}
-				n.want(want, 1, once{apikey.OutcomeScope: 1})
+				n.want(want, 1, once{Scope: 1})
 			})
 		}
 	}

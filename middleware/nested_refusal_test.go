@@ -34,9 +34,9 @@ func TestARefusalThatIsNotAnswered(t *testing.T) {
 	if res := serve(batch, get(n.token)); res.StatusCode != 200 {
 		t.Errorf("got %d", res.StatusCode)
 	}
-	n.want("ok", 4, once{apikey.OutcomeAllowed: 1})
+	n.want("ok", 4, once{Allowed: 1})
 	serve(n.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { serve(inner, r) })), get(n.token))
-	n.want("ok ok", 5, once{apikey.OutcomeAllowed: 2})
+	n.want("ok ok", 5, once{Allowed: 2})
 }
 
 // TestARequestServedByASecondDoorIsCharged, whatever status it is answered with
@@ -63,6 +63,6 @@ func TestARequestServedByASecondDoorIsCharged(t *testing.T) {
 		if silent {
 			decisions = ""
 		}
-		n.want(decisions, 1, once{apikey.OutcomeAllowed: 1})
+		n.want(decisions, 1, once{Allowed: 1})
 	}
 }

@@ -191,7 +191,7 @@ func TestDoorsUseScopes(t *testing.T) {
 	for _, s := range u.Scopes {
 		got = append(got, s.Scope)
 	}
-	if !slices.Equal(got, []string{"things:read", "things:write"}) || u.Of(1).Counts[apikey.OutcomeAllowed] != 2 {
+	if !slices.Equal(got, []string{"things:read", "things:write"}) || u.Of(1).Counts.Allowed != 2 {
 		t.Errorf("used %v by %v", got, u.Of(1).Counts)
 	}
 }

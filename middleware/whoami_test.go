@@ -106,7 +106,7 @@ func TestWhoAmIIsARequestLikeAnyOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(good, key.ID) && (u.Secrets[0].Counts[apikey.OutcomeAllowed] != 2 || u.Secrets[0].Counts[apikey.OutcomeRateLimited] != 3) {
+		if strings.Contains(good, key.ID) && (u.Secrets[0].Counts.Allowed != 2 || u.Secrets[0].Counts.RateLimited != 3) {
 			t.Errorf("questions are counted: %v", u.Secrets)
 		}
 	}

@@ -27,8 +27,8 @@ import (
 // A total that an older program wrote ends with the status, or with the user
 // agent.
 func appendCounts(dst []byte, c apikey.Counts) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(c)))
-	for _, n := range c {
+	dst = binary.AppendUvarint(dst, uint64(len(c.Fields())))
+	for _, n := range c.All() {
 		dst = binary.AppendUvarint(dst, n)
 	}
 	return dst
@@ -37,14 +37,15 @@ func appendCounts(dst []byte, c apikey.Counts) []byte {
 // splitCounts returns the counts that b begins with, and the rest.
 func splitCounts(b []byte) (c apikey.Counts, rest []byte, err error) {
 	n, b, err := splitUvarint(b)
-	if err == nil && n > uint64(len(c)) {
+	if err == nil && n > uint64(len(c.Fields())) {
 		err = fmt.Errorf("%w: %d counts", storage.ErrCorrupt, n)
 	}
+	fields := c.Fields()
 	for i := range n {
 		if err != nil {
 			break
 		}
-		c[i], b, err = splitUvarint(b)
+		*fields[i], b, err = splitUvarint(b)
 	}
 	return c, b, err
 }

@@ -97,7 +97,7 @@ func useOneKey(s *Store, say func(acknowledged)) error {
 			return err
 		}
 		say(acknowledged{ID: id, Window: n + 1})
-		if err := s.AddUsage(ctx, []storage.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(ctx, []storage.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{Allowed: 1}}}); err != nil {
 			return err
 		}
 		say(acknowledged{ID: id, Used: n + 1})

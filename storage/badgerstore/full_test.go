@@ -156,7 +156,7 @@ func TestFewTablesAreCompactedWhereRoomIsScarce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			batch = append(batch, storage.UsageDelta{KeyID: k.ID, Secret: 1, Hour: time.Now().Truncate(time.Hour), Counts: apikey.Counts{1}})
+			batch = append(batch, storage.UsageDelta{KeyID: k.ID, Secret: 1, Hour: time.Now().Truncate(time.Hour), Counts: apikey.Counts{Allowed: 1}})
 		}
 		for range 200 {
 			s.accepting()

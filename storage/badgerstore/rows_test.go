@@ -29,7 +29,7 @@ func TestStringsNeverMeet(t *testing.T) {
 	takes := slices.DeleteFunc(slices.Clone(anyBytes), func(s string) bool { return !utf8.ValidString(s) || strings.Contains(s, "\x00") })
 	for i, h := range takes {
 		apply(t, s, changeOf(h, 0, func(k *apikey.Key) { k.Owner, k.Environment, k.CreatedAt = h, h, time.Unix(int64(i), 0) }))
-		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: h, Secret: uint32(i), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: h, Secret: uint32(i), Counts: apikey.Counts{Allowed: 1}}}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.SaveWindows(t.Context(), h, []byte(h), time.Hour); err != nil {
@@ -248,7 +248,7 @@ func TestADamagedAuditEntryHidesNoOther(t *testing.T) {
 func TestADamagedUsageRowCountsAsZero(t *testing.T) {
 	s := openIn(t, t.TempDir())
 	apply(t, s, changeOf("key", 0, nil))
-	d := []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Unix(0, 0), Counts: apikey.Counts{1}}}
+	d := []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Unix(0, 0), Counts: apikey.Counts{Allowed: 1}}}
 	for _, bad := range []string{"", "\xff", "\x0a\x01", "\x01\x05\x00\xff", "\x01\x05\x00\x00\x00\x09"} {
 		err := s.db.Update(func(txn *badger.Txn) error {
 			return writeAll(txn, []row{{key: hourKey("key", time.Unix(0, 0), 1), value: []byte(bad)}, {key: totalKey("key", 1), value: []byte(bad)}})
@@ -262,7 +262,7 @@ func TestADamagedUsageRowCountsAsZero(t *testing.T) {
 		if err := s.AddUsage(t.Context(), d); err != nil {
 			t.Errorf("row %q: %v", bad, err)
 		}
-		if u, err := s.Usage(t.Context(), "key", time.Time{}); err != nil || len(u.Secrets) != 1 || u.Secrets[0].Counts != (apikey.Counts{1}) {
+		if u, err := s.Usage(t.Context(), "key", time.Time{}); err != nil || len(u.Secrets) != 1 || u.Secrets[0].Counts != (apikey.Counts{Allowed: 1}) {
 			t.Errorf("row %q: %+v, %v, want what was counted since", bad, u.Secrets, err)
 		}
 	}
@@ -273,7 +273,7 @@ func TestHourlyRowsAreKeptForTheRetentionAndTotalsForGood(t *testing.T) {
 	apply(t, s, changeOf("key", 0, nil))
 	before := time.Now()
 	for _, hour := range []time.Time{before, before.Add(time.Hour)} { // a row of its own has an hour that is over
-		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{Allowed: 1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -303,7 +303,7 @@ func TestABatchOfUsageTooLargeForOneTransactionIsSplit(t *testing.T) {
 	batch := make([]storage.UsageDelta, 300) // 6 MiB; a transaction holds 0.6
 	for i := range batch {
 		batch[i] = storage.UsageDelta{
-			KeyID: "key", Secret: uint32(i), Hour: time.Unix(0, 0), Counts: apikey.Counts{1},
+			KeyID: "key", Secret: uint32(i), Hour: time.Unix(0, 0), Counts: apikey.Counts{Allowed: 1},
 			Last: apikey.LastUse{At: time.Unix(5, 0), UserAgent: agent},
 		}
 	}
@@ -315,7 +315,7 @@ func TestABatchOfUsageTooLargeForOneTransactionIsSplit(t *testing.T) {
 		t.Fatalf("%d secrets, error %v", len(u.Secrets), err)
 	}
 	for _, x := range u.Secrets {
-		if x.Counts != (apikey.Counts{1}) {
+		if x.Counts != (apikey.Counts{Allowed: 1}) {
 			t.Fatalf("secret %d was counted as %v: each delta counts once", x.Secret, x.Counts)
 		}
 	}

@@ -254,7 +254,7 @@ func TestTheDaysOfFormat2AreAddedUp(t *testing.T) {
 		var used []storage.UsageDelta
 		for h := range 24 * 30 {
 			d := storage.UsageDelta{KeyID: id, Secret: uint32(1 + h%2), Hour: today.Add(time.Duration(h%7-h) * time.Hour)}
-			d.Counts[apikey.OutcomeAllowed], d.Counts[apikey.OutcomeScope] = uint64(h+i), uint64(h%5)
+			d.Counts.Allowed, d.Counts.Scope = uint64(h+i), uint64(h%5)
 			used = append(used, d)
 		}
 		if err := s.AddUsage(t.Context(), used); err != nil {
@@ -273,7 +273,7 @@ func TestTheDaysOfFormat2AreAddedUp(t *testing.T) {
 	if n := len(before[2].Days); n < 30 {
 		t.Fatalf("%d days", n)
 	}
-	rows := []row{{key: []byte{tableFormat}, value: []byte("2")}, {key: dayKey("key-1", today.AddDate(0, 0, -3)), value: appendCounts(nil, apikey.Counts{99})}}
+	rows := []row{{key: []byte{tableFormat}, value: []byte("2")}, {key: dayKey("key-1", today.AddDate(0, 0, -3)), value: appendCounts(nil, apikey.Counts{Allowed: 99})}}
 	for i, suffix := range rowsOf(s, tableDay) {
 		if i%2 == 0 { // as when an upgrade was broken off, and an older program counted on
 			rows = append(rows, row{key: append([]byte{tableDay}, suffix...), remove: true})

@@ -20,9 +20,9 @@ import (
 // status; what comes after all that is for a later version.
 func TestATotalOfTheVersionsBeforeIsRead(t *testing.T) {
 	at, hour := time.UnixMicro(1_700_000_000_000_000).UTC(), time.Unix(1_699_999_200, 0).UTC()
-	old := binary.AppendVarint(appendCounts(nil, apikey.Counts{7}), at.UnixMicro())
+	old := binary.AppendVarint(appendCounts(nil, apikey.Counts{Allowed: 7}), at.UnixMicro())
 	old = str(str(old, "10.0.0.0/24"), "curl/8")
-	want := total{UsageSecret: apikey.UsageSecret{Counts: apikey.Counts{7}, Last: apikey.LastUse{At: at, Network: "10.0.0.0/24", UserAgent: "curl/8"}}}
+	want := total{UsageSecret: apikey.UsageSecret{Counts: apikey.Counts{Allowed: 7}, Last: apikey.LastUse{At: at, Network: "10.0.0.0/24", UserAgent: "curl/8"}}}
 	if got, err := decodeTotal(old); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -31,7 +31,7 @@ func TestATotalOfTheVersionsBeforeIsRead(t *testing.T) {
 	if got, err := decodeTotal(format3); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	want.hour, want.inHour, want.day, want.inDay, want.scopes = hour, apikey.Counts{3}, storage.Day(hour), apikey.Counts{5}, []string{"a", "b"}
+	want.hour, want.inHour, want.day, want.inDay, want.scopes = hour, apikey.Counts{Allowed: 3}, storage.Day(hour), apikey.Counts{Allowed: 5}, []string{"a", "b"}
 	now := appendTotal(nil, &want)
 	if got, err := decodeTotal(append(now, "later"...)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
@@ -49,12 +49,12 @@ func TestADirectoryOfFormat3IsCountedOn(t *testing.T) {
 	s := openIn(t, dir)
 	apply(t, s, changeOf("key", 0, nil))
 	hour := time.Now().UTC().Truncate(time.Hour)
-	before := total{UsageSecret: apikey.UsageSecret{Counts: apikey.Counts{7}, Last: apikey.LastUse{At: hour}}}
+	before := total{UsageSecret: apikey.UsageSecret{Counts: apikey.Counts{Allowed: 7}, Last: apikey.LastUse{At: hour}}}
 	if err := s.writeSynced([]row{
 		{key: []byte{tableFormat}, value: []byte("3")},
 		{key: totalKey("key", 1), value: format3Total(before)},
-		{key: hourKey("key", hour, 1), value: appendCounts(nil, apikey.Counts{7})},
-		{key: dayKey("key", storage.Day(hour)), value: appendCounts(nil, apikey.Counts{7})},
+		{key: hourKey("key", hour, 1), value: appendCounts(nil, apikey.Counts{Allowed: 7})},
+		{key: dayKey("key", storage.Day(hour)), value: appendCounts(nil, apikey.Counts{Allowed: 7})},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +63,11 @@ func TestADirectoryOfFormat3IsCountedOn(t *testing.T) {
 	}
 	s = openIn(t, dir)
 	for n, at := range []time.Time{hour, hour.Add(time.Hour), hour, hour.Add(25 * time.Hour)} {
-		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: at, Counts: apikey.Counts{uint64(1) << (4 * n)}}
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: at, Counts: apikey.Counts{Allowed: uint64(1) << (4 * n)}}
 		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
-		if u, err := s.Usage(t.Context(), "key", time.Time{}); err != nil || n == 0 && u.Hours[0].Counts != (apikey.Counts{7 + 1}) {
+		if u, err := s.Usage(t.Context(), "key", time.Time{}); err != nil || n == 0 && u.Hours[0].Counts != (apikey.Counts{Allowed: 7 + 1}) {
 			t.Fatalf("a newest hour that has a row, too: %+v, %v", u.Hours, err)
 		}
 	}
@@ -76,11 +76,11 @@ func TestADirectoryOfFormat3IsCountedOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []apikey.UsageHour{
-		{Hour: hour, Secret: 1, Counts: apikey.Counts{7 + 1 + 1<<8}},
-		{Hour: hour.Add(time.Hour), Secret: 1, Counts: apikey.Counts{1 << 4}},
-		{Hour: hour.Add(25 * time.Hour), Secret: 1, Counts: apikey.Counts{1 << 12}},
+		{Hour: hour, Secret: 1, Counts: apikey.Counts{Allowed: 7 + 1 + 1<<8}},
+		{Hour: hour.Add(time.Hour), Secret: 1, Counts: apikey.Counts{Allowed: 1 << 4}},
+		{Hour: hour.Add(25 * time.Hour), Secret: 1, Counts: apikey.Counts{Allowed: 1 << 12}},
 	}
-	if !slices.Equal(u.Hours, want) || u.Secrets[0].Counts != (apikey.Counts{7 + 1 + 1<<4 + 1<<8 + 1<<12}) {
+	if !slices.Equal(u.Hours, want) || u.Secrets[0].Counts != (apikey.Counts{Allowed: 7 + 1 + 1<<4 + 1<<8 + 1<<12}) {
 		t.Errorf("got %+v\nwant %+v", u, want)
 	}
 	a, err := s.Activity(t.Context(), []string{"key"}, hour.AddDate(0, 0, -1))
@@ -108,7 +108,7 @@ func TestAFlushWritesOneRowASecret(t *testing.T) {
 	apply(t, s, changeOf("key", 0, nil))
 	hour := time.Now().Truncate(time.Hour)
 	for range 3 {
-		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read"}}
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{Allowed: 1}, Scopes: []string{"things:read"}}
 		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestAFlushWritesOneRowASecret(t *testing.T) {
 
 	// However many scopes are used in an hour, the row stays small, and all are told.
 	for i := range 2 * apikey.MaxScopes {
-		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{fmt.Sprint("things:", i)}}
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{Allowed: 1}, Scopes: []string{fmt.Sprint("things:", i)}}
 		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestAScopeIsWrittenOnceAnHour(t *testing.T) {
 	}
 	add := func(hour time.Time) {
 		t.Helper()
-		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read"}}
+		d := storage.UsageDelta{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{Allowed: 1}, Scopes: []string{"things:read"}}
 		if err := s.AddUsage(t.Context(), []storage.UsageDelta{d}); err != nil {
 			t.Fatal(err)
 		}

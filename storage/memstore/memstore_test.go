@@ -29,7 +29,7 @@ func TestHoursPastTheRetentionGoWhenNewOnesCome(t *testing.T) {
 	}
 	now := time.Now()
 	for _, ago := range []time.Duration{storage.UsageRetention + 2*time.Hour, storage.UsageRetention - time.Hour, 0} {
-		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-ago), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-ago), Counts: apikey.Counts{Allowed: 1}}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -31,15 +31,11 @@ func (s *Store) Activity(ctx context.Context, ids []string, since time.Time) ([]
 	b := &pgx.Batch{}
 	b.Queue(s.sql.days, asked, within(storage.Day(since))).Query(func(rows pgx.Rows) error {
 		var (
-			id     string
-			day    time.Time
-			counts [apikey.NumOutcomes]int64
+			id  string
+			day time.Time
+			c   apikey.Counts
 		)
-		_, err := pgx.ForEachRow(rows, append([]any{&id, &day}, pointers(&counts)...), func() error {
-			var c apikey.Counts
-			for o, n := range counts {
-				c[o] = uint64(n)
-			}
+		_, err := pgx.ForEachRow(rows, append([]any{&id, &day}, pointers(&c)...), func() error {
 			storage.AddHour(known[id], day, c)
 			return nil
 		})

@@ -66,7 +66,7 @@ func (l *load) one(ctx context.Context, s *pgstore.Store) error {
 		}
 	}
 	for range 3 {
-		if err := s.AddUsage(ctx, []storage.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{1}}}); err != nil {
+		if err := s.AddUsage(ctx, []storage.UsageDelta{{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{Allowed: 1}}}); err != nil {
 			return err
 		}
 		l.say(id, func(a *acknowledged) { a.used++ })

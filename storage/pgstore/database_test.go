@@ -148,7 +148,7 @@ func TestUsageAndPurgesDoNotDeadlock(t *testing.T) {
 				for i := range keys {
 					n := (i*7 + w*5 + round) % keys // in another order each time
 					batch = append(batch, storage.UsageDelta{
-						KeyID: fmt.Sprintf("key-%02d", n), Secret: uint32(i % 2), Hour: time.Now().Add(-time.Duration(round) * time.Hour), Counts: apikey.Counts{1},
+						KeyID: fmt.Sprintf("key-%02d", n), Secret: uint32(i % 2), Hour: time.Now().Add(-time.Duration(round) * time.Hour), Counts: apikey.Counts{Allowed: 1},
 					})
 				}
 				if err := s.AddUsage(t.Context(), batch); err != nil {

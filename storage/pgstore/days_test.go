@@ -29,8 +29,8 @@ func TestTheDaysOfAnOlderSchemaAreAddedUp(t *testing.T) {
 		var batch []storage.UsageDelta
 		for range 100 {
 			d := storage.UsageDelta{KeyID: ids[rng.IntN(5)], Secret: 1 + rng.Uint32N(3), Hour: today.Add(-time.Duration(rng.IntN(700)) * time.Hour)}
-			for o := range d.Counts {
-				d.Counts[o] = rng.Uint64N(50)
+			for _, n := range d.Counts.Fields() {
+				*n = rng.Uint64N(50)
 			}
 			batch = append(batch, d)
 		}
@@ -65,7 +65,7 @@ func TestDaysGoWithTimeAndWithTheirKey(t *testing.T) {
 	now := time.Now().UTC()
 	days := func() int { return count(t, s.Pool(), `SELECT count(*) FROM latchkey.usage_days`) }
 	for _, age := range []time.Duration{0, storage.UsageRetention - 24*time.Hour, storage.UsageRetention + 48*time.Hour} {
-		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-age).Truncate(time.Hour), Counts: apikey.Counts{1}}}))
+		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: now.Add(-age).Truncate(time.Hour), Counts: apikey.Counts{Allowed: 1}}}))
 	}
 	if n := days(); n < 2 {
 		t.Fatalf("%d days", n)

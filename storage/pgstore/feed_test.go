@@ -83,7 +83,7 @@ func TestHoursPastTheRetentionGo(t *testing.T) {
 	s := newStore(t)
 	apply(t, s, changeOf("key", 0, nil))
 	for _, ago := range []time.Duration{storage.UsageRetention + 3*time.Hour, storage.UsageRetention - time.Hour, 0} {
-		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now().Add(-ago), Counts: apikey.Counts{1}}}))
+		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: time.Now().Add(-ago), Counts: apikey.Counts{Allowed: 1}}}))
 	}
 	must(t, s.Maintain(t.Context()))
 	u, err := s.Usage(t.Context(), "key", time.Time{})

@@ -28,7 +28,7 @@ func verify(t testing.TB, keys *latchkey.Service, token latchkey.Token) error {
 	t.Helper()
 	v, err := keys.Verify(t.Context(), token.Reveal())
 	if err == nil {
-		v.Count(apikey.OutcomeAllowed, 0, nil)
+		v.Count(apikey.OK, 0, nil)
 	}
 	return err
 }
@@ -66,7 +66,7 @@ func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {
 	must(t, two.Close(t.Context()))
 	u, err := open(t, dsn, o).Usage(t.Context(), k.ID, time.Time{})
 	must(t, err)
-	if u.Of(1).Counts[apikey.OutcomeAllowed] < 2 || u.Last().At.IsZero() {
+	if u.Of(1).Counts.Allowed < 2 || u.Last().At.IsZero() {
 		t.Errorf("the usage of both is added up: got %+v", u.Secrets)
 	}
 }

@@ -119,7 +119,7 @@ type usageColumns struct {
 	ids            []string
 	hours          []time.Time
 	secrets        []int64
-	counts         [apikey.NumOutcomes][]int64
+	counts         [][]int64 // by column
 	lastAt         []time.Time
 	network, agent []string
 	route          []string
@@ -128,8 +128,12 @@ type usageColumns struct {
 
 func (c *usageColumns) add(r usageRow) {
 	c.ids, c.hours, c.secrets = append(c.ids, r.id), append(c.hours, r.hour), append(c.secrets, int64(r.secret))
-	for o, n := range r.counts {
-		c.counts[o] = append(c.counts[o], signed(n))
+	fields := r.counts.Fields()
+	if c.counts == nil {
+		c.counts = make([][]int64, len(fields))
+	}
+	for o, n := range fields {
+		c.counts[o] = append(c.counts[o], signed(*n))
 	}
 	c.lastAt = append(c.lastAt, r.last.At)
 	c.network, c.agent = append(c.network, r.last.Network), append(c.agent, r.last.UserAgent)
@@ -139,8 +143,8 @@ func (c *usageColumns) add(r usageRow) {
 // merge adds to the row that was added last.
 func (c *usageColumns) merge(r usageRow) {
 	i := len(c.ids) - 1
-	for o, n := range r.counts {
-		c.counts[o][i] += signed(n)
+	for o, n := range r.counts.Fields() {
+		c.counts[o][i] += signed(*n)
 	}
 	if r.last.Replaces(apikey.LastUse{At: c.lastAt[i], Route: c.route[i], Status: int(c.status[i])}) {
 		c.lastAt[i], c.network[i], c.agent[i] = r.last.At, r.last.Network, r.last.UserAgent
@@ -227,33 +231,26 @@ func scanScope(r pgx.CollectableRow) (u apikey.ScopeUse, err error) {
 }
 
 func scanHour(r pgx.CollectableRow) (h apikey.UsageHour, err error) {
-	var counts [apikey.NumOutcomes]int64
-	err = r.Scan(append([]any{&h.Hour, &h.Secret}, pointers(&counts)...)...)
+	err = r.Scan(append([]any{&h.Hour, &h.Secret}, pointers(&h.Counts)...)...)
 	h.Hour = storage.NormalizeTime(h.Hour)
-	for o, n := range counts {
-		h.Counts[o] = uint64(n)
-	}
 	return h, err
 }
 
 func scanTotal(r pgx.CollectableRow) (t apikey.UsageSecret, err error) {
-	var counts [apikey.NumOutcomes]int64
 	var last *time.Time
-	targets := append([]any{&t.Secret}, pointers(&counts)...)
+	targets := append([]any{&t.Secret}, pointers(&t.Counts)...)
 	err = r.Scan(append(targets, &last, &t.Last.Network, &t.Last.UserAgent, &t.Last.Route, &t.Last.Status)...)
 	if last != nil {
 		t.Last.At = storage.NormalizeTime(*last)
 	}
-	for o, n := range counts {
-		t.Counts[o] = uint64(n)
-	}
 	return t, err
 }
 
-func pointers(counts *[apikey.NumOutcomes]int64) []any {
-	p := make([]any, len(counts))
-	for o := range counts {
-		p[o] = &counts[o]
+// pointers returns where the columns of counts are scanned to.
+func pointers(c *apikey.Counts) []any {
+	var p []any
+	for _, n := range c.Fields() {
+		p = append(p, n)
 	}
 	return p
 }

@@ -7,12 +7,12 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// countColumns are the columns of the outcomes, in order, with the names that
-// [apikey.Outcome.String] returns.
+// countColumns are the columns of the counts, in order, with the names that
+// [apikey.Counts.All] returns.
 func countColumns() []string {
-	names := make([]string, apikey.NumOutcomes)
-	for o := range apikey.NumOutcomes {
-		names[o] = o.String()
+	var names []string
+	for name := range (apikey.Counts{}).All() {
+		names = append(names, name)
 	}
 	return names
 }

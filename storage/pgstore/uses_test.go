@@ -18,7 +18,7 @@ func TestWhatAnOlderProgramWritesHasNoRoute(t *testing.T) {
 	use := apikey.LastUse{At: at, Network: "10.0.0.0/24", UserAgent: "curl", Route: "GET /things", Status: 404}
 	add := func(last apikey.LastUse) {
 		t.Helper()
-		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: at.Truncate(time.Hour), Counts: apikey.Counts{1}, Last: last}}))
+		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: at.Truncate(time.Hour), Counts: apikey.Counts{Allowed: 1}, Last: last}}))
 	}
 	is := func(what string, want apikey.LastUse) {
 		t.Helper()
@@ -55,7 +55,7 @@ func TestAScopeIsWrittenOnceAnHour(t *testing.T) {
 	}
 	add := func(hour time.Time) {
 		t.Helper()
-		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{1}, Scopes: []string{"things:read", "things:read", "no\x00scope", "no\xffscope"}}}))
+		must(t, s.AddUsage(t.Context(), []storage.UsageDelta{{KeyID: "key", Secret: 1, Hour: hour, Counts: apikey.Counts{Allowed: 1}, Scopes: []string{"things:read", "things:read", "no\x00scope", "no\xffscope"}}}))
 	}
 	add(hour)
 	first := row()

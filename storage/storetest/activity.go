@@ -26,7 +26,8 @@ var activityChecks = []check{
 			var batch []storage.UsageDelta
 			for range 60 {
 				d := delta(id, uint32(1+r.IntN(3)), -r.IntN(30*24), uint64(r.IntN(5)))
-				d.Counts[r.IntN(int(apikey.NumOutcomes))] += 2
+				fields := d.Counts.Fields()
+				*pick(r, fields[:]) += 2
 				if r.IntN(2) == 0 {
 					d.Last = lastUse(-r.IntN(1e9), fmt.Sprint("agent ", r.IntN(100)))
 				}

@@ -201,7 +201,7 @@ func (e *env) life(id string, worker, i int) error {
 	if err != nil {
 		return err
 	}
-	if n := u.Of(1).Counts[apikey.OutcomeAllowed]; n < 1 || n > 2 {
+	if n := u.Of(1).Counts.Allowed; n < 1 || n > 2 {
 		return broken("usage of %q: %d, want one's own and at most the neighbour's", id, n)
 	}
 	if r, err = e.revoke(r); err != nil {

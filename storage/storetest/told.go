@@ -116,7 +116,7 @@ var toldChecks = []check{
 		if err != nil {
 			return err
 		}
-		hour := storage.UsageDelta{KeyID: r.Key.ID, Secret: 1, Hour: start, Counts: apikey.Counts{1}, Last: apikey.LastUse{At: at(1)}}
+		hour := storage.UsageDelta{KeyID: r.Key.ID, Secret: 1, Hour: start, Counts: apikey.Counts{Allowed: 1}, Last: apikey.LastUse{At: at(1)}}
 		if err := e.s.AddUsage(e.ctx, []storage.UsageDelta{hour}); err != nil {
 			return err
 		}

@@ -15,8 +15,8 @@ import (
 // delta counts n allowed and one limited request.
 func delta(id string, secret uint32, hour int, n uint64) storage.UsageDelta {
 	d := storage.UsageDelta{KeyID: id, Secret: secret, Hour: start.Add(time.Duration(hour) * time.Hour)}
-	d.Counts[apikey.OutcomeAllowed] = n
-	d.Counts[apikey.OutcomeRateLimited] = 1
+	d.Counts.Allowed = n
+	d.Counts.RateLimited = 1
 	return d
 }
 
@@ -46,12 +46,12 @@ var usageChecks = []check{
 		}
 		row := func(hour int, secret uint32, n uint64) apikey.UsageHour {
 			h := apikey.UsageHour{Hour: start.Add(time.Duration(hour) * time.Hour), Secret: secret}
-			h.Counts[apikey.OutcomeAllowed], h.Counts[apikey.OutcomeRateLimited] = 3*n, 3
+			h.Counts.Allowed, h.Counts.RateLimited = 3*n, 3
 			return h
 		}
 		total := func(secret uint32, allowed, limited uint64) apikey.UsageSecret {
 			s := apikey.UsageSecret{Secret: secret}
-			s.Counts[apikey.OutcomeAllowed], s.Counts[apikey.OutcomeRateLimited] = allowed, limited
+			s.Counts.Allowed, s.Counts.RateLimited = allowed, limited
 			return s
 		}
 		rows := []apikey.UsageHour{row(-2, 1, 1), row(-2, 2, 3), row(-1, 300, 5), row(0, 1, 7), row(0, 2, 10)}
@@ -82,7 +82,8 @@ var usageChecks = []check{
 		var deltas []storage.UsageDelta
 		for i := range 400 {
 			d := delta("", uint32(rnd.IntN(3)), -rnd.IntN(5), uint64(rnd.IntN(1000)))
-			d.Counts[rnd.IntN(int(apikey.NumOutcomes))] += 3
+			fields := d.Counts.Fields()
+			*pick(rnd, fields[:]) += 3
 			if i%2 == 0 {
 				d.Last = lastUse(rnd.IntN(1000)*1000+i, fmt.Sprint("agent ", i)) // no two at the same time
 			}
@@ -142,7 +143,7 @@ var usageChecks = []check{
 			return err
 		}
 		for _, n := range []uint32{1, 2} {
-			if err := equal("requests counted", u.Of(n).Counts[apikey.OutcomeAllowed], writers*batches); err != nil {
+			if err := equal("requests counted", u.Of(n).Counts.Allowed, writers*batches); err != nil {
 				return err
 			}
 		}
@@ -300,3 +301,6 @@ func (e *env) hasNoUsage(id string) error {
 	}
 	return equal(fmt.Sprintf("activity of %q", id), a, []apikey.Activity{{ID: id}})
 }
+
+// pick returns one of all, at random.
+func pick[T any](r *rand.Rand, all []T) T { return all[r.IntN(len(all))] }

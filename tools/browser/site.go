@@ -252,10 +252,10 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 		}
 		for h := range hours {
 			u := storage.UsageDelta{KeyID: id, Secret: 1, Hour: start.Add(time.Duration(h) * time.Hour)}
-			u.Counts[apikey.OutcomeAllowed] = n[0] / uint64(hours) * uint64(70+(h*29)%61) / 100
-			u.Counts[apikey.OutcomeRateLimited] = n[1] / uint64(hours)
+			u.Counts.Allowed = n[0] / uint64(hours) * uint64(70+(h*29)%61) / 100
+			u.Counts.RateLimited = n[1] / uint64(hours)
 			if h%9 == 4 {
-				u.Counts[apikey.OutcomeScope] = n[1] / 40
+				u.Counts.Scope = n[1] / 40
 			}
 			batch = append(batch, u)
 		}
