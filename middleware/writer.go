@@ -27,6 +27,7 @@ type plainWriter struct {
 	// What the outermost door charged, and what else inner doors need to know.
 	charged         bool
 	chargedAt, cost int64
+	used            apikey.ScopeSet // of the outermost door
 	nested          atomic.Pointer[nested]
 }
 
