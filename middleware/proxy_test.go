@@ -121,6 +121,10 @@ func TestStripCredential(t *testing.T) {
 			r.Header.Set("X-API-Key", s)
 			r.Header.Set("Authorization", "Bearer eyJ.eyJ.c2ln")
 		}, "eyJ.eyJ.c2ln"},
+		"header, beside what is no Authorization at all": {[]middleware.Extractor{h, basic}, func(r *http.Request, s string) {
+			r.Header.Set("X-API-Key", s)
+			r.Header.Set("Authorization", "Basic YW5u")
+		}, "Basic YW5u"},
 		"cookie":       {[]middleware.Extractor{c}, func(r *http.Request, s string) { r.Header.Set("Cookie", "theme=dark; key="+s+"; lang=en") }, "theme=dark; lang=en"},
 		"cookie alone": {[]middleware.Extractor{c}, func(r *http.Request, s string) { r.Header.Set("Cookie", "key="+s) }, ""},
 		"query": {[]middleware.Extractor{q}, func(r *http.Request, s string) {

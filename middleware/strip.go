@@ -77,7 +77,7 @@ func (g *Guard) unstrip(q *Request, outer *plainWriter) {
 		return
 	}
 	token, code := g.credential(q)
-	if code == apikey.MissingKey || code == apikey.OK && !strings.HasPrefix(token, g.prefix) {
+	if code == apikey.MissingKey || !g.mentioned(q, token, code) {
 		q.Fields, q.RawQuery = headerFields(outer.original.Header), outer.original.URL.RawQuery
 	}
 }
