@@ -132,6 +132,12 @@ func TestStripCredential(t *testing.T) {
 			r.RequestURI = r.URL.RequestURI()
 			_ = r.ParseForm()
 		}, "a=%20b&c=;"},
+		"query, which other fields repeat": {[]middleware.Extractor{q}, func(r *http.Request, s string) {
+			r.URL.RawQuery = "key=" + s
+			r.Header.Set("Referer", "https://api.example.com/?key="+s)
+			r.Header["Forwarded"] = []string{"for=192.0.2.1", "path=\"/?key=" + s + "\""}
+			r.Header.Set("X-Theme", "dark")
+		}, "X-Theme: dark"},
 	} {
 		for _, strips := range []bool{true, false} {
 			k := newKit(t, middleware.Options{Extractors: x.from, StripCredential: strips})
