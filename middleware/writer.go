@@ -67,8 +67,8 @@ func (w *plainWriter) endsWithConnection() bool {
 }
 
 // Header saves what middleware around the guard has set, before the handler
-// changes it. After a cut, the refusal has those fields and none of the
-// handler's.
+// changes it. After a cut, the refusal has those fields, and of the handler's
+// only those that outlive its response (see restore).
 func (w *plainWriter) Header() http.Header {
 	h := w.under.Header()
 	if w.before.Load() == nil {
