@@ -149,7 +149,9 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 		g.serveUnkeyed(w, r, &o, next)
 	default:
 		if o.Decision.N > 0 {
-			p.announce(w.Header(), &o, c.fields[:1:1], c.fields[1:])
+			h := w.Header()
+			c.w.framedByOthers(h)
+			p.announce(h, &o, c.fields[:1:1], c.fields[1:])
 		}
 		g.pockets.Put(p)
 		c.w.cost = max(d.route.Cost, 1)

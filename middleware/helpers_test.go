@@ -109,6 +109,9 @@ func wide(n *apikey.NewKey) {
 	n.Limits = []apikey.Limit{apikey.PerMinute(1_000_000_000), apikey.PerDay(1_000_000_000)}
 }
 
+// unlimited makes services whose keys have no limits unless they are given some.
+var unlimited = apikey.Options{Plans: []apikey.Plan{{Name: "open", Unlimited: true}}}
+
 // sink is a ResponseWriter that costs nothing.
 type sink struct {
 	header http.Header
