@@ -33,6 +33,13 @@ var outside = map[string]func(http.Handler) http.Handler{
 	},
 }
 
+// streamer is the writer of older middleware, for handlers such as gin's Stream.
+type streamer struct {
+	http.ResponseWriter
+	http.Flusher
+	closeNotifier
+}
+
 type refuser struct{ wrapper }
 
 func (refuser) Hijack() (net.Conn, *bufio.ReadWriter, error) {
