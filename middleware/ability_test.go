@@ -105,6 +105,11 @@ var around = map[string]func(http.Handler) http.Handler{
 	"a wrapper without Unwrap": func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(bare{w}, r) })
 	},
+	"a wrapper without Unwrap that streams": func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(streamer{w, w.(http.Flusher), w.(closeNotifier)}, r)
+		})
+	},
 }
 
 // TestGuardedWriterIsTheServers: a handler finds out the same about its writer

@@ -33,6 +33,13 @@ var outside = map[string]func(http.Handler) http.Handler{
 	},
 }
 
+// streamer is the writer of older middleware, for handlers such as gin's Stream.
+type streamer struct {
+	http.ResponseWriter
+	http.Flusher
+	closeNotifier
+}
+
 type refuser struct{ wrapper }
 
 func (refuser) Hijack() (net.Conn, *bufio.ReadWriter, error) {
@@ -137,4 +144,16 @@ var forms = map[string]func(w http.ResponseWriter){
 	},
 	"204": func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) },
 	"304": func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) },
+}
+
+// streams are what handlers do that have flushed a part of their response.
+var streams = map[string]func(w http.ResponseWriter, r *http.Request){
+	"waits": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	"writes until that fails": func(w http.ResponseWriter, _ *http.Request) {
+		for block := make([]byte, 5000); ; {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	},
 }

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -84,16 +85,7 @@ func TestACutResponseNeverLooksWhole(t *testing.T) {
 // net/http end it, which closes the connection when a write fails.
 func TestACutResponseToHTTP10(t *testing.T) {
 	for chain, wrap := range outside {
-		for name, more := range map[string]func(w http.ResponseWriter, r *http.Request){
-			"waits": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-			"writes until that fails": func(w http.ResponseWriter, _ *http.Request) {
-				for block := make([]byte, 5000); ; {
-					if _, err := w.Write(block); err != nil {
-						return
-					}
-				}
-			},
-		} {
+		for name, more := range streams {
 			t.Run(name+", "+chain, func(t *testing.T) {
 				t.Parallel()
 				k := newKit(t, middleware.Options{})
@@ -116,6 +108,45 @@ func TestACutResponseToHTTP10(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestACutResponseThatOthersEndWithItsConnection: middleware around the guard
+// has asked for that, and the handler never looks at the header.
+func TestACutResponseThatOthersEndWithItsConnection(t *testing.T) {
+	for _, c := range []struct {
+		plan, stream string
+		change       func(*latchkey.NewKey)
+	}{
+		{"with limits", "waits", wide},
+		{"with limits", "writes until that fails", wide},
+		{"without limits", "waits", func(*latchkey.NewKey) {}},
+	} {
+		t.Run(c.stream+", "+c.plan, func(t *testing.T) {
+			t.Parallel()
+			k := newKit(t, middleware.Options{}, unlimited)
+			guarded := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.WriteString(w, "part")
+				_ = http.NewResponseController(w).Flush()
+				streams[c.stream](w, r)
+			}))
+			s := serveOn(t, "HTTP/1", recovers(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Transfer-Encoding", "identity")
+				guarded.ServeHTTP(w, r)
+			})))
+			for range 5 * rounds() {
+				id, token := k.key(c.change)
+				res, err := s.Client().Do(ask(t, "GET", s.URL, token, nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				go k.revoke(id)
+				if n, err := io.Copy(io.Discard, res.Body); err == nil {
+					t.Errorf("ended well after %d bytes", n)
+				}
+				_ = res.Body.Close()
+			}
+		})
 	}
 }
 

@@ -52,6 +52,9 @@ func (c *call) release() {
 	if c.w.state.Load()&undecided != 0 {
 		c.w.settled(http.StatusOK)
 	}
+	if c.w.state.Load()&withdrawn == 0 {
+		c.flight().Verified().Used(c.w.used)
+	}
 	if c.brokenOff() { // also when the handler panics: outer middleware may recover
 		c.breakOff()
 	}

@@ -25,6 +25,9 @@ import (
 // nothing.
 func (g *Guard) Check(ctx context.Context, r Request) (o Outcome) {
 	g.check(ctx, &r, &o)
+	if o.Code == apikey.OK {
+		o.verified.Used(o.used)
+	}
 	g.report(ctx, &o)
 	return o
 }
@@ -186,18 +189,19 @@ func (g *Guard) count(o *Outcome, code apikey.Code) apikey.Code {
 	return code
 }
 
-// countAllowed counts an admitted request. Its route and client are looked up
-// only if they will be recorded, for about one request per flush.
+// countAllowed counts an admitted request, and leaves its scopes to the caller.
+// Its route and client are looked up only if they will be recorded, for about
+// one request per flush.
 func (g *Guard) countAllowed(r *Request, o *Outcome) {
 	if !o.verified.Sampled() {
-		o.verified.Count(apikey.OK, o.used, nil)
+		o.verified.Count(apikey.OK, 0, nil)
 		return
 	}
 	u := latchkey.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
 		u.UserAgent = values[0]
 	}
-	o.sample = o.verified.Count(apikey.OK, o.used, &u)
+	o.sample = o.verified.Count(apikey.OK, 0, &u)
 }
 
 // ownerSubjects caches the limiter's names of owners, so that a request need

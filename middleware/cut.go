@@ -27,12 +27,14 @@ const (
 	tooLarge       // a MaxBytesReader has found more than its limit
 	untilClose     // only closing the connection ends the response
 	undecided      // the decision may change, or must be reported, when the response begins
-	codeShift  = 8 // above: the apikey.Code of the cut
+	served         // the handler of an inner door has returned
+	withdrawn      // an inner door has refused the request
+	codeShift  = 9 // above: the apikey.Code of the cut
 
 	statusShift = 16 // above: the status that was sent
 )
 
-func (s state) code() apikey.Code { return apikey.Code(s >> codeShift & 0xff) }
+func (s state) code() apikey.Code { return apikey.Code(s >> codeShift & 0x7f) }
 
 // cause is the error that ends the context and that writes return.
 func (s state) cause() error {

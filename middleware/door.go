@@ -106,8 +106,9 @@ func (h guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Serve(w, 
 // them. It costs as much as the most expensive door asks. If an inner door
 // refuses it before the response has begun, it is charged nothing, counts as
 // that refusal, and OnDecision sees that refusal alone. Once the response has
-// begun it is too late: the request stays admitted and charged, whatever an
-// inner door says, and what that door asks beyond is charged on top. Requests
+// begun, or the handler of an inner door has returned, it is too late: the
+// request stays admitted and charged, whatever another door says, and what that
+// door asks beyond is charged on top. Requests
 // with another key, requests made after the end of this one, and requests
 // decided by a door of another Guard are separate.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
@@ -148,12 +149,15 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next Handler) {
 		g.serveUnkeyed(w, r, &o, next)
 	default:
 		if o.Decision.N > 0 {
-			p.announce(w.Header(), &o, c.fields[:1:1], c.fields[1:])
+			h := w.Header()
+			c.w.framedByOthers(h)
+			p.announce(h, &o, c.fields[:1:1], c.fields[1:])
 		}
 		g.pockets.Put(p)
 		c.w.cost = max(d.route.Cost, 1)
 		c.w.charged = o.Decision.Allowed && o.Decision.N > 0
 		c.w.chargedAt = o.Decision.At
+		c.w.used = o.used
 		if g.o.OnDecision != nil || o.sample != nil {
 			c.w.holdBack(&o)
 		}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -257,7 +256,7 @@ func (a *asked) Header() http.Header { a.times++; return a.sink.Header() }
 // TestWithoutLimitsTheHeaderIsLeftAlone: net/http copies, walks and sorts a
 // header that was asked for, and a key without limits has nothing to put there.
 func TestWithoutLimitsTheHeaderIsLeftAlone(t *testing.T) {
-	k := newKit(t, middleware.Options{}, latchkey.Options{Plans: []apikey.Plan{{Name: "open", Unlimited: true}}})
+	k := newKit(t, middleware.Options{}, unlimited)
 	_, token := k.key()
 	w := &asked{sink: sink{header: http.Header{}}}
 	k.guard.Require("things:read")(noContent).ServeHTTP(w, get(token))

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -111,29 +112,39 @@ func (e Extractor) check(field string) error {
 }
 
 // credential looks in all places: a key in two of them is ambiguous. The field
-// Authorization is shared with others: a value that does not begin like a key
-// of this service counts only if no other place has a key.
+// Authorization is shared with others: what is no key of this service, readable
+// or not, counts only if no other place has a key.
 func (g *Guard) credential(r *Request) (string, apikey.Code) {
 	if e := &g.o.Extractors[0]; len(g.o.Extractors) == 1 {
 		return e.find(r.Fields, r.RawQuery, e.name)
 	}
-	token, code, others := "", apikey.MissingKey, ""
+	token, code := "", apikey.MissingKey
+	others, othersCode := "", apikey.MissingKey
 	for i := range g.o.Extractors {
 		e := &g.o.Extractors[i]
 		switch t, c := e.find(r.Fields, r.RawQuery, e.name); {
 		case c == apikey.MissingKey:
-		case c == apikey.OK && e.field() == "Authorization" && !strings.HasPrefix(t, g.prefix):
-			others = t
+		case e.field() == "Authorization" && !g.mentioned(r, t, c):
+			others, othersCode = t, c
 		case c != apikey.OK || code == apikey.OK:
 			return "", apikey.MalformedRequest
 		default:
 			token, code = t, c
 		}
 	}
-	if code == apikey.MissingKey && others != "" {
-		return others, apikey.OK
+	if code == apikey.MissingKey {
+		return others, othersCode
 	}
 	return token, code
+}
+
+// mentioned reports whether what an Extractor found is a key of this service,
+// or, if it could not be read, whether the field Authorization contains one.
+func (g *Guard) mentioned(r *Request, token string, code apikey.Code) bool {
+	if code == apikey.OK {
+		return strings.HasPrefix(token, g.prefix)
+	}
+	return slices.ContainsFunc(r.Fields.Values("Authorization"), func(line string) bool { return strings.Contains(line, g.prefix) })
 }
 
 func basicUser(lines []string) (string, apikey.Code) {

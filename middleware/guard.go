@@ -38,7 +38,7 @@ type Guard struct {
 // before the store is closed.
 func New(keys *latchkey.Service, o Options) (*Guard, error) {
 	if keys == nil {
-		return nil, invalidf("keys", "is nil: make a service with apikey.New")
+		return nil, invalidf("keys", "is nil: make a service with latchkey.New")
 	}
 	if err := o.prepare(); err != nil {
 		return nil, err

@@ -111,6 +111,9 @@ func wide(n *latchkey.NewKey) {
 	n.Limits = []apikey.Limit{apikey.PerMinute(1_000_000_000), apikey.PerDay(1_000_000_000)}
 }
 
+// unlimited makes services whose keys have no limits unless they are given some.
+var unlimited = latchkey.Options{Plans: []apikey.Plan{{Name: "open", Unlimited: true}}}
+
 // sink is a ResponseWriter that costs nothing.
 type sink struct {
 	header http.Header

@@ -15,9 +15,10 @@ import (
 // Doors of one guard may be nested: one around a group of routes, one around a
 // route. The request is decided once for all of them. The outermost door
 // charges it and enters it, and the charge stays open until the response
-// begins. Until then, an inner door that refuses gives the charge back, and the
-// request counts as that refusal; an inner door that costs more raises the
-// charge. Afterwards the request counts as admitted, whatever happens.
+// begins, or a handler behind an inner door has served it. Until then, an inner
+// door that refuses gives the charge back, and the request counts as that
+// refusal; an inner door that costs more raises the charge. Afterwards the
+// request counts as admitted, whatever happens.
 //
 // An inner door answers in one of two ways. If its writer leads to the
 // outermost door's, its refusal is the response. If not, as inside
@@ -38,8 +39,6 @@ type nested struct {
 	sample   *latchkey.Sample
 	report   *Outcome // for OnDecision; nil once it was told, or without OnDecision
 	admitted Outcome  // what report points to at first
-
-	withdrawn bool // the request was refused by an inner door
 }
 
 // charge is what the limiter charged at an instant of its own clock.
@@ -148,13 +147,35 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 		outer.refuse(w, r, &o)
 		return true
 	}
-	newest.Used(o.used)
 	outer.drop()
 	if raised {
 		g.announce(w.Header(), &o)
 	}
+	defer outer.serves(newest, o.used)
 	next(w, r, o.presented)
 	return true
+}
+
+// serves is called when the handler behind an inner door has returned. Unless
+// the request was refused inside it, it is served for good, with the scopes
+// that admitted it.
+func (w *plainWriter) serves(v latchkey.Verified, used uint64) {
+	if w.state.Load()&withdrawn != 0 || w.pends() {
+		return
+	}
+	w.state.Or(served)
+	v.Used(used)
+}
+
+// pends reports whether a refusal may still become the request's decision.
+func (w *plainWriter) pends() bool {
+	n := w.nested.Load()
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pending != nil
 }
 
 // raise makes the request cost what an inner door asks, if that is more than
@@ -176,7 +197,7 @@ func (w *plainWriter) raise(ctx context.Context, cost int64, direct bool, o *Out
 		return false, apikey.OK
 	}
 	var err error
-	whole := direct && len(n.charges) == 1 && w.state.Load()&sent == 0
+	whole := direct && len(n.charges) == 1 && w.state.Load()&(sent|served) == 0
 	if whole {
 		whole, err = g.settle(ctx, &demand, n.charges[0], cost, o)
 	}
@@ -254,7 +275,7 @@ func (w *plainWriter) refuse(rw http.ResponseWriter, r *http.Request, o *Outcome
 func (w *plainWriter) decline(ctx context.Context, n *nested, rw http.ResponseWriter, o *Outcome) (direct, late bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	late = w.state.Load()&(sent|over) != 0
+	late = w.state.Load()&(sent|served|over) != 0
 	direct = !late && w.leadsTo(rw)
 	switch {
 	case direct:
@@ -314,6 +335,7 @@ func (w *plainWriter) finish(ctx context.Context, n *nested, status int) bool {
 		w.withdraw(ctx, n, o)
 		w.guard.announce(w.under.Header(), o)
 	}
+	n.pending = nil
 	w.state.clear(undecided)
 	return true
 }
@@ -332,10 +354,9 @@ func (w *plainWriter) tell(ctx context.Context, n *nested) {
 // withdraw turns an admitted request into the refusal o: it gives back what was
 // charged, and changes the count. n is locked.
 func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
-	if n.withdrawn {
+	if w.state.Or(withdrawn)&withdrawn != 0 {
 		return
 	}
-	n.withdrawn = true
 	g := w.guard
 	w.flight.Verified().Recount(o.Code, n.sample)
 	var demand limiter.Request

@@ -2,6 +2,7 @@ package middleware_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 
@@ -64,5 +65,35 @@ func TestARequestServedByASecondDoorIsCharged(t *testing.T) {
 			decisions = ""
 		}
 		n.want(decisions, 1, once{Allowed: 1})
+	}
+}
+
+// TestARequestThatWasServedStaysCharged: a door that refuses it after another
+// one's handler has returned is too late, whatever the response says.
+func TestARequestThatWasServedStaysCharged(t *testing.T) {
+	for name, second := range map[string]func(n *nest) http.Handler{
+		"the scope": func(n *nest) http.Handler { return n.guard.Require("things:write")(noContent) },
+		"the cost":  func(n *nest) http.Handler { return n.costing(20, apikey.AnyKey())(noContent) },
+	} {
+		for how, behind := range map[string]func(http.Handler) http.Handler{"directly": same, "behind a writer that hides": hidden} {
+			for end, first := range map[string]http.HandlerFunc{
+				"returns": func(http.ResponseWriter, *http.Request) {},
+				"panics":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+			} {
+				t.Run(name+" is refused, "+how+", the first "+end, func(t *testing.T) {
+					t.Parallel()
+					n := newNest(t, nil)
+					read := n.guard.Require("things:read")(first)
+					h := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						serveSpied(read, httptest.NewRecorder(), r)
+						behind(second(n)).ServeHTTP(w, r)
+					}))
+					if res := serve(h, get(n.token)); res.StatusCode < 400 {
+						t.Errorf("got %d", res.StatusCode)
+					}
+					n.want("ok", 1, once{Allowed: 1})
+				})
+			}
+		}
 	}
 }

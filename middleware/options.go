@@ -51,11 +51,13 @@ type Options struct {
 	TrustUnixSocket bool
 
 	// StripCredential takes the key out of the request that a net/http handler
-	// gets: the header field, cookie or query parameter in which it was found. A
-	// handler that forwards requests, such as httputil.ReverseProxy, then forwards
-	// no secret. Middleware around the guard still sees the key, and so does an
-	// inner door of this Guard; an inner door of another Guard finds no key. It
-	// costs a copy of the header's map.
+	// gets: the cookie or query parameter in which it was found, and every header
+	// field in which it occurs, such as a Referer that repeats the query. A handler
+	// that forwards requests, such as httputil.ReverseProxy, then forwards no
+	// secret. The path, other parameters and the body are left alone. Middleware
+	// around the guard still sees the key, and so does an inner door of this Guard;
+	// an inner door of another Guard finds no key. It costs a copy of the header's
+	// map.
 	StripCredential bool
 
 	// PreflightCORS lets CORS preflights (OPTIONS with Origin and

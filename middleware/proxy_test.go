@@ -121,6 +121,10 @@ func TestStripCredential(t *testing.T) {
 			r.Header.Set("X-API-Key", s)
 			r.Header.Set("Authorization", "Bearer eyJ.eyJ.c2ln")
 		}, "eyJ.eyJ.c2ln"},
+		"header, beside what is no Authorization at all": {[]middleware.Extractor{h, basic}, func(r *http.Request, s string) {
+			r.Header.Set("X-API-Key", s)
+			r.Header.Set("Authorization", "Basic YW5u")
+		}, "Basic YW5u"},
 		"cookie":       {[]middleware.Extractor{c}, func(r *http.Request, s string) { r.Header.Set("Cookie", "theme=dark; key="+s+"; lang=en") }, "theme=dark; lang=en"},
 		"cookie alone": {[]middleware.Extractor{c}, func(r *http.Request, s string) { r.Header.Set("Cookie", "key="+s) }, ""},
 		"query": {[]middleware.Extractor{q}, func(r *http.Request, s string) {
@@ -128,6 +132,12 @@ func TestStripCredential(t *testing.T) {
 			r.RequestURI = r.URL.RequestURI()
 			_ = r.ParseForm()
 		}, "a=%20b&c=;"},
+		"query, which other fields repeat": {[]middleware.Extractor{q}, func(r *http.Request, s string) {
+			r.URL.RawQuery = "key=" + s
+			r.Header.Set("Referer", "https://api.example.com/?key="+s)
+			r.Header["Forwarded"] = []string{"for=192.0.2.1", "path=\"/?key=" + s + "\""}
+			r.Header.Set("X-Theme", "dark")
+		}, "X-Theme: dark"},
 	} {
 		for _, strips := range []bool{true, false} {
 			k := newKit(t, middleware.Options{Extractors: x.from, StripCredential: strips})

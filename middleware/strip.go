@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -11,15 +12,17 @@ import (
 
 // strip takes the key out of a request, a copy that still shares its header,
 // address and form with the original. Middleware around the guard sees those
-// unchanged.
+// unchanged. It also removes every header field in which the key occurs: a
+// browser or a proxy may repeat the whole URL, in Referer or X-Original-URL.
 func (g *Guard) strip(r *http.Request) {
-	header := maps.Clone(r.Header)
+	header, key := maps.Clone(r.Header), ""
 	for i := range g.o.Extractors {
 		e := &g.o.Extractors[i]
 		token, code := e.find(headerFields(header), r.URL.RawQuery, e.name)
 		if code != apikey.OK || !strings.HasPrefix(token, g.prefix) {
 			continue // not one of our keys
 		}
+		key = token
 		switch e.place {
 		case inCookie:
 			stripCookie(header, e.name)
@@ -28,6 +31,11 @@ func (g *Guard) strip(r *http.Request) {
 		default:
 			delete(header, e.field())
 		}
+	}
+	if key != "" {
+		maps.DeleteFunc(header, func(_ string, lines []string) bool {
+			return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, key) })
+		})
 	}
 	r.Header = header
 }
@@ -77,7 +85,7 @@ func (g *Guard) unstrip(q *Request, outer *plainWriter) {
 		return
 	}
 	token, code := g.credential(q)
-	if code == apikey.MissingKey || code == apikey.OK && !strings.HasPrefix(token, g.prefix) {
+	if code == apikey.MissingKey || !g.mentioned(q, token, code) {
 		q.Fields, q.RawQuery = headerFields(outer.original.Header), outer.original.URL.RawQuery
 	}
 }

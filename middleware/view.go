@@ -19,16 +19,19 @@ import (
 //
 //	plainWriter               a writer that only writes
 //	flushWriter   Flush       one that streams, such as httptest's
+//	streamWriter  Flush, CloseNotify         older middleware's, without Unwrap
 //	pushWriter    Push        http.TimeoutHandler's
 //	hijackWriter  Hijack      one that can be taken over, and cannot stream
 //	http1Writer   Flush, Hijack, CloseNotify
 //	http2Writer   Flush, Push, CloseNotify
 //
 // flushWriter and http1Writer have ReadFrom. The views of the server's HTTP/2
-// writer and of http.TimeoutHandler's do not, because those writers have none.
+// writer, of http.TimeoutHandler's and of older middleware's do not, because
+// those writers have none.
 // CloseNotify uses the request's context, so it works wherever it is offered.
 type (
 	flushWriter  struct{ plainWriter }
+	streamWriter struct{ plainWriter }
 	pushWriter   struct{ plainWriter }
 	hijackWriter struct{ plainWriter }
 	http1Writer  struct{ plainWriter }
@@ -37,6 +40,9 @@ type (
 
 func (w *flushWriter) Flush()                                    { _ = w.FlushError() }
 func (w *flushWriter) ReadFrom(src io.Reader) (n int64, e error) { return w.readFrom(src) }
+
+func (w *streamWriter) Flush()                   { _ = w.FlushError() }
+func (w *streamWriter) CloseNotify() <-chan bool { return w.closeNotify() }
 
 func (w *pushWriter) Push(target string, o *http.PushOptions) error { return w.push(target, o) }
 
@@ -82,6 +88,7 @@ func (c *call) otherWriter(last http.ResponseWriter) http.ResponseWriter {
 	}
 	_, hijack := last.(http.Hijacker)
 	_, push := last.(http.Pusher)
+	_, notify := last.(interface{ CloseNotify() <-chan bool })
 	switch flush := flushes(last); {
 	case hijack && flush:
 		return &c.w
@@ -91,6 +98,8 @@ func (c *call) otherWriter(last http.ResponseWriter) http.ResponseWriter {
 		return (*http2Writer)(&c.w)
 	case push:
 		return (*pushWriter)(&c.w)
+	case flush && notify:
+		return (*streamWriter)(&c.w)
 	case flush:
 		return (*flushWriter)(&c.w)
 	}

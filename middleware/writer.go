@@ -27,6 +27,7 @@ type plainWriter struct {
 	// What the outermost door charged, and what else inner doors need to know.
 	charged         bool
 	chargedAt, cost int64
+	used            uint64 // of the outermost door
 	nested          atomic.Pointer[nested]
 }
 
@@ -57,7 +58,7 @@ func (w *plainWriter) begin(status int) bool {
 }
 
 // endsWithConnection reports whether only a reset can tell the client that the
-// response was broken off.
+// response was broken off, as far as the handler has looked at the header.
 func (w *plainWriter) endsWithConnection() bool {
 	if w.original.ProtoMajor != 1 || w.original.ProtoMinor == 0 {
 		return w.original.ProtoMajor == 1
@@ -65,9 +66,19 @@ func (w *plainWriter) endsWithConnection() bool {
 	return w.before.Load() != nil && w.under.Header()["Transfer-Encoding"] != nil
 }
 
+// framedByOthers notes that middleware around the guard wants the response to
+// end with its connection. Where the guard sets no fields, it does not look: it
+// would cost net/http a copy of the header. A response that is then cut while it
+// is being written may look whole; any other is looked at when it is broken off.
+func (w *plainWriter) framedByOthers(h http.Header) {
+	if len(h) > 0 && h["Transfer-Encoding"] != nil && w.original.ProtoMajor == 1 {
+		w.state.Or(untilClose)
+	}
+}
+
 // Header saves what middleware around the guard has set, before the handler
-// changes it. After a cut, the refusal has those fields and none of the
-// handler's.
+// changes it. After a cut, the refusal has those fields, and of the handler's
+// only those that outlive its response (see restore).
 func (w *plainWriter) Header() http.Header {
 	h := w.under.Header()
 	if w.before.Load() == nil {
