@@ -128,6 +128,7 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 		s.reserve, err = openReserve(dir, o.MemTableSize, s.newestTable, s.tableBytes, log)
 	}
 	if err == nil {
+		s.life.reserve = s.reserve
 		s.reserve.running.Go(s.compactor) // an upgrade may write more tables than Badger tolerates uncompacted
 		err = s.begin(dir)
 	}

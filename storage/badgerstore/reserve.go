@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,13 +41,17 @@ type reserve struct {
 	spare    string        // the log of the next memtable, with its blocks; "" if there is none
 	ballast  bool          // the ballast is there
 	files    []*os.File    // entries in the table of open files that a turn needs
+	hold     int           // so many of them
 	flushing bool          // a memtable is being written to a table
 	written  uint64        // the highest version in a table, when the last memtable became one
 	flushed  chan struct{} // closed when the memtable has become one
 	plain    bool          // the file system cannot reserve blocks
 
+	writing sync.RWMutex // shared by writes that cannot fill the log; the next one waits for them
+
 	stuck   atomic.Pointer[error] // why tables that should be compacted are not
 	refuses atomic.Pointer[error] // why changes are refused
+	gone    atomic.Pointer[error] // see lost
 
 	turned  chan struct{} // a memtable became a table: tables may have to be compacted
 	stop    chan struct{} // closed by close
@@ -56,7 +61,7 @@ type reserve struct {
 const (
 	floor      = 1 << 20   // below this much free space, new keys and counts are refused
 	brim       = 128 << 10 // below this much, somebody has filled the disk during the writing of a table
-	heldFiles  = 4         // open files that a turn may need
+	heldFiles  = 16        // open files: a turn needs two, others may be faster to take some
 	flushWait  = 5 * time.Second
 	ballastFor = "BALLAST"
 )
@@ -67,7 +72,7 @@ func (r *reserve) logSize() int64 { return r.size + r.size/4 }
 
 func openReserve(dir string, size int64, newest func() uint64, tables func() int64, log *slog.Logger) (*reserve, error) {
 	r := &reserve{
-		dir: dir, size: size, newest: newest, tables: tables, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{}),
+		dir: dir, size: size, newest: newest, tables: tables, log: log, hold: heldFiles, turned: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		logs, err := files(dir, ".mem")
@@ -110,18 +115,53 @@ func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
 		r.mu.Unlock()
 		return refusal(errors.Join(err, usually))
 	}
-	turning := r.used >= r.size
 	r.used += bytes
-	if !turning {
+	if r.used < r.size {
+		r.writing.RLock()
+		defer r.writing.RUnlock()
 		r.mu.Unlock()
 		return f()
 	}
-	defer r.mu.Unlock() // one at a time, while Badger may go on to the next log
+	defer r.mu.Unlock()
+	r.writing.Lock() // alone, while Badger may go on to the next log: if it cannot, the next write would end the process
+	defer r.writing.Unlock()
 	r.letFilesGo()
 	err := f()
+	if err != nil && strings.Contains(err.Error(), "cannot create new mem table") {
+		return r.lose(err)
+	}
 	_ = r.holdFiles()
 	r.turn(bytes)
 	return err
+}
+
+// lose notes that Badger could not open its next log. It has no log then, and panics whatever it is asked.
+func (r *reserve) lose(why error) error {
+	var err error = &apikey.Error{
+		Code: apikey.Unavailable,
+		Msg: "badgerstore: the database has stopped because its next log could not be opened; nothing that was acknowledged is lost: " +
+			"restart the program, and let it have more open files (ulimit -n) or larger ones (ulimit -f), as the reason says",
+		Err: why,
+	}
+	r.gone.Store(&err)
+	r.refuses.Store(&err)
+	r.log.Error("badgerstore: changes are refused, and only keys in the cache are verified", "err", err)
+	return err
+}
+
+// lost says why nothing can be read or written until the directory is opened again, and is nil as long as it can.
+func (r *reserve) lost() error {
+	if err := r.gone.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// awaitLost is lost, after a write that is turning the log.
+func (r *reserve) awaitLost() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost()
 }
 
 // turn checks whether Badger has begun the next log, with the given number of
@@ -248,7 +288,7 @@ func (r *reserve) close() error {
 		_ = os.Remove(r.spare)
 		r.spare = ""
 	}
-	if r.used == 0 && !r.flushing {
+	if r.used == 0 && !r.flushing || r.lost() != nil {
 		return nil
 	}
 	if err := mayWrite(r.dir); err != nil {

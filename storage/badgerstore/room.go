@@ -10,6 +10,9 @@ import (
 
 // check says why nothing can be written, or why it must be urgent. It holds mu.
 func (r *reserve) check() (always, usually error) {
+	if err := r.lost(); err != nil {
+		return err, nil
+	}
 	if err := mayWrite(r.dir); err != nil {
 		return fmt.Errorf("the directory can no longer be written to: give it back to this program, or mount it again: %w", err), nil
 	}
@@ -29,6 +32,8 @@ func (r *reserve) check() (always, usually error) {
 		switch {
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 			return fmt.Errorf("this process has too many files open: allow it more (ulimit -n): %w", err)
+		case errors.Is(err, syscall.EFBIG):
+			return fmt.Errorf("this process may not make a file of %d KiB: allow it larger ones (ulimit -f): %w", 2*r.size>>10, err)
 		case err == nil:
 			err = errors.New("too little")
 		}
@@ -129,7 +134,11 @@ func (r *reserve) makeBallast() error {
 		return nil
 	}
 	name := filepath.Join(r.dir, ballastFor)
-	if err := r.putAside(name, os.O_WRONLY|os.O_CREATE); err != nil {
+	err := r.putAside(name, os.O_WRONLY|os.O_CREATE)
+	if err == nil {
+		err = os.Truncate(name, 2*r.size) // as Badger does with its next log: it must not meet a limit on the size of files
+	}
+	if err != nil {
 		_ = os.Remove(name)
 		return err
 	}
@@ -139,7 +148,7 @@ func (r *reserve) makeBallast() error {
 
 // holdFiles keeps places in the process's table of open files: when Badger cannot open a new log it ends the process.
 func (r *reserve) holdFiles() error {
-	for len(r.files) < heldFiles {
+	for len(r.files) < r.hold {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return err
