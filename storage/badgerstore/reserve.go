@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/wontopos/latchkey/apikey"
 )
 
@@ -37,6 +39,8 @@ type reserve struct {
 	mu       sync.Mutex
 	used     int64         // of the memtable, as an upper bound
 	current  string        // its log
+	logFile  fs.FileInfo   // of current
+	manifest fs.FileInfo   // of Badger's list of tables
 	ready    bool          // current has its blocks
 	spare    string        // the log of the next memtable, with its blocks; "" if there is none
 	ballast  bool          // the ballast is there
@@ -49,9 +53,10 @@ type reserve struct {
 
 	writing sync.RWMutex // shared by writes that cannot fill the log; the next one waits for them
 
-	stuck   atomic.Pointer[error] // why tables that should be compacted are not
-	refuses atomic.Pointer[error] // why changes are refused
-	gone    atomic.Pointer[error] // see lost
+	stuck   atomic.Pointer[error]  // why tables that should be compacted are not
+	refuses atomic.Pointer[error]  // why changes are refused
+	gone    atomic.Pointer[error]  // see lost
+	missing atomic.Pointer[string] // a table that was taken away
 
 	turned  chan struct{} // a memtable became a table: tables may have to be compacted
 	stop    chan struct{} // closed by close
@@ -89,6 +94,11 @@ func openReserve(dir string, size int64, newest func() uint64, tables func() int
 		if r.current != "" { // the logs of a process that died have become tables, which needed the space first
 			break
 		}
+	}
+	var err, merr error
+	r.logFile, err = os.Lstat(r.current)
+	if r.manifest, merr = os.Lstat(filepath.Join(dir, badger.ManifestFilename)); err != nil || merr != nil {
+		return nil, fmt.Errorf("badgerstore: open: directory %s was taken away: %w", dir, errors.Join(err, merr))
 	}
 	r.written = newest()
 	_ = r.look()
@@ -168,11 +178,12 @@ func (r *reserve) awaitLost() error {
 // bytes in it.
 func (r *reserve) turn(bytes int64) {
 	next := nextLog(r.current)
-	if info, err := os.Lstat(next); err != nil || info.Size() == 0 {
+	info, err := os.Lstat(next)
+	if err != nil || info.Size() == 0 {
 		return
 	}
 	full := r.current
-	r.current, r.used, r.ready, r.spare = next, bytes, r.spare != "", ""
+	r.current, r.logFile, r.used, r.ready, r.spare = next, info, bytes, r.spare != "", ""
 	r.flushing, r.flushed = true, make(chan struct{})
 	r.letFilesGo()
 	r.running.Go(func() { r.watch(full) })
@@ -294,7 +305,7 @@ func (r *reserve) close() error {
 	if err := mayWrite(r.dir); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(r.current); err != nil {
+	if err := r.taken(); err != nil {
 		return err
 	}
 	if err := mayOpen(heldFiles); err != nil {

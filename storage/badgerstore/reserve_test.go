@@ -1,6 +1,7 @@
 package badgerstore
 
 import (
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -31,4 +32,27 @@ func TestAWriteThatMayTurnTheLogIsAlone(t *testing.T) {
 		t.Error(err)
 	}
 	calls.Wait()
+}
+
+// A log that Badger creates itself has no blocks on the disk.
+func TestASpareLogThatWasTakenAwayIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := openIn(t, t.TempDir()).reserve
+	if r.plain {
+		t.Skip("this file system cannot reserve space")
+	}
+	name := nextLog(r.current)
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	err := r.write(r.size, true, func() error { return nil })
+	if err == nil {
+		err = r.write(1, true, func() error { return nil })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(name); err != nil {
+		t.Error(err)
+	}
 }
