@@ -207,7 +207,7 @@ func (s *Store) begin(dir string) error {
 //
 // Badger's own compactors are off: see compact.go.
 func badgerOptions(dir string, log bridge) badger.Options {
-	return badger.DefaultOptions(dir).
+	o := badger.DefaultOptions(dir).
 		WithLogger(log).
 		WithMetricsEnabled(false).
 		WithSyncWrites(false). // commit syncs what must be synced
@@ -225,6 +225,14 @@ func badgerOptions(dir string, log bridge) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithChecksumVerificationMode(options.OnBlockRead)
+	if strconv.IntSize == 32 {
+		// There Badger damages a table whose building outgrows the first buffer: the power of two from twice the base size
+		// up, whatever the table's level. Blocks that have to grow take up to 3.5 times the size of the table, which may be
+		// half a megabyte larger than planned. So tables of 4 MiB get a buffer of 16.
+		o = o.WithMemTableSize(15 << 18).WithBaseTableSize(4<<20 + 1)
+		o.TableSizeMultiplier = 1
+	}
+	return o
 }
 
 // Close waits for running calls and closes the directory. Later calls return
