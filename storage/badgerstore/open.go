@@ -3,8 +3,10 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -89,6 +91,9 @@ func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, nil
 
 // open lets tests tune Badger.
 func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err error) {
+	if dir, err = filepath.Abs(dir); err != nil { // the program may change its working directory
+		return nil, fmt.Errorf("badgerstore: open: %w", err)
+	}
 	log := opts.Logger
 	if log == nil {
 		log = slog.Default()
@@ -109,7 +114,9 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be made: give the store another one: %w", dir, err)
 	}
-	if s.lock, err = lockDir(dir); err != nil {
+	if s.lock, err = lockDir(dir); errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be read: let this program do that, or give it another directory: %w", dir, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("badgerstore: open: directory %s is %w", dir, err)
 	}
 	newest, err := preflight(o)

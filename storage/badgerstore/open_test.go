@@ -144,6 +144,17 @@ func TestBadgersNewsAreDebug(t *testing.T) {
 	}
 }
 
+func TestTheWorkingDirectoryMayChange(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := openIn(t, "keys.db")
+	apply(t, s, changeOf("key", 0, nil))
+	t.Chdir(t.TempDir())
+	apply(t, s, changeOf("key", 1, revoked))
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Tables as large as they come, of memtables and of compactions, whose blocks have to grow. "make platforms" runs it for 32
 // bits, where Badger damages a table that takes too much memory while it is built.
 func TestLargeTablesAreReadBack(t *testing.T) {
