@@ -251,7 +251,8 @@ func (v Verified) Count(o Outcome, used ScopeSet, u *Use) *Sample {
 // Recount turns a request that was counted as [OutcomeAllowed] into the refusal
 // o, because it was refused before it was served after all. The Sample is what
 // Count returned for it, usually nil: the last use then describes another
-// request.
+// request. A request that the store already has as admitted may stay admitted;
+// it counts once in any case.
 func (v Verified) Recount(o Outcome, s *Sample) {
 	if v.credential == nil || o == OutcomeAllowed || o >= NumOutcomes {
 		return
