@@ -81,7 +81,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 		late = patience.C
 	}
 	for range maxLoads {
-		snap, l, left := s.cache.begin(id, old, n)
+		snap, l, left := s.cache.begin(id, old, s.planGeneration.Load(), n)
 		switch {
 		case snap != nil:
 			return snap, nil

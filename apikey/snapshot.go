@@ -103,6 +103,7 @@ func (s *Service) termsOf(k *Key, env *Environment, p Plan) (*terms, error) {
 	if t.all == nil || len(t.all) >= mostTerms {
 		t.all = make(map[string]*terms)
 	}
+	p.Limits = slices.Clone(p.Limits) // a source may change its own
 	made := &terms{s, env, p.Limits, policyHeader(p.Limits), rateLimitItems(p.Limits), k.Scopes}
 	t.all[name] = made
 	return made, nil
