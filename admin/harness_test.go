@@ -81,7 +81,12 @@ func newRigFlushing(t *testing.T, store apikey.Store, authorize admin.Authorizer
 	g := &rig{t: t, log: new(syncBuffer)}
 	logger := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
+	patience := time.Duration(0) // the default
+	if _, holds := store.(*gatedStore); holds {
+		patience = time.Minute // longer than it holds anything
+	}
 	g.keys, err = apikey.New(store, apikey.Options{
+		StoreTimeout: patience,
 		Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com"),
 		Scopes:       catalogue, Logger: logger, FlushEvery: every,
 	})

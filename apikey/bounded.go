@@ -42,6 +42,18 @@ func (s boundedStore) Get(ctx context.Context, id string) (Record, error) {
 		return Record{}, ErrNotFound
 	}
 	r, err := s.patientStore.Get(ctx, id)
+	return s.told(r, err)
+}
+
+// getAlone is Get for a goroutine that may wait for a store that ignores its
+// context.
+func (s boundedStore) getAlone(ctx context.Context, id string) (r Record, err error) {
+	err = s.safely(func() error { r, err = s.Store.Get(ctx, id); return err })
+	return s.told(r, err)
+}
+
+// told makes a record representable, if there is one.
+func (s boundedStore) told(r Record, err error) (Record, error) {
 	if err == nil {
 		err = r.checkShape()
 	}

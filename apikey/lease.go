@@ -23,9 +23,10 @@ import (
 // monotonic clock, which clock steps do not move, and the wall clock, which
 // continues while the machine sleeps.
 type lease struct {
-	s    *Service
-	feed Feed
-	o    LeaseOptions
+	s      *Service
+	feed   Feed
+	callee *callee
+	o      LeaseOptions
 
 	until  atomic.Pointer[leaseEnd]
 	failed atomic.Bool // the last poll
@@ -98,7 +99,7 @@ func (o *LeaseOptions) prepare() error {
 
 func newLease(s *Service, feed Feed, o LeaseOptions) *lease {
 	l := &lease{
-		s: s, feed: feed, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), seen: make(chan struct{}, 1),
+		s: s, feed: feed, callee: &callee{name: "the feed", log: s.log}, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), seen: make(chan struct{}, 1),
 		behind: make(map[string]bool), revoked: make(map[string]time.Time),
 	}
 	l.turn <- struct{}{}
@@ -151,12 +152,17 @@ func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	case <-patience.C:
 		return ErrUnavailable
 	}
-	defer func() { l.turn <- struct{}{} }()
-	if l.holds(time.Now()) {
-		return nil // the previous holder of the turn has done it
+	if l.holds(time.Now()) { // the previous holder of the turn has done it
+		l.turn <- struct{}{}
+		return nil
 	}
-	// Its own context, because others wait for this poll, too.
-	if l.poll(context.WithoutCancel(ctx)) != nil || !l.holds(time.Now()) {
+	waiting, cancel := context.WithTimeout(ctx, l.s.o.StoreTimeout)
+	defer cancel()
+	p := l.pollFor(waiting)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case p.err != nil || !l.holds(time.Now()):
 		return ErrUnavailable
 	}
 	return nil
@@ -190,7 +196,8 @@ func (l *lease) run() {
 // listen forwards the store's hints.
 func (l *lease) listen() {
 	for l.s.stopped.Err() == nil {
-		switch err := l.feed.Await(l.s.stopped); {
+		_, err := call(l.s.stopped, l.callee, func(ctx context.Context) (none struct{}, err error) { return none, l.feed.Await(ctx) })
+		switch {
 		case err == nil:
 			l.push.Store(true)
 			select {

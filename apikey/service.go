@@ -52,6 +52,7 @@ type Service struct {
 	workers  sync.WaitGroup
 	attached atomic.Bool // somebody uses the keys' attachments
 	upkeep   chan upkeepJob
+	due      *callee // Options.OnDue
 }
 
 // New returns a service for a store. It starts the goroutines that write usage
@@ -74,10 +75,10 @@ func New(store Store, o Options) (*Service, error) {
 	}
 	o.Peppers = nil // the derived keys are kept, the originals are not
 	s := &Service{
-		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact(text, o.Environments, looseSecret) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
+		store: boundedStore{patientStore{store, &callee{name: "the store", log: o.Logger}, o.StoreTimeout}, func(text string) string { return redact(text, o.Environments, looseSecret) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments,
 		meter:  new(meter),
-		upkeep: make(chan upkeepJob, 256),
-		gate:   newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
+		upkeep: make(chan upkeepJob, 256), due: &callee{name: "Options.OnDue", log: o.Logger},
+		gate: newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
 	}
 	notifier, synchronous := As[Notifier](store)
 	feed, shared := As[Feed](store)
@@ -175,7 +176,7 @@ func (s *Service) RefreshPlans(ctx context.Context) error {
 }
 
 func (s *Service) announce(ctx context.Context, topic string) error {
-	_, err := within(ctx, changePatience*s.o.StoreTimeout, func(ctx context.Context) (none struct{}, err error) {
+	_, err := patiently(ctx, s.store.callee, changePatience*s.o.StoreTimeout, func(ctx context.Context) (none struct{}, err error) {
 		return none, s.announcer.Announce(ctx, topic)
 	})
 	return err
