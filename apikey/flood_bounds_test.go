@@ -194,3 +194,39 @@ func TestKeysOfABatchAreReadEachForItself(t *testing.T) {
 		_ = s.Close(t.Context())
 	})
 }
+
+// A client that goes on with an old secret does not make a new one wrong: the
+// request with the new one waits until the key may be read again.
+func TestAnOldClientDoesNotMakeANewSecretWrong(t *testing.T) {
+	both(t, func(t *testing.T, store *sharedStore, s *apikey.Service, l *link) {
+		here, _ := process(t, store, apikey.LeaseOptions{Async: true}, withoutPush)
+		defer here.Close(t.Context())
+		k, old := create(t, here)
+		rotate := func() string {
+			_, token, err := here.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{Immediately: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token.Reveal()
+		}
+		rotate()
+		rotate()
+		time.Sleep(5 * time.Second)
+		l.slower.Store(int64(49 * time.Millisecond))
+		for range 20 {
+			time.Sleep(2 * time.Second)
+			want(t, "the old client", verify(t, s, old), apikey.ErrInvalidKey) // now the key is cached
+			time.Sleep(300 * time.Millisecond)
+			early := make(chan error, 1)
+			go func() { early <- verify(t, s, old) }()
+			time.Sleep(60 * time.Millisecond) // the key has been read, and is on its way back
+			newest := rotate()
+			began := time.Now()
+			want(t, "the new secret beside the old one", verify(t, s, newest), nil)
+			if took := time.Since(began); took > 400*time.Millisecond {
+				t.Errorf("it was served after %v", took)
+			}
+			want(t, "the old client", <-early, apikey.ErrInvalidKey)
+		}
+	})
+}

@@ -125,29 +125,59 @@ func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
 	return nil, ErrInvalidKey
 }
 
-// rereadEvery bounds how often a wrong secret causes a key to be read again.
-const rereadEvery = time.Second
+// rereadEvery bounds how often wrong secrets cause a key to be read again.
+const rereadEvery = 250 * time.Millisecond
 
 // matchNewer is called after match found the secret wrong, on a store that
-// others change: the secret may be newer than the cache. It reads the key
-// again, at most once per rereadEvery.
+// others change: the secret may be newer than the cache. It waits for a read of
+// the key that began after the request came, and there is one per rereadEvery:
+// otherwise a client that keeps using an old secret would make a new one count
+// as wrong.
 func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken, err error) (*credential, error) {
 	if s.synchronous || err != ErrInvalidKey || t.env != int(snap.envIndex) {
 		return nil, err
 	}
-	last, now := snap.entry.reread.Load(), int64(time.Since(processStart))
-	if last != 0 && now-last < int64(rereadEvery) || !snap.entry.reread.CompareAndSwap(last, now) {
+	came := time.Since(processStart)
+	if err := s.awaitReread(ctx, snap.entry); err != nil {
 		return nil, err
 	}
-	newer, err := s.load(ctx, keyID([]byte(t.id)), snap, s.strangers)
-	switch {
-	case err != nil:
-		snap.entry.reread.Store(last) // nothing was learned: the next caller tries again
-		return nil, err
-	case newer == nil:
-		return nil, ErrInvalidKey
+	for newer := snap; ; {
+		switch newer, err = s.load(ctx, keyID([]byte(t.id)), newer, s.strangers); {
+		case err != nil:
+			return nil, err
+		case newer == nil:
+			return nil, ErrInvalidKey
+		case newer.loadedAt >= came:
+			return s.match(newer, t)
+		}
 	}
-	return s.match(newer, t)
+}
+
+// awaitReread waits until a key may be read again. As many requests may wait as
+// for unknown ids.
+func (s *Service) awaitReread(ctx context.Context, e *entry) error {
+	last, now := e.reread.Load(), int64(time.Since(processStart))
+	wait := time.Duration(last + int64(rereadEvery) - now)
+	if last == 0 || wait <= 0 {
+		if e.reread.CompareAndSwap(last, now) {
+			return nil
+		}
+		wait = rereadEvery // another request reads it now
+	}
+	if !s.strangers.enter() {
+		s.tooMany()
+		return ErrUnavailable
+	}
+	defer s.strangers.exit()
+	turn := time.NewTimer(wait)
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+		e.reread.CompareAndSwap(last, int64(time.Since(processStart)))
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // next returns the credential to try after this one.
