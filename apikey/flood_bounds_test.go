@@ -67,10 +67,14 @@ func TestMoreUnknownKeysThanMayWait(t *testing.T) {
 	})
 }
 
-// Requests that wait for the first poll are bounded, too, and end when it fails.
+// Requests that wait for a poll to renew the lease are bounded, too, and end when
+// it fails.
 func TestRequestsThatWaitForTheLeaseAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, l := process(t, newSharedStore(), apikey.LeaseOptions{}, withoutPush, func(l *link) { l.cut.Store(true) })
+		l := &link{store: newSharedStore()}
+		s := serviceOn(t, l, apikey.Options{StoreTimeout: 10 * time.Second})
+		l.cut.Store(true)
+		time.Sleep(3*time.Second + 100*time.Millisecond) // a poll is under way that fails a lease after it began
 		var waiting atomic.Int64
 		var group sync.WaitGroup
 		for range 5000 {
@@ -83,7 +87,7 @@ func TestRequestsThatWaitForTheLeaseAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := waiting.Load(); n > 4096 {
-			t.Errorf("%d requests wait for the first poll, want at most 4,096", n)
+			t.Errorf("%d requests wait for a poll, want at most 4,096", n)
 		}
 		group.Wait()
 		l.cut.Store(false)
@@ -228,5 +232,52 @@ func TestAnOldClientDoesNotMakeANewSecretWrong(t *testing.T) {
 			}
 			want(t, "the old client", <-early, apikey.ErrInvalidKey)
 		}
+	})
+}
+
+// A service that starts on a slow store is ready when New returns: a flood of keys
+// that nobody has does not keep out the good keys of its first requests.
+func TestAStartUnderAFloodServesGoodKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		here, _ := process(t, store, apikey.LeaseOptions{})
+		defer here.Close(t.Context())
+		var good []string
+		for range 100 {
+			_, token := create(t, here)
+			good = append(good, token)
+		}
+		l := &batchLink{link: &link{store: store, delay: time.Millisecond}}
+		l.slower.Store(int64(150 * time.Millisecond))
+		time.AfterFunc(200*time.Millisecond, func() { l.slower.Store(0) })
+		s := serviceOn(t, l, apikey.Options{})
+		var group sync.WaitGroup
+		for range 5000 {
+			token := mustToken(t)
+			group.Go(func() { _ = verify(t, s, token) })
+		}
+		synctest.Wait()
+		for _, token := range good {
+			group.Go(func() { want(t, "a good key", verify(t, s, token), nil) })
+		}
+		group.Wait()
+		_ = s.Close(t.Context())
+	})
+}
+
+// Without an answer of the store a service starts nevertheless, after
+// StoreTimeout, and is ready when there is one.
+func TestAStartWithoutTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s, l := process(t, newSharedStore(), apikey.LeaseOptions{}, func(l *link) { l.cut.Store(true) })
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("New took %v, StoreTimeout is 2s", took)
+		}
+		want(t, "a request", verify(t, s, mustToken(t)), apikey.ErrUnavailable)
+		l.cut.Store(false)
+		time.Sleep(5 * time.Second)
+		want(t, "a request when the store is back", verify(t, s, mustToken(t)), apikey.ErrInvalidKey)
+		_ = s.Close(t.Context())
 	})
 }

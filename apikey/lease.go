@@ -105,8 +105,19 @@ func newLease(s *Service, feed Feed, o LeaseOptions) *lease {
 	l.turn <- struct{}{}
 	l.until.Store(new(leaseEnd))
 	l.push.Store(true)
-	l.hint()
 	return l
+}
+
+// begin polls once, for as long as a request may wait, and then starts the
+// goroutines. While nobody knows whether the lease holds, requests wait, and so
+// many strangers can ask that those with good keys find no room: so none should
+// come before.
+func (l *lease) begin() {
+	ctx, cancel := context.WithTimeout(context.Background(), l.s.o.StoreTimeout)
+	defer cancel()
+	<-l.turn
+	l.pollFor(ctx)
+	l.s.workers.Go(l.run)
 }
 
 // length is how long the cache is trusted.

@@ -58,6 +58,11 @@ type Service struct {
 // New returns a service for a store. It starts the goroutines that write usage
 // and look after rotations; Close ends them. The store remains the caller's:
 // close it after the service.
+//
+// On a store that several processes share ([Feed]), New waits until the store
+// has answered once, so that the service is ready when it is returned, but no
+// longer than [Options.StoreTimeout]: without an answer, requests are answered
+// with [ErrUnavailable] until there is one.
 func New(store Store, o Options) (*Service, error) {
 	if store == nil {
 		return nil, invalidf("store", "is nil: open one, for example with badgerstore.Open")
@@ -109,7 +114,7 @@ func New(store Store, o Options) (*Service, error) {
 	}
 	if shared {
 		s.lease = newLease(s, feed, o.Lease)
-		s.workers.Go(s.lease.run)
+		s.lease.begin()
 	}
 	s.workers.Go(s.flushLoop)
 	s.workers.Go(s.upkeepLoop)
