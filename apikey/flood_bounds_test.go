@@ -281,3 +281,37 @@ func TestAStartWithoutTheStore(t *testing.T) {
 		_ = s.Close(t.Context())
 	})
 }
+
+// Ids are public: a flood of wrong secrets for one key keeps the keys that are
+// not in the cache from nothing.
+func TestAFloodOfWrongSecretsTakesNoPlaceFromOthers(t *testing.T) {
+	both(t, func(t *testing.T, store *sharedStore, s *apikey.Service, l *link) {
+		here, _ := process(t, store, apikey.LeaseOptions{Async: true}, withoutPush)
+		defer here.Close(t.Context())
+		k, old := create(t, here)
+		for range 2 {
+			if _, _, err := here.Rotate(t.Context(), ops, k.ID, apikey.RotateOptions{Immediately: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		want(t, "the old secret", verify(t, s, old), apikey.ErrInvalidKey)
+		_, cold := create(t, here)
+		time.Sleep(10 * time.Millisecond)
+		var flood sync.WaitGroup
+		var refused atomic.Int32
+		for range 5_000 {
+			flood.Go(func() {
+				if errors.Is(verify(t, s, old), apikey.ErrUnavailable) {
+					refused.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := 5_000 - refused.Load(); n > 256 {
+			t.Errorf("%d of 5,000 requests wait", n)
+		}
+		want(t, "a cold key beside them", verify(t, s, cold), nil)
+		flood.Wait()
+	})
+}

@@ -33,6 +33,8 @@ type Service struct {
 	known     *readQueue  // to the store, for keys that are in the cache
 	strangers *readQueue  // for ids that were never seen; both are nil on a store in this process
 
+	rereads atomic.Int32 // requests in awaitReread
+
 	announcer      Announcer     // nil on a store that cannot announce
 	refuser        refuser       // nil on a store that does not say why it refuses changes
 	synchronous    bool          // the store announces every change

@@ -153,8 +153,12 @@ func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken,
 	}
 }
 
-// awaitReread waits until a key may be read again. As many requests may wait as
-// for unknown ids.
+// mostRereads bounds how many requests wait until a key may be read again. Ids
+// are public: they have a bound of their own, so that a flood of wrong secrets
+// for a known key takes no place from others.
+const mostRereads = 256
+
+// awaitReread waits until a key may be read again.
 func (s *Service) awaitReread(ctx context.Context, e *entry) error {
 	last, now := e.reread.Load(), int64(time.Since(processStart))
 	wait := time.Duration(last + int64(rereadEvery) - now)
@@ -164,11 +168,11 @@ func (s *Service) awaitReread(ctx context.Context, e *entry) error {
 		}
 		wait = rereadEvery // another request reads it now
 	}
-	if !s.strangers.enter() {
+	defer s.rereads.Add(-1)
+	if s.rereads.Add(1) > mostRereads {
 		s.tooMany()
 		return ErrUnavailable
 	}
-	defer s.strangers.exit()
 	turn := time.NewTimer(wait)
 	defer turn.Stop()
 	select {
