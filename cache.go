@@ -147,25 +147,30 @@ func (c *cache) isAbsent(hash uint64, id string) bool {
 	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }
 
-// begin joins the load of a key, or starts one in a queue. It returns no load
+// begin joins the load of a key, or starts one in a queue. It joins none that
+// may have asked for the plans of an older generation. It returns no load
 // if another request has loaded the key meanwhile: the snapshot is then newer
 // than old, which is not good enough. It also returns no load if the queue is
 // full. A load returned as left is the caller's to finish: without a queue, the
-// caller must read the load itself; with one, it must refuse a load that was
+// caller must have the load read; with one, it must refuse a load that was
 // dropped to make room.
-func (c *cache) begin(id keyID, old *snapshot, n *readQueue) (snap *snapshot, l, left *load) {
+func (c *cache) begin(id keyID, old *snapshot, generation uint64, n *readQueue) (snap *snapshot, l, left *load) {
 	hash := maphash.Bytes(c.seed, id[:])
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if e := sh.entries[id]; e != nil {
-		if snap = e.snap.Load(); snap != nil && snap != old {
+		if snap = e.snap.Load(); snap != nil && snap != old && snap.generation >= generation {
 			c.index.Load().put(hash, e)
 			return snap, nil, nil
 		}
 	}
-	if l = sh.loads[id]; l == nil {
-		l = &load{id: id, queue: n, done: make(chan struct{}), era: c.era.Load()}
+	if l = sh.loads[id]; l != nil && l.generation < generation {
+		l.overtaken = true
+		l = nil
+	}
+	if l == nil {
+		l = &load{id: id, queue: n, done: make(chan struct{}), era: c.era.Load(), generation: generation}
 		if n == nil {
 			l.began, left = time.Since(processStart), l
 		}

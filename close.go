@@ -53,13 +53,21 @@ func (s *Service) leaveOnce(ctx context.Context) {
 		return
 	}
 	s.left = true
-	s.cancel()
 	s.cache.stopTimers()
-	if s.lease != nil {
-		ctx, cancel := context.WithTimeout(ctx, leavePatience)
-		defer cancel()
-		s.lease.leave(ctx)
-	}
+	ctx, cancel := context.WithTimeout(ctx, leavePatience)
+	defer cancel()
+	gone := make(chan struct{})
+	go func() { // the store may ignore ctx
+		defer close(gone)
+		_ = s.store.safely(func() error {
+			s.cancel()
+			if s.lease != nil {
+				s.lease.leave(ctx)
+			}
+			return nil
+		})
+	}()
+	_ = await(ctx, gone)
 }
 
 // enter makes Close wait until leave is called. It never waits itself, and

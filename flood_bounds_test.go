@@ -69,10 +69,14 @@ func TestMoreUnknownKeysThanMayWait(t *testing.T) {
 	})
 }
 
-// Requests that wait for the first poll are bounded, too, and end when it fails.
+// Requests that wait for a poll to renew the lease are bounded, too, and end when
+// it fails.
 func TestRequestsThatWaitForTheLeaseAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, l := process(t, newSharedStore(), latchkey.LeaseOptions{}, withoutPush, func(l *link) { l.cut.Store(true) })
+		l := &link{store: newSharedStore()}
+		s := serviceOn(t, l, latchkey.Options{StoreTimeout: 10 * time.Second})
+		l.cut.Store(true)
+		time.Sleep(3*time.Second + 100*time.Millisecond) // a poll is under way that fails a lease after it began
 		var waiting atomic.Int64
 		var group sync.WaitGroup
 		for range 5000 {
@@ -85,7 +89,7 @@ func TestRequestsThatWaitForTheLeaseAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		if n := waiting.Load(); n > 4096 {
-			t.Errorf("%d requests wait for the first poll, want at most 4,096", n)
+			t.Errorf("%d requests wait for a poll, want at most 4,096", n)
 		}
 		group.Wait()
 		l.cut.Store(false)
@@ -194,5 +198,122 @@ func TestKeysOfABatchAreReadEachForItself(t *testing.T) {
 		}
 		group.Wait()
 		_ = s.Close(t.Context())
+	})
+}
+
+// A client that goes on with an old secret does not make a new one wrong: the
+// request with the new one waits until the key may be read again.
+func TestAnOldClientDoesNotMakeANewSecretWrong(t *testing.T) {
+	both(t, func(t *testing.T, store *sharedStore, s *latchkey.Service, l *link) {
+		here, _ := process(t, store, latchkey.LeaseOptions{Async: true}, withoutPush)
+		defer here.Close(t.Context())
+		k, old := create(t, here)
+		rotate := func() string {
+			_, token, err := here.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{Immediately: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token.Reveal()
+		}
+		rotate()
+		rotate()
+		time.Sleep(5 * time.Second)
+		l.slower.Store(int64(49 * time.Millisecond))
+		for range 20 {
+			time.Sleep(2 * time.Second)
+			want(t, "the old client", verify(t, s, old), apikey.InvalidKey) // now the key is cached
+			time.Sleep(300 * time.Millisecond)
+			early := make(chan error, 1)
+			go func() { early <- verify(t, s, old) }()
+			time.Sleep(60 * time.Millisecond) // the key has been read, and is on its way back
+			newest := rotate()
+			began := time.Now()
+			want(t, "the new secret beside the old one", verify(t, s, newest), nil)
+			if took := time.Since(began); took > 400*time.Millisecond {
+				t.Errorf("it was served after %v", took)
+			}
+			want(t, "the old client", <-early, apikey.InvalidKey)
+		}
+	})
+}
+
+// A service that starts on a slow store is ready when New returns: a flood of keys
+// that nobody has does not keep out the good keys of its first requests.
+func TestAStartUnderAFloodServesGoodKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore()
+		here, _ := process(t, store, latchkey.LeaseOptions{})
+		defer here.Close(t.Context())
+		var good []string
+		for range 100 {
+			_, token := create(t, here)
+			good = append(good, token)
+		}
+		l := &batchLink{link: &link{store: store, delay: time.Millisecond}}
+		l.slower.Store(int64(150 * time.Millisecond))
+		time.AfterFunc(200*time.Millisecond, func() { l.slower.Store(0) })
+		s := serviceOn(t, l, latchkey.Options{})
+		var group sync.WaitGroup
+		for range 5000 {
+			token := mustToken(t)
+			group.Go(func() { _ = verify(t, s, token) })
+		}
+		synctest.Wait()
+		for _, token := range good {
+			group.Go(func() { want(t, "a good key", verify(t, s, token), nil) })
+		}
+		group.Wait()
+		_ = s.Close(t.Context())
+	})
+}
+
+// Without an answer of the store a service starts nevertheless, after
+// StoreTimeout, and is ready when there is one.
+func TestAStartWithoutTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s, l := process(t, newSharedStore(), latchkey.LeaseOptions{}, func(l *link) { l.cut.Store(true) })
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("New took %v, StoreTimeout is 2s", took)
+		}
+		want(t, "a request", verify(t, s, mustToken(t)), apikey.Unavailable)
+		l.cut.Store(false)
+		time.Sleep(5 * time.Second)
+		want(t, "a request when the store is back", verify(t, s, mustToken(t)), apikey.InvalidKey)
+		_ = s.Close(t.Context())
+	})
+}
+
+// Ids are public: a flood of wrong secrets for one key keeps the keys that are
+// not in the cache from nothing.
+func TestAFloodOfWrongSecretsTakesNoPlaceFromOthers(t *testing.T) {
+	both(t, func(t *testing.T, store *sharedStore, s *latchkey.Service, l *link) {
+		here, _ := process(t, store, latchkey.LeaseOptions{Async: true}, withoutPush)
+		defer here.Close(t.Context())
+		k, old := create(t, here)
+		for range 2 {
+			if _, _, err := here.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{Immediately: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		want(t, "the old secret", verify(t, s, old), apikey.InvalidKey)
+		_, cold := create(t, here)
+		time.Sleep(10 * time.Millisecond)
+		var flood sync.WaitGroup
+		var refused atomic.Int32
+		for range 5_000 {
+			flood.Go(func() {
+				if errors.Is(verify(t, s, old), apikey.Unavailable) {
+					refused.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := 5_000 - refused.Load(); n > 256 {
+			t.Errorf("%d of 5,000 requests wait", n)
+		}
+		want(t, "a cold key beside them", verify(t, s, cold), nil)
+		flood.Wait()
 	})
 }

@@ -57,9 +57,8 @@ func (l *lease) poll(ctx context.Context) error {
 }
 
 func (l *lease) ask(ctx context.Context) (storage.FeedPage, error) {
-	page, err := l.feed.Poll(ctx, storage.FeedQuery{
-		Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit,
-	})
+	q := storage.FeedQuery{Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit}
+	page, err := call(ctx, l.callee, func(ctx context.Context) (storage.FeedPage, error) { return l.feed.Poll(ctx, q) })
 	select {
 	case l.seen <- struct{}{}:
 	default:
@@ -243,30 +242,54 @@ func (s *Service) reread(ctx context.Context, id string) bool {
 // no longer trust what it had before. It returns early only with an error.
 func (l *lease) settle(ctx context.Context) error {
 	deadline := time.Now().Add(l.length())
+	waiting, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
 	target, pause := uint64(0), time.Millisecond
-	for time.Now().Before(deadline) {
-		select {
-		case <-l.turn:
-		case <-ctx.Done():
-			return ctx.Err()
+	for waiting.Err() == nil {
+		if await(waiting, l.turn) != nil {
+			break
 		}
-		err := l.poll(context.WithoutCancel(ctx))
-		position, acked := l.position, l.health.Acked
-		l.turn <- struct{}{}
-		if err == nil {
-			if target == 0 || position < target { // the store may have lost the change
-				target = position
+		if p := l.pollFor(waiting); p.err == nil {
+			if target == 0 || p.position < target { // the store may have lost the change
+				target = p.position
 			}
-			if acked >= target {
+			if p.acked >= target {
 				return nil
 			}
 		}
 		select {
-		case <-time.After(min(pause, time.Until(deadline))):
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-time.After(pause):
+		case <-waiting.Done():
 		}
 		pause = min(2*pause, 50*time.Millisecond)
 	}
+	if time.Now().Before(deadline) {
+		return ctx.Err()
+	}
 	return nil
+}
+
+// polled is the result of a poll, and what it found.
+type polled struct {
+	err             error
+	position, acked uint64
+}
+
+// pollFor polls for a caller that waits until ctx ends. It takes over the
+// caller's turn. Others wait for the poll, too, so it goes on without the
+// caller.
+func (l *lease) pollFor(ctx context.Context) polled {
+	done := make(chan polled, 1)
+	l.s.workers.Go(func() {
+		p := polled{err: l.poll(context.WithoutCancel(ctx))}
+		p.position, p.acked = l.position, l.health.Acked
+		l.turn <- struct{}{}
+		done <- p
+	})
+	select {
+	case p := <-done:
+		return p
+	case <-ctx.Done():
+		return polled{err: ctx.Err()}
+	}
 }

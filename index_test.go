@@ -56,7 +56,7 @@ func TestIndexGrowsWithTheCache(t *testing.T) {
 	const keys = 10_000
 	id := func(i int) keyID { return keyID([]byte(fmt.Sprintf("%016d", i))) }
 	for i := range keys {
-		_, l, _ := c.begin(id(i), nil, nil)
+		_, l, _ := c.begin(id(i), nil, 0, nil)
 		h := new(home)
 		h.snapshot.entry = &h.entry
 		c.finish(l, &h.snapshot, nil)

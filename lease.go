@@ -26,9 +26,10 @@ import (
 // monotonic clock, which clock steps do not move, and the wall clock, which
 // continues while the machine sleeps.
 type lease struct {
-	s    *Service
-	feed storage.Feed
-	o    LeaseOptions
+	s      *Service
+	feed   storage.Feed
+	callee *callee
+	o      LeaseOptions
 
 	until  atomic.Pointer[leaseEnd]
 	failed atomic.Bool // the last poll
@@ -101,14 +102,25 @@ func (o *LeaseOptions) prepare() error {
 
 func newLease(s *Service, feed storage.Feed, o LeaseOptions) *lease {
 	l := &lease{
-		s: s, feed: feed, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), seen: make(chan struct{}, 1),
+		s: s, feed: feed, callee: &callee{name: "the feed", log: s.log}, o: o, turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), seen: make(chan struct{}, 1),
 		behind: make(map[string]bool), revoked: make(map[string]time.Time),
 	}
 	l.turn <- struct{}{}
 	l.until.Store(new(leaseEnd))
 	l.push.Store(true)
-	l.hint()
 	return l
+}
+
+// begin polls once, for as long as a request may wait, and then starts the
+// goroutines. While nobody knows whether the lease holds, requests wait, and so
+// many strangers can ask that those with good keys find no room: so none should
+// come before.
+func (l *lease) begin() {
+	ctx, cancel := context.WithTimeout(context.Background(), l.s.o.StoreTimeout)
+	defer cancel()
+	<-l.turn
+	l.pollFor(ctx)
+	l.s.workers.Go(l.run)
 }
 
 // length is how long the cache is trusted.
@@ -154,12 +166,17 @@ func (l *lease) confirm(ctx context.Context, n *readQueue) error {
 	case <-patience.C:
 		return apikey.Unavailable
 	}
-	defer func() { l.turn <- struct{}{} }()
-	if l.holds(time.Now()) {
-		return nil // the previous holder of the turn has done it
+	if l.holds(time.Now()) { // the previous holder of the turn has done it
+		l.turn <- struct{}{}
+		return nil
 	}
-	// Its own context, because others wait for this poll, too.
-	if l.poll(context.WithoutCancel(ctx)) != nil || !l.holds(time.Now()) {
+	waiting, cancel := context.WithTimeout(ctx, l.s.o.StoreTimeout)
+	defer cancel()
+	p := l.pollFor(waiting)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case p.err != nil || !l.holds(time.Now()):
 		return apikey.Unavailable
 	}
 	return nil
@@ -193,7 +210,8 @@ func (l *lease) run() {
 // listen forwards the store's hints.
 func (l *lease) listen() {
 	for l.s.stopped.Err() == nil {
-		switch err := l.feed.Await(l.s.stopped); {
+		_, err := call(l.s.stopped, l.callee, func(ctx context.Context) (none struct{}, err error) { return none, l.feed.Await(ctx) })
+		switch {
 		case err == nil:
 			l.push.Store(true)
 			select {

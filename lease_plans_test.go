@@ -2,12 +2,14 @@ package latchkey_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -85,5 +87,69 @@ func TestRefreshPlansReachesServicesOnTheSameStore(t *testing.T) {
 	v, err := two.Verify(t.Context(), token)
 	if err != nil || v.Limits()[0].N != 7 {
 		t.Errorf("limits %v, error %v; want those of the new plan", v.Limits(), err)
+	}
+}
+
+// slowPlans takes a while to answer, with what was true when it was asked.
+type slowPlans struct{ perMinute, takes atomic.Int64 }
+
+func (p *slowPlans) Plan(_ context.Context, name string) (apikey.Plan, error) {
+	n := p.perMinute.Load()
+	time.Sleep(time.Duration(p.takes.Load()))
+	return apikey.Plan{Name: name, Limits: []apikey.Limit{apikey.PerMinute(n)}}, nil
+}
+
+// A request that starts after RefreshPlans returned does not wait for a load that
+// asked for the plans before it, and neither is decided by them.
+func TestRefreshPlansOvertakesALoad(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			source := new(slowPlans)
+			source.perMinute.Store(100)
+			var store storage.Store = memstore.New()
+			if shared {
+				store = &link{store: newSharedStore(), delay: time.Millisecond}
+			}
+			o := latchkey.Options{PlanSource: source, DefaultPlan: "basic"}
+			s, other := serviceOn(t, store, o), serviceOn(t, store, o)
+			defer s.Close(t.Context())
+			defer other.Close(t.Context())
+			_, token := create(t, other)
+			time.Sleep(2 * time.Second) // s knows that it has changed
+			source.takes.Store(int64(1900 * time.Millisecond))
+			early := make(chan error, 1)
+			go func() { early <- verify(t, s, token) }()
+			time.Sleep(100 * time.Millisecond)
+			source.perMinute.Store(7)
+			refreshPlans(t, other)
+			v, err := s.Verify(t.Context(), token)
+			if err != nil || v.Limits()[0].N != 7 {
+				t.Errorf("a shared store: %v; limits %v, error %v; want those of the new plan", shared, v.Limits(), err)
+			}
+			<-early
+		})
+	}
+}
+
+// The limits of keys do not change while their source changes its own slice.
+func TestPlansThatAreChangedInPlaceTakeEffectWithRefreshPlans(t *testing.T) {
+	limits := []apikey.Limit{apikey.PerMinute(100)}
+	s := newService(t, latchkey.Options{PlanSource: plans{"basic": {Name: "basic", Limits: limits}}, DefaultPlan: "basic"})
+	_, token := create(t, s)
+	limit := func() (int64, string) {
+		v, err := s.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.Limits()[0].N, v.RateLimitPolicy()
+	}
+	limit()
+	limits[0].N = 7
+	if n, _ := limit(); n != 100 {
+		t.Errorf("limit %d before RefreshPlans, want 100", n)
+	}
+	refreshPlans(t, s)
+	if n, policy := limit(); n != 7 || policy != `"minute";q=7;w=60` {
+		t.Errorf("limit %d after RefreshPlans, announced as %s; want 7", n, policy)
 	}
 }

@@ -14,9 +14,17 @@ import (
 // meter lists the credentials that were counted since the last flush, so that
 // the cost of a flush depends on what was used and a request costs no write.
 type meter struct {
-	mu    sync.Mutex
-	dirty []*credential
-	ended []*Sample // those that ended after they were collected
+	mu        sync.Mutex
+	dirty     []*credential
+	ended     []*Sample    // those that ended after they were collected
+	withdrawn []withdrawal // those that were collected before they were recounted
+}
+
+// withdrawal turns a request that was collected as admitted into the refusal o.
+type withdrawal struct {
+	c *credential
+	o outcome
+	s *Sample // of that request, if it is the last use; otherwise nil
 }
 
 func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
@@ -38,26 +46,34 @@ func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
 	return s
 }
 
-// recount undoes the count of a request as admitted. If that count has already
-// been collected, the counter is below zero until the next admitted request.
+// recount turns the count of a request as admitted into the refusal o. If that
+// count has already been collected, the outbox has it: see outbox.withdraw.
 func (m *meter) recount(c *credential, o outcome, s *Sample) {
-	if s != nil && c.last.CompareAndSwap(s, nil) {
+	if s != nil {
 		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is reported about it now is ignored
+		if c.last.CompareAndSwap(s, nil) {
+			s = nil
+		}
 	}
-	c.allowed.Add(^uint64(0))
-	c.refused[o-1].Add(1)
-	m.list(c)
+	for n := c.allowed.Load(); s == nil && n > 0; n = c.allowed.Load() {
+		if c.allowed.CompareAndSwap(n, n-1) {
+			c.refused[o-1].Add(1)
+			m.list(c)
+			return
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.withdrawn = append(m.withdrawn, withdrawal{c, o, s})
 }
 
-// takeAllowed returns the admitted requests since it was last called. A
-// negative counter, left by a recount after a collection, is carried over.
-func (c *credential) takeAllowed() uint64 {
-	n := c.allowed.Swap(0)
-	if int64(n) < 0 {
-		c.allowed.Add(n)
-		return 0
-	}
-	return n
+// takeWithdrawn returns what is to be withdrawn since it was last called.
+func (m *meter) takeWithdrawn() []withdrawal {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.withdrawn
+	m.withdrawn = nil
+	return all
 }
 
 // list adds c to the list to be collected. Call it after counting: if c is
@@ -158,7 +174,7 @@ func (m *meter) collect(owe func(storage.UsageDelta)) {
 		for i := range c.refused {
 			*counts[i+1] = c.refused[i].Swap(0)
 		}
-		d.Counts.Allowed = c.takeAllowed()
+		d.Counts.Allowed = c.allowed.Swap(0)
 		if last != nil {
 			last.hour = hour
 			d.Last = last.lastUse()

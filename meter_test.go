@@ -176,3 +176,72 @@ func TestLostUsageIsSaidToBeLost(t *testing.T) {
 		}
 	})
 }
+
+// A request that is refused after it was counted as admitted counts once, as
+// refused, also if the count has been collected meanwhile: while it is owed.
+func TestARequestIsCountedOnceThatIsRefusedAfterACollection(t *testing.T) {
+	mem := memstore.New()
+	s := serviceOn(t, mem, latchkey.Options{FlushEvery: time.Hour})
+	k, token := create(t, s)
+	usage := func() apikey.UsageSecret {
+		u, err := s.Usage(t.Context(), k.ID, time.Time{}) // collects
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Of(1)
+	}
+	admit := func() (latchkey.Verified, *latchkey.Sample) {
+		v, err := s.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v, v.Count(apikey.OK, 0, fromHome)
+	}
+	refuse := func(v latchkey.Verified, sample *latchkey.Sample) {
+		usage()
+		v.Recount(apikey.InsufficientScope, sample)
+		sample.Ended("", 403)
+	}
+	for range 3 {
+		refuse(admit())
+	}
+	if got := usage(); got.Counts != (apikey.Counts{Scope: 3}) || !got.Last.At.IsZero() {
+		t.Errorf("three refused requests: %+v", got)
+	}
+	v, sample := admit()
+	usage()
+	if _, err := s.Update(t.Context(), ops, k.ID, latchkey.Update{Metadata: &map[string]string{"a": "b"}}); err != nil {
+		t.Fatal(err)
+	}
+	admit()
+	refuse(v, sample)
+	if got := usage(); got.Counts != (apikey.Counts{Scope: 4, Allowed: 1}) {
+		t.Errorf("a fourth, of a key that was changed and used meanwhile: %+v", got)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := stored(t, mem, k.ID); n != 5 {
+		t.Errorf("%d requests are stored, want 5", n)
+	}
+}
+
+// What the store has as admitted stays admitted: a refusal of the same request is
+// not counted beside it.
+func TestARequestIsCountedOnceThatIsRefusedAfterAFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New()
+		s := serviceOn(t, mem, latchkey.Options{})
+		k, token := create(t, s)
+		v, _ := s.Verify(t.Context(), token)
+		sample := v.Count(apikey.OK, 0, fromHome)
+		time.Sleep(10 * time.Second)
+		v.Recount(apikey.InsufficientScope, sample)
+		if err := s.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := stored(t, mem, k.ID); n != 1 {
+			t.Errorf("one request is counted %d times", n)
+		}
+	})
+}

@@ -44,7 +44,8 @@ type Options struct {
 	// processes that share the store, in a goroutine of its Service that looks
 	// every hour. The call is first recorded in the key's audit trail, so a crash
 	// at that moment loses the call, and no restart repeats it. Its context ends
-	// after a minute, and with Close, which waits for the call to return.
+	// after a minute, and with Close; from then on nothing waits for the call for
+	// more than a second.
 	OnDue    func(ctx context.Context, k apikey.Key)
 	DueAhead time.Duration
 	// Quiet is how long a rotated-out secret must have been unused before
@@ -62,7 +63,9 @@ type Options struct {
 	FlushEvery time.Duration
 	// StoreTimeout bounds each call of the store and of the PlanSource, even if
 	// the caller's context allows more; default two seconds. A change has five
-	// times as long, because the outcome of an abandoned change is unknown.
+	// times as long, because the outcome of an abandoned change is unknown. A call
+	// that ignores the end of its context keeps nobody waiting for more than a
+	// second longer.
 	StoreTimeout time.Duration
 	// MaxStale is how long a key may be trusted without asking again, on a store
 	// that does not report changes ([storage.Notifier]). It is then the bound on
@@ -149,7 +152,7 @@ func (o *Options) preparePlans() error {
 		if o.DefaultPlan == "" {
 			return invalidf("Options.DefaultPlan", "a PlanSource needs a DefaultPlan: the plan of a key created without one")
 		}
-		o.PlanSource = patientPlans{o.PlanSource, o.StoreTimeout}
+		o.PlanSource = patientPlans{o.PlanSource, &callee{name: "the PlanSource", log: o.Logger}, o.StoreTimeout}
 		return nil
 	}
 	if len(o.Plans) == 0 {

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -49,6 +50,7 @@ func newOutbox(m *meter) *outbox {
 // collect fetches what was counted; the caller holds mu.
 func (o *outbox) collect() {
 	o.collected = time.Now()
+	withdrawn := o.meter.takeWithdrawn() // first: their counts are then in what is collected, or were before
 	o.meter.collect(func(d storage.UsageDelta) {
 		of := o.owed[d.KeyID]
 		switch {
@@ -63,6 +65,28 @@ func (o *outbox) collect() {
 		o.owed[d.KeyID] = append(of, d)
 		o.owing++
 	})
+	for i := range withdrawn {
+		o.withdraw(&withdrawn[i])
+	}
+}
+
+// withdraw counts a request as refused that is owed as admitted. What the store
+// has been given stays as it is, because a store only adds: the request is then
+// counted as admitted, and not as refused, so that it counts once.
+func (o *outbox) withdraw(w *withdrawal) {
+	of := o.owed[w.c.snap.id]
+	for i := range of {
+		d := &of[i]
+		if d.Secret != w.c.principal.Secret() || d.Counts.Allowed == 0 {
+			continue
+		}
+		if w.s != nil && d.Last.At.Equal(w.s.use.At) {
+			d.Last = apikey.LastUse{}
+		}
+		d.Counts.Allowed--
+		*d.Counts.Fields()[w.o]++
+		return
+	}
 }
 
 // addTo adds to what is there of the same secret and hour, if anything is.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -14,11 +17,68 @@ import (
 // the outcome of an abandoned change is unknown.
 const changePatience = 5
 
-// patientStore gives every call of a store a deadline, so that nothing waits
-// for ever for a store that does not answer, whatever the caller's context.
-type patientStore struct {
-	storage.Store
-	patience time.Duration
+// callee is code that is not ours: a store, a [apikey.PlanSource], [Options.OnDue]. It
+// may panic, and it may ignore that its context has ended.
+type callee struct {
+	name string
+	log  *slog.Logger
+	left atomic.Int64 // calls that nobody waits for any more and that have not returned
+}
+
+const (
+	// lateAnswer is how much longer a call is waited for whose context has ended.
+	lateAnswer = time.Second
+	// mostLeft bounds callee.left.
+	mostLeft = 64
+)
+
+// safely calls f and turns a panic into an error, so that it ends neither the
+// process nor what others wait for.
+func (c *callee) safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("a call of "+c.name+" panicked", "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s panicked: %v", c.name, p)
+		}
+	}()
+	return f()
+}
+
+// call calls f in a goroutine of its own, and returns when f does, or lateAnswer
+// after ctx has ended. What f does then is unknown: the error is not ctx's own.
+func call[T any](ctx context.Context, c *callee, f func(context.Context) (T, error)) (v T, err error) {
+	if c.left.Load() >= mostLeft {
+		return v, fmt.Errorf("%d calls of %s have not returned", mostLeft, c.name)
+	}
+	type answer struct {
+		v   T
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		a := answer{err: errors.New("the goroutine ended")}
+		defer func() { answered <- a }()
+		a.err = c.safely(func() (err error) { a.v, err = f(ctx); return err })
+	}()
+	select {
+	case a := <-answered:
+		return a.v, a.err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(lateAnswer)
+	defer late.Stop()
+	select {
+	case a := <-answered:
+		return a.v, a.err
+	case <-late.C:
+	}
+	c.left.Add(1)
+	go func() {
+		<-answered
+		c.left.Add(-1)
+	}()
+	c.log.Error("a call of " + c.name + " ignores that its context has ended: nobody waits for it any more")
+	return v, fmt.Errorf("%s ignores that its context has ended: %v", c.name, ctx.Err())
 }
 
 // within calls f with a context that ends after d at the latest. If that
@@ -37,41 +97,59 @@ func within[T any](ctx context.Context, d time.Duration, f func(context.Context)
 	return v, err
 }
 
+// patiently is [call] and [within].
+func patiently[T any](ctx context.Context, c *callee, d time.Duration, f func(context.Context) (T, error)) (T, error) {
+	return within(ctx, d, func(ctx context.Context) (T, error) { return call(ctx, c, f) })
+}
+
+// patientStore gives every call of a store a deadline, so that nothing waits
+// for ever for a store that does not answer, whatever the caller's context.
+type patientStore struct {
+	storage.Store
+	*callee
+	patience time.Duration
+}
+
 func (s patientStore) Get(ctx context.Context, id string) (storage.Record, error) {
-	return within(ctx, s.patience, func(ctx context.Context) (storage.Record, error) { return s.Store.Get(ctx, id) })
+	return patiently(ctx, s.callee, s.patience, func(ctx context.Context) (storage.Record, error) { return s.Store.Get(ctx, id) })
 }
 
 func (s patientStore) Apply(ctx context.Context, c storage.Change) (uint64, error) {
-	return within(ctx, changePatience*s.patience, func(ctx context.Context) (uint64, error) { return s.Store.Apply(ctx, c) })
+	return patiently(ctx, s.callee, changePatience*s.patience, func(ctx context.Context) (uint64, error) { return s.Store.Apply(ctx, c) })
 }
 
 func (s patientStore) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
-	return within(ctx, s.patience, func(ctx context.Context) (storage.Listing, error) { return s.Store.List(ctx, q) })
+	return patiently(ctx, s.callee, s.patience, func(ctx context.Context) (storage.Listing, error) { return s.Store.List(ctx, q) })
 }
 
 func (s patientStore) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
-	return within(ctx, s.patience, func(ctx context.Context) ([]apikey.AuditEntry, error) { return s.Store.Audit(ctx, q) })
+	return patiently(ctx, s.callee, s.patience, func(ctx context.Context) ([]apikey.AuditEntry, error) { return s.Store.Audit(ctx, q) })
 }
 
+// AddUsage returns when the store does, even if the store ignores its context:
+// until then the same counts must not be given to it again.
 func (s patientStore) AddUsage(ctx context.Context, batch []storage.UsageDelta) error {
-	_, err := within(ctx, s.patience, func(ctx context.Context) (none struct{}, err error) { return none, s.Store.AddUsage(ctx, batch) })
+	_, err := within(ctx, s.patience, func(ctx context.Context) (none struct{}, err error) {
+		return none, s.safely(func() error { return s.Store.AddUsage(ctx, batch) })
+	})
 	return err
 }
 
 func (s patientStore) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
-	return within(ctx, s.patience, func(ctx context.Context) (apikey.Usage, error) { return s.Store.Usage(ctx, id, since) })
+	return patiently(ctx, s.callee, s.patience, func(ctx context.Context) (apikey.Usage, error) { return s.Store.Usage(ctx, id, since) })
 }
 
 func (s patientStore) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-	return within(ctx, s.patience, func(ctx context.Context) ([]apikey.Activity, error) { return s.Store.Activity(ctx, ids, since) })
+	return patiently(ctx, s.callee, s.patience, func(ctx context.Context) ([]apikey.Activity, error) { return s.Store.Activity(ctx, ids, since) })
 }
 
 // patientPlans does the same for a source of plans.
 type patientPlans struct {
 	apikey.PlanSource
+	*callee
 	patience time.Duration
 }
 
 func (p patientPlans) Plan(ctx context.Context, name string) (apikey.Plan, error) {
-	return within(ctx, p.patience, func(ctx context.Context) (apikey.Plan, error) { return p.PlanSource.Plan(ctx, name) })
+	return patiently(ctx, p.callee, p.patience, func(ctx context.Context) (apikey.Plan, error) { return p.PlanSource.Plan(ctx, name) })
 }

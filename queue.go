@@ -34,14 +34,15 @@ const mostWaiting = 4096
 // load is one read of the store on behalf of everybody who wants the same key
 // now.
 type load struct {
-	id        keyID
-	queue     *readQueue // nil on a store in this process, which the goroutine that began the load reads
-	done      chan struct{}
-	began     time.Duration // when the read began, since processStart
-	era       uint32        // of the cache, before the read
-	overtaken bool          // guarded by the shard
-	snap      *snapshot     // nil with a nil err: no such key
-	err       error
+	id         keyID
+	queue      *readQueue // nil on a store in this process, which is read at once
+	done       chan struct{}
+	began      time.Duration // when the read began, since processStart
+	era        uint32        // of the cache, before the read
+	generation uint64        // of the plans, before the read
+	overtaken  bool          // guarded by the shard
+	snap       *snapshot     // nil with a nil err: no such key
+	err        error
 
 	// Guarded by the queue.
 	next, prev *load

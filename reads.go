@@ -63,14 +63,10 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueu
 // that Close waits for: it works even after a Close has begun.
 func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
 	came := time.Since(processStart)
-	var late <-chan time.Time // a store in this process is asked from here, with a deadline
-	if n != nil {
-		patience := time.NewTimer(s.o.StoreTimeout)
-		defer patience.Stop()
-		late = patience.C
-	}
+	late := time.NewTimer(s.o.StoreTimeout)
+	defer late.Stop()
 	for range maxLoads {
-		snap, l, left := s.cache.begin(id, old, n)
+		snap, l, left := s.cache.begin(id, old, s.planGeneration.Load(), n)
 		switch {
 		case snap != nil:
 			return snap, nil
@@ -78,7 +74,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 			s.tooMany()
 			return nil, apikey.Unavailable
 		case l == left:
-			s.read(l)
+			s.workers.Go(func() { s.read(l) })
 		case left != nil:
 			s.tooMany()
 			s.cache.finish(left, nil, apikey.Unavailable)
@@ -89,7 +85,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 		case <-ctx.Done():
 			s.cache.leave(l)
 			return nil, ctx.Err()
-		case <-late:
+		case <-late.C:
 			s.cache.leave(l)
 			return nil, apikey.Unavailable
 		}
@@ -115,7 +111,7 @@ func (s *Service) tooMany() {
 func (s *Service) read(l *load) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.StoreTimeout) // not a request's context: others wait, too
 	defer cancel()
-	r, err := s.store.Get(ctx, l.id.String())
+	r, err := s.store.getAlone(ctx, l.id.String())
 	s.finish(ctx, l, r, err)
 }
 
@@ -131,12 +127,16 @@ func (s *Service) readAll(loads []*load) {
 	for i, l := range loads {
 		ids[i] = l.id.String()
 	}
-	records, errs := s.batches.GetBatch(ctx, ids)
+	var records []storage.Record
+	var errs []error
+	wrong := s.store.safely(func() error { records, errs = s.batches.GetBatch(ctx, ids); return nil })
 	for i := range records {
 		clampRecord(&records[i]) // as boundedStore does
 	}
-	if len(records) != len(ids) || len(errs) != len(ids) {
-		wrong := fmt.Errorf("the store answered %d ids with %d records and %d errors", len(ids), len(records), len(errs))
+	if wrong == nil && (len(records) != len(ids) || len(errs) != len(ids)) {
+		wrong = fmt.Errorf("the store answered %d ids with %d records and %d errors", len(ids), len(records), len(errs))
+	}
+	if wrong != nil {
 		records, errs = make([]storage.Record, len(ids)), make([]error, len(ids))
 		for i := range errs {
 			errs[i] = wrong

@@ -38,6 +38,8 @@ type Service struct {
 	known     *readQueue          // to the store, for keys that are in the cache
 	strangers *readQueue          // for ids that were never seen; both are nil on a store in this process
 
+	rereads atomic.Int32 // requests in awaitReread
+
 	announcer      storage.Announcer // nil on a store that cannot announce
 	refuser        refuser           // nil on a store that does not say why it refuses changes
 	synchronous    bool              // the store announces every change
@@ -57,11 +59,17 @@ type Service struct {
 	workers  sync.WaitGroup
 	attached atomic.Bool // somebody uses the keys' attachments
 	upkeep   chan upkeepJob
+	due      *callee // Options.OnDue
 }
 
 // New returns a service for a store. It starts the goroutines that write usage
 // and look after rotations; Close ends them. The store remains the caller's:
 // close it after the service.
+//
+// On a store that several processes share ([storage.Feed]), New waits until the store
+// has answered once, so that the service is ready when it is returned, but no
+// longer than [Options.StoreTimeout]: without an answer, requests are answered
+// with [apikey.Unavailable] until there is one.
 func New(store storage.Store, o Options) (*Service, error) {
 	if store == nil {
 		return nil, invalidf("store", "is nil: open one, for example with badgerstore.Open")
@@ -83,10 +91,10 @@ func New(store storage.Store, o Options) (*Service, error) {
 	}
 	o.Peppers = nil // the derived keys are kept, the originals are not
 	s := &Service{
-		store: boundedStore{patientStore{store, o.StoreTimeout}, func(text string) string { return redact.Text(text, names, redact.Loose) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments, envNames: names,
+		store: boundedStore{patientStore{store, &callee{name: "the store", log: o.Logger}, o.StoreTimeout}, func(text string) string { return redact.Text(text, names, redact.Loose) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments, envNames: names,
 		meter:  new(meter),
-		upkeep: make(chan upkeepJob, 256),
-		gate:   newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
+		upkeep: make(chan upkeepJob, 256), due: &callee{name: "Options.OnDue", log: o.Logger},
+		gate: newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
 	}
 	notifier, synchronous := storage.As[storage.Notifier](store)
 	feed, shared := storage.As[storage.Feed](store)
@@ -117,7 +125,7 @@ func New(store storage.Store, o Options) (*Service, error) {
 	}
 	if shared {
 		s.lease = newLease(s, feed, o.Lease)
-		s.workers.Go(s.lease.run)
+		s.lease.begin()
 	}
 	s.workers.Go(s.flushLoop)
 	s.workers.Go(s.upkeepLoop)
@@ -184,7 +192,7 @@ func (s *Service) RefreshPlans(ctx context.Context) error {
 }
 
 func (s *Service) announce(ctx context.Context, topic string) error {
-	_, err := within(ctx, changePatience*s.o.StoreTimeout, func(ctx context.Context) (none struct{}, err error) {
+	_, err := patiently(ctx, s.store.callee, changePatience*s.o.StoreTimeout, func(ctx context.Context) (none struct{}, err error) {
 		return none, s.announcer.Announce(ctx, topic)
 	})
 	return err

@@ -107,6 +107,7 @@ func (s *Service) termsOf(k *apikey.Key, env *apikey.Environment, p apikey.Plan)
 	if t.all == nil || len(t.all) >= mostTerms {
 		t.all = make(map[string]*terms)
 	}
+	p.Limits = slices.Clone(p.Limits) // a source may change its own
 	made := &terms{s, env, p.Limits, policyHeader(p.Limits), rateLimitItems(p.Limits), k.Scopes}
 	t.all[name] = made
 	return made, nil

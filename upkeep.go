@@ -93,10 +93,12 @@ const (
 	duePatience = time.Minute // how long one call of OnDue may take
 )
 
+// callDue calls OnDue. What goes wrong in it has been logged.
 func (s *Service) callDue(k apikey.Key) {
-	ctx, cancel := context.WithTimeout(s.stopped, duePatience)
-	defer cancel()
-	s.o.OnDue(ctx, k)
+	_, _ = patiently(s.stopped, s.due, duePatience, func(ctx context.Context) (none struct{}, err error) {
+		s.o.OnDue(ctx, k)
+		return none, nil
+	})
 }
 
 // dueLoop calls OnDue for the secrets that become due.

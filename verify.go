@@ -127,29 +127,63 @@ func (s *Service) match(snap *snapshot, t parsedToken) (*credential, error) {
 	return nil, apikey.InvalidKey
 }
 
-// rereadEvery bounds how often a wrong secret causes a key to be read again.
-const rereadEvery = time.Second
+// rereadEvery bounds how often wrong secrets cause a key to be read again.
+const rereadEvery = 250 * time.Millisecond
 
 // matchNewer is called after match found the secret wrong, on a store that
-// others change: the secret may be newer than the cache. It reads the key
-// again, at most once per rereadEvery.
+// others change: the secret may be newer than the cache. It waits for a read of
+// the key that began after the request came, and there is one per rereadEvery:
+// otherwise a client that keeps using an old secret would make a new one count
+// as wrong.
 func (s *Service) matchNewer(ctx context.Context, snap *snapshot, t parsedToken, err error) (*credential, error) {
 	if s.synchronous || err != apikey.InvalidKey || t.env != int(snap.envIndex) {
 		return nil, err
 	}
-	last, now := snap.entry.reread.Load(), int64(time.Since(processStart))
-	if last != 0 && now-last < int64(rereadEvery) || !snap.entry.reread.CompareAndSwap(last, now) {
+	came := time.Since(processStart)
+	if err := s.awaitReread(ctx, snap.entry); err != nil {
 		return nil, err
 	}
-	newer, err := s.load(ctx, keyID([]byte(t.id)), snap, s.strangers)
-	switch {
-	case err != nil:
-		snap.entry.reread.Store(last) // nothing was learned: the next caller tries again
-		return nil, err
-	case newer == nil:
-		return nil, apikey.InvalidKey
+	for newer := snap; ; {
+		switch newer, err = s.load(ctx, keyID([]byte(t.id)), newer, s.strangers); {
+		case err != nil:
+			return nil, err
+		case newer == nil:
+			return nil, apikey.InvalidKey
+		case newer.loadedAt >= came:
+			return s.match(newer, t)
+		}
 	}
-	return s.match(newer, t)
+}
+
+// mostRereads bounds how many requests wait until a key may be read again. Ids
+// are public: they have a bound of their own, so that a flood of wrong secrets
+// for a known key takes no place from others.
+const mostRereads = 256
+
+// awaitReread waits until a key may be read again.
+func (s *Service) awaitReread(ctx context.Context, e *entry) error {
+	last, now := e.reread.Load(), int64(time.Since(processStart))
+	wait := time.Duration(last + int64(rereadEvery) - now)
+	if last == 0 || wait <= 0 {
+		if e.reread.CompareAndSwap(last, now) {
+			return nil
+		}
+		wait = rereadEvery // another request reads it now
+	}
+	defer s.rereads.Add(-1)
+	if s.rereads.Add(1) > mostRereads {
+		s.tooMany()
+		return apikey.Unavailable
+	}
+	turn := time.NewTimer(wait)
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+		e.reread.CompareAndSwap(last, int64(time.Since(processStart)))
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // next returns the credential to try after this one.
@@ -234,7 +268,7 @@ func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of
 // is lost when the key leaves the cache; the slot is empty at first.
 func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
 
-// Sampled reports whether the next .Allowed given to Count would use
+// Sampled reports whether the next [apikey.OK] given to Count would use
 // its Use. If not, pass nil and save the effort of making one.
 func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
 
@@ -250,10 +284,11 @@ func (v Verified) Count(code apikey.Code, used uint64, u *Use) *Sample {
 	return v.snap.terms.service.meter.count(v.credential, outcomeOf(code), used, u)
 }
 
-// Recount turns a request that was counted as .Allowed into the refusal
-// o, because it was refused before it was served after all. The Sample is what
+// Recount turns a request that was counted as [apikey.OK] into the refusal
+// code, because it was refused before it was served after all. The Sample is what
 // Count returned for it, usually nil: the last use then describes another
-// request.
+// request. A request that the store already has as admitted may stay admitted;
+// it counts once in any case.
 func (v Verified) Recount(code apikey.Code, s *Sample) {
 	if v.credential == nil || code == apikey.OK {
 		return

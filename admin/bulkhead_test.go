@@ -29,8 +29,7 @@ func (s *gatedStore) Unwrap() storage.Store { return s.Store }
 func (s *gatedStore) List(ctx context.Context, q storage.Query) (storage.Listing, error) {
 	s.lists.Add(1)
 	if shut := s.shut.Load(); shut != nil {
-		<-*shut // whatever ctx says: the service gives up sooner than requests do that wait for a place
-		ctx = context.WithoutCancel(ctx)
+		<-*shut
 	}
 	return s.Store.List(ctx, q)
 }

@@ -83,7 +83,12 @@ func newRigFlushing(t *testing.T, store storage.Store, authorize admin.Authorize
 	g := &rig{t: t, log: new(syncBuffer)}
 	logger := slog.New(slog.NewTextHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
+	patience := time.Duration(0) // the default
+	if _, holds := store.(*gatedStore); holds {
+		patience = time.Minute // longer than it holds anything
+	}
 	g.keys, err = latchkey.New(store, latchkey.Options{
+		StoreTimeout: patience,
 		Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com"),
 		Scopes:       catalogue, Logger: logger, FlushEvery: every,
 	})

@@ -2,6 +2,7 @@ package badgerstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -115,7 +116,7 @@ func (s *Store) commit(jobs []*job) {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 
-	room, staged, bytes, err := s.room(), 0, int64(0), s.broken
+	room, staged, bytes, err := s.room(), 0, int64(0), errors.Join(s.broken, s.reserve.lost())
 	full := s.reserve.look()
 	for i := 0; i < len(jobs) && err == nil; i++ {
 		j := jobs[i]

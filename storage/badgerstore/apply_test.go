@@ -154,7 +154,7 @@ func TestAChangeTooLargeIsRefusedAlone(t *testing.T) {
 		"ID":       changeOf(long, 0, nil),
 	} {
 		if _, err := s.Apply(t.Context(), c); !errors.Is(err, apikey.InvalidArgument) {
-			t.Errorf("%s: got error %v, want ErrInvalidArgument", what, err)
+			t.Errorf("%s: got error %v, want InvalidArgument", what, err)
 		}
 	}
 	apply(t, s, changeOf("key", 0, nil)) // the store goes on
@@ -203,7 +203,7 @@ func TestAPurgedKeyLeavesAnEmptyRowNotATombstone(t *testing.T) {
 		t.Errorf("a tombstone may be lost in compaction and older versions come back; the row is %q, error %v, want an empty one", v, err)
 	}
 	if _, err := s.Get(t.Context(), "key"); !errors.Is(err, apikey.NotFound) {
-		t.Errorf("an empty row is no key: got error %v, want ErrNotFound", err)
+		t.Errorf("an empty row is no key: got error %v, want NotFound", err)
 	}
 }
 

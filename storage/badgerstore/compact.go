@@ -3,7 +3,10 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/dgraph-io/badger/v4/table"
 )
 
 // Tables are compacted here and not by Badger's own compactors, which begin when they like: on a full disk they would
@@ -40,6 +43,7 @@ func (s *Store) compactor() {
 			}
 			answer <- err
 		case <-tick.C:
+			s.reserve.missing.Store(s.missingTable())
 			if s.reserve.look() == nil {
 				s.writeHeld(false)
 			}
@@ -70,6 +74,23 @@ func (s *Store) crowded() bool {
 	}
 	o := s.db.Opts()
 	return levels[0].NumTables >= min(o.NumLevelZeroTablesStall/2, max(manyTables, int(size/o.MemTableSize/2)))
+}
+
+// missingTable returns the name of a table that is no longer in the directory. Only a compaction, which is made by the same
+// goroutine, deletes tables.
+func (s *Store) missingTable() *string {
+	dir := s.db.Opts().Dir
+	tables := s.db.Tables()
+	names, err := files(dir, ".sst")
+	if err != nil {
+		return s.reserve.missing.Load()
+	}
+	for _, t := range tables {
+		if name := table.NewFilename(t.ID, dir); !slices.Contains(names, name) {
+			return &name
+		}
+	}
+	return nil
 }
 
 // compact brings all tables to one level, or says why it must not.

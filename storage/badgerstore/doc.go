@@ -18,7 +18,9 @@
 //   - A full disk, a directory that is gone or not writable, and too many open
 //     files never end the process: changes are refused with the reason, keys
 //     are still verified, and the store resumes on its own when it can. [Open]
-//     says how much space that takes.
+//     says how much space that takes. Only if the process runs out of open
+//     files at the very moment in which Badger opens its next log, the store
+//     refuses reads as well, until the program is restarted.
 //   - A directory that is damaged, or not this store's, is an error of Open
 //     that says what to do. Missing keys are never mistaken for an empty store.
 //

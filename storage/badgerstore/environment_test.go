@@ -240,6 +240,91 @@ func TestADirectoryTakenAwayRefusesChanges(t *testing.T) {
 	}
 }
 
+// A cleaner of old files, or a deployment, takes one file away, or puts another in its place: Badger would go on writing to
+// the file that it has open, and the directory would never open again.
+func TestAFileTakenAwayOrReplacedRefusesChanges(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("this system keeps files that are open")
+	}
+	for _, pattern := range []string{"MANIFEST", "*1.mem", "*.sst"} {
+		for _, replaced := range []bool{false, true} {
+			if replaced && pattern == "*.sst" {
+				continue // a table never changes
+			}
+			t.Run(fmt.Sprintf("%s replaced %t", strings.Trim(pattern, "*."), replaced), func(t *testing.T) {
+				t.Parallel()
+				dir := filled(t, 10)
+				s, err := badgerstore.Open(dir, silent)
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := named(t, dir, pattern)
+				data, err := os.ReadFile(name)
+				if err == nil {
+					err = os.Rename(name, name+".away")
+				}
+				if err == nil && replaced {
+					err = os.WriteFile(name, data, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				until := func(refusing bool) { // tables are looked at every second
+					for begin := time.Now(); pattern == "*.sst" && (s.Refusing() != nil) != refusing && time.Since(begin) < 20*time.Second; {
+						time.Sleep(time.Millisecond)
+					}
+				}
+				until(true)
+				if _, err := s.Apply(t.Context(), creation("late")); !errors.Is(err, apikey.Unavailable) || !strings.Contains(err.Error(), "put the directory back") {
+					t.Errorf("a change that would be lost: got error %v, want Unavailable, and what to do", err)
+				}
+				if _, err := s.Get(t.Context(), "key1"); err != nil {
+					t.Errorf("keys are verified all the same: %v", err)
+				}
+				if err := os.Rename(name+".away", name); err != nil {
+					t.Fatal(err)
+				}
+				until(false)
+				if _, err := s.Apply(t.Context(), creation("later")); err != nil {
+					t.Errorf("a change with the file back: %v", err)
+				}
+				if err := s.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// Badger writes its MANIFEST anew now and then, and has the new one open.
+func TestAManifestThatBadgerReplacedIsNoReasonToRefuse(t *testing.T) {
+	t.Parallel()
+	dir := filled(t, 10)
+	s, err := badgerstore.Open(dir, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	name := filepath.Join(dir, "MANIFEST")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, name+"-REWRITE", string(data))
+	if err := os.Rename(name+"-REWRITE", name); err != nil {
+		t.Skip("this system keeps files that are open:", err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := s.Apply(t.Context(), creation("late")); err != nil {
+		t.Errorf("apply: %v", err)
+	}
+}
+
 // A table that is cut short while it is mapped is a fault of whoever reads it.
 func TestAFileCutShortWhileItIsReadIsAnError(t *testing.T) {
 	t.Parallel()

@@ -87,3 +87,11 @@ func (s *Store) Fill(records []storage.Record) error {
 	}
 	return nil
 }
+
+// HoldNoFiles lets others have the files that are held for Badger's next log.
+func (s *Store) HoldNoFiles() {
+	s.reserve.mu.Lock()
+	defer s.reserve.mu.Unlock()
+	s.reserve.letFilesGo()
+	s.reserve.hold = 0
+}

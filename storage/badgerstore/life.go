@@ -16,6 +16,7 @@ type life struct {
 	mu      sync.RWMutex
 	closed  bool
 	running sync.WaitGroup
+	reserve *reserve // knows whether the database is lost; set by open
 }
 
 func (l *life) enter(ctx context.Context) error {
@@ -27,18 +28,28 @@ func (l *life) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if err := l.reserve.lost(); err != nil {
+		return err
+	}
 	l.running.Add(1)
 	debug.SetPanicOnFault(true)
 	return nil
 }
 
 // leave is deferred. If a mapped file could not be read, because the disk fails
-// or the file was truncated, the call returns an error; otherwise the fault
-// would end the process.
+// or the file was truncated, or the database was lost meanwhile, the call
+// returns an error; otherwise the fault would end the process.
 func (l *life) leave(err *error) {
 	debug.SetPanicOnFault(false)
 	l.running.Done()
-	faulted(recover(), err)
+	v := recover()
+	if v != nil {
+		if lost := l.reserve.awaitLost(); lost != nil {
+			*err = lost
+			return
+		}
+	}
+	faulted(v, err)
 }
 
 // fault is deferred by code that must return normally when a mapped file cannot

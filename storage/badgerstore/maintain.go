@@ -62,7 +62,7 @@ func (s *Store) keepTidy(every time.Duration) {
 // collect frees files of the value log that are mostly garbage. This version
 // puts nothing there, so it finds work only if another version did.
 func (s *Store) collect() {
-	for {
+	for s.reserve.lost() == nil {
 		s.flow.RLock() // it writes: see commit
 		err := s.db.RunValueLogGC(0.5)
 		s.flow.RUnlock()

@@ -3,8 +3,10 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,6 +90,9 @@ func Open(dir string, opts Options) (*Store, error) { return open(dir, opts, nil
 
 // open lets tests tune Badger.
 func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err error) {
+	if dir, err = filepath.Abs(dir); err != nil { // the program may change its working directory
+		return nil, fmt.Errorf("badgerstore: open: %w", err)
+	}
 	log := opts.Logger
 	if log == nil {
 		log = slog.Default()
@@ -108,7 +113,9 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be made: give the store another one: %w", dir, err)
 	}
-	if s.lock, err = lockDir(dir); err != nil {
+	if s.lock, err = lockDir(dir); errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("badgerstore: open: directory %s cannot be read: let this program do that, or give it another directory: %w", dir, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("badgerstore: open: directory %s is %w", dir, err)
 	}
 	newest, err := preflight(o)
@@ -127,6 +134,7 @@ func open(dir string, opts Options, tune func(*badger.Options)) (_ *Store, err e
 		s.reserve, err = openReserve(dir, o.MemTableSize, s.newestTable, s.tableBytes, log)
 	}
 	if err == nil {
+		s.life.reserve = s.reserve
 		s.reserve.running.Go(s.compactor) // an upgrade may write more tables than Badger tolerates uncompacted
 		err = s.begin(dir)
 	}
@@ -205,7 +213,7 @@ func (s *Store) begin(dir string) error {
 //
 // Badger's own compactors are off: see compact.go.
 func badgerOptions(dir string, log bridge) badger.Options {
-	return badger.DefaultOptions(dir).
+	o := badger.DefaultOptions(dir).
 		WithLogger(log).
 		WithMetricsEnabled(false).
 		WithSyncWrites(false). // commit syncs what must be synced
@@ -223,6 +231,14 @@ func badgerOptions(dir string, log bridge) badger.Options {
 		WithCompression(options.None).
 		WithBlockCacheSize(0).
 		WithChecksumVerificationMode(options.OnBlockRead)
+	if strconv.IntSize == 32 {
+		// There Badger damages a table whose building outgrows the first buffer: the power of two from twice the base size
+		// up, whatever the table's level. Blocks that have to grow take up to 3.5 times the size of the table, which may be
+		// half a megabyte larger than planned. So tables of 4 MiB get a buffer of 16.
+		o = o.WithMemTableSize(15 << 18).WithBaseTableSize(4<<20 + 1)
+		o.TableSizeMultiplier = 1
+	}
+	return o
 }
 
 // Close waits for running calls and closes the directory. Later calls return

@@ -53,6 +53,9 @@ func preflight(o badger.Options) (newest uint64, err error) {
 	if err := mayWrite(dir); err != nil {
 		return 0, fmt.Errorf("cannot be written to: let this program do that, or give it another directory: %w", err)
 	}
+	if err := mayUse(dir, names); err != nil {
+		return 0, err
+	}
 	tables, err := listed(o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, strangers(names)
@@ -79,6 +82,21 @@ func preflight(o badger.Options) (newest uint64, err error) {
 		return 0, err
 	}
 	return newest, hasRoom(dir)
+}
+
+// mayUse checks whether the files may be read and written: a program that once ran as another user left files of that user.
+func mayUse(dir string, names []fs.DirEntry) error {
+	for _, e := range names {
+		if name := e.Name(); !e.Type().IsRegular() || name[0] == '.' {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("holds a file that this program may not read and write, perhaps another user's: give the program all files in it: %w", err)
+		}
+		f.Close()
+	}
+	return nil
 }
 
 // listed returns the tables that MANIFEST lists.

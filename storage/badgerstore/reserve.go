@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -36,17 +39,24 @@ type reserve struct {
 	mu       sync.Mutex
 	used     int64         // of the memtable, as an upper bound
 	current  string        // its log
+	logFile  fs.FileInfo   // of current
+	manifest fs.FileInfo   // of Badger's list of tables
 	ready    bool          // current has its blocks
 	spare    string        // the log of the next memtable, with its blocks; "" if there is none
 	ballast  bool          // the ballast is there
 	files    []*os.File    // entries in the table of open files that a turn needs
+	hold     int           // so many of them
 	flushing bool          // a memtable is being written to a table
 	written  uint64        // the highest version in a table, when the last memtable became one
 	flushed  chan struct{} // closed when the memtable has become one
 	plain    bool          // the file system cannot reserve blocks
 
-	stuck   atomic.Pointer[error] // why tables that should be compacted are not
-	refuses atomic.Pointer[error] // why changes are refused
+	writing sync.RWMutex // shared by writes that cannot fill the log; the next one waits for them
+
+	stuck   atomic.Pointer[error]  // why tables that should be compacted are not
+	refuses atomic.Pointer[error]  // why changes are refused
+	gone    atomic.Pointer[error]  // see lost
+	missing atomic.Pointer[string] // a table that was taken away
 
 	turned  chan struct{} // a memtable became a table: tables may have to be compacted
 	stop    chan struct{} // closed by close
@@ -56,7 +66,7 @@ type reserve struct {
 const (
 	floor      = 1 << 20   // below this much free space, new keys and counts are refused
 	brim       = 128 << 10 // below this much, somebody has filled the disk during the writing of a table
-	heldFiles  = 4         // open files that a turn may need
+	heldFiles  = 16        // open files: a turn needs two, others may be faster to take some
 	flushWait  = 5 * time.Second
 	ballastFor = "BALLAST"
 )
@@ -67,7 +77,7 @@ func (r *reserve) logSize() int64 { return r.size + r.size/4 }
 
 func openReserve(dir string, size int64, newest func() uint64, tables func() int64, log *slog.Logger) (*reserve, error) {
 	r := &reserve{
-		dir: dir, size: size, newest: newest, tables: tables, log: log, turned: make(chan struct{}, 1), stop: make(chan struct{}),
+		dir: dir, size: size, newest: newest, tables: tables, log: log, hold: heldFiles, turned: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
 	for begin := time.Now(); ; time.Sleep(time.Millisecond) {
 		logs, err := files(dir, ".mem")
@@ -84,6 +94,11 @@ func openReserve(dir string, size int64, newest func() uint64, tables func() int
 		if r.current != "" { // the logs of a process that died have become tables, which needed the space first
 			break
 		}
+	}
+	var err, merr error
+	r.logFile, err = os.Lstat(r.current)
+	if r.manifest, merr = os.Lstat(filepath.Join(dir, badger.ManifestFilename)); err != nil || merr != nil {
+		return nil, fmt.Errorf("badgerstore: open: directory %s was taken away: %w", dir, errors.Join(err, merr))
 	}
 	r.written = newest()
 	_ = r.look()
@@ -110,29 +125,65 @@ func (r *reserve) write(bytes int64, urgent bool, f func() error) error {
 		r.mu.Unlock()
 		return refusal(errors.Join(err, usually))
 	}
-	turning := r.used >= r.size
 	r.used += bytes
-	if !turning {
+	if r.used < r.size {
+		r.writing.RLock()
+		defer r.writing.RUnlock()
 		r.mu.Unlock()
 		return f()
 	}
-	defer r.mu.Unlock() // one at a time, while Badger may go on to the next log
+	defer r.mu.Unlock()
+	r.writing.Lock() // alone, while Badger may go on to the next log: if it cannot, the next write would end the process
+	defer r.writing.Unlock()
 	r.letFilesGo()
 	err := f()
+	if err != nil && strings.Contains(err.Error(), "cannot create new mem table") {
+		return r.lose(err)
+	}
 	_ = r.holdFiles()
 	r.turn(bytes)
 	return err
+}
+
+// lose notes that Badger could not open its next log. It has no log then, and panics whatever it is asked.
+func (r *reserve) lose(why error) error {
+	var err error = &apikey.Error{
+		Code: apikey.Unavailable,
+		Msg: "badgerstore: the database has stopped because its next log could not be opened; nothing that was acknowledged is lost: " +
+			"restart the program, and let it have more open files (ulimit -n) or larger ones (ulimit -f), as the reason says",
+		Err: why,
+	}
+	r.gone.Store(&err)
+	r.refuses.Store(&err)
+	r.log.Error("badgerstore: changes are refused, and only keys in the cache are verified", "err", err)
+	return err
+}
+
+// lost says why nothing can be read or written until the directory is opened again, and is nil as long as it can.
+func (r *reserve) lost() error {
+	if err := r.gone.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// awaitLost is lost, after a write that is turning the log.
+func (r *reserve) awaitLost() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost()
 }
 
 // turn checks whether Badger has begun the next log, with the given number of
 // bytes in it.
 func (r *reserve) turn(bytes int64) {
 	next := nextLog(r.current)
-	if info, err := os.Lstat(next); err != nil || info.Size() == 0 {
+	info, err := os.Lstat(next)
+	if err != nil || info.Size() == 0 {
 		return
 	}
 	full := r.current
-	r.current, r.used, r.ready, r.spare = next, bytes, r.spare != "", ""
+	r.current, r.logFile, r.used, r.ready, r.spare = next, info, bytes, r.spare != "", ""
 	r.flushing, r.flushed = true, make(chan struct{})
 	r.letFilesGo()
 	r.running.Go(func() { r.watch(full) })
@@ -248,13 +299,13 @@ func (r *reserve) close() error {
 		_ = os.Remove(r.spare)
 		r.spare = ""
 	}
-	if r.used == 0 && !r.flushing {
+	if r.used == 0 && !r.flushing || r.lost() != nil {
 		return nil
 	}
 	if err := mayWrite(r.dir); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(r.current); err != nil {
+	if err := r.taken(); err != nil {
 		return err
 	}
 	if err := mayOpen(heldFiles); err != nil {

@@ -3,20 +3,26 @@ package badgerstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // check says why nothing can be written, or why it must be urgent. It holds mu.
 func (r *reserve) check() (always, usually error) {
+	if err := r.lost(); err != nil {
+		return err, nil
+	}
 	if err := mayWrite(r.dir); err != nil {
 		return fmt.Errorf("the directory can no longer be written to: give it back to this program, or mount it again: %w", err), nil
 	}
-	_, err := os.Lstat(r.current)
-	if err != nil { // it may be a table, and the next log begun unseen
+	err := r.taken()
+	if err != nil { // the log may be a table, and the next log begun unseen
 		r.turn(0)
-		_, err = os.Lstat(r.current)
+		err = r.taken()
 	}
 	if err != nil {
 		return fmt.Errorf("the database's files have been taken away: put the directory back as it was, or restore a backup, and restart: %w", err), nil
@@ -29,6 +35,8 @@ func (r *reserve) check() (always, usually error) {
 		switch {
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 			return fmt.Errorf("this process has too many files open: allow it more (ulimit -n): %w", err)
+		case errors.Is(err, syscall.EFBIG):
+			return fmt.Errorf("this process may not make a file of %d KiB: allow it larger ones (ulimit -f): %w", 2*r.size>>10, err)
 		case err == nil:
 			err = errors.New("too little")
 		}
@@ -44,7 +52,7 @@ func (r *reserve) check() (always, usually error) {
 		if free < 3*r.logSize() {
 			return full(nil), nil
 		}
-	} else if r.spare == "" && !r.flushing {
+	} else if r.needsSpare() {
 		if err := r.makeSpare(); err != nil {
 			usually = full(err)
 		}
@@ -74,6 +82,33 @@ func (r *reserve) check() (always, usually error) {
 	}
 	return nil, usually
 }
+
+// taken says which file of the database is not the one that Badger writes to: what is written would be lost.
+func (r *reserve) taken() error {
+	info, err := os.Lstat(r.current)
+	if err == nil && !os.SameFile(info, r.logFile) {
+		err = &os.PathError{Op: "look at", Path: r.current, Err: errReplaced}
+	}
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(r.dir, badger.ManifestFilename)
+	if info, err = os.Lstat(name); err != nil {
+		return err
+	}
+	if !os.SameFile(info, r.manifest) {
+		if !isOpen(info) { // Badger itself replaces it after some thousand compactions
+			return &os.PathError{Op: "look at", Path: name, Err: errReplaced}
+		}
+		r.manifest = info
+	}
+	if table := r.missing.Load(); table != nil {
+		return &os.PathError{Op: "look at", Path: *table, Err: fs.ErrNotExist}
+	}
+	return nil
+}
+
+var errReplaced = errors.New("the file was replaced by another one")
 
 // roomToCompact returns how much must be free to make a table of the memtable, and then compact all tables. The ballast
 // stays besides, for when somebody else takes that room.
@@ -112,6 +147,16 @@ func (r *reserve) putAside(name string, flags int) error {
 	return err
 }
 
+// needsSpare reports whether there is no spare, or somebody has taken it away before its turn.
+func (r *reserve) needsSpare() bool {
+	if r.spare != "" && r.used >= r.size {
+		if _, err := os.Lstat(r.spare); err != nil {
+			r.spare = ""
+		}
+	}
+	return r.spare == "" && !r.flushing
+}
+
 // makeSpare makes the log of the next memtable, in the place where Badger will look for it.
 func (r *reserve) makeSpare() error {
 	name := nextLog(r.current)
@@ -129,7 +174,11 @@ func (r *reserve) makeBallast() error {
 		return nil
 	}
 	name := filepath.Join(r.dir, ballastFor)
-	if err := r.putAside(name, os.O_WRONLY|os.O_CREATE); err != nil {
+	err := r.putAside(name, os.O_WRONLY|os.O_CREATE)
+	if err == nil {
+		err = os.Truncate(name, 2*r.size) // as Badger does with its next log: it must not meet a limit on the size of files
+	}
+	if err != nil {
 		_ = os.Remove(name)
 		return err
 	}
@@ -139,7 +188,7 @@ func (r *reserve) makeBallast() error {
 
 // holdFiles keeps places in the process's table of open files: when Badger cannot open a new log it ends the process.
 func (r *reserve) holdFiles() error {
-	for len(r.files) < heldFiles {
+	for len(r.files) < r.hold {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return err

@@ -49,7 +49,7 @@ func TestWindows(t *testing.T) {
 		"state": s.SaveWindows(ctx, "z", make([]byte, maxValue+1), 1),
 	} {
 		if apikey.CodeOf(err) != apikey.InvalidArgument {
-			t.Errorf("%s: got error %v, want ErrInvalidArgument", what, err)
+			t.Errorf("%s: got error %v, want InvalidArgument", what, err)
 		}
 	}
 	if err := s.Close(); err != nil {
