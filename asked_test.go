@@ -105,7 +105,7 @@ func oddities(of reflect.Type) (all []any) {
 	case reflect.String:
 		return []any{"", "a\x00b", "\xff", "\xed\xa0\x80", "\u202e", strings.Repeat("x", 1<<20)}
 	case reflect.Int, reflect.Int64:
-		return []any{math.MinInt64, -1, math.MaxInt64}
+		return []any{math.MinInt, -1, math.MaxInt}
 	case reflect.Uint8, reflect.Uint32, reflect.Uint64:
 		return []any{-1} // the largest
 	case reflect.Bool:
