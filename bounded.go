@@ -47,8 +47,9 @@ func (s boundedStore) Get(ctx context.Context, id string) (storage.Record, error
 	return s.told(r, err)
 }
 
-// getAlone is Get for a goroutine that may wait for a store that ignores its
-// context.
+// getAlone is Get for a load, which others wait for with a bound of their own.
+// Whoever reads it waits as long as the store does: a goroutine for each read
+// would more than double the cost of an unknown id on a store in this process.
 func (s boundedStore) getAlone(ctx context.Context, id string) (r storage.Record, err error) {
 	err = s.safely(func() error { r, err = s.Store.Get(ctx, id); return err })
 	return s.told(r, err)

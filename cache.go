@@ -152,7 +152,7 @@ func (c *cache) isAbsent(hash uint64, id string) bool {
 // if another request has loaded the key meanwhile: the snapshot is then newer
 // than old, which is not good enough. It also returns no load if the queue is
 // full. A load returned as left is the caller's to finish: without a queue, the
-// caller must have the load read; with one, it must refuse a load that was
+// caller must read the load itself; with one, it must refuse a load that was
 // dropped to make room.
 func (c *cache) begin(id keyID, old *snapshot, generation uint64, n *readQueue) (snap *snapshot, l, left *load) {
 	hash := maphash.Bytes(c.seed, id[:])

@@ -65,7 +65,8 @@ type Options struct {
 	// the caller's context allows more; default two seconds. A change has five
 	// times as long, because the outcome of an abandoned change is unknown. A call
 	// that ignores the end of its context keeps nobody waiting for more than a
-	// second longer.
+	// second longer, except that on a store that announces its changes
+	// ([storage.Notifier]) the request that reads a key waits for it.
 	StoreTimeout time.Duration
 	// MaxStale is how long a key may be trusted without asking again, on a store
 	// that does not report changes ([storage.Notifier]). It is then the bound on

@@ -35,7 +35,7 @@ const mostWaiting = 4096
 // now.
 type load struct {
 	id         keyID
-	queue      *readQueue // nil on a store in this process, which is read at once
+	queue      *readQueue // nil on a store in this process, which the goroutine that began the load reads
 	done       chan struct{}
 	began      time.Duration // when the read began, since processStart
 	era        uint32        // of the cache, before the read

@@ -63,8 +63,7 @@ func (s *Service) load(ctx context.Context, id keyID, old *snapshot, n *readQueu
 // that Close waits for: it works even after a Close has begun.
 func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *readQueue) (*snapshot, error) {
 	came := time.Since(processStart)
-	late := time.NewTimer(s.o.StoreTimeout)
-	defer late.Stop()
+	var late <-chan time.Time
 	for range maxLoads {
 		snap, l, left := s.cache.begin(id, old, s.planGeneration.Load(), n)
 		switch {
@@ -73,11 +72,16 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 		case l == nil:
 			s.tooMany()
 			return nil, apikey.Unavailable
-		case l == left:
-			s.workers.Go(func() { s.read(l) })
+		case l == left: // a store in this process, read by whoever comes first
+			s.read(l)
 		case left != nil:
 			s.tooMany()
 			s.cache.finish(left, nil, apikey.Unavailable)
+		}
+		if l != left && late == nil {
+			patience := time.NewTimer(s.o.StoreTimeout)
+			defer patience.Stop()
+			late = patience.C
 		}
 		select {
 		case <-l.done:
@@ -85,7 +89,7 @@ func (s *Service) loadInside(ctx context.Context, id keyID, old *snapshot, n *re
 		case <-ctx.Done():
 			s.cache.leave(l)
 			return nil, ctx.Err()
-		case <-late.C:
+		case <-late:
 			s.cache.leave(l)
 			return nil, apikey.Unavailable
 		}

@@ -157,6 +157,9 @@ func CodeOf(err error) Code {
 	if err == nil {
 		return OK
 	}
+	if c, ok := err.(Code); ok { // as most refusals are
+		return c
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Code
 	}
