@@ -147,6 +147,13 @@ func (c *cache) isAbsent(hash uint64, id string) bool {
 	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }
 
+// clearAbsent makes the cache ask for an id again. The id's shard is locked.
+func (c *cache) clearAbsent(hash uint64, id keyID) {
+	if a := &c.absent[hash%absentSlots]; a.Load() != nil && a.Load().id == id {
+		a.Store(nil)
+	}
+}
+
 // begin joins the load of a key, or starts one in a queue. It joins none that
 // may have asked for the plans of an older generation. It returns no load
 // if another request has loaded the key meanwhile: the snapshot is then newer
@@ -218,6 +225,9 @@ func (c *cache) finish(l *load, snap *snapshot, err error) {
 		}
 		return
 	}
+	// The change that made the key may yet have to be announced: without this, the key would be unknown again as soon as
+	// its entry is evicted.
+	c.clearAbsent(hash, id)
 	e := sh.entries[id]
 	if e == nil {
 		e = snap.entry
@@ -246,9 +256,7 @@ func (c *cache) invalidate(n storage.Notice) *entry {
 	sh := c.shard(hash)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if a := &c.absent[hash%absentSlots]; a.Load() != nil && a.Load().id == id {
-		a.Store(nil)
-	}
+	c.clearAbsent(hash, id)
 	if l := sh.loads[id]; l != nil {
 		l.overtaken = true
 		delete(sh.loads, id) // requests that come now must not join it
