@@ -27,7 +27,7 @@ const (
 	mostClose       = 10 * time.Second
 	mostKilled      = 7500 * time.Millisecond // README
 	mostBesideFlush = 1.50                    // p99 of the API's requests, in that of without; or
-	mostWaitBeside  = 30 * time.Millisecond   // itself: see docs/performance.md for the floor
+	mostWaitBeside  = 15 * time.Millisecond   // itself: see docs/performance.md for the floor
 )
 
 // shutdownShape is how large a run of the suite is.
