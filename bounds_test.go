@@ -13,13 +13,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"pgregory.net/rapid"
-
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/badgerstore"
 	"github.com/wontopos/latchkey/storage/memstore"
+	"pgregory.net/rapid"
 )
 
 // at2to20 is in a year that microseconds of an int64 do not reach.
@@ -253,7 +253,7 @@ func TestWhatIsStoredWronglyIsTold(t *testing.T) {
 	if got.Owner == "acme" || got.ExpiresAt.Year() != 9999 || got.DisabledAt.IsZero() || len(got.Networks) != 1 {
 		t.Errorf("a record is told as far as it can be, and gives nothing away: %+v", got)
 	}
-	v, err := keys.Verify(ctx, token.Reveal())
+	v, err := engine.Of(keys).Verify(ctx, token.Reveal())
 	if !errors.Is(err, apikey.DisabledKey) || v.AllowsNetwork(netip.MustParseAddr("192.0.2.1")) {
 		t.Errorf("a key that was bound to a network stays bound: %v", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -194,7 +195,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 			want(t, "verify beyond the cache", verify(t, s, token), nil)
 		}
 	}
-	if n := s.Cached(); n > 64 {
+	if n := engine.Of(s).Cached(); n > 64 {
 		t.Errorf("%d keys are cached, at most 64 are allowed", n)
 	}
 }
@@ -309,7 +310,7 @@ func TestVerifyOfACachedKeyAllocatesNothing(t *testing.T) {
 		_, token := create(t, s)
 		ctx := context.Background()
 		run := func() {
-			v, err := s.Verify(ctx, token)
+			v, err := engine.Of(s).Verify(ctx, token)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -26,11 +27,11 @@ func TestCloseWhileAChangeWaitsForOthers(t *testing.T) {
 		deaf, toDeaf := process(t, store, lease)
 		k, token := create(t, a)
 		changed, _ := create(t, a)
-		v, err := a.Verify(t.Context(), token)
+		v, err := engine.Of(a).Verify(t.Context(), token)
 		if err != nil || verify(t, deaf, token) != nil {
 			t.Fatal(err)
 		}
-		var f latchkey.Flight
+		var f engine.Flight
 		if !v.Enter(&f, &flight{}) {
 			t.Fatal("the key does not take a request")
 		}

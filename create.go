@@ -14,6 +14,7 @@ import (
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/internal/redact"
 	"github.com/wontopos/latchkey/storage"
 )
@@ -61,10 +62,10 @@ const (
 // Create makes a key and returns its token, the only chance to get the secret.
 // The token works at once.
 func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey.Key, Token, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return apikey.Key{}, Token{}, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	by, err := s.actor(by)
 	if err != nil {
 		return apikey.Key{}, Token{}, err
@@ -72,40 +73,40 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 	id, ids, request := "", []string(nil), [sha256.Size]byte{}
 	if n.Once != "" {
 		if len(n.Once) > MaxOnce {
-			return apikey.Key{}, Token{}, invalidf("once", "%d bytes, at most %d are allowed", len(n.Once), MaxOnce)
+			return apikey.Key{}, Token{}, faults.Invalid("once", "%d bytes, at most %d are allowed", len(n.Once), MaxOnce)
 		}
-		ids, request = s.digest.onceIDs(n.Once), n.request()
+		ids, request = s.digest.OnceIDs(n.Once), n.request()
 		if k, err := s.replay(ctx, ids, request); err != nil {
 			return k, Token{}, err
 		}
 		id = ids[0]
 	}
-	defaultTo(&n.Environment, s.envs[0].Name)
+	defaultTo(&n.Environment, s.o.Environments[0].Name)
 	defaultTo(&n.Plan, s.o.DefaultPlan)
-	at := now()
+	at := bounds.Now()
 	k := apikey.Key{
 		Name: n.Name, Owner: n.Owner, Environment: n.Environment, Scopes: slices.Clone(n.Scopes),
 		Plan: n.Plan, Limits: slices.Clone(n.Limits), Networks: slices.Clone(n.Networks),
-		Metadata: maps.Clone(n.Metadata), ExpiresAt: stamp(n.ExpiresAt),
+		Metadata: maps.Clone(n.Metadata), ExpiresAt: bounds.Stamp(n.ExpiresAt),
 		CreatedAt: at, CreatedBy: by.ID, UpdatedAt: at,
 		Secrets: []apikey.Secret{{Number: 1, CreatedAt: at}},
 	}
-	env, ok := s.environment(k.Environment)
+	env, ok := s.engine.Environment(k.Environment)
 	if !ok {
-		return apikey.Key{}, Token{}, invalidf("environment", "there is no environment %s", redact.Quoted(k.Environment))
+		return apikey.Key{}, Token{}, faults.Invalid("environment", "there is no environment %s", redact.Quoted(k.Environment))
 	}
 	if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(at) {
-		return apikey.Key{}, Token{}, invalidf("expires_at", "%v has passed already", k.ExpiresAt.Format(time.RFC3339))
+		return apikey.Key{}, Token{}, faults.Invalid("expires_at", "%v has passed already", k.ExpiresAt.Format(time.RFC3339))
 	}
 	if err := s.validate(ctx, &apikey.Key{}, &k); err != nil {
 		return apikey.Key{}, Token{}, err
 	}
 	for range maxTries { // an id has 95 random bits: one try is enough
-		token, parsed := s.format.mint(env, id)
-		k.ID = strings.Clone(parsed.id) // a view would keep the whole token in memory with the id
+		text, parsed := s.format.Mint(env, id)
+		k.ID = strings.Clone(parsed.ID) // a view would keep the whole token in memory with the id
 		var err error
 		k.Revision, err = s.store.Apply(ctx, storage.Change{
-			Record: storage.Record{Key: k, Digests: []storage.Digest{s.digest.sign(parsed)}, Request: request},
+			Record: storage.Record{Key: k, Digests: []storage.Digest{s.digest.Sign(parsed)}, Request: request},
 			Entry: apikey.AuditEntry{
 				At: at, Actor: by.ID, From: by.From, Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner,
 				Details: map[string]string{"name": k.Name, "environment": k.Environment, "plan": k.Plan, "scopes": strings.Join(k.Scopes, " ")},
@@ -121,9 +122,9 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 			return apikey.Key{}, Token{}, storeError("create", err)
 		}
 		if id != "" {
-			s.cache.forget(id) // a name may be used again after a purge; a random id does not come again
+			s.engine.Forget(id) // a name may be used again after a purge; a random id does not come again
 		}
-		return k, token, nil
+		return k, Token{text}, nil
 	}
 	return apikey.Key{}, Token{}, apikey.Conflict
 }
@@ -134,21 +135,21 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 func (s *Service) validate(ctx context.Context, before, k *apikey.Key) error {
 	if before.Name != k.Name {
 		if strings.TrimSpace(k.Name) == "" {
-			return invalidf("name", "give the key a name, like \"production-backend\"")
+			return faults.Invalid("name", "give the key a name, like \"production-backend\"")
 		}
 		if err := s.validWords("name", k.Name, maxName); err != nil {
 			return err
 		}
 	}
 	if k.Owner == "" {
-		return invalidf("owner", "name the account that the key acts for")
+		return faults.Invalid("owner", "name the account that the key acts for")
 	}
 	if before.Owner != k.Owner {
 		if err := s.validWords("owner", k.Owner, maxOwner); err != nil {
 			return err
 		}
 		if len(k.Owner) > maxOwnerBytes {
-			return invalidf("owner", "%d bytes, at most %d are allowed", len(k.Owner), maxOwnerBytes)
+			return faults.Invalid("owner", "%d bytes, at most %d are allowed", len(k.Owner), maxOwnerBytes)
 		}
 	}
 	if !slices.Equal(before.Scopes, k.Scopes) {
@@ -159,7 +160,7 @@ func (s *Service) validate(ctx context.Context, before, k *apikey.Key) error {
 	if before.Plan != k.Plan {
 		_, err := s.o.PlanSource.Plan(ctx, k.Plan)
 		if errors.Is(err, apikey.NotFound) {
-			return invalidf("plan", "there is no plan %s", redact.Quoted(k.Plan))
+			return faults.Invalid("plan", "there is no plan %s", redact.Quoted(k.Plan))
 		} else if err != nil {
 			return storeError("plan", err)
 		}
@@ -169,7 +170,7 @@ func (s *Service) validate(ctx context.Context, before, k *apikey.Key) error {
 	}
 	if !slices.Equal(before.Limits, k.Limits) {
 		if err := (apikey.Plan{Name: "own", Limits: k.Limits, Unlimited: len(k.Limits) == 0}).Validate(); err != nil {
-			return renamed(err, "Plan.Limits", "limits")
+			return faults.Renamed(err, "Plan.Limits", "limits")
 		}
 	}
 	if !slices.Equal(before.Networks, k.Networks) {
@@ -187,12 +188,12 @@ func (s *Service) validate(ctx context.Context, before, k *apikey.Key) error {
 
 func validateNetworks(networks []netip.Prefix) error {
 	if len(networks) > maxNetworks {
-		return invalidf("networks", "%d networks, at most %d are allowed", len(networks), maxNetworks)
+		return faults.Invalid("networks", "%d networks, at most %d are allowed", len(networks), maxNetworks)
 	}
 	for i, p := range networks {
 		n, ok := bounds.Network(p)
 		if !ok {
-			return invalidf(fmt.Sprintf("networks[%d]", i), "must be a network like 10.0.0.0/8 or 2001:db8::/32")
+			return faults.Invalid(fmt.Sprintf("networks[%d]", i), "must be a network like 10.0.0.0/8 or 2001:db8::/32")
 		}
 		networks[i] = n
 	}
@@ -203,35 +204,35 @@ func validateNetworks(networks []netip.Prefix) error {
 // several lines: the service displays none of them.
 func (s *Service) validateMetadata(metadata map[string]string) error {
 	if len(metadata) > maxEntries {
-		return invalidf("metadata", "%d entries, at most %d are allowed", len(metadata), maxEntries)
+		return faults.Invalid("metadata", "%d entries, at most %d are allowed", len(metadata), maxEntries)
 	}
 	size := 0
 	for name, value := range metadata {
 		if name == "" || !bounds.Storable(name) || !bounds.Storable(value) {
-			return invalidf("metadata", "names must not be empty, and all must be UTF-8 without NUL")
+			return faults.Invalid("metadata", "names must not be empty, and all must be UTF-8 without NUL")
 		}
 		if s.Redact(name) != name || s.Redact(value) != value {
-			return invalidf("metadata", "%s", holdsSecret)
+			return faults.Invalid("metadata", "%s", holdsSecret)
 		}
 		size += len(name) + len(value)
 	}
 	if size > maxMetadata {
-		return invalidf("metadata", "%d bytes, at most %d are allowed", size, maxMetadata)
+		return faults.Invalid("metadata", "%d bytes, at most %d are allowed", size, maxMetadata)
 	}
 	return nil
 }
 
 func (s *Service) validateScopes(k *apikey.Key) error {
 	if len(k.Scopes) > apikey.MaxScopes {
-		return invalidf("scopes", "%d scopes, at most %d are allowed", len(k.Scopes), apikey.MaxScopes)
+		return faults.Invalid("scopes", "%d scopes, at most %d are allowed", len(k.Scopes), apikey.MaxScopes)
 	}
 	for i, scope := range k.Scopes {
 		field := fmt.Sprintf("scopes[%d]", i)
 		if err := (apikey.Scope{Name: scope}).ValidateGrant(); err != nil {
-			return renamed(err, "Name", field)
+			return faults.Renamed(err, "Name", field)
 		}
 		if len(s.o.Scopes) > 0 && !slices.ContainsFunc(s.o.Scopes, func(known apikey.Scope) bool { return known.GrantedBy(scope) }) {
-			return invalidf(field, "there is no scope %s", redact.Quoted(scope))
+			return faults.Invalid(field, "there is no scope %s", redact.Quoted(scope))
 		}
 	}
 	slices.Sort(k.Scopes)
@@ -248,7 +249,7 @@ func (s *Service) validWords(field, text string, most int) error {
 		return err
 	}
 	if s.Redact(text) != text {
-		return invalidf(field, "%s", holdsSecret)
+		return faults.Invalid(field, "%s", holdsSecret)
 	}
 	return nil
 }
@@ -256,10 +257,10 @@ func (s *Service) validWords(field, text string, most int) error {
 // validText accepts a line of text: see [bounds.Text].
 func validText(field, s string, most int) error {
 	if n := utf8.RuneCountInString(s); n > most {
-		return invalidf(field, "%d characters, at most %d are allowed", n, most)
+		return faults.Invalid(field, "%d characters, at most %d are allowed", n, most)
 	}
 	if !bounds.Text(s) {
-		return invalidf(field, "must be one line of UTF-8 text, without control characters and without those that turn its direction")
+		return faults.Invalid(field, "must be one line of UTF-8 text, without control characters and without those that turn its direction")
 	}
 	return nil
 }
@@ -268,7 +269,7 @@ func validText(field, s string, most int) error {
 // [bounds.Time].
 func validTime(field string, t time.Time) error {
 	if !t.IsZero() && !bounds.Time(t) {
-		return invalidf(field, "must be in the years 1 to 9999, in UTC")
+		return faults.Invalid(field, "must be in the years 1 to 9999, in UTC")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -64,18 +65,18 @@ func parseCursor(cursor string, q storage.Query) (storage.Position, error) {
 	const longest = 512
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(b) < cursorHead+4 || len(b) > longest || b[0] != cursorVersion {
-		return storage.Position{}, invalidf("cursor", "is not one that this service gave out: start without a cursor")
+		return storage.Position{}, faults.Invalid("cursor", "is not one that this service gave out: start without a cursor")
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.ChecksumIEEE(body) != sum {
-		return storage.Position{}, invalidf("cursor", "was cut or changed: start without a cursor")
+		return storage.Position{}, faults.Invalid("cursor", "was cut or changed: start without a cursor")
 	}
 	if [listSize]byte(body[1:cursorHead]) != listOf(&q) {
-		return storage.Position{}, invalidf("cursor", "belongs to a list with another order or other filters: start this one without a cursor")
+		return storage.Position{}, faults.Invalid("cursor", "belongs to a list with another order or other filters: start this one without a cursor")
 	}
 	p, ok := parsePlace(body[cursorHead:], q.Order)
 	if !ok || formatCursor(p, q) != cursor { // base64 tolerates line breaks
-		return storage.Position{}, invalidf("cursor", "was changed: start without a cursor")
+		return storage.Position{}, faults.Invalid("cursor", "was changed: start without a cursor")
 	}
 	return p, nil
 }

@@ -26,8 +26,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	v, err := keys.Verify(ctx, token.Reveal())
-	fmt.Println(v.Principal().Owner(), v.Principal().Has("marketplace:read"), v.RateLimitPolicy(), err)
+	who, err := keys.Verify(ctx, token.Reveal())
+	fmt.Println(who.Owner(), who.Has("marketplace:read"), who.Plan(), err)
 
 	if _, err := keys.Revoke(ctx, alice, key.ID, "leaked in a log"); err != nil {
 		log.Fatal(err)
@@ -35,7 +35,7 @@ func Example() {
 	_, err = keys.Verify(ctx, token.Reveal())
 	fmt.Println(errors.Is(err, apikey.RevokedKey))
 	// Output:
-	// acme true "minute";q=60;w=60, "day";q=1000;w=86400 <nil>
+	// acme true free <nil>
 	// true
 }
 
@@ -76,11 +76,11 @@ func ExampleLiveAndTest() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	v, err := keys.Verify(context.Background(), token.Reveal())
+	who, err := keys.Verify(context.Background(), token.Reveal())
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(token.Reveal()[:8], v.Serves("sandbox.example.com"), v.Serves("api.example.com"))
+	fmt.Println(token.Reveal()[:8], who.Environment())
 	// Output:
-	// sk_test_ true false
+	// sk_test_ test
 }

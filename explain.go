@@ -2,10 +2,11 @@ package latchkey
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
+	"github.com/wontopos/latchkey/internal/faults"
 )
 
 // Step is one check in the decision about a request.
@@ -64,7 +65,7 @@ type Check struct {
 type Explanation struct {
 	Checks []Check
 
-	verified Verified
+	verified engine.Verified
 }
 
 // Code returns how the request would end, as far as Checks go: the code of the
@@ -78,14 +79,17 @@ func (e *Explanation) Code() apikey.Code {
 	return apikey.OK
 }
 
-// Verified returns the key as a Verified; false if it is not known. It is for
-// questions about limits: nobody was authenticated.
-func (e *Explanation) Verified() (Verified, bool) {
-	return e.verified, e.verified.credential != nil
+// Principal returns whose key the question is about, or nil if the key is not
+// known. Nobody was authenticated.
+func (e *Explanation) Principal() *apikey.Principal {
+	if e.verified.IsZero() {
+		return nil
+	}
+	return e.verified.Principal()
 }
 
 // Explain reports how a request would end and why, using the checks of
-// [Service.Verify] and [Verified.Permits]. It leaves no trace: nothing is
+// [Service.Verify], and those that a guard makes. It leaves no trace: nothing is
 // charged or counted, and no secret counts as used. [StepLimits] is for callers
 // that know the limiter.
 //
@@ -96,12 +100,12 @@ func (e *Explanation) Verified() (Verified, bool) {
 func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) {
 	v, err := s.inQuestion(ctx, &q)
 	code := apikey.CodeOf(err)
-	known := v.credential != nil
+	known := !v.IsZero()
 	switch {
 	case err != nil && !known && code != apikey.InvalidKey && code != apikey.Unavailable:
 		return Explanation{}, err
 	case code == apikey.InvalidKey:
-		if _, ok := s.format.parse(q.Token); !ok {
+		if _, ok := s.format.Parse(q.Token); !ok {
 			return Explanation{Checks: []Check{{StepForm, code}}}, nil
 		}
 		fallthrough
@@ -110,7 +114,7 @@ func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) 
 	}
 	e := Explanation{Checks: []Check{{StepForm, apikey.OK}, {StepSecret, apikey.OK}, {StepState, code}}, verified: v}
 	host := q.Host
-	if env := v.snap.terms.env; host == "" && !env.AnyHost {
+	if env := v.Environment(); host == "" && !env.AnyHost {
 		host = env.Hosts[0]
 	}
 	free := []Check{{StepEnvironment, apikey.EnvironmentMismatch}, {StepNetwork, apikey.NetworkNotAllowed}, {StepScopes, apikey.InsufficientScope}}
@@ -124,30 +128,13 @@ func (s *Service) Explain(ctx context.Context, q Question) (Explanation, error) 
 }
 
 // inQuestion authenticates the key that a question is about.
-func (s *Service) inQuestion(ctx context.Context, q *Question) (Verified, error) {
+func (s *Service) inQuestion(ctx context.Context, q *Question) (engine.Verified, error) {
 	if q.KeyID == "" {
-		return s.authenticate(ctx, q.Token)
+		return s.engine.Authenticate(ctx, q.Token)
 	}
-	if s.closed.Load() {
-		return Verified{}, apikey.Closed
+	v, err := s.engine.Known(ctx, q.KeyID, q.Secret)
+	if v.IsZero() && err == nil {
+		err = faults.Invalid("secret", "the key has no secret of this number")
 	}
-	if len(q.KeyID) != idLen {
-		return Verified{}, apikey.NotFound
-	}
-	snap, err := s.snapshot(ctx, parsedToken{id: q.KeyID})
-	if errors.Is(err, apikey.InvalidKey) {
-		return Verified{}, apikey.NotFound
-	} else if err != nil {
-		return Verified{}, err
-	}
-	for c := &snap.current; c != nil; c = c.next() {
-		if q.Secret != 0 && q.Secret != c.principal.Secret() {
-			continue
-		}
-		if code := c.refusal(); code != apikey.OK {
-			return Verified{c}, code
-		}
-		return Verified{c}, nil
-	}
-	return Verified{}, invalidf("secret", "the key has no secret of this number")
+	return v, err
 }

@@ -11,12 +11,13 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // flight is a request in progress that remembers how it was cut.
 type flight struct {
-	latchkey.Flight
+	engine.Flight
 	mu      sync.Mutex
 	cuts    []error
 	severed []int // how many cuts there had been
@@ -45,7 +46,7 @@ func (f *flight) cause() error {
 func takeOff(t testing.TB, s *latchkey.Service, token string) *flight {
 	t.Helper()
 	for range 2 { // the first use of a secret changes its key, if it is written down just now
-		v, err := s.Verify(context.Background(), token)
+		v, err := engine.Of(s).Verify(context.Background(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func TestWhatEndsAKeyCutsItsRequestsInFlight(t *testing.T) {
 		want(t, rule+": in flight", f.cause(), c.want)
 		want(t, rule+": over before", gone.cause(), nil)
 		want(t, rule+": another key", other.cause(), nil)
-		if n := s.InFlight(k.ID, 1); c.want != nil && n != 0 {
+		if n := engine.Of(s).InFlight(k.ID, 1); c.want != nil && n != 0 {
 			t.Errorf("%s: %d requests are still registered", rule, n)
 		}
 		f.Leave()
@@ -150,7 +151,7 @@ func TestExpiryAndTheEndOfAGraceCutInTime(t *testing.T) {
 func TestEnterRefusesAVerdictThatDoesNotHoldAnyMore(t *testing.T) {
 	s := newService(t, latchkey.Options{CacheSize: 1})
 	k, token := create(t, s)
-	v, err := s.Verify(t.Context(), token)
+	v, err := engine.Of(s).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +171,7 @@ func TestEnterRefusesAnEntryThatLeftTheCache(t *testing.T) {
 	mem := memstore.New()
 	s := serviceOn(t, mem, latchkey.Options{CacheSize: 1})
 	_, token := create(t, s)
-	v, err := s.Verify(t.Context(), token)
+	v, err := engine.Of(s).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,7 @@ func TestNoRequestSlipsPastARevocation(t *testing.T) {
 			wg.Go(func() {
 				for range 200 {
 					started := revoked.Load()
-					v, err := s.Verify(context.Background(), token)
+					v, err := engine.Of(s).Verify(context.Background(), token)
 					if err != nil {
 						continue
 					}
@@ -244,12 +245,12 @@ func TestLeaveWaitsForACutThatRuns(t *testing.T) {
 	for _, method := range []string{"Cut", "Sever"} {
 		s := newService(t, latchkey.Options{})
 		k, token := create(t, s)
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := &slowCut{slow: method, running: make(chan struct{}), finish: make(chan struct{})}
-		var f latchkey.Flight
+		var f engine.Flight
 		if !v.Enter(&f, c) {
 			t.Fatal("Enter refused")
 		}
@@ -303,12 +304,12 @@ func (c *slowCut) called(method string) {
 func TestAllRequestsAreToldBeforeOneIsSevered(t *testing.T) {
 	s := newService(t, latchkey.Options{})
 	k, token := create(t, s)
-	v, err := s.Verify(t.Context(), token)
+	v, err := engine.Of(s).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var order orderOfCuts
-	flights := make([]latchkey.Flight, 5)
+	flights := make([]engine.Flight, 5)
 	for i := range flights {
 		if !v.Enter(&flights[i], &order) {
 			t.Fatal("Enter refused")

@@ -237,7 +237,7 @@ func (s *Service) flushLoop() {
 	last, sooner := time.Now(), true
 	for {
 		select {
-		case <-s.stopped.Done():
+		case <-s.engine.Stopped().Done():
 			return
 		case <-tick.C:
 		}
@@ -247,14 +247,14 @@ func (s *Service) flushLoop() {
 			continue
 		}
 		last = time.Now()
-		s.cache.shrink()
-		err := s.flush(s.stopped, within)
+		s.engine.Shrink()
+		err := s.flush(s.engine.Stopped(), within)
 		sooner = err == nil // a store that takes nothing is not asked more often
-		if err != nil && s.stopped.Err() == nil {
-			s.log.Warn("usage was not written and will be tried again", "error", err)
+		if err != nil && s.engine.Stopped().Err() == nil {
+			s.o.Logger.Warn("usage was not written and will be tried again", "error", err)
 		}
 		if lost := s.outbox.takeLost(); lost > 0 {
-			s.log.Error("usage is lost: the store has not taken any for so long that there is no more room to keep it", "requests", lost)
+			s.o.Logger.Error("usage is lost: the store has not taken any for so long that there is no more room to keep it", "requests", lost)
 		}
 	}
 }
@@ -264,7 +264,7 @@ func (s *Service) flushLoop() {
 // takes processors that requests wait for.
 func (s *Service) flushWithin() time.Duration {
 	within := s.o.FlushEvery / 2
-	if s.synchronous {
+	if s.engine.Synchronous() {
 		within = max(within, min(2*s.pace.estimate(s.outbox.waiting(), 1), s.o.FlushEvery*3/5))
 	}
 	return within

@@ -13,6 +13,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -186,7 +187,7 @@ func TestCloseWritesUsageBesideAnOperation(t *testing.T) {
 		store := &refusing{Store: mem}
 		s := serviceOn(t, store, latchkey.Options{})
 		k, token := create(t, s)
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		want(t, "verify", err, nil)
 		other := other(t, s)
 		store.takes = 9 * time.Second

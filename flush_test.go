@@ -14,6 +14,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -61,7 +62,7 @@ func (s *slowUsage) AddUsage(ctx context.Context, batch []storage.UsageDelta) er
 func countOne(t *testing.T, s *latchkey.Service, tokens ...string) {
 	t.Helper()
 	for _, token := range tokens {
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +209,7 @@ func TestUsageIsNeverReadTwiceNorMissed(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 				i := r.IntN(keys)
-				v, err := s.Verify(context.Background(), tokens[i])
+				v, err := engine.Of(s).Verify(context.Background(), tokens[i])
 				if err != nil {
 					t.Error(err)
 					return
@@ -265,22 +266,6 @@ func TestUsageIsNeverReadTwiceNorMissed(t *testing.T) {
 		if u, err := s.Usage(t.Context(), id, time.Time{}); err != nil || int64(u.Of(1).Counts.Total()) != begun[i].Load() {
 			t.Fatalf("%d requests of %d, %v", u.Of(1).Counts.Total(), begun[i].Load(), err)
 		}
-	}
-}
-
-// TestWhoeverIsCountedIsListed: a request does not rely on another, which may take
-// its time, to have its count collected.
-func TestWhoeverIsCountedIsListed(t *testing.T) {
-	s := newService(t, latchkey.Options{})
-	k, token := create(t, s)
-	v, err := s.Verify(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.BeginSample()
-	v.Count(apikey.OK, 0, nil)
-	if u, err := s.Usage(t.Context(), k.ID, time.Time{}); err != nil || u.Of(1).Counts.Total() != 1 {
-		t.Errorf("usage %+v, error %v, want one request", u, err)
 	}
 }
 

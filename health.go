@@ -2,8 +2,6 @@ package latchkey
 
 import (
 	"time"
-
-	"github.com/wontopos/latchkey/storage"
 )
 
 // Health is what [Service.Health] reports: whether this process can vouch for
@@ -45,22 +43,9 @@ func (s *Service) Health() Health {
 			refusing = err.Error()
 		}
 	}
-	if s.lease == nil {
-		return Health{Ready: !s.closed.Load(), Refusing: refusing}
+	feed, left, push, ready := s.engine.Health()
+	return Health{
+		Ready: ready, LeaseLeft: left, Position: feed.Position, Acked: feed.Acked, Instances: feed.Instances,
+		Push: push, Error: feed.Error, Refusing: refusing,
 	}
-	l, at := s.lease, time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	h := l.health
-	h.Ready = l.holds(at) && !s.closed.Load()
-	h.LeaseLeft = time.Duration(l.until.Load().mono) - at.Sub(processStart)
-	h.Push, h.Refusing = l.push.Load(), refusing
-	return h
-}
-
-// report records what a good poll returned. The caller has the turn.
-func (l *lease) report(page *storage.FeedPage) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.health = Health{Position: l.position, Acked: page.Acked, Instances: page.Alive}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -18,7 +19,7 @@ var (
 	ops  = apikey.Actor{ID: "ops@example.com", From: "192.0.2.1"}
 	home = netip.MustParseAddr("10.1.2.3")
 
-	fromHome = &latchkey.Use{Source: home, UserAgent: "curl/8.5.0", Route: "GET /v1/marketplace/apis"}
+	fromHome = &engine.Use{Source: home, UserAgent: "curl/8.5.0", Route: "GET /v1/marketplace/apis"}
 )
 
 // plans is a PlanSource that tests can change.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -28,7 +29,7 @@ func TestRefreshPlansReachesEveryProcess(t *testing.T) {
 		}
 		_, token := create(t, all[0])
 		limit := func(s *latchkey.Service) int64 {
-			v, err := s.Verify(t.Context(), token)
+			v, err := engine.Of(s).Verify(t.Context(), token)
 			if err != nil {
 				return 0 // refused, rather than by limits that may not hold any more
 			}
@@ -84,7 +85,7 @@ func TestRefreshPlansReachesServicesOnTheSameStore(t *testing.T) {
 	want(t, "before", verify(t, two, token), nil)
 	source["basic"] = apikey.Plan{Name: "basic", Limits: []apikey.Limit{apikey.PerMinute(7)}}
 	refreshPlans(t, one)
-	v, err := two.Verify(t.Context(), token)
+	v, err := engine.Of(two).Verify(t.Context(), token)
 	if err != nil || v.Limits()[0].N != 7 {
 		t.Errorf("limits %v, error %v; want those of the new plan", v.Limits(), err)
 	}
@@ -122,7 +123,7 @@ func TestRefreshPlansOvertakesALoad(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			source.perMinute.Store(7)
 			refreshPlans(t, other)
-			v, err := s.Verify(t.Context(), token)
+			v, err := engine.Of(s).Verify(t.Context(), token)
 			if err != nil || v.Limits()[0].N != 7 {
 				t.Errorf("a shared store: %v; limits %v, error %v; want those of the new plan", shared, v.Limits(), err)
 			}
@@ -137,7 +138,7 @@ func TestPlansThatAreChangedInPlaceTakeEffectWithRefreshPlans(t *testing.T) {
 	s := newService(t, latchkey.Options{PlanSource: plans{"basic": {Name: "basic", Limits: limits}}, DefaultPlan: "basic"})
 	_, token := create(t, s)
 	limit := func() (int64, string) {
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,10 +4,10 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/internal/redact"
 	"github.com/wontopos/latchkey/storage"
 )
@@ -55,12 +55,12 @@ type Page struct {
 // UnusedSince, ExpiresBefore and SecretBefore, which may be computed from the
 // clock for each page.
 func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return Page{}, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	if r.Order > storage.ByName {
-		return Page{}, invalidf("order", "%d is none of the orders", r.Order)
+		return Page{}, faults.Invalid("order", "%d is none of the orders", r.Order)
 	}
 	for field, t := range map[string]time.Time{"unused_since": r.UnusedSince, "expires_before": r.ExpiresBefore, "secret_before": r.SecretBefore} {
 		if err := validTime(field, t); err != nil {
@@ -70,11 +70,11 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	switch r.State {
 	case "", apikey.Active, apikey.Disabled, apikey.Expired, apikey.Revoked:
 	default:
-		return Page{}, invalidf("state", "%s is none of active, disabled, expired and revoked", redact.Quoted(string(r.State)))
+		return Page{}, faults.Invalid("state", "%s is none of active, disabled, expired and revoked", redact.Quoted(string(r.State)))
 	}
 	q := storage.Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,
-		Search: s.format.term(r.Search), UnusedSince: r.UnusedSince, Rotating: r.Rotating, ExpiresBefore: r.ExpiresBefore,
+		Search: s.format.Term(r.Search), UnusedSince: r.UnusedSince, Rotating: r.Rotating, ExpiresBefore: r.ExpiresBefore,
 		OmitRevoked: r.OmitRevoked, SecretBefore: r.SecretBefore,
 		Order: r.Order, Limit: r.Limit,
 	}
@@ -110,40 +110,6 @@ func (s *Service) list(ctx context.Context, q storage.Query) (l storage.Listing,
 		return err
 	})
 	return l, err
-}
-
-// term returns what to search for. If a token, whole or truncated, is anywhere
-// in the pasted text, it is as much of its id as is there.
-func (f *tokenFormat) term(text string) string {
-	if found := redact.Find(text, nil, 1); len(found) > 0 {
-		return found[0].ID
-	}
-	lower := asciiLower(text)
-	for i := range f.stems {
-		_, rest, ok := strings.Cut(lower, f.stems[i].text)
-		if !ok {
-			continue
-		}
-		id, n := text[len(text)-len(rest):], 0
-		for n < min(len(id), idLen) && strings.IndexByte(base62, id[n]) >= 0 {
-			n++
-		}
-		if n > 0 {
-			return strings.Clone(id[:n]) // a substring would keep the secret in memory
-		}
-	}
-	return strings.TrimSpace(text)
-}
-
-// asciiLower keeps every byte in its place; strings.ToLower does not.
-func asciiLower(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			b[i] = c + 'a' - 'A'
-		}
-	}
-	return string(b)
 }
 
 // all walks the records of an owner, or of everybody, newest first.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -93,7 +94,7 @@ func TestListOfUnusedKeysKnowsOfRequests(t *testing.T) {
 		create(t, s, named("idle"))
 		time.Sleep(90 * 24 * time.Hour)
 		create(t, s, named("new"))
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +240,7 @@ func TestActivityKnowsOfRequestsUpToNow(t *testing.T) {
 		defer s.Close(t.Context())
 		k, token := create(t, s)
 		idle, _ := create(t, s)
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -32,7 +33,7 @@ func TestUsageCountsEveryOutcomeExactly(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for i := range each {
-				v, err := s.Verify(context.Background(), token)
+				v, err := engine.Of(s).Verify(context.Background(), token)
 				if err != nil {
 					t.Error(err)
 					return
@@ -65,10 +66,10 @@ func TestLastUseTellsWhenAndFromWhere(t *testing.T) {
 		s := newService(t, latchkey.Options{})
 		defer s.Close(t.Context())
 		k, token := create(t, s)
-		v, _ := s.Verify(t.Context(), token)
-		v.Count(apikey.OK, 0, &latchkey.Use{Source: netip.MustParseAddr("2001:db8:1:2:3::4"), UserAgent: strings.Repeat("é", 100) + "\n"})
+		v, _ := engine.Of(s).Verify(t.Context(), token)
+		v.Count(apikey.OK, 0, &engine.Use{Source: netip.MustParseAddr("2001:db8:1:2:3::4"), UserAgent: strings.Repeat("é", 100) + "\n"})
 		at := time.Now()
-		v.Count(apikey.InsufficientScope, 0, &latchkey.Use{Source: home, UserAgent: "refused"})
+		v.Count(apikey.InsufficientScope, 0, &engine.Use{Source: home, UserAgent: "refused"})
 		time.Sleep(time.Hour)
 		u, err := s.Usage(t.Context(), k.ID, time.Time{})
 		if err != nil {
@@ -79,12 +80,6 @@ func TestLastUseTellsWhenAndFromWhere(t *testing.T) {
 			t.Errorf("last use %+v, want an admitted request at %v", last, at)
 		}
 	})
-	if got := latchkey.Network(netip.MustParseAddr("::ffff:10.1.2.3")); got != "10.1.2.0/24" {
-		t.Errorf("network of a mapped address is %s", got)
-	}
-	if got := latchkey.Clip("a\x00b\xffc", 128); got != "a bc" {
-		t.Errorf("clip = %q", got)
-	}
 }
 
 // flaky refuses usage while it is down, and counts the writes.
@@ -116,7 +111,7 @@ func TestUsageIsWrittenInBatchesAndNeverLost(t *testing.T) {
 		}
 		request := func(n int) {
 			for range n {
-				v, err := s.Verify(t.Context(), token)
+				v, err := engine.Of(s).Verify(t.Context(), token)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -194,14 +189,14 @@ func TestARequestIsCountedOnceThatIsRefusedAfterACollection(t *testing.T) {
 		}
 		return u.Of(1)
 	}
-	admit := func() (latchkey.Verified, *latchkey.Sample) {
-		v, err := s.Verify(t.Context(), token)
+	admit := func() (engine.Verified, *engine.Sample) {
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return v, v.Count(apikey.OK, 0, fromHome)
 	}
-	refuse := func(v latchkey.Verified, sample *latchkey.Sample) {
+	refuse := func(v engine.Verified, sample *engine.Sample) {
 		usage()
 		v.Recount(apikey.InsufficientScope, sample)
 		sample.Ended("", 403)
@@ -237,7 +232,7 @@ func TestARequestIsCountedOnceThatIsRefusedAfterAFlush(t *testing.T) {
 		mem := memstore.New()
 		s := serviceOn(t, mem, latchkey.Options{})
 		k, token := create(t, s)
-		v, _ := s.Verify(t.Context(), token)
+		v, _ := engine.Of(s).Verify(t.Context(), token)
 		sample := v.Count(apikey.OK, 0, fromHome)
 		time.Sleep(10 * time.Second)
 		v.Recount(apikey.InsufficientScope, sample)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -23,10 +25,10 @@ var errUnchanged = errors.New("unchanged")
 // returns errUnchanged succeeds without a write, but only once the state that
 // it found is in force: whoever wrote that state may still be waiting.
 func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action apikey.Action, edit func(r *storage.Record, e *apikey.AuditEntry) error) (apikey.Key, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return apikey.Key{}, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	by, err := s.actor(by)
 	if err != nil {
 		return apikey.Key{}, err
@@ -36,7 +38,7 @@ func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action
 		if err != nil {
 			return apikey.Key{}, storeError("get", err)
 		}
-		expect, at := r.Key.Revision, now()
+		expect, at := r.Key.Revision, bounds.Now()
 		entry := apikey.AuditEntry{At: at, Actor: by.ID, From: by.From, Action: action, KeyID: id, Owner: r.Key.Owner}
 		if err := edit(&r, &entry); errors.Is(err, errUnchanged) {
 			s.takeIn(&r)
@@ -48,12 +50,12 @@ func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action
 		r.Key.Revision, err = s.store.Apply(ctx, storage.Change{Record: r, Expect: expect, Entry: entry})
 		switch {
 		case err == nil:
-			if !s.synchronous { // otherwise the store has announced it
+			if !s.engine.Synchronous() { // otherwise the store has announced it
 				s.takeIn(&r)
 			}
 			return r.Key, s.settle(ctx, by, &r.Key)
 		case !errors.Is(err, apikey.Conflict) && !errors.Is(err, apikey.InvalidState): // revoked meanwhile
-			s.cache.forget(id) // the outcome may be unknown: trust nothing
+			s.engine.Forget(id) // the outcome may be unknown: trust nothing
 			return apikey.Key{}, storeError(string(action), err)
 		}
 		select { // another writer was quicker
@@ -68,29 +70,26 @@ func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action
 // settle waits until a change is in force everywhere. Its error says that the
 // change is written, but that some processes may not have it yet.
 func (s *Service) settle(ctx context.Context, by apikey.Actor, k *apikey.Key) error {
-	if s.lease == nil {
-		return nil
-	}
-	if !k.RevokedAt.IsZero() {
-		s.lease.remember(k.ID)
-	}
-	if s.lease.o.Async || by == upkeeper {
-		return nil
-	}
-	return s.lease.settle(ctx)
+	return s.engine.Settle(ctx, k, by != upkeeper)
+}
+
+// revokeAgain revokes a key whose revocation the store has lost.
+func (s *Service) revokeAgain(ctx context.Context, id string) error {
+	_, err := s.Revoke(ctx, upkeeper, id, "revoked before the store lost the change")
+	return err
 }
 
 // takeIn applies a record that was written to the cache and the requests in
 // flight of this process.
 func (s *Service) takeIn(r *storage.Record) {
 	shared := r.Clone()
-	s.notice(storage.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
+	s.engine.Notice(storage.Notice{ID: r.Key.ID, Revision: r.Key.Revision, Record: &shared})
 }
 
 // actor validates who makes a change, for records and the audit trail.
 func (s *Service) actor(a apikey.Actor) (apikey.Actor, error) {
 	if a.ID == "" {
-		return a, invalidf("actor", "say who makes the change: the audit trail records it")
+		return a, faults.Invalid("actor", "say who makes the change: the audit trail records it")
 	}
 	if err := validText("actor", a.ID, maxActor); err != nil {
 		return a, err

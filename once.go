@@ -2,13 +2,12 @@ package latchkey
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
 )
 
 // A creation with a name ([NewKey.Once]) happens only once, however often and
@@ -18,49 +17,19 @@ import (
 // the two in which to crash, no second table to keep in step and clean up, and
 // no concurrent caller that must be told to wait.
 //
-// The id is
-//
-//	base62 of HMAC-SHA-256(HKDF(newest pepper, onceInfo), "<block number><name>")
-//
-// used in place of bytes from crypto/rand. So it is as uniform as any other id,
-// and somebody who knows the name can neither predict nor choose it. Without a
-// pepper the HMAC's key is public, and the id is as hard to guess as the name.
-//
 // Ids under older peppers are looked up before one under the newest is made. So
 // a replay is recognized after the pepper was rotated, while the old pepper is
 // still there.
 
-// onceInfo separates these keys from those of digests.
-const onceInfo = "latchkey key id v1"
-
 // MaxOnce is the maximum length of [NewKey.Once], in bytes.
 const MaxOnce = 2048
-
-// onceIDs returns the ids that a named creation may have; the first is the one
-// to create.
-func (d *digester) onceIDs(name string) []string {
-	ids := make([]string, len(d.once))
-	for i, key := range d.once {
-		mac, block := hmac.New(sha256.New, key), uint32(0)
-		ids[i] = string(appendBase62(nil, idLen, func(b []byte) {
-			for ; len(b) > 0; b = b[sha256.Size:] {
-				mac.Reset()
-				mac.Write(binary.BigEndian.AppendUint32(nil, block))
-				mac.Write([]byte(name))
-				copy(b, mac.Sum(nil))
-				block++
-			}
-		}))
-	}
-	return ids
-}
 
 // request digests what was asked for, to recognize a name that is reused for
 // another request. The digest is stored, so append a new field after the others
 // and only if it is set; otherwise requests before and after an upgrade differ.
 func (n *NewKey) request() [sha256.Size]byte {
 	return sha256.Sum256(fmt.Appendf(nil, "create v1 %q %q %q %q %q %q %q %q %d",
-		n.Name, n.Owner, n.Environment, n.Scopes, n.Plan, limitText(n.Limits), n.Networks, n.Metadata, stamp(n.ExpiresAt).UnixMicro()))
+		n.Name, n.Owner, n.Environment, n.Scopes, n.Plan, limitText(n.Limits), n.Networks, n.Metadata, bounds.Stamp(n.ExpiresAt).UnixMicro()))
 }
 
 // replay looks for the key that a named creation has made. A nil error means

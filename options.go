@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/faults"
+	"github.com/wontopos/latchkey/internal/foreign"
 )
 
 // Options configures a [Service]. The zero value is ready to use for one
@@ -103,21 +105,21 @@ func (o *Options) prepare() error {
 		{"MaxStale", o.MaxStale},
 	} {
 		if f.d < 0 {
-			return invalidf("Options."+f.name, "%v is negative", f.d)
+			return faults.Invalid("Options."+f.name, "%v is negative", f.d)
 		}
 	}
 	if err := o.Lease.prepare(); err != nil {
 		return err
 	}
 	if o.CacheSize < 1 {
-		return invalidf("Options.CacheSize", "%d must be at least 1", o.CacheSize)
+		return faults.Invalid("Options.CacheSize", "%d must be at least 1", o.CacheSize)
 	}
 	if err := o.preparePlans(); err != nil {
 		return err
 	}
 	for i, s := range o.Scopes {
 		if err := s.Validate(); err != nil {
-			return renamed(err, "Name", fmt.Sprintf("Options.Scopes[%d]", i))
+			return faults.Renamed(err, "Name", fmt.Sprintf("Options.Scopes[%d]", i))
 		}
 	}
 	o.Scopes = slices.Clone(o.Scopes)
@@ -129,15 +131,15 @@ func (o *Options) prepare() error {
 	for i := range o.Environments {
 		e := &o.Environments[i]
 		if err := e.Normalize(len(o.Environments) == 1); err != nil {
-			return renamed(err, "", fmt.Sprintf("Options.Environments[%d].", i))
+			return faults.Renamed(err, "", fmt.Sprintf("Options.Environments[%d].", i))
 		}
 		for _, earlier := range o.Environments[:i] {
 			if earlier.Name == e.Name {
-				return invalidf(fmt.Sprintf("Options.Environments[%d].Name", i), "%q is duplicated", e.Name)
+				return faults.Invalid(fmt.Sprintf("Options.Environments[%d].Name", i), "%q is duplicated", e.Name)
 			}
 			for _, h := range e.Hosts {
 				if slices.Contains(earlier.Hosts, h) {
-					return invalidf(fmt.Sprintf("Options.Environments[%d].Hosts", i), "%q belongs to %q already", h, earlier.Name)
+					return faults.Invalid(fmt.Sprintf("Options.Environments[%d].Hosts", i), "%q belongs to %q already", h, earlier.Name)
 				}
 			}
 		}
@@ -148,12 +150,12 @@ func (o *Options) prepare() error {
 func (o *Options) preparePlans() error {
 	if o.PlanSource != nil {
 		if len(o.Plans) > 0 {
-			return invalidf("Options.PlanSource", "set Plans or PlanSource, not both")
+			return faults.Invalid("Options.PlanSource", "set Plans or PlanSource, not both")
 		}
 		if o.DefaultPlan == "" {
-			return invalidf("Options.DefaultPlan", "a PlanSource needs a DefaultPlan: the plan of a key created without one")
+			return faults.Invalid("Options.DefaultPlan", "a PlanSource needs a DefaultPlan: the plan of a key created without one")
 		}
-		o.PlanSource = patientPlans{o.PlanSource, &callee{name: "the PlanSource", log: o.Logger}, o.StoreTimeout}
+		o.PlanSource = foreign.Plans(o.PlanSource, o.StoreTimeout, o.Logger)
 		return nil
 	}
 	if len(o.Plans) == 0 {
@@ -163,10 +165,10 @@ func (o *Options) preparePlans() error {
 	table := make(planTable, len(o.Plans))
 	for i, p := range o.Plans {
 		if err := p.Validate(); err != nil {
-			return invalidf(fmt.Sprintf("Options.Plans[%d]", i), "%v", err)
+			return faults.Invalid(fmt.Sprintf("Options.Plans[%d]", i), "%v", err)
 		}
 		if _, twice := table[p.Name]; twice {
-			return invalidf(fmt.Sprintf("Options.Plans[%d].Name", i), "%q is duplicated", p.Name)
+			return faults.Invalid(fmt.Sprintf("Options.Plans[%d].Name", i), "%q is duplicated", p.Name)
 		}
 		p.Limits = slices.Clone(p.Limits)
 		o.Plans[i], table[p.Name] = p, p
@@ -174,7 +176,7 @@ func (o *Options) preparePlans() error {
 	o.PlanSource = table
 	defaultTo(&o.DefaultPlan, o.Plans[0].Name)
 	if _, ok := table[o.DefaultPlan]; !ok {
-		return invalidf("Options.DefaultPlan", "%q is none of Plans", o.DefaultPlan)
+		return faults.Invalid("Options.DefaultPlan", "%q is none of Plans", o.DefaultPlan)
 	}
 	return nil
 }

@@ -5,7 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -18,8 +19,8 @@ import (
 // The one exception is a write whose outcome is unknown: its counts stay owed and
 // are written again. See [storage.Store.AddUsage].
 type outbox struct {
-	meter *meter
-	most  int // bounds owing
+	engine *engine.Engine
+	most   int // bounds owing
 
 	mu         sync.Mutex
 	changed    chan struct{}                   // closed and replaced when a reader or a writer has finished
@@ -40,9 +41,9 @@ type outbox struct {
 // maxOwed bounds what is kept for a store that does not take usage.
 const maxOwed = 1 << 20
 
-func newOutbox(m *meter) *outbox {
+func newOutbox(eng *engine.Engine) *outbox {
 	return &outbox{
-		meter: m, most: maxOwed, changed: make(chan struct{}),
+		engine: eng, most: maxOwed, changed: make(chan struct{}),
 		owed: make(map[string][]storage.UsageDelta), readers: make(map[string]int), suspect: make(map[string]bool),
 	}
 }
@@ -50,8 +51,8 @@ func newOutbox(m *meter) *outbox {
 // collect fetches what was counted; the caller holds mu.
 func (o *outbox) collect() {
 	o.collected = time.Now()
-	withdrawn := o.meter.takeWithdrawn() // first: their counts are then in what is collected, or were before
-	o.meter.collect(func(d storage.UsageDelta) {
+	withdrawn := o.engine.TakeWithdrawn()
+	o.engine.Collect(func(d storage.UsageDelta) {
 		of := o.owed[d.KeyID]
 		switch {
 		case addTo(of, d):
@@ -65,27 +66,15 @@ func (o *outbox) collect() {
 		o.owed[d.KeyID] = append(of, d)
 		o.owing++
 	})
+	// What the store has been given stays as it is, because a store only adds: such
+	// a request is counted as admitted, and not as refused, so that it counts once.
 	for i := range withdrawn {
-		o.withdraw(&withdrawn[i])
-	}
-}
-
-// withdraw counts a request as refused that is owed as admitted. What the store
-// has been given stays as it is, because a store only adds: the request is then
-// counted as admitted, and not as refused, so that it counts once.
-func (o *outbox) withdraw(w *withdrawal) {
-	of := o.owed[w.c.snap.id]
-	for i := range of {
-		d := &of[i]
-		if d.Secret != w.c.principal.Secret() || d.Counts.Allowed == 0 {
-			continue
+		w := &withdrawn[i]
+		for j := range o.owed[w.KeyID] {
+			if w.From(&o.owed[w.KeyID][j]) {
+				break
+			}
 		}
-		if w.s != nil && d.Last.At.Equal(w.s.use.At) {
-			d.Last = apikey.LastUse{}
-		}
-		d.Counts.Allowed--
-		*d.Counts.Fields()[w.o]++
-		return
 	}
 }
 
@@ -125,9 +114,7 @@ func (o *outbox) keys() int {
 // waiting is about how many keys the store is to get the counts of. It collects
 // nothing.
 func (o *outbox) waiting() int {
-	o.meter.mu.Lock()
-	n := len(o.meter.dirty)
-	o.meter.mu.Unlock()
+	n := o.engine.Counted()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return n + len(o.owed)
@@ -155,7 +142,7 @@ func (o *outbox) wait(ctx context.Context, late time.Time) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return unavailable("usage", errStuck)
+		return faults.Unavailable("usage", errStuck)
 	}
 }
 

@@ -8,15 +8,17 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
 // Get returns a key.
 func (s *Service) Get(ctx context.Context, id string) (apikey.Key, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return apikey.Key{}, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	r, err := s.store.Get(ctx, id)
 	return r.Key, storeError("get", err)
 }
@@ -32,25 +34,25 @@ type Identity struct {
 // nothing is charged or counted. A token whose secret is wrong is
 // [apikey.NotFound], even if its id is right.
 func (s *Service) Identify(ctx context.Context, token string) (Identity, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return Identity{}, err
 	}
-	defer s.leave()
-	t, ok := s.format.parse(token)
+	defer s.engine.Leave()
+	t, ok := s.format.Parse(token)
 	if !ok {
 		return Identity{}, &apikey.Error{Code: apikey.InvalidArgument, Field: "token", Msg: "this is no key of this service: check that all of it was pasted"}
 	}
-	r, err := s.store.Get(ctx, t.id)
+	r, err := s.store.Get(ctx, t.ID)
 	if errors.Is(err, apikey.NotFound) {
-		s.digest.decoy(t)
+		s.digest.Decoy(t)
 		return Identity{}, apikey.NotFound
 	}
 	if err != nil {
 		return Identity{}, storeError("get", err)
 	}
-	at := now()
+	at := bounds.Now()
 	for i := range r.Digests {
-		if s.digest.knows(r.Digests[i].Pepper, t.env) && s.digest.matches(t, &r.Digests[i]) && r.Key.Environment == s.envs[t.env].Name {
+		if s.digest.Knows(r.Digests[i].Pepper, t.Env) && s.digest.Matches(t, &r.Digests[i]) && r.Key.Environment == s.o.Environments[t.Env].Name {
 			secret := r.Key.Secrets[i]
 			return Identity{Key: r.Key, Secret: secret, Works: r.Key.StateAt(at) == apikey.Active && secret.LiveAt(at)}, nil
 		}
@@ -77,10 +79,10 @@ func (s *Service) RecordFound(ctx context.Context, by apikey.Actor, id string, s
 // current secret is older than [Options.MaxAge], or will be within ahead. It
 // reads every record of the owner.
 func (s *Service) Due(ctx context.Context, owner string, ahead time.Duration) ([]apikey.Key, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	var due []apikey.Key
 	for k, err := range s.allDue(ctx, owner, ahead) {
 		if err != nil {
@@ -94,7 +96,7 @@ func (s *Service) Due(ctx context.Context, owner string, ahead time.Duration) ([
 // allDue is Due, one key at a time; nothing follows an error.
 func (s *Service) allDue(ctx context.Context, owner string, ahead time.Duration) iter.Seq2[apikey.Key, error] {
 	return func(yield func(apikey.Key, error) bool) {
-		at := now()
+		at := bounds.Now()
 		for r, err := range s.all(ctx, owner) {
 			if err != nil {
 				yield(apikey.Key{}, err)
@@ -110,11 +112,11 @@ func (s *Service) allDue(ctx context.Context, owner string, ahead time.Duration)
 // PepperUse counts the working secrets under each pepper: a pepper that is no
 // longer in use can be removed from [Options.Peppers]. It reads every record.
 func (s *Service) PepperUse(ctx context.Context) (map[uint32]int, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.leave()
-	at, use := now(), make(map[uint32]int)
+	defer s.engine.Leave()
+	at, use := bounds.Now(), make(map[uint32]int)
 	for r, err := range s.all(ctx, "") {
 		if err != nil {
 			return nil, err
@@ -136,18 +138,18 @@ const MinPurgeAge = 24 * time.Hour
 // returns how many it removed. Their audit trail stays. From then on a token of
 // a purged key is unknown ([apikey.InvalidKey] rather than [apikey.RevokedKey]).
 func (s *Service) Purge(ctx context.Context, by apikey.Actor, age time.Duration) (int, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return 0, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	by, err := s.actor(by)
 	if err != nil {
 		return 0, err
 	}
 	if age < MinPurgeAge {
-		return 0, invalidf("age", "%v is too short: keys revoked less than %v ago stay", age, MinPurgeAge)
+		return 0, faults.Invalid("age", "%v is too short: keys revoked less than %v ago stay", age, MinPurgeAge)
 	}
-	at, n := now(), 0
+	at, n := bounds.Now(), 0
 	for r, err := range s.all(ctx, "") {
 		if err != nil {
 			return n, err
@@ -161,7 +163,7 @@ func (s *Service) Purge(ctx context.Context, by apikey.Actor, age time.Duration)
 		case err == nil:
 			n++
 		case errors.Is(err, apikey.InvalidArgument): // not written by a Service; the others can go
-			s.log.WarnContext(ctx, "a key cannot be purged", "key", r.Key.ID, "error", err)
+			s.o.Logger.WarnContext(ctx, "a key cannot be purged", "key", r.Key.ID, "error", err)
 		case !errors.Is(err, apikey.Conflict) && !errors.Is(err, apikey.NotFound): // another purge was quicker
 			return n, storeError("purge", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -18,12 +19,12 @@ const collectEvery = time.Second
 // is zero except for its ID. More than [storage.MaxActivity] IDs are [apikey.InvalidArgument]. Days are kept as long as hours, for
 // [storage.UsageRetention].
 func (s *Service) Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	if len(ids) > storage.MaxActivity {
-		return nil, invalidf("ids", "%d keys, at most %d can be asked for at once", len(ids), storage.MaxActivity)
+		return nil, faults.Invalid("ids", "%d keys, at most %d can be asked for at once", len(ids), storage.MaxActivity)
 	}
 	if err := validTime("since", since); err != nil {
 		return nil, err

@@ -8,10 +8,10 @@ import (
 
 // Audit returns the audit trail, newest first.
 func (s *Service) Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return nil, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	entries, err := s.store.Audit(ctx, q)
 	return entries, storeError("audit", err)
 }

@@ -13,10 +13,10 @@ import (
 // Usage returns what has been counted for a key at and after since, including
 // this process's counts up to now.
 func (s *Service) Usage(ctx context.Context, id string, since time.Time) (apikey.Usage, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return apikey.Usage{}, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	if err := validTime("since", since); err != nil {
 		return apikey.Usage{}, err
 	}

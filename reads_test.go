@@ -9,6 +9,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -34,7 +35,7 @@ func TestACachedKeyCostsNoRead(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 1000 {
-				v, err := s.Verify(t.Context(), good)
+				v, err := engine.Of(s).Verify(t.Context(), good)
 				if err != nil {
 					t.Errorf("a cached key: %v", err)
 					return

@@ -1,6 +1,8 @@
 package latchkey
 
-import "github.com/wontopos/latchkey/internal/redact"
+import (
+	"github.com/wontopos/latchkey/internal/redact"
+)
 
 // Redact removes the secrets of tokens from text, for text from strangers that is stored or displayed: a token, or what
 // is left of one, becomes its public part and "[redacted]", as in [Token.String]. It recognizes tokens whole or

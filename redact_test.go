@@ -10,6 +10,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -132,11 +133,11 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 		}
 	}
 
-	v, err := keys.Verify(ctx, text)
+	v, err := engine.Of(keys).Verify(ctx, text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Count(apikey.OK, 0, &latchkey.Use{UserAgent: strings.Repeat("x", 90) + " " + text}).Ended("GET /things/"+text, 200)
+	v.Count(apikey.OK, 0, &engine.Use{UserAgent: strings.Repeat("x", 90) + " " + text}).Ended("GET /things/"+text, 200)
 	u, err := keys.Usage(ctx, k.ID, k.CreatedAt)
 	clean("a User-Agent and a path", u, err)
 	if last := u.Last(); !strings.Contains(last.Route, k.ID) || last.UserAgent == "" {

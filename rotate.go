@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -47,9 +49,9 @@ type RotateOptions struct {
 func (s *Service) Rotate(ctx context.Context, by apikey.Actor, id string, o RotateOptions) (apikey.Key, Token, error) {
 	switch {
 	case o.Grace < 0 || o.Grace > MaxGrace:
-		return apikey.Key{}, Token{}, invalidf("grace", "%v is not between 0 and %v", o.Grace, MaxGrace)
+		return apikey.Key{}, Token{}, faults.Invalid("grace", "%v is not between 0 and %v", o.Grace, MaxGrace)
 	case o.Immediately && (o.Grace != 0 || o.StartOnFirstUse):
-		return apikey.Key{}, Token{}, invalidf("grace", "a rotation that ends the old secret immediately has no grace")
+		return apikey.Key{}, Token{}, faults.Invalid("grace", "a rotation that ends the old secret immediately has no grace")
 	}
 	if err := validText("reason", o.Reason, maxReason); err != nil {
 		return apikey.Key{}, Token{}, err
@@ -71,9 +73,9 @@ func (s *Service) Rotate(ctx context.Context, by apikey.Actor, id string, o Rota
 		if len(k.Secrets) == 2 && k.Secrets[1].LiveAt(e.At) {
 			return &apikey.Error{Code: apikey.InvalidState, Msg: "the key is being rotated already: finish or cancel that first"}
 		}
-		env, ok := s.environment(k.Environment)
+		env, ok := s.engine.Environment(k.Environment)
 		if !ok {
-			return invalidf("environment", "there is no environment %q any more", k.Environment)
+			return faults.Invalid("environment", "there is no environment %q any more", k.Environment)
 		}
 		old := k.Secrets[0]
 		switch {
@@ -84,10 +86,10 @@ func (s *Service) Rotate(ctx context.Context, by apikey.Actor, id string, o Rota
 		default:
 			old.EndsAt = e.At.Add(o.Grace)
 		}
-		t, parsed := s.format.mint(env, k.ID)
-		token = t
+		text, parsed := s.format.Mint(env, k.ID)
+		token = Token{text}
 		k.Secrets = []apikey.Secret{{Number: number, CreatedAt: e.At}, old}
-		r.Digests = []storage.Digest{s.digest.sign(parsed), r.Digests[0]}
+		r.Digests = []storage.Digest{s.digest.Sign(parsed), r.Digests[0]}
 		e.Reason = o.Reason
 		e.Details = map[string]string{"secret": fmt.Sprint(k.Secrets[0].Number), "old_secret_ends": endText(&old)}
 		return nil
@@ -121,10 +123,10 @@ type Rotation struct {
 // Rotation reports on the rotation of a key. If the key does not have two
 // working secrets, it returns [apikey.InvalidState].
 func (s *Service) Rotation(ctx context.Context, id string) (Rotation, error) {
-	if err := s.enter(); err != nil {
+	if err := s.engine.Enter(); err != nil {
 		return Rotation{}, err
 	}
-	defer s.leave()
+	defer s.engine.Leave()
 	r, err := s.store.Get(ctx, id)
 	if err != nil {
 		return Rotation{}, storeError("get", err)
@@ -133,7 +135,7 @@ func (s *Service) Rotation(ctx context.Context, id string) (Rotation, error) {
 }
 
 func (s *Service) rotation(ctx context.Context, k *apikey.Key) (Rotation, error) {
-	at := now()
+	at := bounds.Now()
 	if !k.RotatingAt(at) {
 		return Rotation{}, &apikey.Error{Code: apikey.InvalidState, Msg: "the key is not being rotated"}
 	}
@@ -143,7 +145,7 @@ func (s *Service) rotation(ctx context.Context, k *apikey.Key) (Rotation, error)
 	}
 	rot := Rotation{Old: k.Secrets[1], New: k.Secrets[0]}
 	rot.OldUsage, rot.NewUsage = usage.Of(rot.Old.Number), usage.Of(rot.New.Number)
-	rot.InFlight = s.cache.inFlight(k.ID, rot.Old.Number)
+	rot.InFlight = s.engine.InFlight(k.ID, rot.Old.Number)
 	oldLast := rot.OldUsage.Last.At
 	switch quiet := at.Sub(oldLast); {
 	case rot.InFlight > 0:

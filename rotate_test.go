@@ -11,6 +11,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -33,7 +34,7 @@ func rotation(t *testing.T, o latchkey.RotateOptions, body func(t *testing.T, s 
 // use makes one admitted request.
 func use(t testing.TB, s *latchkey.Service, token string) {
 	t.Helper()
-	v, err := s.Verify(t.Context(), token)
+	v, err := engine.Of(s).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,8 +49,8 @@ func TestRotateLetsBothSecretsWorkUntilTheGraceEnds(t *testing.T) {
 		}
 		want(t, "old secret", verify(t, s, old), nil)
 		want(t, "new secret", verify(t, s, fresh), nil)
-		a, _ := s.Verify(t.Context(), old)
-		b, _ := s.Verify(t.Context(), fresh)
+		a, _ := engine.Of(s).Verify(t.Context(), old)
+		b, _ := engine.Of(s).Verify(t.Context(), fresh)
 		if a.Principal().KeyID() != b.Principal().KeyID() || a.Principal().Secret() != 1 || b.Principal().Secret() != 2 {
 			t.Error("the two secrets are not those of one key")
 		}

@@ -9,17 +9,18 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // sample makes an admitted request that the last use tells of.
-func sample(t testing.TB, s *latchkey.Service, token, route string) *latchkey.Sample {
+func sample(t testing.TB, s *latchkey.Service, token, route string) *engine.Sample {
 	t.Helper()
-	v, err := s.Verify(t.Context(), token)
+	v, err := engine.Of(s).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := v.Count(apikey.OK, 0, &latchkey.Use{Source: home, UserAgent: "curl/8", Route: route})
+	p := v.Count(apikey.OK, 0, &engine.Use{Source: home, UserAgent: "curl/8", Route: route})
 	if p == nil {
 		t.Fatal("the first request since the flush is not the sample")
 	}
@@ -63,7 +64,7 @@ func TestLastUseTellsWhatWasAskedAndHowItEnded(t *testing.T) {
 			}
 		})
 	}
-	(*latchkey.Sample)(nil).Ended("GET /", 200) // of all requests that are none
+	(*engine.Sample)(nil).Ended("GET /", 200) // of all requests that are none
 }
 
 // A slow handler outlives the flush that writes its use down.
@@ -111,7 +112,7 @@ func TestNoEndIsLostBetweenFlushes(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for range each {
-				v, err := s.Verify(t.Context(), token)
+				v, err := engine.Of(s).Verify(t.Context(), token)
 				if err != nil {
 					t.Error(err)
 					return

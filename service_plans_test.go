@@ -5,6 +5,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 func refreshPlans(t testing.TB, s *latchkey.Service) {
@@ -19,7 +20,7 @@ func TestPlans(t *testing.T) {
 	s := newService(t, latchkey.Options{PlanSource: source, DefaultPlan: "small"})
 	k, token := create(t, s)
 	limits := func() []apikey.Limit {
-		v, err := s.Verify(t.Context(), token)
+		v, err := engine.Of(s).Verify(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)
 		}

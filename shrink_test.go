@@ -9,6 +9,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // A spike of keys in flight makes the cache larger than it may be. Once they are
@@ -30,7 +31,7 @@ func TestTheCacheShrinksAfterASpikeOfRequestsInFlight(t *testing.T) {
 					flights[i] = takeOff(t, s, token)
 					principals[i] = weak.Make(flights[i].Verified().Principal())
 				}
-				if n := s.Cached(); n != spike {
+				if n := engine.Of(s).Cached(); n != spike {
 					t.Fatalf("%d keys are cached, all %d are in flight", n, spike)
 				}
 				for i := range flights {
@@ -46,7 +47,7 @@ func TestTheCacheShrinksAfterASpikeOfRequestsInFlight(t *testing.T) {
 					}
 				}
 				synctest.Wait()
-				if n := s.Cached(); n > 64 {
+				if n := engine.Of(s).Cached(); n > 64 {
 					t.Errorf("%d keys are cached after the spike, at most 64 are allowed", n)
 				}
 				runtime.GC()

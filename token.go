@@ -1,32 +1,15 @@
 package latchkey
 
 import (
-	"crypto/rand"
 	"fmt"
 	"log/slog"
-	"strings"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/token"
 )
 
-// A token is
-//
-//	sk_live_<id: 16 base62>_<secret: 38 base62><checksum: 6 base62>
-//
-// 69 characters of [A-Za-z0-9_] with the default prefix. The id is public and
-// names the key; the secret has 226 bits from crypto/rand; the checksum is
-// CRC-32 (IEEE) over everything before it, so that a mistyped, truncated or
-// invented token is refused without a hash, a look-up or I/O. The underscore
-// after the id keeps keys from matching the pattern sk_live_[A-Za-z0-9]{20,},
-// which secret scanners take for another vendor's.
-const (
-	idLen     = 16
-	secretLen = 38
-	crcLen    = 6
-	bodyLen   = idLen + 1 + secretLen     // "<id>_<secret>": what is digested, 55 bytes, one SHA-256 block
-	tailLen   = 1 + bodyLen + crcLen      // with the underscore before the id
-	MaxToken  = 16 + 1 + 16 + tailLen + 1 // no token is longer, whatever its prefix and environment
-)
+// MaxToken is the length of the longest token, whatever its prefix and
+// environment, in bytes.
+const MaxToken = token.MaxLen
 
 // Token is a key's full text, as its owner sends it. It redacts itself in fmt,
 // slog, JSON and text; only Reveal shows it, once, to the person it is for.
@@ -38,10 +21,10 @@ func (t Token) Reveal() string { return t.text }
 
 // String returns the public part, for example "sk_live_4fG…_[redacted]".
 func (t Token) String() string {
-	if len(t.text) <= tailLen {
+	if len(t.text) <= token.TailLen {
 		return "[redacted]"
 	}
-	return t.text[:len(t.text)-secretLen-crcLen] + "[redacted]"
+	return t.text[:len(t.text)-token.SecretLen] + "[redacted]"
 }
 
 // Format redacts the token for every verb of fmt.
@@ -53,97 +36,11 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // MarshalText redacts the token in JSON, XML and every other text encoding.
 func (t Token) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// tokenFormat mints and parses the tokens of one service. It is immutable.
-type tokenFormat struct {
-	stems []stem // one for each environment, in order
-}
-
-// stem is the beginning of a token, such as "sk_live_".
-type stem struct {
-	text string
-	crc  uint32 // the checksum's register before its last byte, so that the rest can be added eight bytes at a time
-}
-
-// parsedToken contains views of the parsed text: it must not outlive the
-// request.
-type parsedToken struct {
-	id   string
-	body string // "<id>_<secret>"
-	env  int    // index into the service's environments
-}
-
-func newTokenFormat(prefix string, envs []apikey.Environment) (*tokenFormat, error) {
-	if len(prefix) == 0 || len(prefix) > 16 || prefix[0] < 'a' || prefix[0] > 'z' ||
-		strings.Trim(prefix, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" || strings.HasSuffix(prefix, "_") {
-		return nil, invalidf("Options.Prefix", "%q must be 1 to 16 of a-z, 0-9 and '_', start with a letter and not end in '_'", prefix)
-	}
-	f := new(tokenFormat)
-	for _, e := range envs {
-		text := prefix + "_" + e.Name + "_"
-		f.stems = append(f.stems, stem{text, checksumAfter(^uint32(0), text[:len(text)-1])})
-	}
-	return f, nil
-}
-
-// parse checks the form, alphabet and checksum of a presented token. It reads
-// from the right, because a prefix may contain underscores, and allocates
-// nothing.
-func (f *tokenFormat) parse(text string) (parsedToken, bool) {
-	n := len(text) - bodyLen - crcLen
-	if n < 2 || len(text) > MaxToken {
-		return parsedToken{}, false
-	}
-	for env := range f.stems {
-		stem := &f.stems[env]
-		if text[:n] != stem.text {
-			continue
-		}
-		body, sum := text[n:n+bodyLen], text[n+bodyLen:]
-		if !isBody(body) || !isChecksum(sum, ^checksumAfter(stem.crc, text[n-1:n+bodyLen])) {
-			return parsedToken{}, false
-		}
-		return parsedToken{id: body[:idLen], body: body, env: env}, true
-	}
-	return parsedToken{}, false
-}
-
-// mint makes the token of a key: with a new id if id is empty, otherwise a new
-// secret for that key.
-func (f *tokenFormat) mint(env int, id string) (Token, parsedToken) {
-	b := make([]byte, 0, MaxToken)
-	b = append(b, f.stems[env].text...)
-	if id == "" {
-		b = appendBase62(b, idLen, randomBytes)
-	} else {
-		b = append(b, id...)
-	}
-	b = append(b, '_')
-	b = appendBase62(b, secretLen, randomBytes)
-	b = appendChecksum(b, checksum(string(b)))
-	text := string(b)
-	body := text[len(text)-tailLen+1 : len(text)-crcLen]
-	return Token{text}, parsedToken{id: body[:idLen], body: body, env: env}
-}
-
-// randomBytes fills b from crypto/rand.
-func randomBytes(b []byte) { _, _ = rand.Read(b) } // never fails: it ends the program instead
-
-// appendBase62 appends n characters made from the bytes that fill supplies. If
-// the bytes are uniformly distributed, so are the 62 characters: bytes from 248
-// on are skipped, because 256 is not a multiple of 62.
-func appendBase62(dst []byte, n int, fill func(b []byte)) []byte {
-	var pool [64]byte
-	for {
-		fill(pool[:])
-		for _, c := range pool {
-			if n == 0 {
-				clear(pool[:])
-				return dst
-			}
-			if c < 248 {
-				dst = append(dst, base62[c%62])
-				n--
-			}
-		}
-	}
+// Pepper is a secret key kept outside the store.
+type Pepper struct {
+	// Number identifies the pepper in records: 1 or more, never reused.
+	Number uint32
+	// Key holds at least 32 random bytes. New derives what it needs and
+	// keeps no reference.
+	Key []byte
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -63,9 +65,9 @@ func (s *Service) Update(ctx context.Context, by apikey.Actor, id string, u Upda
 			k.Metadata = maps.Clone(*u.Metadata)
 		}
 		if u.ExpiresAt != nil {
-			k.ExpiresAt = stamp(*u.ExpiresAt)
+			k.ExpiresAt = bounds.Stamp(*u.ExpiresAt)
 			if !k.ExpiresAt.IsZero() && !k.ExpiresAt.After(e.At) {
-				return invalidf("expires_at", "%v has passed already; disable or revoke the key instead", k.ExpiresAt.Format(time.RFC3339))
+				return faults.Invalid("expires_at", "%v has passed already; disable or revoke the key instead", k.ExpiresAt.Format(time.RFC3339))
 			}
 		}
 		if err := s.validate(ctx, &before, k); err != nil {

@@ -7,50 +7,24 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
+	"github.com/wontopos/latchkey/internal/foreign"
 	"github.com/wontopos/latchkey/storage"
 )
-
-// upkeepJob is work that a request discovered, to be done after it: the hot
-// path never writes.
-type upkeepJob struct {
-	keyID  string
-	secret uint32 // number of the current secret that was used
-	from   storage.Digest
-	to     storage.Digest // under the newest pepper; zero if there is nothing to redigest
-}
 
 // upkeeper is the actor of what the service does on its own.
 var upkeeper = apikey.Actor{ID: "latchkey"}
 
-// noteUse queues the work that the use of a current secret requires. If the
-// queue is full, the marks stay, and a later request queues the work.
-func (s *Service) noteUse(snap *snapshot, token string) {
-	job := upkeepJob{keyID: snap.key.ID, secret: snap.key.Secrets[0].Number, from: snap.current.digest}
-	first, redigest := snap.firstUse.Swap(false), snap.redigest.Swap(false)
-	if redigest {
-		t, _ := s.format.parse(token) // parsed again, because a secret hardly ever needs a new digest
-		job.to = s.digest.sign(t)
-	}
-	if !first && !redigest {
-		return
-	}
-	select {
-	case s.upkeep <- job:
-	default:
-		snap.firstUse.Store(first)
-		snap.redigest.Store(redigest)
-	}
-}
-
+// upkeepLoop does what requests discovered.
 func (s *Service) upkeepLoop() {
 	for {
 		select {
-		case <-s.stopped.Done():
+		case <-s.engine.Stopped().Done():
 			return
-		case job := <-s.upkeep:
-			if err := s.do(s.stopped, job); err != nil && s.stopped.Err() == nil {
-				s.log.Warn("upkeep of a key failed; its next use tries again", "key", job.keyID, "error", err)
-				s.cache.forget(job.keyID)
+		case job := <-s.engine.Jobs():
+			if err := s.do(s.engine.Stopped(), job); err != nil && s.engine.Stopped().Err() == nil {
+				s.o.Logger.Warn("upkeep of a key failed; its next use tries again", "key", job.KeyID, "error", err)
+				s.engine.Forget(job.KeyID)
 			}
 		}
 	}
@@ -58,10 +32,10 @@ func (s *Service) upkeepLoop() {
 
 // do records the first use of a rotated-in secret (which starts a grace that
 // waited for it), and replaces a digest under an old pepper.
-func (s *Service) do(ctx context.Context, job upkeepJob) error {
-	_, err := s.mutate(ctx, upkeeper, job.keyID, apikey.ActionFirstUse, func(r *storage.Record, e *apikey.AuditEntry) error {
+func (s *Service) do(ctx context.Context, job engine.Job) error {
+	_, err := s.mutate(ctx, upkeeper, job.KeyID, apikey.ActionFirstUse, func(r *storage.Record, e *apikey.AuditEntry) error {
 		k := &r.Key
-		if !k.RevokedAt.IsZero() || k.Secrets[0].Number != job.secret {
+		if !k.RevokedAt.IsZero() || k.Secrets[0].Number != job.Secret {
 			return errUnchanged
 		}
 		changed := false
@@ -70,13 +44,13 @@ func (s *Service) do(ctx context.Context, job upkeepJob) error {
 			if old := &k.Secrets[1]; old.Grace > 0 {
 				old.EndsAt, old.Grace = e.At.Add(old.Grace), 0
 			}
-			e.Details = map[string]string{"secret": fmt.Sprint(job.secret), "old_secret_ends": endText(&k.Secrets[1])}
+			e.Details = map[string]string{"secret": fmt.Sprint(job.Secret), "old_secret_ends": endText(&k.Secrets[1])}
 		}
-		if r.Digests[0] == job.from && job.to.Pepper > job.from.Pepper {
-			r.Digests[0] = job.to
+		if r.Digests[0] == job.From && job.To.Pepper > job.From.Pepper {
+			r.Digests[0] = job.To
 			if !changed {
 				e.Action = apikey.ActionRedigest
-				e.Details = map[string]string{"pepper": fmt.Sprintf("%d -> %d", job.from.Pepper, job.to.Pepper)}
+				e.Details = map[string]string{"pepper": fmt.Sprintf("%d -> %d", job.From.Pepper, job.To.Pepper)}
 			}
 			changed = true
 		}
@@ -95,7 +69,7 @@ const (
 
 // callDue calls OnDue. What goes wrong in it has been logged.
 func (s *Service) callDue(k apikey.Key) {
-	_, _ = patiently(s.stopped, s.due, duePatience, func(ctx context.Context) (none struct{}, err error) {
+	_, _ = foreign.Patiently(s.engine.Stopped(), s.due, duePatience, func(ctx context.Context) (none struct{}, err error) {
 		s.o.OnDue(ctx, k)
 		return none, nil
 	})
@@ -109,7 +83,7 @@ func (s *Service) dueLoop() {
 	for {
 		told = s.tellDue(told)
 		select {
-		case <-s.stopped.Done():
+		case <-s.engine.Stopped().Done():
 			return
 		case <-tick.C:
 		}
@@ -120,18 +94,18 @@ func (s *Service) dueLoop() {
 // result is for the next call: those keys need not be checked again.
 func (s *Service) tellDue(told map[string]uint32) map[string]uint32 {
 	still := make(map[string]uint32)
-	for k, err := range s.allDue(s.stopped, "", s.o.DueAhead) {
+	for k, err := range s.allDue(s.engine.Stopped(), "", s.o.DueAhead) {
 		if err != nil {
-			if s.stopped.Err() == nil {
-				s.log.Warn("keys due for rotation could not be listed; the next try is in an hour", "error", err)
+			if s.engine.Stopped().Err() == nil {
+				s.o.Logger.Warn("keys due for rotation could not be listed; the next try is in an hour", "error", err)
 			}
 			return told
 		}
 		if secret := k.Secrets[0].Number; told[k.ID] != secret {
-			first, err := s.claimDue(s.stopped, &k)
+			first, err := s.claimDue(s.engine.Stopped(), &k)
 			if err != nil {
-				if s.stopped.Err() == nil {
-					s.log.Warn("a key due for rotation could not be told of; the next try is in an hour", "key", k.ID, "error", err)
+				if s.engine.Stopped().Err() == nil {
+					s.o.Logger.Warn("a key due for rotation could not be told of; the next try is in an hour", "key", k.ID, "error", err)
 				}
 				continue
 			}

@@ -10,16 +10,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage/memstore"
+	"pgregory.net/rapid"
 )
 
 // ask makes a request to a route, and reports whether it was admitted.
 func ask(t interface{ Fatal(...any) }, s *latchkey.Service, token string, need apikey.Requirement) bool {
-	v, err := s.Verify(context.Background(), token)
+	v, err := engine.Of(s).Verify(context.Background(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestOnlyAdmittedRequestsUseScopes(t *testing.T) {
 func TestAScopeThatAHandlerAsksForIsUsed(t *testing.T) {
 	s := newService(t, latchkey.Options{})
 	k, token := create(t, s, func(n *latchkey.NewKey) { n.Scopes = []string{"orders:*", "orders:read", "things:read"} })
-	v, err := s.Verify(t.Context(), token)
+	v, err := engine.Of(s).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -198,7 +199,7 @@ func TestAStuckWriteOfUsageHoldsNoPlace(t *testing.T) {
 		g := newRigWith(t, store, signIn, admin.Options{})
 		busy, token := g.key("acme", "busy")
 		other, _ := g.key("acme", "other")
-		v, err := g.keys.Verify(t.Context(), token.Reveal())
+		v, err := engine.Of(g.keys).Verify(t.Context(), token.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}

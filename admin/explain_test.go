@@ -13,6 +13,7 @@ import (
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -167,7 +168,7 @@ func TestServiceRoutes(t *testing.T) {
 	_, token := g.key("acme", "production")
 	limit := func() int64 {
 		t.Helper()
-		v, err := keys.Verify(t.Context(), token.Reveal())
+		v, err := engine.Of(keys).Verify(t.Context(), token.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -47,11 +48,11 @@ func TestListConditions(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(48 * time.Hour)
-		v, err := g.keys.Verify(t.Context(), tokens["reports"])
+		v, err := engine.Of(g.keys).Verify(t.Context(), tokens["reports"])
 		if err != nil {
 			t.Fatal(err)
 		}
-		v.Count(apikey.OK, 0, &latchkey.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
+		v.Count(apikey.OK, 0, &engine.Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"})
 		later := func(hours int) string {
 			return time.Now().Add(time.Duration(hours) * time.Hour).UTC().Format(time.RFC3339)
 		}
@@ -198,7 +199,7 @@ func TestListsShowWhatHasJustHappened(t *testing.T) {
 		k, token := g.key("acme", "production")
 		shows(true, ">production<", `"production"`)
 		shows(false, `class="spark"`, `"allowed":1`)
-		v, err := g.keys.Verify(t.Context(), token.Reveal())
+		v, err := engine.Of(g.keys).Verify(t.Context(), token.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}

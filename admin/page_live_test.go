@@ -12,16 +12,17 @@ import (
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // use is a request with a key, as the middleware counts it.
 func (g *rig) use(token latchkey.Token, code apikey.Code) {
 	g.t.Helper()
-	v, err := g.keys.Verify(g.t.Context(), token.Reveal())
+	v, err := engine.Of(g.keys).Verify(g.t.Context(), token.Reveal())
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	v.Count(code, 0, &latchkey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
+	v.Count(code, 0, &engine.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8.9.1 <b>"})
 }
 
 var asJSON = header("Accept", "application/json")

@@ -13,13 +13,14 @@ import (
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/admin"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
 // request is an admitted request to a route, with its end.
 func (g *rig) request(token latchkey.Token, route string, status int, scopes ...string) {
 	g.t.Helper()
-	v, err := g.keys.Verify(g.t.Context(), token.Reveal())
+	v, err := engine.Of(g.keys).Verify(g.t.Context(), token.Reveal())
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -33,7 +34,7 @@ func (g *rig) request(token latchkey.Token, route string, status int, scopes ...
 	if code != apikey.OK {
 		g.t.Fatal(code)
 	}
-	v.Count(apikey.OK, used, &latchkey.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8", Route: route}).Ended("", status)
+	v.Count(apikey.OK, used, &engine.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8", Route: route}).Ended("", status)
 }
 
 func (g *rig) scoped(scopes ...string) (apikey.Key, latchkey.Token) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 var tokenShape = regexp.MustCompile(`sk_(?:live|test)_[0-9A-Za-z]{16}_[0-9A-Za-z]{44}`)
@@ -42,7 +43,7 @@ func TestCreateOnThePage(t *testing.T) {
 			t.Errorf("no snippet %q for the key's environment:\n%s", snippet, a.body)
 		}
 	}
-	v, err := g.keys.Verify(t.Context(), token)
+	v, err := engine.Of(g.keys).Verify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -152,8 +152,9 @@ func (c *call) explain(q latchkey.Question) error {
 	if err != nil {
 		return err
 	}
-	v, known := e.Verified()
-	if known && !c.actor.sees(v.Principal().Owner()) {
+	who := e.Principal()
+	known := who != nil
+	if known && !c.actor.sees(who.Owner()) {
 		known, o = false, middleware.Outcome{Code: apikey.InvalidKey}
 		e = latchkey.Explanation{Checks: []latchkey.Check{{Step: latchkey.StepForm}, {Step: latchkey.StepSecret, Code: apikey.InvalidKey}}}
 	}
@@ -173,9 +174,9 @@ func (c *call) explain(q latchkey.Question) error {
 		answer.Checks = append(answer.Checks, x)
 	}
 	if known {
-		answer.KeyID, answer.Secret = v.KeyID(), v.Principal().Secret()
-		if !v.Meets(q.Need) {
-			answer.MissingScopes = v.Missing(q.Need)
+		answer.KeyID, answer.Secret = who.KeyID(), who.Secret()
+		if scopes := who.Scopes(); !q.Need.MetBy(scopes) {
+			answer.MissingScopes = q.Need.Missing(scopes)
 		}
 		for _, l := range o.Limits() {
 			answer.Limits = append(answer.Limits, limitLeft{limit{l.Name, l.N, duration(l.Window)}, l.Remaining, roundUp(l.Reset)})

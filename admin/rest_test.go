@@ -9,6 +9,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // TestFaults: each fault is named with a pointer to it, and nothing is made.
@@ -282,7 +283,7 @@ func TestLifecycle(t *testing.T) {
 	first := m["token"].(string)
 	path := "/v1/keys/" + m["key"].(map[string]any)["id"].(string)
 	verify := func(token string) string {
-		v, err := g.keys.Verify(t.Context(), token)
+		v, err := engine.Of(g.keys).Verify(t.Context(), token)
 		if err == nil && v.Principal().Owner() != "acme" {
 			t.Errorf("the owner is the actor's, got %q", v.Principal().Owner())
 		}

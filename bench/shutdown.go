@@ -13,6 +13,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -98,7 +99,7 @@ type shutdownRun struct {
 // usedKey is a key of the suite.
 type usedKey struct {
 	id, token string
-	v         latchkey.Verified
+	v         engine.Verified
 	times     []time.Duration // of its uses, since the service began
 	written   int             // of these; the tap's
 }
@@ -187,7 +188,7 @@ func (s *shutdownRun) warm() error {
 		group.Go(func() {
 			for i := r; i < len(s.keys) && errs[r] == nil; i += readers {
 				k := s.keys[i]
-				k.v, errs[r] = s.service.Verify(context.Background(), k.token)
+				k.v, errs[r] = engine.Of(s.service).Verify(context.Background(), k.token)
 				if errs[r] == nil {
 					k.id = k.v.KeyID()
 				}
@@ -215,7 +216,7 @@ func (s *shutdownRun) use(keys []*usedKey, times int) {
 				s.tap.mu.Unlock()
 			}
 			used, _ := k.v.Permits("", netip.Addr{}, &s.need)
-			k.v.Count(apikey.OK, used, &latchkey.Use{UserAgent: "bench/1", Route: "GET /things"})
+			k.v.Count(apikey.OK, used, &engine.Use{UserAgent: "bench/1", Route: "GET /things"})
 		}
 	}
 	s.counted.Add(uint64(times * len(keys)))

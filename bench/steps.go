@@ -7,6 +7,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -36,12 +37,12 @@ func malformed(token string) map[string]string {
 // Check is the price of the cut for a handler that ignores its context.
 func flightStep(g *middleware.Guard, r middleware.Request) op {
 	ctx := context.Background()
-	var flight latchkey.Flight
+	var flight engine.Flight
 	r.Flight, r.Cutter = &flight, noCutter{}
 	return func(uint32) int {
 		o := g.Check(ctx, r)
 		flight.Leave()
-		flight = latchkey.Flight{} // each is used once
+		flight = engine.Flight{} // each is used once
 		return int(o.Code)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // call is one admitted request in a single allocation: the copy that the
@@ -24,7 +24,7 @@ type call struct {
 func (c *call) plain() *plainWriter      { return &c.w.plainWriter }
 func (c *call) context() *requestContext { return (*requestContext)(c.plain()) }
 func (c *call) cutter() *cutter          { return (*cutter)(c.plain()) }
-func (c *call) flight() *latchkey.Flight { return &c.w.flight }
+func (c *call) flight() *engine.Flight   { return &c.w.flight }
 func (c *call) request() *http.Request   { return &c.req }
 
 // run serves the request. However the handler ends, once run has returned or

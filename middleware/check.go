@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -87,7 +87,7 @@ func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 
 // verify authenticates the token.
 func (g *Guard) verify(ctx context.Context, token string, o *Outcome) apikey.Code {
-	v, err := g.keys.Verify(ctx, token)
+	v, err := g.engine.Verify(ctx, token)
 	if err == nil {
 		o.verified, o.presented = v, v.Principal()
 		return apikey.OK
@@ -197,7 +197,7 @@ func (g *Guard) countAllowed(r *Request, o *Outcome) {
 		o.verified.Count(apikey.OK, 0, nil)
 		return
 	}
-	u := latchkey.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
+	u := engine.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
 		u.UserAgent = values[0]
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
@@ -68,7 +69,7 @@ func TestCheckChargesLast(t *testing.T) {
 		{good, apikey.Requirement{}, apikey.InsufficientScope}, // nothing said: nobody
 	} {
 		r := get(c.token)
-		var flight latchkey.Flight
+		var flight engine.Flight
 		cut := new(noCut)
 		o := k.guard.Check(t.Context(), middleware.Request{
 			Fields: r.Header, Host: r.Host, Peer: r.RemoteAddr, Need: c.need, Flight: &flight, Cutter: cut,
@@ -93,7 +94,7 @@ func TestCheckLeavesAfterRefusal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t, middleware.Options{Limiter: &recorder{take: take}})
 			id, token := k.key()
-			var flight latchkey.Flight
+			var flight engine.Flight
 			cut := new(noCut)
 			r := get(token)
 			func() {
@@ -136,7 +137,7 @@ func TestCheckSeesAChangeBeforeEnter(t *testing.T) {
 	id, token := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{all} })
 	r := get(token)
 	m := &meddler{r.Header, "X-Forwarded-For", func() { k.revoke(id) }}
-	var flight latchkey.Flight
+	var flight engine.Flight
 	o := k.guard.Check(t.Context(), middleware.Request{
 		Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
 	})
@@ -160,7 +161,7 @@ func TestCheckSeesAnEndBeforeEnter(t *testing.T) {
 		})
 		r := get(token)
 		m := &meddler{r.Header, "X-Forwarded-For", func() { time.Sleep(2 * time.Minute) }}
-		var flight latchkey.Flight
+		var flight engine.Flight
 		o := k.guard.Check(t.Context(), middleware.Request{
 			Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
 		})
@@ -180,7 +181,7 @@ func TestCheckRegistersBeforeItCharges(t *testing.T) {
 		k.revoke(id)
 		return limiter.Decision{Allowed: true}, nil
 	}
-	var flight latchkey.Flight
+	var flight engine.Flight
 	cut := new(noCut)
 	r := get(token)
 	k.guard.Check(t.Context(), middleware.Request{Fields: r.Header, Host: r.Host, Need: apikey.AnyKey(), Flight: &flight, Cutter: cut})

@@ -84,7 +84,7 @@ func (a *atomicState) send(status int) bool {
 	}
 }
 
-// cutter is the [latchkey.Cutter] of a call.
+// cutter is the [engine.Cutter] of a call.
 type cutter plainWriter
 
 var past = time.Unix(1, 0)

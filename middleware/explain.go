@@ -6,6 +6,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -30,8 +31,7 @@ func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Expl
 	if err != nil {
 		return e, Outcome{}, err
 	}
-	var known bool
-	if o.verified, known = e.Verified(); !known {
+	if o.verified = engine.InQuestion(&e); o.verified.IsZero() {
 		if o.Code = e.Code(); o.Code == apikey.InvalidKey {
 			o.Code = invalid(q.Token)
 			e.Checks[len(e.Checks)-1].Code = o.Code

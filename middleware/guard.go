@@ -7,6 +7,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/storage"
 )
@@ -15,6 +16,7 @@ import (
 // service and share it: all methods may be called concurrently.
 type Guard struct {
 	keys    *latchkey.Service
+	engine  *engine.Engine // of keys
 	o       Options
 	limiter limiter.Limiter
 	window  *limiter.Window // limiter, if it is one: it answers without copies
@@ -43,7 +45,7 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
-	g := &Guard{keys: keys, o: o, limiter: o.Limiter, prefix: keys.Prefix() + "_", challenges: newChallenges(o.Realm, o.Extractors)}
+	g := &Guard{keys: keys, engine: engine.Of(keys), o: o, limiter: o.Limiter, prefix: keys.Prefix() + "_", challenges: newChallenges(o.Realm, o.Extractors)}
 	g.prepareProblems()
 	g.pockets.New = func() any { return new(pocket) }
 	if g.limiter == nil {
@@ -56,7 +58,7 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 	}
 	g.settler, _ = g.limiter.(limiter.Settler)
 	if g.window, _ = g.limiter.(*limiter.Window); g.window != nil {
-		g.slots = keys.Attach()
+		g.slots = g.engine.Attach()
 	}
 	return g, nil
 }

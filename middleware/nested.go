@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -36,7 +36,7 @@ type nested struct {
 	// response; refusing is true while that answer is being written.
 	pending  *Outcome
 	refusing bool
-	sample   *latchkey.Sample
+	sample   *engine.Sample
 	report   *Outcome // for OnDecision; nil once it was told, or without OnDecision
 	admitted Outcome  // what report points to at first
 }
@@ -159,7 +159,7 @@ func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *plainWr
 // serves is called when the handler behind an inner door has returned. Unless
 // the request was refused inside it, it is served for good, with the scopes
 // that admitted it.
-func (w *plainWriter) serves(v latchkey.Verified, used uint64) {
+func (w *plainWriter) serves(v engine.Verified, used uint64) {
 	if w.state.Load()&withdrawn != 0 || w.pends() {
 		return
 	}

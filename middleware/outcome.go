@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -22,14 +22,14 @@ type Outcome struct {
 	Decision limiter.Decision
 
 	guard     *Guard
-	verified  latchkey.Verified
+	verified  engine.Verified
 	presented *apikey.Principal // whose secret was right, if any
 	need      apikey.Requirement
 	entered   bool // the request is in flight
 	// unknownHost says that the request's Host belongs to no environment.
 	unknownHost bool
-	used        uint64           // the key's scopes that Need used
-	sample      *latchkey.Sample // nil for all but one request per flush
+	used        uint64         // the key's scopes that Need used
+	sample      *engine.Sample // nil for all but one request per flush
 }
 
 // of returns the guard that decided. An Outcome without one acts as if a guard

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // Request is what [Guard.Check] needs to know about a request, whatever its
@@ -40,8 +40,8 @@ type Request struct {
 	// Flight, unless nil, is entered with Cutter before the request is charged.
 	// From then on the request is cut when its key ends. After an admitted request
 	// the caller must call Leave; after a refused one Check does.
-	Flight *latchkey.Flight
-	Cutter latchkey.Cutter
+	Flight *engine.Flight
+	Cutter engine.Cutter
 }
 
 // Fields gives access to the header fields of a request. http.Header is one.

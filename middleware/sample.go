@@ -4,12 +4,12 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // runSampled is run and conclude for the request that becomes its secret's
 // recorded last use, however the handler ends.
-func (c *call) runSampled(s *latchkey.Sample, next Handler) {
+func (c *call) runSampled(s *engine.Sample, next Handler) {
 	returned := false
 	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()
 	c.run(next)

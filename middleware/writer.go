@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/wontopos/latchkey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // plainWriter is the ResponseWriter that an admitted handler gets. It passes
@@ -21,7 +21,7 @@ type plainWriter struct {
 	guard    *Guard
 	inner    atomic.Pointer[innerContext]
 	before   atomic.Pointer[http.Header] // what others had set when the handler first saw the header
-	flight   latchkey.Flight
+	flight   engine.Flight
 	state    atomicState
 
 	// What the outermost door charged, and what else inner doors need to know.

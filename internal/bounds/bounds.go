@@ -89,3 +89,14 @@ func PageLimit(n int) int {
 	}
 	return min(n, 1000)
 }
+
+// Now returns the current time, as it is written into records.
+func Now() time.Time { return Stamp(time.Now()) }
+
+// Stamp returns t as it is written into records: in UTC and cut to the microsecond.
+func Stamp(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}

@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
@@ -26,11 +28,13 @@ func service(t testing.TB, s storage.Store, o latchkey.Options) *latchkey.Servic
 
 func verify(t testing.TB, keys *latchkey.Service, token latchkey.Token) error {
 	t.Helper()
-	v, err := keys.Verify(t.Context(), token.Reveal())
-	if err == nil {
-		v.Count(apikey.OK, 0, nil)
+	guard, err := middleware.New(keys, middleware.Options{Logger: quiet})
+	must(t, err)
+	o := guard.Check(t.Context(), middleware.Request{Fields: http.Header{"Authorization": {"Bearer " + token.Reveal()}}, Need: apikey.AnyKey()})
+	if o.Allowed() {
+		return nil
 	}
-	return err
+	return o.Code
 }
 
 func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {

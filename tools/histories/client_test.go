@@ -13,6 +13,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/storage"
 )
 
@@ -262,7 +263,7 @@ func (c *client) create(ctx context.Context, l *life, on int) {
 func (c *client) verify(ctx context.Context, l *life, on int, secret uint32, token string) {
 	c.h.verified.Add(1)
 	c.record(input{kind: verify, key: l.id, on: on, secret: secret}, func() output {
-		v, err := c.h.w.instances[on].Verify(ctx, token)
+		v, err := engine.Of(c.h.w.instances[on]).Verify(ctx, token)
 		out := output{code: apikey.CodeOf(err)}
 		if err == nil || errors.Is(err, apikey.ExpiredKey) || errors.Is(err, apikey.DisabledKey) || errors.Is(err, apikey.RevokedKey) {
 			out.secret, out.scopes = v.Principal().Secret(), strings.Join(v.Principal().Scopes(), " ")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage"
@@ -33,7 +34,10 @@ var zeros = map[string][]any{
 		new(storage.Digest), new(storage.FeedQuery), new(storage.Position), new(storage.Query), new(storage.Record), new(storage.UsageDelta),
 	},
 	".": {
-		new(latchkey.Explanation), new(latchkey.Flight), new(latchkey.Sample), new(latchkey.Step), new(latchkey.Token), new(latchkey.Verified),
+		new(latchkey.Explanation), new(latchkey.Step), new(latchkey.Token),
+	},
+	"internal/engine": {
+		new(engine.Flight), new(engine.Sample), new(engine.Verified),
 	},
 	"limiter":    {new(limiter.Decision), new(limiter.Degraded)},
 	"middleware": {new(middleware.Extractor), new(middleware.Outcome)},
@@ -41,10 +45,11 @@ var zeros = map[string][]any{
 
 // made are the types whose documentation names the function that makes them.
 var made = map[string][]string{
-	".":          {"Service"},
-	"storage":    {"Filter", "Hub"},
-	"limiter":    {"Window", "Escrow"},
-	"middleware": {"Guard", "Door", "Mux"},
+	".":               {"Service"},
+	"storage":         {"Filter", "Hub"},
+	"limiter":         {"Window", "Escrow"},
+	"middleware":      {"Guard", "Door", "Mux"},
+	"internal/engine": {"Engine", "Withdrawal"},
 }
 
 // TestZeroValuesDoNotPanic calls every exported method of every exported type
@@ -65,7 +70,7 @@ func TestZeroValuesDoNotPanic(t *testing.T) {
 		}
 	}
 	callAll(t, "a nil *apikey.Principal", reflect.ValueOf((*apikey.Principal)(nil)))
-	callAll(t, "a nil *latchkey.Sample", reflect.ValueOf((*latchkey.Sample)(nil)))
+	callAll(t, "a nil *engine.Sample", reflect.ValueOf((*engine.Sample)(nil)))
 }
 
 func callAll(t *testing.T, name string, v reflect.Value) {

@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/bounds"
+	"github.com/wontopos/latchkey/storage"
+)
+
+// meter lists the credentials that were counted since the last flush, so that
+// the cost of a flush depends on what was used and a request costs no write.
+type meter struct {
+	mu        sync.Mutex
+	dirty     []*credential
+	ended     []*Sample    // those that ended after they were collected
+	withdrawn []Withdrawal // those that were collected before they were recounted
+}
+
+// Withdrawal turns a request that was collected as admitted into a refusal.
+type Withdrawal struct {
+	KeyID  string
+	Secret uint32
+
+	as   outcome
+	last time.Time // of that request, if it is the last use; otherwise zero
+}
+
+// From makes the change in what was collected of the key, and reports whether
+// the request was there.
+func (w *Withdrawal) From(d *storage.UsageDelta) bool {
+	if d.Secret != w.Secret || d.Counts.Allowed == 0 {
+		return false
+	}
+	if !w.last.IsZero() && d.Last.At.Equal(w.last) {
+		d.Last = apikey.LastUse{}
+	}
+	d.Counts.Allowed--
+	*d.Counts.Fields()[w.as]++
+	return true
+}
+
+func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
+	if o != allowed {
+		c.refused[o-1].Add(1)
+		m.list(c)
+		return nil
+	}
+	c.allowed.Add(1)
+	c.mark(used)
+	var s *Sample
+	if c.last.Load() == nil {
+		s = newSample(c, u)
+		if !c.last.CompareAndSwap(nil, s) {
+			s = nil
+		}
+	}
+	m.list(c)
+	return s
+}
+
+// recount turns the count of a request as admitted into the refusal o. If that
+// count has already been collected, the caller of Collect has it.
+func (m *meter) recount(c *credential, o outcome, s *Sample) {
+	if s != nil {
+		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is reported about it now is ignored
+		if c.last.CompareAndSwap(s, nil) {
+			s = nil
+		}
+	}
+	for n := c.allowed.Load(); s == nil && n > 0; n = c.allowed.Load() {
+		if c.allowed.CompareAndSwap(n, n-1) {
+			c.refused[o-1].Add(1)
+			m.list(c)
+			return
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w := Withdrawal{KeyID: c.snap.id, Secret: c.principal.Secret(), as: o}
+	if s != nil {
+		w.last = s.use.At
+	}
+	m.withdrawn = append(m.withdrawn, w)
+}
+
+// TakeWithdrawn returns what is to be withdrawn since it was last called. Call it
+// before [Engine.Collect]: the counts are then in what is collected, or were
+// before.
+func (eng *Engine) TakeWithdrawn() []Withdrawal {
+	m := &eng.meter
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := m.withdrawn
+	m.withdrawn = nil
+	return all
+}
+
+// list adds c to the list to be collected. Call it after counting: if c is
+// already listed, its next collection has yet to read the count.
+func (m *meter) list(c *credential) {
+	if !c.listed.Load() {
+		m.listNew(c)
+	}
+}
+
+func (m *meter) listNew(c *credential) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !c.listed.Load() {
+		m.dirty = append(m.dirty, c)
+		c.listed.Store(true)
+	}
+}
+
+// scopeUses tells a credential which scopes a handler asked for.
+type scopeUses credential
+
+func (u *scopeUses) UseScope(i int) { (*credential)(u).mark(1 << (uint(i) % apikey.MaxScopes)) }
+
+// mark records scopes that let a request through, once per flush.
+func (c *credential) mark(used uint64) {
+	if used&^uint64(c.used.Load()) != 0 {
+		c.markNew(used)
+	}
+}
+
+func (c *credential) markNew(used uint64) {
+	low, high := uint32(used), uint32(used>>32)
+	if c.used.Load()&low == low && c.usedHigh.Load()&high == high {
+		return
+	}
+	c.used.Or(low)
+	c.usedHigh.Or(high)
+	c.snap.terms.engine.meter.list(c)
+}
+
+// takeUsed returns the granted scopes that were used since it was last called.
+func (c *credential) takeUsed() (scopes []string) {
+	used := uint64(c.used.Swap(0)) | uint64(c.usedHigh.Swap(0))<<32
+	for i, scope := range c.snap.terms.scopes {
+		if used&(1<<(uint(i)%apikey.MaxScopes)) != 0 {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// network removes the host part of an address: it returns the /24 of IPv4, the
+// /48 of IPv6.
+func network(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	a = a.Unmap().WithZone("")
+	bits := 48
+	if a.Is4() {
+		bits = 24
+	}
+	p, _ := a.Prefix(bits)
+	return p.String()
+}
+
+// clip returns a copy of at most n bytes, as UTF-8 without control characters,
+// including those that change the direction of a text.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
+	return strings.Clone(strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, s))
+}
+
+// Counted returns how many secrets were counted since Collect was last called.
+func (eng *Engine) Counted() int {
+	eng.meter.mu.Lock()
+	defer eng.meter.mu.Unlock()
+	return len(eng.meter.dirty)
+}
+
+// Collect calls owe with what was counted since it was last called. It must not
+// be called concurrently: counts that it has read are not stored anywhere else.
+func (eng *Engine) Collect(owe func(storage.UsageDelta)) {
+	m, at := &eng.meter, bounds.Now()
+	m.mu.Lock()
+	used, ended := m.dirty, m.ended
+	m.dirty, m.ended = nil, nil
+	m.mu.Unlock()
+	hour := at.Truncate(time.Hour)
+	for _, s := range ended {
+		owe(storage.UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.Secret(), Hour: s.hour, Last: s.lastUse()})
+	}
+	for _, c := range used {
+		// Before reading the counts, so that a later count lists it again.
+		c.listed.Store(false)
+		last := c.last.Swap(nil)
+		d := storage.UsageDelta{KeyID: c.snap.id, Secret: c.principal.Secret(), Hour: hour, Scopes: c.takeUsed()}
+		counts := d.Counts.Fields()
+		for i := range c.refused {
+			*counts[i+1] = c.refused[i].Swap(0)
+		}
+		d.Counts.Allowed = c.allowed.Swap(0)
+		if last != nil {
+			last.hour = hour
+			d.Last = last.lastUse()
+		}
+		owe(d)
+	}
+}

@@ -1,0 +1,31 @@
+package engine
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// TestWhoeverIsCountedIsListed: a request does not rely on another, which may take
+// its time, to have its count collected.
+func TestWhoeverIsCountedIsListed(t *testing.T) {
+	eng := new(Engine)
+	snap := &snapshot{terms: &terms{engine: eng}}
+	c := &snap.current
+	c.snap = snap
+	c.last.Store(newSample(c, nil)) // another request is the last use, and has not listed the secret yet
+	Verified{c}.Count(apikey.OK, 0, nil)
+	if n := eng.Counted(); n != 1 {
+		t.Errorf("%d secrets are to be collected, want one", n)
+	}
+}
+
+func TestWhatIsKeptOfAUseNamesNoHostAndControlsNothing(t *testing.T) {
+	if got := network(netip.MustParseAddr("::ffff:10.1.2.3")); got != "10.1.2.0/24" {
+		t.Errorf("network of a mapped address is %s", got)
+	}
+	if got := clip("a\x00b\xffc", 128); got != "a bc" {
+		t.Errorf("clip = %q", got)
+	}
+}

@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"github.com/wontopos/latchkey/storage"
+)
+
+// Job is work that a request discovered, to be done after it, because requests
+// never write: the current secret was used for the first time, or its digest is
+// under an old pepper.
+type Job struct {
+	KeyID  string
+	Secret uint32 // number of the current secret that was used
+	From   storage.Digest
+	To     storage.Digest // under the newest pepper; zero if there is nothing to redigest
+}
+
+// Jobs returns the jobs to be done. Of one that fails, [Engine.Forget] the key:
+// its next use discovers it again.
+func (eng *Engine) Jobs() <-chan Job { return eng.jobs }
+
+// noteUse queues the work that the use of a current secret requires. If the
+// queue is full, the marks stay, and a later request queues the work.
+func (eng *Engine) noteUse(snap *snapshot, text string) {
+	job := Job{KeyID: snap.key.ID, Secret: snap.key.Secrets[0].Number, From: snap.current.digest}
+	first, redigest := snap.firstUse.Swap(false), snap.redigest.Swap(false)
+	if redigest {
+		t, _ := eng.format.Parse(text) // parsed again, because a secret hardly ever needs a new digest
+		job.To = eng.digest.Sign(t)
+	}
+	if !first && !redigest {
+		return
+	}
+	select {
+	case eng.jobs <- job:
+	default:
+		snap.firstUse.Store(first)
+		snap.redigest.Store(redigest)
+	}
+}
