@@ -39,8 +39,8 @@ func (eng *Engine) openQueues() {
 
 // queueOf returns the queue for reads of an id; nil on a store in this process,
 // which is quick, so nothing waits there.
-func (eng *Engine) queueOf(hash uint64, id string) *readQueue {
-	if eng.strangers != nil && eng.cache.entry(hash, id) == nil {
+func (eng *Engine) queueOf(id string) *readQueue {
+	if eng.strangers != nil && eng.cache.entry(id) == nil {
 		return eng.strangers
 	}
 	return eng.known

@@ -108,10 +108,11 @@ func (c *cache) shard(hash uint64) *shard { return &c.shards[hash%cacheShards] }
 func (c *cache) hash(id string) uint64 { return maphash.String(c.seed, id) }
 
 // lookup returns the snapshot of a key, or nil if it must be loaded.
-func (c *cache) lookup(hash uint64, id string) *snapshot {
+func (c *cache) lookup(id string) *snapshot {
+	hash := c.hash(id)
 	e := c.index.Load().find(hash, id)
 	if e == nil {
-		if e = c.entry(hash, id); e == nil {
+		if e = c.entryOf(hash, id); e == nil {
 			return nil
 		}
 	}
@@ -123,7 +124,9 @@ func (c *cache) lookup(hash uint64, id string) *snapshot {
 
 // entry returns the entry of an id, or nil if it has none, and helps the index
 // find it the next time.
-func (c *cache) entry(hash uint64, id string) *entry {
+func (c *cache) entry(id string) *entry { return c.entryOf(c.hash(id), id) }
+
+func (c *cache) entryOf(hash uint64, id string) *entry {
 	if len(id) != token.IDLen {
 		return nil
 	}
@@ -139,12 +142,12 @@ func (c *cache) entry(hash uint64, id string) *entry {
 
 // has reports whether the id has an entry.
 func (c *cache) has(id keyID) bool {
-	return c.entry(maphash.Bytes(c.seed, id[:]), id.String()) != nil
+	return c.entry(id.String()) != nil
 }
 
 // isAbsent reports whether the key is known not to exist.
-func (c *cache) isAbsent(hash uint64, id string) bool {
-	a := c.absent[hash%absentSlots].Load()
+func (c *cache) isAbsent(id string) bool {
+	a := c.absent[c.hash(id)%absentSlots].Load()
 	return a != nil && string(a.id[:]) == id && (c.stale == 0 || time.Since(processStart)-a.at < c.stale)
 }
 
@@ -326,7 +329,7 @@ func (c *cache) inUse() (all []*entry) {
 
 // inFlight counts the requests being served with one secret of a key.
 func (c *cache) inFlight(id string, secret uint32) int {
-	e := c.entry(maphash.String(c.seed, id), id)
+	e := c.entry(id)
 	if e == nil {
 		return 0
 	}

@@ -9,14 +9,13 @@ import (
 func TestAnIDWhoseRecordWasReadIsNotRememberedAsUnknown(t *testing.T) {
 	c := newCache(1, 0)
 	id := keyID([]byte("0123456789abcdef"))
-	hash := c.hash(id.String())
 	for _, snap := range []*snapshot{nil, {entry: new(entry)}} {
 		_, l, left := c.begin(id, nil, 0, nil)
 		if l == nil || l != left {
 			t.Fatal("the load is not the caller's")
 		}
 		c.finish(l, snap, nil)
-		if c.isAbsent(hash, id.String()) != (snap == nil) {
+		if c.isAbsent(id.String()) != (snap == nil) {
 			t.Errorf("record read: %t, remembered as unknown: %t", snap != nil, snap == nil)
 		}
 	}

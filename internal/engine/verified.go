@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/wontopos/latchkey/apikey"
+)
+
+// Verified is a token whose secret was found right. It is a small value that
+// refers to shared state: use it for one request and do not keep it. The zero
+// Verified belongs to no key: it permits nothing, enters nothing and counts
+// nothing.
+type Verified struct{ *credential }
+
+// of also returns a credential for the zero Verified.
+func (v Verified) of() *credential {
+	if v.credential == nil {
+		return nobody
+	}
+	return v.credential
+}
+
+// IsZero reports whether v belongs to no key.
+func (v Verified) IsZero() bool { return v.credential == nil }
+
+// Principal returns who the request acts for.
+func (v Verified) Principal() *apikey.Principal { return &v.of().principal }
+
+// KeyID returns the key's public id.
+func (v Verified) KeyID() string { return v.of().snap.id }
+
+// Limits returns the limits that apply to the key; none means unlimited. The
+// slice is shared: do not modify it.
+func (v Verified) Limits() []apikey.Limit { return v.of().snap.terms.limits }
+
+// RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
+func (v Verified) RateLimitPolicy() string { return v.of().snap.terms.policy }
+
+// RateLimitItem returns the beginning of item i of the RateLimit field, up to
+// the number that is left.
+func (v Verified) RateLimitItem(i int) string {
+	if items := v.of().snap.terms.items; uint(i) < uint(len(items)) {
+		return items[i]
+	}
+	return ""
+}
+
+// Environment returns the key's environment. It is shared: do not modify it.
+func (v Verified) Environment() *apikey.Environment { return v.of().snap.terms.env }
+
+// Networks reports whether the key is bound to networks: only then does
+// [Verified.Permits] use the client's address.
+func (v Verified) Networks() bool { return v.of().snap.bound }
+
+// Serves reports whether the key works on a request's Host.
+func (v Verified) Serves(host string) bool {
+	return v.credential != nil && v.snap.terms.env.Serves(host)
+}
+
+// AllowsNetwork reports whether the key may be used from addr. A key that is
+// bound to networks allows no invalid address.
+func (v Verified) AllowsNetwork(addr netip.Addr) bool {
+	return v.credential != nil && v.snap.allowsNetwork(addr)
+}
+
+// Meets reports whether the key has the scopes that a route requires.
+func (v Verified) Meets(q apikey.Requirement) bool {
+	return v.credential != nil && q.MetBy(v.snap.terms.scopes)
+}
+
+// Permits makes the free checks, in their order: the environment against the
+// request's Host, the client's address against the key's networks, its scopes
+// against what the route requires. It returns the code of the first one that
+// fails; with OK it returns the scopes that the route uses, for
+// [Verified.Count].
+func (v Verified) Permits(host string, client netip.Addr, need *apikey.Requirement) (uint64, apikey.Code) {
+	switch {
+	case v.credential == nil:
+		return 0, apikey.InvalidKey
+	case !v.snap.terms.env.Serves(host):
+		return 0, apikey.EnvironmentMismatch
+	case v.snap.bound && !v.snap.allowsNetwork(client):
+		return 0, apikey.NetworkNotAllowed
+	}
+	used, met := need.Used(v.snap.terms.scopes)
+	if !met {
+		return 0, apikey.InsufficientScope
+	}
+	return used, apikey.OK
+}
+
+// Missing returns the required scopes that the key lacks.
+func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of().snap.terms.scopes) }
+
+// Attachment returns the key's slot for a value of whoever called
+// [Engine.Attach], such as the limiter: one look-up then finds both. The value
+// is lost when the key leaves the cache; the slot is empty at first.
+func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
+
+// Sampled reports whether the next [apikey.OK] given to Count would use
+// its Use. If not, pass nil and save the effort of making one.
+func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
+
+// Count records how a request ended. It costs a few atomic operations: the
+// counts are written in batches. For an admitted request pass the scopes that
+// [Verified.Permits] returned, and u, which is used about once per flush: Count
+// then returns the Sample that must be told of the request's end, and otherwise
+// nil. u may be nil, and is not kept.
+func (v Verified) Count(code apikey.Code, used uint64, u *Use) *Sample {
+	if v.credential == nil {
+		return nil
+	}
+	return v.snap.terms.engine.meter.count(v.credential, outcomeOf(code), used, u)
+}
+
+// Recount turns a request that was counted as [apikey.OK] into the refusal
+// code, because it was refused before it was served after all. The Sample is what
+// Count returned for it, usually nil: the last use then describes another
+// request. A request that the store already has as admitted may stay admitted;
+// it counts once in any case.
+func (v Verified) Recount(code apikey.Code, s *Sample) {
+	if v.credential == nil || code == apikey.OK {
+		return
+	}
+	v.snap.terms.engine.meter.recount(v.credential, outcomeOf(code), s)
+}
+
+// Used records that scopes let something through within a request that has
+// already been counted. [Verified.Permits] returns which.
+func (v Verified) Used(s uint64) {
+	if v.credential != nil {
+		v.mark(s)
+	}
+}
