@@ -15,13 +15,13 @@ import (
 // secret cuts the request. A Flight is used once.
 type Flight struct {
 	v          Verified
-	cutter     Cutter  // a *sentence once the request must end; guarded by the entry
+	cutter     Cutter  // a *ending once the request must end; guarded by the entry
 	next, prev *Flight // guarded by the entry
 }
 
-// sentence replaces the Cutter of a request that must end, so that all other
+// ending replaces the Cutter of a request that must end, so that all other
 // requests carry no field for it.
-type sentence struct {
+type ending struct {
 	v     Verified
 	cause apikey.Code
 
@@ -89,9 +89,9 @@ func (f *Flight) Leave() (cause apikey.Code) {
 	e := f.v.snap.entry
 	e.mu.Lock()
 	f.unlink(e)
-	s, condemned := f.cutter.(*sentence) // cutFlights cuts no others
+	s, ended := f.cutter.(*ending) // cutFlights cuts no others
 	e.mu.Unlock()
-	if !condemned {
+	if !ended {
 		return apikey.OK
 	}
 	s.mu.Lock() // waits for a running Cut
@@ -101,7 +101,7 @@ func (f *Flight) Leave() (cause apikey.Code) {
 }
 
 // unlink removes f from its entry's list, unless it has already been removed,
-// by Leave or condemn. The entry is locked.
+// by Leave or end. The entry is locked.
 func (f *Flight) unlink(e *entry) {
 	switch {
 	case f.prev != nil:
@@ -117,16 +117,16 @@ func (f *Flight) unlink(e *entry) {
 	f.next, f.prev = nil, nil
 }
 
-// condemn removes f from its entry's list, to be cut. The entry is locked.
-func (f *Flight) condemn(e *entry, cause apikey.Code) *sentence {
-	s := &sentence{v: f.v, cause: cause, cutter: f.cutter}
+// end removes f from its entry's list, to be cut. The entry is locked.
+func (f *Flight) end(e *entry, cause apikey.Code) *ending {
+	s := &ending{v: f.v, cause: cause, cutter: f.cutter}
 	f.cutter = s
 	f.unlink(e)
 	return s
 }
 
 // Cut tells the request to end, unless it is over.
-func (s *sentence) Cut(cause error) {
+func (s *ending) Cut(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cutter != nil {
@@ -136,7 +136,7 @@ func (s *sentence) Cut(cause error) {
 }
 
 // Sever ends a request that has been told to end, unless it is over.
-func (s *sentence) Sever() {
+func (s *ending) Sever() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.cutter; c != nil {
@@ -164,7 +164,7 @@ func (eng *Engine) Notice(n storage.Notice) {
 		}
 		return
 	}
-	eng.learn(e, &n.Record.Key, eng.cache.era.Load())
+	eng.rejudge(e, &n.Record.Key, eng.cache.era.Load())
 }
 
 // older reports whether one state of a key is older than another: its history
@@ -182,9 +182,9 @@ func (eng *Engine) invalidate(n storage.Notice) *entry {
 	return eng.cache.invalidate(n)
 }
 
-// learn judges the requests in flight by a newer state of their key, and sets
+// rejudge judges the requests in flight by a newer state of their key, and sets
 // the timer for the ends in that state. It keeps k, which must not change.
-func (eng *Engine) learn(e *entry, k *apikey.Key, era uint32) {
+func (eng *Engine) rejudge(e *entry, k *apikey.Key, era uint32) {
 	at := time.Now()
 	eng.cutFlights(e, func(f *Flight) apikey.Code {
 		if !older(f.v.snap.era, f.v.snap.key.Revision, era, k.Revision) {
@@ -205,23 +205,23 @@ func (eng *Engine) learn(e *entry, k *apikey.Key, era uint32) {
 // cutFlights cuts the requests for which verdict is not OK. The cutters run
 // without the entry's lock, because they use connections.
 func (eng *Engine) cutFlights(e *entry, verdict func(*Flight) apikey.Code) {
-	var condemned []*sentence
+	var all []*ending
 	e.mu.Lock()
 	for f := e.first; f != nil; {
 		next := f.next
 		if cause := verdict(f); cause != apikey.OK {
-			condemned = append(condemned, f.condemn(e, cause))
+			all = append(all, f.end(e, cause))
 		}
 		f = next
 	}
 	e.mu.Unlock()
-	for _, one := range condemned {
+	for _, one := range all {
 		one.Cut(one.cause)
 	}
 	// Requests that listen to their context go first: most have left when the
 	// slower part begins.
 	runtime.Gosched()
-	for _, one := range condemned {
+	for _, one := range all {
 		one.Sever()
 	}
 }
