@@ -1,12 +1,13 @@
 package latchkey
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
 	"time"
 	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/wontopos/latchkey/internal/faults"
 	"github.com/wontopos/latchkey/storage"
@@ -16,7 +17,7 @@ import (
 //
 //	version 2 | list, 8 bytes | place | CRC-32 of all before
 //
-// where list is a hash of the order and the filters, and place is, big-endian,
+// where list is a hash (XXH64) of the order and the filters, and place is, big-endian,
 // CreatedAt in microseconds and the id, or for ByName the length of the name in
 // one byte, the name and the id. It is a place, not a secret: for each page the
 // service checks the caller's right again, and the store applies every filter.
@@ -40,8 +41,7 @@ func listOf(q *storage.Query) [listSize]byte {
 	for _, s := range []string{q.Owner, q.Environment, q.Plan, string(q.State), q.Search} {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}
-	sum := sha256.Sum256(b)
-	return [listSize]byte(sum[:listSize])
+	return [listSize]byte(binary.BigEndian.AppendUint64(nil, xxhash.Sum64(b)))
 }
 
 func formatCursor(p storage.Position, q storage.Query) string {

@@ -92,6 +92,10 @@ func TestHeaders(t *testing.T) {
 	if a := g.do("", "GET", "/assets/admin.css?v=old", ""); a.header.Get("Cache-Control") != "no-cache" {
 		t.Errorf("the style sheet under another version is not: %q", a.header.Get("Cache-Control"))
 	}
+	tag := g.want(200, "", "GET", "/"+style[1], "").header.Get("ETag")
+	if a := g.do("", "GET", "/assets/admin.css?v=old", "", header("If-None-Match", tag)); a.status != 304 || a.body != "" {
+		t.Errorf("an asset that the client has: status %d and %d bytes, want 304 and none", a.status, len(a.body))
+	}
 }
 
 // TestNothingChangesOnGET walks the table: a GET leaves the keys and the trail

@@ -2,14 +2,15 @@ package admin
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 //go:embed assets
@@ -38,8 +39,7 @@ func newAsset(name, contentType, added string) asset {
 	if added != "" {
 		content = append(append(content, '\n'), added...)
 	}
-	sum := sha256.Sum256(content)
-	return asset{name, contentType, hex.EncodeToString(sum[:6]), content}
+	return asset{name, contentType, strconv.FormatUint(xxhash.Sum64(content), 36), content}
 }
 
 // address is the asset's address, from the mount point.
@@ -50,6 +50,12 @@ func (c *call) asset(a *asset) error {
 		c.w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	} else {
 		c.w.Header().Set("Cache-Control", "no-cache")
+	}
+	tag := `"` + a.version + `"`
+	c.w.Header().Set("ETag", tag)
+	if c.r.Header.Get("If-None-Match") == tag {
+		c.w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	return c.write(http.StatusOK, a.contentType, a.content)
 }

@@ -55,11 +55,12 @@ var (
 // thirdParty lists what the packages of the root module import from others, by the longest path that fits. A new
 // row is a decision: every user of the module downloads it.
 var thirdParty = map[string][]string{
-	"": {},
+	// XXH64, a stable hash: of a list in its cursor, of an asset in its address. Badger needs it as well.
+	"": {"github.com/cespare/xxhash/v2"},
 	// sys, which Badger needs as well: how much room the disk has, and to set some aside.
 	"storage/badgerstore": {"github.com/dgraph-io/badger/v4", "golang.org/x/sys"},
 	// argon2id, for passwords that people choose: the standard library has no hash that costs memory.
-	"admin": {"github.com/go-playground/validator/v10", "golang.org/x/crypto/argon2"},
+	"admin": {"github.com/cespare/xxhash/v2", "github.com/go-playground/validator/v10", "golang.org/x/crypto/argon2"},
 }
 
 // thirdPartyTests is what tests of the root module may import besides.
