@@ -132,7 +132,7 @@ func TestAKeyThatIsMadeAnewAfterAPurgeWorksEverywhereAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		purge := apikey.AuditEntry{KeyID: k.ID, At: time.Now(), Actor: "ops", Action: apikey.ActionPurge}
+		purge := apikey.AuditEntry{KeyID: k.ID, At: time.Now(), Actor: "ops", Action: "purge"}
 		if _, err := here.Store().Apply(t.Context(), storage.Change{Record: r, Expect: r.Key.Revision, Delete: true, Entry: purge}); err != nil {
 			t.Fatal(err)
 		}

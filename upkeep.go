@@ -59,7 +59,7 @@ func (s *Service) upkeepLoop() {
 // do records the first use of a rotated-in secret (which starts a grace that
 // waited for it), and replaces a digest under an old pepper.
 func (s *Service) do(ctx context.Context, job upkeepJob) error {
-	_, err := s.mutate(ctx, upkeeper, job.keyID, apikey.ActionFirstUse, func(r *storage.Record, e *apikey.AuditEntry) error {
+	_, err := s.mutate(ctx, upkeeper, job.keyID, "first_use", func(r *storage.Record, e *apikey.AuditEntry) error {
 		k := &r.Key
 		if !k.RevokedAt.IsZero() || k.Secrets[0].Number != job.secret {
 			return errUnchanged
@@ -75,7 +75,7 @@ func (s *Service) do(ctx context.Context, job upkeepJob) error {
 		if r.Digests[0] == job.from && job.to.Pepper > job.from.Pepper {
 			r.Digests[0] = job.to
 			if !changed {
-				e.Action = apikey.ActionRedigest
+				e.Action = "redigest"
 				e.Details = map[string]string{"pepper": fmt.Sprintf("%d -> %d", job.from.Pepper, job.to.Pepper)}
 			}
 			changed = true
@@ -149,7 +149,7 @@ func (s *Service) tellDue(told map[string]uint32) map[string]uint32 {
 // the key ensures that only one process writes it.
 func (s *Service) claimDue(ctx context.Context, k *apikey.Key) (first bool, err error) {
 	due := k.Secrets[0]
-	_, err = s.mutate(ctx, upkeeper, k.ID, apikey.ActionDue, func(r *storage.Record, e *apikey.AuditEntry) error {
+	_, err = s.mutate(ctx, upkeeper, k.ID, "due", func(r *storage.Record, e *apikey.AuditEntry) error {
 		first = false
 		if r.Key.StateAt(e.At) != apikey.Active || r.Key.Secrets[0].Number != due.Number {
 			return errUnchanged // the key has changed since
@@ -175,7 +175,7 @@ func (s *Service) toldDue(ctx context.Context, id string, made time.Time, secret
 		}
 		for i := range entries {
 			switch e := &entries[i]; {
-			case e.Action == apikey.ActionDue && e.Details["secret"] == secret:
+			case e.Action == "due" && e.Details["secret"] == secret:
 				return true, nil
 			case e.At.Before(made):
 				return false, nil

@@ -146,7 +146,7 @@ func (s *Store) statement(current *storage.Record, c storage.Change) (sql string
 	k := &c.Record.Key
 	args = []any{
 		k.ID, signed(c.Expect), c.Delete,
-		e.At, e.Actor, e.From, string(e.Action), e.Owner, e.Reason, details, s.schema,
+		e.At, e.Actor, e.From, e.Action, e.Owner, e.Reason, details, s.schema,
 	}
 	if c.Delete {
 		return s.sql.remove, args, nil
