@@ -29,8 +29,8 @@ type Health struct {
 	// Refusing is why the store accepts no new keys and no counts, and what to do:
 	// its disk is full, for example. Keys are still verified, so Ready does not
 	// change. It is empty if all is well, and on a store that does not report
-	// this. A store reports it with a method Refusing() error, as badgerstore
-	// does.
+	// this. A store reports it with a method Refusing() error, as badgerstore and
+	// pgstore do.
 	Refusing string
 }
 

@@ -108,6 +108,9 @@ func (s *Store) write(ctx context.Context, w writer, current *storage.Record, c 
 			done = err == nil
 			return err
 		})
+		if w.own() {
+			s.noteWrite(err)
+		}
 		switch {
 		case err == nil:
 			return done, nil
