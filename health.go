@@ -41,7 +41,7 @@ type refuser interface{ Refusing() error }
 func (s *Service) Health() Health {
 	refusing := ""
 	if s.refuser != nil {
-		if err := s.refuser.Refusing(); err != nil {
+		if err := s.store.safely(s.refuser.Refusing); err != nil {
 			refusing = err.Error()
 		}
 	}

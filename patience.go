@@ -17,7 +17,7 @@ import (
 // the outcome of an abandoned change is unknown.
 const changePatience = 5
 
-// callee is code that is not ours: a store, a [apikey.PlanSource], [Options.OnDue]. It
+// callee is code that is not ours: a store, a [apikey.PlanSource], [Options.OnDue], a [Cutter]. It
 // may panic, and it may ignore that its context has ended.
 type callee struct {
 	name string

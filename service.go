@@ -60,6 +60,7 @@ type Service struct {
 	attached atomic.Bool // somebody uses the keys' attachments
 	upkeep   chan upkeepJob
 	due      *callee // Options.OnDue
+	cutters  *callee // of requests in flight
 }
 
 // New returns a service for a store. It starts the goroutines that write usage
@@ -93,7 +94,7 @@ func New(store storage.Store, o Options) (*Service, error) {
 	s := &Service{
 		store: boundedStore{patientStore{store, &callee{name: "the store", log: o.Logger}, o.StoreTimeout}, func(text string) string { return redact.Text(text, names, redact.Loose) }, o.Logger}, o: o, log: o.Logger, format: format, digest: digest, envs: o.Environments, envNames: names,
 		meter:  new(meter),
-		upkeep: make(chan upkeepJob, 256), due: &callee{name: "Options.OnDue", log: o.Logger},
+		upkeep: make(chan upkeepJob, 256), due: &callee{name: "Options.OnDue", log: o.Logger}, cutters: &callee{name: "a Cutter", log: o.Logger},
 		gate: newGate(), idle: make(chan struct{}), ending: make(chan struct{}, 1),
 	}
 	notifier, synchronous := storage.As[storage.Notifier](store)
@@ -121,7 +122,10 @@ func New(store storage.Store, o Options) (*Service, error) {
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.cancel = func() {}
 	if synchronous {
-		s.cancel = notifier.Subscribe(s.notice)
+		if err := s.store.safely(func() error { s.cancel = notifier.Subscribe(s.notice); return nil }); err != nil {
+			s.stop()
+			return nil, unavailable("subscribe", err)
+		}
 	}
 	if shared {
 		s.lease = newLease(s, feed, o.Lease)
