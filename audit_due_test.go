@@ -21,7 +21,7 @@ func TestAFoundSecretStandsInTheTrail(t *testing.T) {
 	}
 	want(t, "the key goes on", verify(t, s, token), nil)
 	trail, err := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID})
-	if err != nil || len(trail) != 2 || trail[0].Action != apikey.ActionFound || trail[0].Actor != "ann" || trail[0].From != "10.0.0.1" || trail[0].Details["secret"] != "1" {
+	if err != nil || len(trail) != 2 || trail[0].Action != "found" || trail[0].Actor != "ann" || trail[0].From != "10.0.0.1" || trail[0].Details["secret"] != "1" {
 		t.Errorf("the trail is %+v, %v", trail, err)
 	}
 	_, err = s.RecordFound(t.Context(), apikey.Actor{}, k.ID, 1)
@@ -91,7 +91,7 @@ func TestPurgeTakesOnlyWhatIsLongRevoked(t *testing.T) {
 		want(t, "revoked an hour ago", verify(t, s, youngToken), apikey.RevokedKey)
 		want(t, "alive", verify(t, s, aliveToken), nil)
 		trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: old.ID})
-		if len(trail) != 3 || trail[0].Action != apikey.ActionPurge {
+		if len(trail) != 3 || trail[0].Action != "purge" {
 			t.Errorf("the audit trail of a purged key has %d entries", len(trail))
 		}
 	})

@@ -108,7 +108,7 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 		k.Revision, err = s.store.Apply(ctx, storage.Change{
 			Record: storage.Record{Key: k, Digests: []storage.Digest{s.digest.Sign(parsed)}, Request: request},
 			Entry: apikey.AuditEntry{
-				At: at, Actor: by.ID, From: by.From, Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner,
+				At: at, Actor: by.ID, From: by.From, Action: "create", KeyID: k.ID, Owner: k.Owner,
 				Details: map[string]string{"name": k.Name, "environment": k.Environment, "plan": k.Plan, "scopes": strings.Join(k.Scopes, " ")},
 			},
 		})

@@ -93,7 +93,7 @@ func TestPeppersRotateWithUse(t *testing.T) {
 				t.Errorf("use of peppers: %v, %v", use, err)
 			}
 			trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
-			if trail[0].Action != apikey.ActionRedigest {
+			if trail[0].Action != "redigest" {
 				t.Errorf("audit: %+v", trail[0])
 			}
 			done()

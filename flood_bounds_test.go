@@ -47,7 +47,7 @@ func TestMoreUnknownKeysThanMayWait(t *testing.T) {
 		synctest.Wait()
 		ask(token, nil) // a good key waits behind them
 		for i := range 6000 {
-			if i%3000 == 0 {
+			if i%2500 == 0 {
 				ask(token, nil) // it is asked for again
 			}
 			ask(mustToken(t), apikey.InvalidKey, apikey.Unavailable)

@@ -69,7 +69,11 @@ func (p *pace) end(keys int, took time.Duration, taken bool) {
 	}
 	// Some stores run two writes at once, others one after the other. Both speeds
 	// are measured; until they are, two writers count as no faster than one.
-	p.each[n] = took / time.Duration(keys*n)
+	now := took / time.Duration(keys*n)
+	if before := p.each[n]; before > 0 { // one write says little: its neighbour may have ended early
+		now = (3*before + now) / 4
+	}
+	p.each[n] = now
 	if n < writers && (p.each[writers] == 0 || p.each[writers] > p.each[n]) {
 		p.each[writers] = p.each[n]
 	} else if p.each[1] < p.each[n] {

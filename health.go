@@ -27,8 +27,8 @@ type Health struct {
 	// Refusing is why the store accepts no new keys and no counts, and what to do:
 	// its disk is full, for example. Keys are still verified, so Ready does not
 	// change. It is empty if all is well, and on a store that does not report
-	// this. A store reports it with a method Refusing() error, as badgerstore
-	// does.
+	// this. A store reports it with a method Refusing() error, as badgerstore and
+	// pgstore do.
 	Refusing string
 }
 
@@ -39,7 +39,7 @@ type refuser interface{ Refusing() error }
 func (s *Service) Health() Health {
 	refusing := ""
 	if s.refuser != nil {
-		if err := s.refuser.Refusing(); err != nil {
+		if err := s.store.Safely(s.refuser.Refusing); err != nil {
 			refusing = err.Error()
 		}
 	}

@@ -110,14 +110,26 @@ func TestAPastedTokenFindsItsKeyAndItsSecretStaysHere(t *testing.T) {
 	seen := &searches{Store: memstore.New()}
 	s := serviceOn(t, seen, latchkey.Options{})
 	k, token := create(t, s, named("backend"))
+	for !strings.ContainsAny(secretOf(token), "0OIl") { // 19 of 20 have one
+		_, next, err := s.Rotate(t.Context(), ops, k.ID, latchkey.RotateOptions{Immediately: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		token = next.Reveal()
+	}
 	create(t, s, named("another"))
-	secret := token[len("sk_live_")+16+1:]
+	secret := secretOf(token)
 	for _, pasted := range []string{
 		token, "sk_live_" + k.ID + "…", "sk_live_" + k.ID, token[:len(token)-10], " " + token + "\n", "Authorization: Bearer " + token,
 		"SK_LIVE_" + k.ID, "sk_live_" + k.ID[:5], "KEY='" + token + "'", k.ID, k.ID[:7], strings.ToLower(k.ID),
 	} {
 		if got := listed(t, s, latchkey.ListRequest{Search: pasted}); !slices.Equal(got, []string{"backend"}) {
 			t.Errorf("search for %q: got %q, want the key", pasted, got)
+		}
+	}
+	for _, cut := range []string{token[9:], token[20:], token[23:], token[24:]} {
+		if got := listed(t, s, latchkey.ListRequest{Search: cut}); len(got) != 0 {
+			t.Errorf("search for %q, without the beginning of its id: got %q", cut, got)
 		}
 	}
 	for _, term := range seen.terms {

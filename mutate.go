@@ -24,7 +24,7 @@ var errUnchanged = errors.New("unchanged")
 // so edit may run several times and must not keep anything. An edit that
 // returns errUnchanged succeeds without a write, but only once the state that
 // it found is in force: whoever wrote that state may still be waiting.
-func (s *Service) mutate(ctx context.Context, by apikey.Actor, id string, action apikey.Action, edit func(r *storage.Record, e *apikey.AuditEntry) error) (apikey.Key, error) {
+func (s *Service) mutate(ctx context.Context, by apikey.Actor, id, action string, edit func(r *storage.Record, e *apikey.AuditEntry) error) (apikey.Key, error) {
 	if err := s.engine.Enter(); err != nil {
 		return apikey.Key{}, err
 	}
@@ -111,7 +111,7 @@ func refuseRevoked(k *apikey.Key) error {
 // locks the key, even if its customer has disabled it first. Disable returns
 // once no request is admitted any more.
 func (s *Service) Disable(ctx context.Context, by apikey.Actor, id, reason string) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionDisable, func(r *storage.Record, e *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "disable", func(r *storage.Record, e *apikey.AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (s *Service) Disable(ctx context.Context, by apikey.Actor, id, reason strin
 // Enable undoes Disable. An enabled key stays unchanged. A Customer cannot
 // enable a key that is [apikey.Key.Locked]: the error's code is [apikey.Forbidden].
 func (s *Service) Enable(ctx context.Context, by apikey.Actor, id string) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionEnable, func(r *storage.Record, _ *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "enable", func(r *storage.Record, _ *apikey.AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (s *Service) Enable(ctx context.Context, by apikey.Actor, id string) (apike
 // trust what it knew before. An error with a Key then means that the change is
 // written, but that ctx ended during the wait.
 func (s *Service) Revoke(ctx context.Context, by apikey.Actor, id, reason string) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionRevoke, func(r *storage.Record, e *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "revoke", func(r *storage.Record, e *apikey.AuditEntry) error {
 		if err := validText("reason", reason, maxReason); err != nil {
 			return err
 		}

@@ -66,7 +66,7 @@ func (s *Service) Identify(ctx context.Context, token string) (Identity, error) 
 // key's revision changes. For a revoked key, whose trail has ended, nothing is
 // written.
 func (s *Service) RecordFound(ctx context.Context, by apikey.Actor, id string, secret uint32) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionFound, func(r *storage.Record, e *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "found", func(r *storage.Record, e *apikey.AuditEntry) error {
 		if !r.Key.RevokedAt.IsZero() {
 			return errUnchanged
 		}
@@ -157,7 +157,7 @@ func (s *Service) Purge(ctx context.Context, by apikey.Actor, age time.Duration)
 		if r.Key.RevokedAt.IsZero() || at.Sub(r.Key.RevokedAt) < age {
 			continue
 		}
-		entry := apikey.AuditEntry{At: at, Actor: by.ID, From: by.From, Action: apikey.ActionPurge, KeyID: r.Key.ID, Owner: r.Key.Owner}
+		entry := apikey.AuditEntry{At: at, Actor: by.ID, From: by.From, Action: "purge", KeyID: r.Key.ID, Owner: r.Key.Owner}
 		_, err := s.store.Apply(ctx, storage.Change{Record: r, Expect: r.Key.Revision, Delete: true, Entry: entry})
 		switch {
 		case err == nil:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
@@ -34,14 +35,21 @@ func escapeAll(s string) string {
 	return b.String()
 }
 
+// secretOf returns what follows the last underscore.
+func secretOf(token string) string { return token[strings.LastIndexByte(token, '_')+1:] }
+
 // TestRedact: no spelling of a token keeps its secret in a text, and the id stays.
 func TestRedact(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{"sk", "acme_prod"} {
 		keys := quietService(t, latchkey.Options{Prefix: prefix, Environments: apikey.LiveAndTest("https://a.example", "https://b.example")})
-		k, token, err := keys.Create(t.Context(), apikey.Actor{ID: "ann"}, latchkey.NewKey{Name: "n", Owner: "o", Environment: "test"})
-		if err != nil {
-			t.Fatal(err)
+		var k apikey.Key
+		var token latchkey.Token
+		for !strings.ContainsAny(secretOf(token.Reveal()), "0OIl") { // 19 of 20 have one
+			var err error
+			if k, token, err = keys.Create(t.Context(), apikey.Actor{ID: "ann"}, latchkey.NewKey{Name: "n", Owner: "o", Environment: "test"}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		whole := token.Reveal()
 		body := whole[strings.Index(whole, k.ID):]
@@ -55,6 +63,10 @@ func TestRedact(t *testing.T) {
 			"cut behind to one character":       {whole[:len(whole)-43], token.String()},
 			"cut in front, prefix":              {whole[2:], token.String()[2:]},
 			"cut in front, to the id":           {"curl " + body, "curl " + k.ID + "_[redacted]"},
+			"cut in front, within the id":       {body[11:], k.ID[11:] + "_[redacted]"},
+			"cut in front, to one character":    {"KEY='" + body[15:] + "'", "KEY='" + k.ID[15:] + "_[redacted]'"},
+			"cut in front, to the underscore":   {"_" + secret, "_[redacted]"},
+			"cut in front and encoded":          {escapeAll(body[9:]), ""},
 			"in capitals":                       {strings.ToUpper(whole), strings.ToUpper(strings.TrimSuffix(token.String(), "[redacted]")) + "[redacted]"},
 			"in small letters":                  {strings.ToLower(whole), strings.ToLower(token.String())},
 			"percent-encoded underscores":       {strings.ReplaceAll(whole, "_", "%5F"), ""},
@@ -83,9 +95,38 @@ func TestRedact(t *testing.T) {
 		for _, text := range []string{
 			"", "production-backend", "%", "%5", "100%_", k.ID, prefix + "_test_" + k.ID, prefix + "_test_" + k.ID + "_", token.String(),
 			"snake_case_0123456789abcdef_words", "GET /v1/apis/{id}", "db_backup_of_20261127", strings.Repeat("_", 99),
+			"d41d8cd98f00b204e9800998ecf8427e", "commit_da39a3ee5e6b4b0d3255bfef95601890afd80709", "123e4567-e89b-12d3-a456-426614174000",
+			"cache_e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "_47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+			"_" + strings.Repeat("x", 44), "_" + strings.Repeat("1", 44), "_x" + secret, strings.ToLower("_" + secret), "no underscore: " + secret,
+			"wallet_7xKXtg2CW87d97TXJSDpbD5jBkheTqA83TZRuJosgAsU",
+			"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
 		} {
 			if got := keys.Redact(text); got != text {
 				t.Errorf("%q holds no secret, and becomes %q", text, got)
+			}
+		}
+	}
+}
+
+// TestWordsOf44CharactersAreNoSecrets: what people name things after is left alone, although it is as long as a secret.
+func TestWordsOf44CharactersAreNoSecrets(t *testing.T) {
+	t.Parallel()
+	keys := quietService(t, latchkey.Options{})
+	for kind, alphabet := range map[string]string{
+		"an address in base 58": "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
+		"hexadecimal":           "0123456789abcdef",
+		"capitals and digits":   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+		"a name in CamelCase":   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+	} {
+		for range 5_000 {
+			word := make([]byte, 44)
+			for i := range word {
+				word[i] = alphabet[rand.IntN(len(alphabet))]
+			}
+			for _, text := range []string{string(word), "_" + string(word), "sol_" + string(word)} {
+				if got := keys.Redact(text); got != text {
+					t.Fatalf("%s: %q becomes %q", kind, text, got)
+				}
 			}
 		}
 	}

@@ -58,7 +58,7 @@ func (s *Service) Rotate(ctx context.Context, by apikey.Actor, id string, o Rota
 	}
 	defaultTo(&o.Grace, DefaultGrace)
 	var token Token
-	k, err := s.mutate(ctx, by, id, apikey.ActionRotate, func(r *storage.Record, e *apikey.AuditEntry) error {
+	k, err := s.mutate(ctx, by, id, "rotate", func(r *storage.Record, e *apikey.AuditEntry) error {
 		k := &r.Key
 		if err := refuseRevoked(k); err != nil {
 			return err
@@ -166,7 +166,7 @@ func (s *Service) rotation(ctx context.Context, k *apikey.Key) (Rotation, error)
 // new one was never used, it returns [apikey.SecretInUse] with the reason, unless
 // forced; requests in flight with the old secret are then cut.
 func (s *Service) FinishRotation(ctx context.Context, by apikey.Actor, id string, force bool) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionFinishRotation, func(r *storage.Record, e *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "finish_rotation", func(r *storage.Record, e *apikey.AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (s *Service) FinishRotation(ctx context.Context, by apikey.Actor, id string
 // CancelRotation undoes a rotation: the new secret ends now, its requests in
 // flight are cut, and the old one keeps working without an end.
 func (s *Service) CancelRotation(ctx context.Context, by apikey.Actor, id string) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionCancelRotation, func(r *storage.Record, e *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "cancel_rotation", func(r *storage.Record, e *apikey.AuditEntry) error {
 		if err := refuseRevoked(&r.Key); err != nil {
 			return err
 		}

@@ -103,7 +103,7 @@ func TestGraceCanStartWithTheFirstUseOfTheNewSecret(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		want(t, "old secret after the grace", verify(t, s, old), apikey.ExpiredKey)
 		trail, _ := s.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
-		if trail[0].Action != apikey.ActionFirstUse || trail[0].Actor != "latchkey" {
+		if trail[0].Action != "first_use" || trail[0].Actor != "latchkey" {
 			t.Errorf("audit: %+v", trail[0])
 		}
 	})

@@ -80,7 +80,9 @@ func New(store storage.Store, o Options) (*Service, error) {
 	if s.pace.aim = flushAim; s.engine.Synchronous() {
 		s.pace.aim = flushAimHere
 	}
-	s.engine.Start()
+	if err := s.engine.Start(); err != nil {
+		return nil, err
+	}
 	s.engine.Go(s.flushLoop)
 	s.engine.Go(s.upkeepLoop)
 	if o.OnDue != nil {

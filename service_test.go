@@ -182,11 +182,11 @@ func TestStatesFollowOneAnother(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var actions []apikey.Action
+		var actions []string
 		for _, e := range trail {
 			actions = append(actions, e.Action)
 		}
-		if diff := cmp.Diff([]apikey.Action{"revoke", "update", "enable", "disable", "create"}, actions); diff != "" {
+		if diff := cmp.Diff([]string{"revoke", "update", "enable", "disable", "create"}, actions); diff != "" {
 			t.Errorf("audit trail: %s", diff)
 		}
 		if e := trail[0]; e.Actor != ops.ID || e.From != ops.From || e.Reason != "leaked" || e.Owner != "acme" {
@@ -242,7 +242,7 @@ func TestWhatALaterVersionWroteIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Extensions = []byte{1, 2, 'h', 'i'}
-	c := storage.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{KeyID: k.ID, Action: apikey.ActionUpdate}}
+	c := storage.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{KeyID: k.ID, Action: "update"}}
 	if _, err := mem.Apply(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

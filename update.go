@@ -36,7 +36,7 @@ type Update struct {
 // admitted continue. An expiry in the past is refused: disable or revoke
 // instead.
 func (s *Service) Update(ctx context.Context, by apikey.Actor, id string, u Update) (apikey.Key, error) {
-	return s.mutate(ctx, by, id, apikey.ActionUpdate, func(r *storage.Record, e *apikey.AuditEntry) error {
+	return s.mutate(ctx, by, id, "update", func(r *storage.Record, e *apikey.AuditEntry) error {
 		k := &r.Key
 		if err := refuseRevoked(k); err != nil {
 			return err

@@ -33,7 +33,7 @@ func (s *Service) upkeepLoop() {
 // do records the first use of a rotated-in secret (which starts a grace that
 // waited for it), and replaces a digest under an old pepper.
 func (s *Service) do(ctx context.Context, job engine.Job) error {
-	_, err := s.mutate(ctx, upkeeper, job.KeyID, apikey.ActionFirstUse, func(r *storage.Record, e *apikey.AuditEntry) error {
+	_, err := s.mutate(ctx, upkeeper, job.KeyID, "first_use", func(r *storage.Record, e *apikey.AuditEntry) error {
 		k := &r.Key
 		if !k.RevokedAt.IsZero() || k.Secrets[0].Number != job.Secret {
 			return errUnchanged
@@ -49,7 +49,7 @@ func (s *Service) do(ctx context.Context, job engine.Job) error {
 		if r.Digests[0] == job.From && job.To.Pepper > job.From.Pepper {
 			r.Digests[0] = job.To
 			if !changed {
-				e.Action = apikey.ActionRedigest
+				e.Action = "redigest"
 				e.Details = map[string]string{"pepper": fmt.Sprintf("%d -> %d", job.From.Pepper, job.To.Pepper)}
 			}
 			changed = true
@@ -123,7 +123,7 @@ func (s *Service) tellDue(told map[string]uint32) map[string]uint32 {
 // the key ensures that only one process writes it.
 func (s *Service) claimDue(ctx context.Context, k *apikey.Key) (first bool, err error) {
 	due := k.Secrets[0]
-	_, err = s.mutate(ctx, upkeeper, k.ID, apikey.ActionDue, func(r *storage.Record, e *apikey.AuditEntry) error {
+	_, err = s.mutate(ctx, upkeeper, k.ID, "due", func(r *storage.Record, e *apikey.AuditEntry) error {
 		first = false
 		if r.Key.StateAt(e.At) != apikey.Active || r.Key.Secrets[0].Number != due.Number {
 			return errUnchanged // the key has changed since
@@ -149,7 +149,7 @@ func (s *Service) toldDue(ctx context.Context, id string, made time.Time, secret
 		}
 		for i := range entries {
 			switch e := &entries[i]; {
-			case e.Action == apikey.ActionDue && e.Details["secret"] == secret:
+			case e.Action == "due" && e.Details["secret"] == secret:
 				return true, nil
 			case e.At.Before(made):
 				return false, nil

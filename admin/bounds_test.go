@@ -191,7 +191,7 @@ func TestFromIsTheClient(t *testing.T) {
 				want = c.guarded
 			}
 			trail, err := plain.keys.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
-			if err != nil || trail[0].Action != apikey.ActionDisable || trail[0].From != want {
+			if err != nil || trail[0].Action != "disable" || trail[0].From != want {
 				t.Errorf("peer %q: %s from %q, want a disable from %q; %v", c.peer, trail[0].Action, trail[0].From, want, err)
 			}
 		}

@@ -168,7 +168,7 @@ func (l *longTrail) Audit(_ context.Context, q apikey.AuditQuery) ([]apikey.Audi
 	}
 	entries := make([]apikey.AuditEntry, min(uint64(q.PageLimit()), q.Before-1))
 	for i := range entries {
-		entries[i] = apikey.AuditEntry{Seq: q.Before - 1 - uint64(i), Action: apikey.ActionEnable, Actor: "x", KeyID: "k", Owner: "o"}
+		entries[i] = apikey.AuditEntry{Seq: q.Before - 1 - uint64(i), Action: "enable", Actor: "x", KeyID: "k", Owner: "o"}
 	}
 	return entries, nil
 }

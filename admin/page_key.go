@@ -67,7 +67,7 @@ type auditRow struct {
 }
 
 // What is the action in words.
-func (r *auditRow) What() string { return strings.ReplaceAll(string(r.Action), "_", " ") }
+func (r *auditRow) What() string { return strings.ReplaceAll(r.Action, "_", " ") }
 
 // Facts are the details in words.
 func (r *auditRow) Facts() []fact { return facts(r.Details) }

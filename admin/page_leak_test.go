@@ -47,7 +47,7 @@ func TestLeak(t *testing.T) {
 	}
 	var finders []string
 	for _, e := range trail {
-		if e.Action == apikey.ActionFound && e.Details["secret"] == "1" {
+		if e.Action == "found" && e.Details["secret"] == "1" {
 			finders = append(finders, e.Actor)
 		}
 	}

@@ -30,7 +30,7 @@ func aged(t *testing.T, store storage.Store, k apikey.Key, age time.Duration, da
 	k.Secrets = []apikey.Secret{{Number: 1, CreatedAt: at}}
 	if _, err := store.Apply(t.Context(), storage.Change{
 		Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)},
-		Entry:  apikey.AuditEntry{At: at, Actor: "test", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner},
+		Entry:  apikey.AuditEntry{At: at, Actor: "test", Action: "create", KeyID: k.ID, Owner: k.Owner},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestBannersCountAll(t *testing.T) {
 			k.Secrets = []apikey.Secret{{Number: 1, CreatedAt: k.CreatedAt}}
 		}
 		k.UpdatedAt = k.CreatedAt
-		if _, err := store.Apply(t.Context(), storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
+		if _, err := store.Apply(t.Context(), storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: "create", KeyID: k.ID, Owner: k.Owner}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -332,7 +332,7 @@ func TestBannersOfAHugeList(t *testing.T) {
 		for i := range 7500 {
 			at := time.Now().UTC().Add(-time.Hour)
 			k := apikey.Key{ID: keyID(i), Name: "short", Owner: "acme", Environment: "live", Plan: "free", CreatedAt: at, UpdatedAt: at, ExpiresAt: at.Add(48 * time.Hour), Secrets: []apikey.Secret{{Number: 1, CreatedAt: at}}}
-			if _, err := mem.Apply(t.Context(), storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner}}); err != nil {
+			if _, err := mem.Apply(t.Context(), storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{At: at, Actor: "x", Action: "create", KeyID: k.ID, Owner: k.Owner}}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -94,7 +94,7 @@ func exportRow(e *apikey.AuditEntry) []string {
 		text, _ := json.Marshal(e.Details) // strings: cannot fail
 		details = string(text)
 	}
-	row := []string{strconv.FormatUint(e.Seq, 10), e.At.Format(time.RFC3339Nano), string(e.Action), e.Actor, e.From, e.KeyID, e.Owner, e.Reason, details}
+	row := []string{strconv.FormatUint(e.Seq, 10), e.At.Format(time.RFC3339Nano), e.Action, e.Actor, e.From, e.KeyID, e.Owner, e.Reason, details}
 	for i := range row {
 		row[i] = inert(row[i])
 	}

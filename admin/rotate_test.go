@@ -49,7 +49,7 @@ func TestARequestThatEndsLosesNoToken(t *testing.T) {
 				t.Errorf("%s: status %d, of the token %+v, %v", post.path, w.Code, id.Secret, err)
 			}
 			trail, err := g.keys.Audit(t.Context(), apikey.AuditQuery{KeyID: k.ID, Limit: 1})
-			if err != nil || trail[0].Action != apikey.ActionRotate || trail[0].Reason != "moved house" {
+			if err != nil || trail[0].Action != "rotate" || trail[0].Reason != "moved house" {
 				t.Errorf("%s: the trail says %+v, error %v", post.path, trail, err)
 			}
 		}

@@ -17,34 +17,23 @@ type Actor struct {
 	Customer bool
 }
 
-// Action names what was done, in the audit trail.
-type Action string
-
-// The actions.
-const (
-	ActionCreate         Action = "create"
-	ActionUpdate         Action = "update"
-	ActionDisable        Action = "disable"
-	ActionEnable         Action = "enable"
-	ActionRotate         Action = "rotate"
-	ActionFirstUse       Action = "first_use" // of a rotated-in secret, by the service itself
-	ActionFinishRotation Action = "finish_rotation"
-	ActionCancelRotation Action = "cancel_rotation"
-	ActionRevoke         Action = "revoke"
-	ActionRedigest       Action = "redigest" // under the newest pepper, by the service itself
-	ActionPurge          Action = "purge"
-	ActionDue            Action = "due"   // for rotation; the service itself reports it to Options.OnDue
-	ActionFound          Action = "found" // a secret of the key was found where it does not belong; the key is unchanged
-)
-
 // AuditEntry is one line of the audit trail. It is written in the transaction
-// of the change that it describes, and is never changed.
+// of the change that it describes, and is never changed. Its Action is one of:
+//
+//	create, update, disable, enable, revoke, purge
+//	rotate, finish_rotation, cancel_rotation
+//	found      a secret of the key was found where it does not belong; the key is unchanged
+//	first_use  of a rotated-in secret; recorded by the service itself
+//	redigest   the digest now uses the newest pepper; recorded by the service itself
+//	due        for rotation; recorded by the service itself, which then calls Options.OnDue
+//
+// Later versions may add others.
 type AuditEntry struct {
 	Seq     uint64            `json:"seq"` // set by the store, strictly increasing
 	At      time.Time         `json:"at"`
 	Actor   string            `json:"actor"`
 	From    string            `json:"from,omitempty"`
-	Action  Action            `json:"action"`
+	Action  string            `json:"action"`
 	KeyID   string            `json:"key_id"`
 	Owner   string            `json:"owner"`
 	Reason  string            `json:"reason,omitempty"`

@@ -66,10 +66,10 @@ func (s storeKeeper) get(id string) error {
 	return err
 }
 
-func (s storeKeeper) create(r storage.Record) error { return s.apply(r, apikey.ActionCreate) }
-func (s storeKeeper) revoke(r storage.Record) error { return s.apply(r, apikey.ActionRevoke) }
+func (s storeKeeper) create(r storage.Record) error { return s.apply(r, "create") }
+func (s storeKeeper) revoke(r storage.Record) error { return s.apply(r, "revoke") }
 
-func (s storeKeeper) apply(r storage.Record, a apikey.Action) error {
+func (s storeKeeper) apply(r storage.Record, a string) error {
 	_, err := s.Apply(context.Background(), storage.Change{
 		Record: r, Expect: r.Key.Revision,
 		Entry: apikey.AuditEntry{At: r.Key.UpdatedAt, Actor: "bench", Action: a, KeyID: r.Key.ID, Owner: r.Key.Owner, Details: map[string]string{"name": r.Key.Name}},

@@ -89,7 +89,7 @@ func checkTold(c Change) error {
 			return untold("a time is not in the years 1 to 9999, in UTC")
 		}
 	}
-	texts := append([]string{e.Actor, e.From, string(e.Action), e.Owner, e.Reason}, k.Scopes...)
+	texts := append([]string{e.Actor, e.From, e.Action, e.Owner, e.Reason}, k.Scopes...)
 	for _, s := range recordStrings(k) {
 		texts = append(texts, *s)
 	}

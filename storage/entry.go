@@ -13,7 +13,7 @@ func AppendEntry(dst []byte, e apikey.AuditEntry) []byte {
 	dst = append(dst, kindEntry, version1)
 	dst = binary.AppendUvarint(dst, e.Seq)
 	dst = appendTime(dst, e.At)
-	for _, s := range [...]string{e.Actor, e.From, string(e.Action), e.KeyID, e.Owner, e.Reason} {
+	for _, s := range [...]string{e.Actor, e.From, e.Action, e.KeyID, e.Owner, e.Reason} {
 		dst = appendString(dst, s)
 	}
 	dst = appendMap(dst, e.Details)
@@ -28,7 +28,7 @@ func DecodeEntry(b []byte) (apikey.AuditEntry, error) {
 		return apikey.AuditEntry{}, err
 	}
 	e := apikey.AuditEntry{Seq: d.uvarint(), At: d.time()}
-	e.Actor, e.From, e.Action = d.string(), d.string(), apikey.Action(d.string())
+	e.Actor, e.From, e.Action = d.string(), d.string(), d.string()
 	e.KeyID, e.Owner, e.Reason = d.string(), d.string(), d.string()
 	e.Details = d.stringMap()
 	if err := d.end(); err != nil {

@@ -93,7 +93,7 @@ func TestRecordRoundTripProperty(t *testing.T) {
 
 func TestEntryRoundTrip(t *testing.T) {
 	e := apikey.AuditEntry{
-		Seq: math.MaxUint64, At: micro(time.Now()), Actor: "ann", From: "::1", Action: apikey.ActionRevoke, KeyID: "k",
+		Seq: math.MaxUint64, At: micro(time.Now()), Actor: "ann", From: "::1", Action: "revoke", KeyID: "k",
 		Owner: "o", Reason: "r", Details: map[string]string{"name": "a -> b"},
 	}
 	for _, e := range []apikey.AuditEntry{{}, e} {

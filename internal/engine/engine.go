@@ -36,6 +36,8 @@ type Engine struct {
 	meter  meter
 	jobs   chan Job
 
+	cutters *foreign.Callee // of requests in flight
+
 	attached atomic.Bool // somebody uses the keys' attachments
 
 	known     *readQueue   // to the store, for keys that are in the cache
@@ -88,7 +90,7 @@ var (
 func New(inner storage.Store, store foreign.Store, format *token.Format, digest *token.Digester, o Options) (*Engine, error) {
 	eng := &Engine{
 		o: o, store: store, format: format, digest: digest,
-		jobs: make(chan Job, 256), gate: newGate(), idle: make(chan struct{}), cancel: func() {},
+		jobs: make(chan Job, 256), cutters: &foreign.Callee{Name: "a Cutter", Log: o.Log}, gate: newGate(), idle: make(chan struct{}), cancel: func() {},
 	}
 	feed, shared := storage.As[storage.Feed](inner)
 	eng.notifier, eng.synchronous = storage.As[storage.Notifier](inner)
@@ -114,13 +116,17 @@ func New(inner storage.Store, store foreign.Store, format *token.Format, digest 
 
 // Start makes the engine follow the changes of its store. It waits until the
 // store has answered once, but no longer than [Options.StoreTimeout].
-func (eng *Engine) Start() {
+func (eng *Engine) Start() error {
 	if eng.synchronous {
-		eng.cancel = eng.notifier.Subscribe(eng.Notice)
+		if err := eng.store.Safely(func() error { eng.cancel = eng.notifier.Subscribe(eng.Notice); return nil }); err != nil {
+			eng.stop()
+			return faults.Unavailable("subscribe", err)
+		}
 	}
 	if eng.lease != nil {
 		eng.lease.begin()
 	}
+	return nil
 }
 
 // Synchronous reports whether the store announces every change itself.

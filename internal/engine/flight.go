@@ -31,7 +31,8 @@ type ending struct {
 
 // Cutter is notified when a request in flight must end. Its methods are called
 // at most once, from any goroutine, and never after Leave has returned. They
-// must not block, and must not call Leave.
+// must not block, and must not call Leave. A panic in one is logged, and the
+// other requests are cut all the same.
 type Cutter interface {
 	// Cut tells the request to end, with a cause such as [apikey.RevokedKey]. It must be
 	// quick: all requests of the key are told before the first is severed.
@@ -131,7 +132,7 @@ func (s *ending) Cut(cause error) {
 	defer s.mu.Unlock()
 	if s.cutter != nil {
 		s.v.snap.terms.engine.meter.count(s.v.credential, wasCut, 0, nil)
-		s.cutter.Cut(cause)
+		_ = s.v.snap.terms.engine.cutters.Safely(func() error { s.cutter.Cut(cause); return nil })
 	}
 }
 
@@ -141,7 +142,7 @@ func (s *ending) Sever() {
 	defer s.mu.Unlock()
 	if c := s.cutter; c != nil {
 		s.cutter = nil
-		c.Sever()
+		_ = s.v.snap.terms.engine.cutters.Safely(func() error { c.Sever(); return nil })
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 // the outcome of an abandoned change is unknown.
 const ChangePatience = 5
 
-// Callee is one piece of such code. Its methods may be called concurrently.
+// Callee is one piece of such code, such as a store or the Cutter of a request. Its methods may be called concurrently.
 type Callee struct {
 	Name string // for errors and the log, such as "the store"
 	Log  *slog.Logger

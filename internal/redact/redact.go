@@ -5,6 +5,7 @@
 package redact
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 )
@@ -16,11 +17,12 @@ const redacted = "[redacted]"
 // which foreign names often end.
 const Loose = 33
 
-const idLen = 16 // of a key
+// The lengths of a key's id, a secret and its checksum.
+const idLen, secretLen, crcLen = 16, 38, 6
 
 // Text removes the secrets of tokens from text: a token, or what is left of one, becomes its public part and
 // "[redacted]". envs are the names of the service's environments. If none of them precedes an id, it treats loose
-// characters or more after the id as a secret.
+// characters or more after the id as a secret. A whole secret counts even if the beginning of the id is missing.
 func Text(text string, envs []string, loose int) string {
 	if len(text) <= idLen || strings.IndexByte(text, '_') < 0 && strings.IndexByte(text, '%') < 0 {
 		return text
@@ -39,14 +41,14 @@ func Text(text string, envs []string, loose int) string {
 	return out.String()
 }
 
-// Token is a token found in a text: its id, and where its secret begins and ends.
+// Token is a token found in a text: its id, or "" if that is truncated, and where its secret begins and ends.
 type Token struct {
 	ID          string
 	Secret, End int
 }
 
-// Find finds "<id>_<secret>", if "<environment>_" precedes it or the
-// secret is long.
+// Find finds "<id>_<secret>", if "<environment>_" precedes it or the secret is long; and "_<secret>" whatever precedes it,
+// if the secret is whole, because the beginning of the id may be missing.
 func Find(text string, envs []string, loose int) (all []Token) {
 	plain, at := unescaped(text)
 	for i := 0; i < len(plain); {
@@ -54,7 +56,7 @@ func Find(text string, envs []string, loose int) (all []Token) {
 		for i < len(plain) && isAlnum(plain[i]) {
 			i++
 		}
-		if i-id != idLen || i == len(plain) || plain[i] != '_' {
+		if i == len(plain) || plain[i] != '_' {
 			i = max(i, id+1)
 			continue
 		}
@@ -63,12 +65,29 @@ func Find(text string, envs []string, loose int) (all []Token) {
 		for end < len(plain) && isAlnum(plain[end]) {
 			end++
 		}
-		if n := end - secret; n > 0 && (n >= loose || followsEnvironment(plain[:id], envs)) {
+		n := end - secret
+		switch {
+		case i-id == idLen && n > 0 && (n >= loose || followsEnvironment(plain[:id], envs)):
 			all = append(all, Token{string(plain[id:i]), at[secret], at[end]})
 			i = end
+		case isWholeSecret(plain[secret:end]):
+			all = append(all, Token{"", at[secret], at[end]})
+			i = end
+		default:
+			i = max(i, id+1)
 		}
 	}
 	return all
+}
+
+// isWholeSecret reports whether a word can be a secret with its checksum. The checksum covers what is missing before it,
+// so it cannot be computed. But it is below 2^32, so the first of its six digits is below 5. Addresses of wallets and
+// hashes in base 58 may be as long: they never have a 0, O, I or l, and 19 of 20 secrets have one. Words in hexadecimal,
+// or in letters of one case, are no secrets.
+func isWholeSecret(word []byte) bool {
+	const capitals, small = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+	return len(word) == secretLen+crcLen && word[secretLen] < '5' &&
+		bytes.ContainsAny(word, "0OIl") && bytes.ContainsAny(word, capitals) && bytes.ContainsAny(word, small)
 }
 
 // followsEnvironment reports whether b ends in "<environment>_".

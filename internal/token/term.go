@@ -1,16 +1,18 @@
 package token
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/wontopos/latchkey/internal/redact"
 )
 
 // Term returns what to search for. If a token, whole or truncated, is anywhere
-// in the pasted text, it is as much of its id as is there.
+// in the pasted text, it is as much of its id as is there; or the text without
+// the secret, which finds nothing, if the beginning of the id is not there.
 func (f *Format) Term(text string) string {
 	if found := redact.Find(text, nil, 1); len(found) > 0 {
-		return found[0].ID
+		return cmp.Or(found[0].ID, redact.Text(text, nil, 1))
 	}
 	lower := asciiLower(text)
 	for i := range f.stems {

@@ -49,7 +49,7 @@ func creation(id string) storage.Change {
 			Key:     apikey.Key{ID: id, Owner: "acme", Environment: "live", CreatedAt: time.Unix(1, 0), Secrets: make([]apikey.Secret, 1)},
 			Digests: make([]storage.Digest, 1),
 		},
-		Entry: apikey.AuditEntry{KeyID: id, Owner: "acme", Action: apikey.ActionCreate},
+		Entry: apikey.AuditEntry{KeyID: id, Owner: "acme", Action: "create"},
 	}
 }
 

@@ -31,7 +31,7 @@ func Example() {
 	}
 	if _, err := store.Apply(ctx, storage.Change{
 		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
-		Entry:  apikey.AuditEntry{Actor: "ann", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
+		Entry:  apikey.AuditEntry{Actor: "ann", Action: "create", KeyID: key.ID, Owner: key.Owner},
 	}); err != nil {
 		log.Fatal(err)
 	}

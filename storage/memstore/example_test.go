@@ -23,14 +23,14 @@ func Example() {
 	}
 	revision, err := store.Apply(ctx, storage.Change{
 		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
-		Entry:  apikey.AuditEntry{Actor: "ann", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
+		Entry:  apikey.AuditEntry{Actor: "ann", Action: "create", KeyID: key.ID, Owner: key.Owner},
 	})
 	fmt.Println("created at revision", revision, err)
 
 	// A second creation is a conflict, and leaves no trace.
 	_, err = store.Apply(ctx, storage.Change{
 		Record: storage.Record{Key: key, Digests: make([]storage.Digest, 1)},
-		Entry:  apikey.AuditEntry{Actor: "bob", Action: apikey.ActionCreate, KeyID: key.ID, Owner: key.Owner},
+		Entry:  apikey.AuditEntry{Actor: "bob", Action: "create", KeyID: key.ID, Owner: key.Owner},
 	})
 	fmt.Println(apikey.CodeOf(err).String())
 

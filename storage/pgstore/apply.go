@@ -108,6 +108,9 @@ func (s *Store) write(ctx context.Context, w writer, current *storage.Record, c 
 			done = err == nil
 			return err
 		})
+		if w.own() {
+			s.noteWrite(err)
+		}
 		switch {
 		case err == nil:
 			return done, nil
@@ -146,7 +149,7 @@ func (s *Store) statement(current *storage.Record, c storage.Change) (sql string
 	k := &c.Record.Key
 	args = []any{
 		k.ID, signed(c.Expect), c.Delete,
-		e.At, e.Actor, e.From, string(e.Action), e.Owner, e.Reason, details, s.schema,
+		e.At, e.Actor, e.From, e.Action, e.Owner, e.Reason, details, s.schema,
 	}
 	if c.Delete {
 		return s.sql.remove, args, nil

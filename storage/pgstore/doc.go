@@ -27,6 +27,12 @@
 //     logs it.
 //   - A creation can be a part of the caller's own transaction: [WithTx].
 //
+// An error of the server that its operator can do something about says what: the
+// disk is full (SQLSTATE 53100), the server is a replica or read-only, it gives no
+// more connections (53300), it is starting or shutting down (57P03, 57P01). Changes
+// begin their transactions read write, so default_transaction_read_only does not
+// stop them.
+//
 // What it does not do: read from replicas, retry what failed, or set time
 // limits. Give each call a context with one. A DSN of several hosts needs
 // target_session_attrs=read-write, so that a connection goes to the primary.

@@ -26,7 +26,7 @@ func failed(ctx context.Context, op string, err error) error {
 	if isContext(err) {
 		return fmt.Errorf("pgstore: %s: %v", op, err)
 	}
-	return fmt.Errorf("pgstore: %s: %w", op, err)
+	return fmt.Errorf("pgstore: %s: %w", op, advised(err))
 }
 
 // uncertain wraps an error that came when the change may have been committed.
@@ -35,7 +35,7 @@ func uncertain(op string, err error) error {
 	if isContext(err) {
 		return fmt.Errorf("pgstore: %s: it is not known whether the change was made: %v", op, err)
 	}
-	return fmt.Errorf("pgstore: %s: %w", op, err)
+	return fmt.Errorf("pgstore: %s: %w", op, advised(err))
 }
 
 func isContext(err error) bool {

@@ -98,3 +98,9 @@ func (s *Store) PauseBeforeListening(d time.Duration) { s.listener.pause = d }
 
 // WaitInClose says how long Close waits for calls that are running.
 func (s *Store) WaitInClose(d time.Duration) { s.patience = d }
+
+// Advised returns an error with what to do about it.
+func Advised(err error) error { return advised(err) }
+
+// NoteWrite records how a write ended.
+func (s *Store) NoteWrite(err error) { s.noteWrite(err) }

@@ -186,7 +186,7 @@ func (s *Store) findTimeline(ctx context.Context) error {
 	case sqlState(err) == "":
 		return err
 	case sqlState(err) == "55000": // it is in recovery
-		return fmt.Errorf("the server is a replica, or not yet recovered: %w", err)
+		return fmt.Errorf(readOnly+": %w", err)
 	default:
 		s.log.WarnContext(ctx, "pgstore: the server does not tell its timeline: a restored backup may go unnoticed", "err", err)
 	}

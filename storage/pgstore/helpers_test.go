@@ -28,7 +28,7 @@ func changeOf(id string, expect uint64, edit func(k *apikey.Key)) storage.Change
 	}
 	return storage.Change{
 		Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Expect: expect,
-		Entry: apikey.AuditEntry{KeyID: id, Owner: k.Owner, Action: apikey.ActionUpdate},
+		Entry: apikey.AuditEntry{KeyID: id, Owner: k.Owner, Action: "update"},
 	}
 }
 

@@ -209,7 +209,7 @@ func unavailable(ctx context.Context, err error) error {
 	if isContext(err) {
 		return fmt.Errorf("%w: pgstore: limit: %v", limiter.ErrUnavailable, err)
 	}
-	return fmt.Errorf("%w: pgstore: limit: %w", limiter.ErrUnavailable, err)
+	return fmt.Errorf("%w: pgstore: limit: %w", limiter.ErrUnavailable, advised(err))
 }
 
 // tidy removes a few idle rows from time to time, in what is left of a call's
@@ -221,6 +221,6 @@ func (l *Limiter) tidy(ctx context.Context) {
 	var gone int64
 	err := ours{l.s.pool}.run(ctx, l.prune, []any{int64(0), int64(pruneLimitsRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
 	if err != nil && ctx.Err() == nil {
-		l.log.WarnContext(ctx, "pgstore: idle limits could not be removed", "err", err)
+		l.log.WarnContext(ctx, "pgstore: idle limits could not be removed", "err", advised(err))
 	}
 }

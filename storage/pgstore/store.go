@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -36,6 +37,8 @@ type Store struct {
 	listener *listener // nil if it does not listen
 	closing  sync.Once
 	patience time.Duration // of Close
+
+	refusing atomic.Pointer[string] // see Refusing
 }
 
 var (
@@ -121,7 +124,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, o Options) (*Store, error) {
 	s := &Store{pool: pool, schema: o.Schema, sql: render(o.Schema), log: o.Logger, retention: o.FeedRetention, bounds: usualBounds, patience: closePatience}
 	err := s.findTimeline(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("pgstore: new: %w", err)
+		return nil, failed(ctx, "new", err)
 	}
 	if err := s.names().catchUp(ctx); err != nil {
 		return nil, failed(ctx, "new", err)

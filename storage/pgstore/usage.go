@@ -108,6 +108,7 @@ func (s *Store) addUsage(ctx context.Context, rows []usageRow) error {
 		var n int64
 		return row.Scan(&n)
 	})
+	s.noteWrite(err)
 	if err != nil {
 		return failed(ctx, "add usage", err)
 	}

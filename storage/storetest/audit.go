@@ -14,24 +14,24 @@ var auditChecks = []check{
 		if err != nil {
 			return err
 		}
-		want := []apikey.Action{apikey.ActionCreate}
-		for _, a := range []apikey.Action{
-			apikey.ActionUpdate, apikey.ActionDisable, apikey.ActionEnable, apikey.ActionRotate, apikey.ActionFirstUse,
-			apikey.ActionFinishRotation, apikey.ActionCancelRotation, apikey.ActionRedigest, apikey.ActionUpdate,
+		want := []string{"create"}
+		for _, a := range []string{
+			"update", "disable", "enable", "rotate", "first_use",
+			"finish_rotation", "cancel_rotation", "redigest", "update",
 		} {
 			if r, err = e.apply(r, a); err != nil {
 				return err
 			}
 			want = slices.Insert(want, 0, a)
-			if _, err := e.s.Apply(e.ctx, change(plain("key"), apikey.ActionCreate)); err == nil {
+			if _, err := e.s.Apply(e.ctx, change(plain("key"), "create")); err == nil {
 				return broken("a key is created twice")
 			}
 			stale := r.Clone()
 			stale.Key.Revision--
-			if _, err := e.s.Apply(e.ctx, change(stale, apikey.ActionUpdate)); err == nil {
+			if _, err := e.s.Apply(e.ctx, change(stale, "update")); err == nil {
 				return broken("a stale change is accepted")
 			}
-			c := change(r, apikey.ActionPurge)
+			c := change(r, "purge")
 			c.Delete = true
 			if _, err := e.s.Apply(e.ctx, c); err == nil {
 				return broken("an active key is purged")
@@ -52,9 +52,9 @@ var auditChecks = []check{
 		return nil
 	}},
 	{name: "an audit entry comes back as it was written, with the store's Seq", run: func(e *env) error {
-		c := change(plain("key"), apikey.ActionCreate)
+		c := change(plain("key"), "create")
 		c.Entry = apikey.AuditEntry{
-			Seq: 1 << 60, At: start.Add(1999), Actor: "ann", From: "2001:db8::1", Action: apikey.ActionCreate, KeyID: "key",
+			Seq: 1 << 60, At: start.Add(1999), Actor: "ann", From: "2001:db8::1", Action: "create", KeyID: "key",
 			Owner: "another owner than the key's", Reason: "because", Details: map[string]string{"plan": "free -> pro", "": ""},
 		}
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
@@ -81,7 +81,7 @@ var auditChecks = []check{
 			if !ok {
 				r = plain(id)
 			}
-			c := change(r, apikey.ActionUpdate)
+			c := change(r, "update")
 			c.Entry.Owner, c.Entry.Reason = owner, reason
 			rev, err := e.s.Apply(e.ctx, c)
 			if err != nil {
@@ -132,7 +132,7 @@ var auditChecks = []check{
 		}
 		for range 3 {
 			for range 3 {
-				if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+				if r, err = e.apply(r, "update"); err != nil {
 					return err
 				}
 			}
@@ -141,7 +141,7 @@ var auditChecks = []check{
 		if r, err = e.revoke(r); err != nil {
 			return err
 		}
-		c := change(r, apikey.ActionPurge)
+		c := change(r, "purge")
 		c.Delete = true
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
 			return err

@@ -19,12 +19,12 @@ var batchChecks = []check{
 		for i, id := range ids[2:] {
 			r, err := e.create(id, nil)
 			if i%3 == 1 && err == nil {
-				_, err = e.apply(r, apikey.ActionUpdate)
+				_, err = e.apply(r, "update")
 			}
 			if i%3 == 2 && err == nil {
 				r, err = e.revoke(r)
 				if i%2 == 0 && err == nil {
-					c := change(r, apikey.ActionPurge)
+					c := change(r, "purge")
 					c.Delete = true
 					_, err = e.s.Apply(e.ctx, c)
 				}

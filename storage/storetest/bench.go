@@ -47,7 +47,7 @@ func Bench(b *testing.B, open func(t testing.TB) storage.Store) {
 		return nil
 	})
 	run("apply", func(i int) (err error) {
-		recs[i%keys], err = e.apply(recs[i%keys], apikey.ActionUpdate)
+		recs[i%keys], err = e.apply(recs[i%keys], "update")
 		return err
 	})
 	b.Run("apply-16", func(b *testing.B) {
@@ -63,7 +63,7 @@ func Bench(b *testing.B, open func(t testing.TB) storage.Store) {
 						return
 					}
 					if err == nil {
-						mine[i%50], err = e.apply(mine[i%50], apikey.ActionUpdate)
+						mine[i%50], err = e.apply(mine[i%50], "update")
 					}
 				}
 			}()

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -81,7 +80,7 @@ var brokenFeeds = map[string]brokenStore{
 	}),
 	"announces by making a key": feeding(ruleAnnounce, func(f *feeder) {
 		f.announce = func(ctx context.Context, topic string) error {
-			_, err := f.data.apply(ctx, change(plain(topic), apikey.ActionCreate))
+			_, err := f.data.apply(ctx, change(plain(topic), "create"))
 			return err
 		}
 	}),

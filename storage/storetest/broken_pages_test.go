@@ -75,7 +75,7 @@ var brokenPages = map[string]brokenStore{
 
 	"forgets to audit updates": {
 		fails: "each change has one audit entry, a refused change none",
-		wrap:  trail(func(e apikey.AuditEntry) bool { return e.Action != apikey.ActionUpdate }),
+		wrap:  trail(func(e apikey.AuditEntry) bool { return e.Action != "update" }),
 	},
 	"audits what it refused": {
 		fails: "each change has one audit entry, a refused change none",

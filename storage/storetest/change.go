@@ -21,11 +21,11 @@ var changeChecks = []check{
 		}
 		r := plain("nobody")
 		r.Key.Revision = 1
-		_, err = e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
+		_, err = e.s.Apply(e.ctx, change(r, "update"))
 		if err := want("update", err, apikey.NotFound); err != nil {
 			return err
 		}
-		c := change(r, apikey.ActionPurge)
+		c := change(r, "purge")
 		c.Delete = true
 		_, err = e.s.Apply(e.ctx, c)
 		return want("purge", err, apikey.NotFound)
@@ -37,7 +37,7 @@ var changeChecks = []check{
 		}
 		again := plain("key")
 		again.Key.Name = "another"
-		_, err = e.s.Apply(e.ctx, change(again, apikey.ActionCreate))
+		_, err = e.s.Apply(e.ctx, change(again, "create"))
 		if err := want("create again", err, apikey.Conflict); err != nil {
 			return err
 		}
@@ -61,7 +61,7 @@ var changeChecks = []check{
 					r := plain(id)
 					r.Key.Name, r.Request = strconv.Itoa(w), [32]byte{byte(w + 1)}
 					<-start
-					_, errs[w] = e.s.Apply(e.ctx, change(r, apikey.ActionCreate))
+					_, errs[w] = e.s.Apply(e.ctx, change(r, "create"))
 				})
 			}
 			close(start)
@@ -99,14 +99,14 @@ var changeChecks = []check{
 			return err
 		}
 		for range 3 {
-			if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+			if r, err = e.apply(r, "update"); err != nil {
 				return err
 			}
 		}
 		for _, rev := range []uint64{1, 3, 5, 1 << 62} {
 			stale := r.Clone()
 			stale.Key.Revision, stale.Key.Name = rev, "stale"
-			_, err := e.s.Apply(e.ctx, change(stale, apikey.ActionUpdate))
+			_, err := e.s.Apply(e.ctx, change(stale, "update"))
 			if err := want(fmt.Sprintf("update of revision 4 from revision %d", rev), err, apikey.Conflict); err != nil {
 				return err
 			}
@@ -119,7 +119,7 @@ var changeChecks = []check{
 	}},
 	{name: "the revision is the store's: Expect plus one, whatever the record says", run: func(e *env) error {
 		r := plain("key")
-		c := change(r, apikey.ActionCreate)
+		c := change(r, "create")
 		c.Record.Key.Revision = 77
 		rev, err := e.s.Apply(e.ctx, c)
 		if err != nil || rev != 1 {
@@ -151,7 +151,7 @@ var changeChecks = []check{
 					}
 					n, _ := strconv.Atoi(r.Key.Metadata["n"])
 					r.Key.Metadata["n"] = strconv.Itoa(n + 1)
-					rev, err := e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
+					rev, err := e.s.Apply(e.ctx, change(r, "update"))
 					switch {
 					case err == nil:
 						won++
@@ -187,7 +187,7 @@ var changeChecks = []check{
 				c.Record.Key.Secrets, c.Record.Digests = make([]apikey.Secret, 3), make([]storage.Digest, 3)
 			},
 		} {
-			c := change(plain("key"), apikey.ActionCreate)
+			c := change(plain("key"), "create")
 			edit(&c)
 			_, err := e.s.Apply(e.ctx, c)
 			if err := want(what, err, apikey.InvalidArgument); err != nil {
@@ -202,7 +202,7 @@ var changeChecks = []check{
 			for i := range 20 {
 				r := full(fmt.Sprintf("key-%d-%d", round, i))
 				r.Key.CreatedAt = at(100*round + i)
-				r, err := e.apply(r, apikey.ActionCreate)
+				r, err := e.apply(r, "create")
 				if err != nil {
 					return err
 				}
@@ -211,7 +211,7 @@ var changeChecks = []check{
 			for i := range all {
 				var err error
 				all[i].Key.Name = fmt.Sprint("round ", round)
-				if all[i], err = e.apply(all[i], apikey.ActionUpdate); err != nil {
+				if all[i], err = e.apply(all[i], "update"); err != nil {
 					return err
 				}
 			}

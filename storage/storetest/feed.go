@@ -30,7 +30,7 @@ var feedChecks = []check{
 			if err := errors.Join(err, expect(r, false)); err != nil {
 				return err
 			}
-			r, err = e.apply(r, apikey.ActionUpdate)
+			r, err = e.apply(r, "update")
 			if err := errors.Join(err, expect(r, false)); err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ var feedChecks = []check{
 			if err := errors.Join(err, expect(r, false)); err != nil {
 				return err
 			}
-			c := change(r, apikey.ActionPurge)
+			c := change(r, "purge")
 			c.Delete = true
 			r.Key.Revision, err = e.s.Apply(e.ctx, c)
 			if err := errors.Join(err, expect(r, true)); err != nil {
@@ -63,16 +63,16 @@ var feedChecks = []check{
 			return err
 		}
 		for what, edit := range map[string]func(c *storage.Change){
-			"a key created twice":          func(c *storage.Change) { *c = change(plain("active"), apikey.ActionCreate) },
-			"a stale revision":             func(c *storage.Change) { *c = change(active, apikey.ActionUpdate); c.Expect = 7 },
+			"a key created twice":          func(c *storage.Change) { *c = change(plain("active"), "create") },
+			"a stale revision":             func(c *storage.Change) { *c = change(active, "update"); c.Expect = 7 },
 			"a revocation taken back":      func(c *storage.Change) { c.Record.Key.RevokedAt = time.Time{} },
 			"a key that does not exist":    func(c *storage.Change) { c.Record.Key.ID, c.Entry.KeyID = "nobody", "nobody" },
-			"an active key purged":         func(c *storage.Change) { *c = change(active, apikey.ActionPurge); c.Delete = true },
+			"an active key purged":         func(c *storage.Change) { *c = change(active, "purge"); c.Delete = true },
 			"an entry about another key":   func(c *storage.Change) { c.Entry.KeyID = "other" },
 			"a secret that has no digest":  func(c *storage.Change) { c.Record.Digests = nil },
 			"a stale purge of a gone past": func(c *storage.Change) { c.Delete, c.Expect = true, 1 },
 		} {
-			c := change(r.Clone(), apikey.ActionUpdate)
+			c := change(r.Clone(), "update")
 			edit(&c)
 			if _, err := e.s.Apply(e.ctx, c); err == nil {
 				return broken("%s is accepted", what)
@@ -81,7 +81,7 @@ var feedChecks = []check{
 				return broken("after a refused change (%s) the feed has head %d and %d changes, %w; want 3", what, p.Head, len(p.Changes), err)
 			}
 		}
-		if active, err = e.apply(active, apikey.ActionUpdate); err != nil {
+		if active, err = e.apply(active, "update"); err != nil {
 			return err
 		}
 		p, err := e.poll(storage.FeedQuery{After: 3})
@@ -109,7 +109,7 @@ var feedChecks = []check{
 		if err := a.Announce(cancelled, "plans"); err == nil {
 			return broken("an announcement whose context has ended is an error")
 		}
-		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+		if r, err = e.apply(r, "update"); err != nil {
 			return err
 		}
 		err = e.feedIs([]storage.FeedChange{
@@ -168,7 +168,7 @@ var feedChecks = []check{
 			wg.Go(func() {
 				r, err := e.create(fmt.Sprint("key-", w), nil)
 				for i := 1; i < changes && err == nil; i++ {
-					r, err = e.apply(r, apikey.ActionUpdate)
+					r, err = e.apply(r, "update")
 				}
 				errs[w] = err
 			})
@@ -222,7 +222,7 @@ var feedChecks = []check{
 		const n = 1003
 		r, err := e.create("key", nil)
 		for i := 1; i < n && err == nil; i++ {
-			r, err = e.apply(r, apikey.ActionUpdate)
+			r, err = e.apply(r, "update")
 		}
 		if err != nil {
 			return err

@@ -36,7 +36,7 @@ var awaitChecks = []check{
 			done := make(chan error, 1)
 			go func() { done <- f.Await(ctx) }()
 			for waiting := true; waiting; {
-				if r, err = other.apply(r, apikey.ActionUpdate); err != nil {
+				if r, err = other.apply(r, "update"); err != nil {
 					break
 				}
 				select {

@@ -57,14 +57,14 @@ func full(id string) storage.Record {
 }
 
 // change makes a change to record r, based on the revision in it.
-func change(r storage.Record, action apikey.Action) storage.Change {
+func change(r storage.Record, action string) storage.Change {
 	return storage.Change{Record: r, Expect: r.Key.Revision, Entry: apikey.AuditEntry{
 		At: at(1), Actor: "ann", Action: action, KeyID: r.Key.ID, Owner: r.Key.Owner,
 	}}
 }
 
 // apply makes a change that must succeed, and returns the record afterwards.
-func (e *env) apply(r storage.Record, action apikey.Action) (storage.Record, error) {
+func (e *env) apply(r storage.Record, action string) (storage.Record, error) {
 	c := change(r, action)
 	rev, err := e.s.Apply(e.ctx, c)
 	if err != nil {
@@ -83,14 +83,14 @@ func (e *env) create(id string, edit func(k *apikey.Key)) (storage.Record, error
 	if edit != nil {
 		edit(&r.Key)
 	}
-	return e.apply(r, apikey.ActionCreate)
+	return e.apply(r, "create")
 }
 
 // revoke revokes a key and returns the record afterwards.
 func (e *env) revoke(r storage.Record) (storage.Record, error) {
 	r = r.Clone()
 	r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason = at(7), "carol", "leaked"
-	return e.apply(r, apikey.ActionRevoke)
+	return e.apply(r, "revoke")
 }
 
 // get reads a key that must exist.

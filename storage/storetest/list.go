@@ -123,7 +123,7 @@ var listChecks = []check{
 			}
 			for _, r := range page.Records {
 				got = append(got, r.Key.ID)
-				c := change(byID[r.Key.ID], apikey.ActionPurge)
+				c := change(byID[r.Key.ID], "purge")
 				c.Delete = true
 				if _, err := e.s.Apply(e.ctx, c); err != nil {
 					return err

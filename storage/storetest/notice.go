@@ -116,7 +116,7 @@ var noticeChecks = []check{
 			return err
 		}
 		for range 3 {
-			if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+			if r, err = e.apply(r, "update"); err != nil {
 				return err
 			}
 			if err := heard(r, false); err != nil {
@@ -129,7 +129,7 @@ var noticeChecks = []check{
 		if err := heard(r, false); err != nil {
 			return err
 		}
-		c := change(r, apikey.ActionPurge)
+		c := change(r, "purge")
 		c.Delete = true
 		if r.Key.Revision, err = e.s.Apply(e.ctx, c); err != nil {
 			return err
@@ -145,7 +145,7 @@ var noticeChecks = []check{
 		defer n.Subscribe(func(n storage.Notice) { told = n.Record })()
 		given := full("key")
 		given.Key.CreatedAt = given.Key.CreatedAt.Local()
-		if _, err := e.s.Apply(e.ctx, change(given, apikey.ActionCreate)); err != nil {
+		if _, err := e.s.Apply(e.ctx, change(given, "create")); err != nil {
 			return err
 		}
 		if told == nil {
@@ -180,11 +180,11 @@ var noticeChecks = []check{
 		}
 		l := &ear{e: e}
 		defer n.Subscribe(l.hear)()
-		if _, err := e.s.Apply(e.ctx, change(plain("key"), apikey.ActionCreate)); err == nil {
+		if _, err := e.s.Apply(e.ctx, change(plain("key"), "create")); err == nil {
 			return broken("a key is created twice")
 		}
 		r.Key.Revision = 7
-		if _, err := e.s.Apply(e.ctx, change(r, apikey.ActionUpdate)); err == nil {
+		if _, err := e.s.Apply(e.ctx, change(r, "update")); err == nil {
 			return broken("a stale change is accepted")
 		}
 		if err := l.silence("after a refused change"); err != nil {
@@ -220,7 +220,7 @@ var noticeChecks = []check{
 		self = n.Subscribe(func(storage.Notice) { self() })
 		late := &ear{e: e}
 		defer n.Subscribe(late.hear)()
-		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+		if r, err = e.apply(r, "update"); err != nil {
 			return err
 		}
 		return late.heard("key", r.Key.Revision, false)
@@ -270,7 +270,7 @@ var noticeChecks = []check{
 						err = broken("Apply returned before revision %d of %q was told", r.Key.Revision, r.Key.ID)
 						break
 					}
-					r, err = e.apply(r, apikey.ActionUpdate)
+					r, err = e.apply(r, "update")
 				}
 				errs[w] = err
 			})

@@ -142,7 +142,7 @@ var queryChecks = []check{
 			}
 		}
 		r.Key.Name, r.Key.Owner, r.Key.Environment = "invoices", "third", "test"
-		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+		if r, err = e.apply(r, "update"); err != nil {
 			return err
 		}
 		for q, want := range map[storage.Query][]string{
@@ -165,7 +165,7 @@ var queryChecks = []check{
 		if r, err = e.revoke(r); err != nil {
 			return err
 		}
-		c := change(r, apikey.ActionPurge)
+		c := change(r, "purge")
 		c.Delete = true
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
 			return err
@@ -242,7 +242,7 @@ var queryChecks = []check{
 		for i := range 40 {
 			k := plain(fmt.Sprint("key", i))
 			vary(r, &k)
-			k, err := e.apply(k, apikey.ActionCreate)
+			k, err := e.apply(k, "create")
 			if err != nil {
 				return err
 			}
@@ -268,10 +268,10 @@ func (e *env) againstModel(r *rand.Rand) error {
 		if !exists {
 			k = plain(id)
 		}
-		action := apikey.ActionUpdate
+		action := "update"
 		switch n := r.IntN(10); {
 		case !k.Key.RevokedAt.IsZero() && n < 5:
-			c := change(k, apikey.ActionPurge)
+			c := change(k, "purge")
 			c.Delete = true
 			if _, err := e.s.Apply(e.ctx, c); err != nil {
 				return err
@@ -291,7 +291,7 @@ func (e *env) againstModel(r *rand.Rand) error {
 			}
 			continue
 		case exists && n > 6 && k.Key.RevokedAt.IsZero():
-			k.Key.RevokedAt, action = at(2), apikey.ActionRevoke
+			k.Key.RevokedAt, action = at(2), "revoke"
 		default:
 			vary(r, &k)
 		}

@@ -13,7 +13,7 @@ import (
 var recordChecks = []check{
 	{name: "a record comes back as it was written", run: func(e *env) error {
 		for _, r := range []storage.Record{plain("plain"), full("full")} {
-			r, err := e.apply(r, apikey.ActionCreate)
+			r, err := e.apply(r, "create")
 			if err != nil {
 				return err
 			}
@@ -40,7 +40,7 @@ var recordChecks = []check{
 		return nil
 	}},
 	{name: "an update replaces every field", run: func(e *env) error {
-		before, err := e.apply(full("key"), apikey.ActionCreate)
+		before, err := e.apply(full("key"), "create")
 		if err != nil {
 			return err
 		}
@@ -49,7 +49,7 @@ var recordChecks = []check{
 		k.Owner, k.Environment, k.CreatedAt = "other", "test", at(99)
 		k.RevokedAt, k.RevokedBy, k.RevokeReason = before.Key.RevokedAt, before.Key.RevokedBy, before.Key.RevokeReason
 		k.Revision = before.Key.Revision
-		if after, err = e.apply(after, apikey.ActionUpdate); err != nil {
+		if after, err = e.apply(after, "update"); err != nil {
 			return err
 		}
 		got, err := e.get("key")
@@ -85,7 +85,7 @@ var recordChecks = []check{
 		r.Key.ExpiresAt = time.Date(2999, 12, 31, 23, 59, 59, 999_999_999, time.Local)
 		r.Key.UpdatedAt = time.Now() // with a monotonic reading
 		r.Key.Secrets[0].CreatedAt = time.Unix(-1, 999)
-		if _, err := e.s.Apply(e.ctx, change(r, apikey.ActionCreate)); err != nil {
+		if _, err := e.s.Apply(e.ctx, change(r, "create")); err != nil {
 			return err
 		}
 		got, err := e.get("key")
@@ -107,14 +107,14 @@ var recordChecks = []check{
 		return nil
 	}},
 	{name: "nothing is shared with the caller", run: func(e *env) error {
-		original, err := e.apply(full("key"), apikey.ActionCreate)
+		original, err := e.apply(full("key"), "create")
 		if err != nil {
 			return err
 		}
 		original = original.Clone()
 
 		given := full("given")
-		c := change(given, apikey.ActionCreate)
+		c := change(given, "create")
 		c.Entry.Details = map[string]string{"name": "old -> new"}
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
 			return err
@@ -189,7 +189,7 @@ var recordChecks = []check{
 			k.DisabledBy, k.RevokedBy, k.RevokeReason = h, h, h
 			k.Scopes, k.Metadata = []string{h, h}, map[string]string{h: h}
 			k.CreatedAt = at(i)
-			c := change(r, apikey.Action(h))
+			c := change(r, h)
 			c.Entry.Actor, c.Entry.From, c.Entry.Reason, c.Entry.Details = h, h, h, map[string]string{h: h}
 			if _, err := e.s.Apply(e.ctx, c); err != nil {
 				return broken("create %q: %w", h, err)
@@ -225,7 +225,7 @@ var recordChecks = []check{
 					return err
 				}
 				w := []apikey.AuditEntry{{
-					At: at(1), Actor: h, From: h, Action: apikey.Action(h), KeyID: h, Owner: h, Reason: h, Details: map[string]string{h: h},
+					At: at(1), Actor: h, From: h, Action: h, KeyID: h, Owner: h, Reason: h, Details: map[string]string{h: h},
 				}}
 				for i := range trail {
 					trail[i].Seq = 0

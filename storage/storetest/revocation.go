@@ -26,7 +26,7 @@ var revocationChecks = []check{
 		}
 		// Fields that are not part of the revocation may still change.
 		r.Key.Name = "renamed"
-		if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+		if r, err = e.apply(r, "update"); err != nil {
 			return err
 		}
 		return e.staysRevoked(active, r)
@@ -47,14 +47,14 @@ var revocationChecks = []check{
 		} {
 			altered := r.Clone()
 			edit(&altered.Key)
-			_, err := e.s.Apply(e.ctx, change(altered, apikey.ActionUpdate))
+			_, err := e.s.Apply(e.ctx, change(altered, "update"))
 			if err := want("altering "+what, err, apikey.InvalidState); err != nil {
 				return err
 			}
 		}
 		same := r.Clone()
 		same.Key.RevokedAt = same.Key.RevokedAt.Add(999 * time.Nanosecond).Local() // the same microsecond
-		_, err = e.apply(same, apikey.ActionUpdate)
+		_, err = e.apply(same, "update")
 		return err
 	}},
 	{name: "no concurrent update brings a revoked key back", run: func(e *env) error {
@@ -87,7 +87,7 @@ var revocationChecks = []check{
 				}
 				r := a
 				for range i % 3 {
-					if r, err = e.apply(r, apikey.ActionUpdate); err != nil {
+					if r, err = e.apply(r, "update"); err != nil {
 						return err
 					}
 				}
@@ -119,7 +119,7 @@ var revocationChecks = []check{
 			return err
 		}
 		purge := func(r storage.Record, rev uint64) error {
-			c := change(r, apikey.ActionPurge)
+			c := change(r, "purge")
 			c.Delete, c.Expect = true, rev
 			_, err := e.s.Apply(e.ctx, c)
 			return err
@@ -153,7 +153,7 @@ var revocationChecks = []check{
 			if err != nil {
 				return err
 			}
-			c := change(r, apikey.ActionPurge)
+			c := change(r, "purge")
 			c.Delete = true
 			rev, err := e.s.Apply(e.ctx, c)
 			if err != nil || rev != 3 {
@@ -167,7 +167,7 @@ var revocationChecks = []check{
 				if err := want("get of a purged key", err, apikey.NotFound); err != nil {
 					return err
 				}
-				_, err = e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
+				_, err = e.s.Apply(e.ctx, change(r, "update"))
 				if err := want("update of a purged key", err, apikey.NotFound); err != nil {
 					return err
 				}
@@ -176,7 +176,7 @@ var revocationChecks = []check{
 					return err
 				}
 				if err := equal("audit trail of a purged key", actions(trail),
-					[]apikey.Action{apikey.ActionPurge, apikey.ActionRevoke, apikey.ActionCreate}); err != nil {
+					[]string{"purge", "revoke", "create"}); err != nil {
 					return err
 				}
 			}
@@ -210,7 +210,7 @@ func (e *env) staysRevoked(active, revoked storage.Record) error {
 	for rev := range revoked.Key.Revision + 2 {
 		try := active.Clone()
 		try.Key.Revision = rev
-		_, err := e.s.Apply(e.ctx, change(try, apikey.ActionUpdate))
+		_, err := e.s.Apply(e.ctx, change(try, "update"))
 		if err := want(fmt.Sprintf("taking back a revocation from revision %d of %d", rev, revoked.Key.Revision), err, apikey.InvalidState); err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func (e *env) race(id string) error {
 				}
 				r.Key.RevokedAt, r.Key.RevokedBy, r.Key.RevokeReason = time.Time{}, "", ""
 				r.Key.Name = fmt.Sprint("writer ", w)
-				_, err = e.s.Apply(e.ctx, change(r, apikey.ActionUpdate))
+				_, err = e.s.Apply(e.ctx, change(r, "update"))
 				if after && !errors.Is(err, apikey.InvalidState) {
 					errs[w] = broken("an update after the revocation was acknowledged: got error %v, want ErrInvalidState", err)
 					return
@@ -268,8 +268,8 @@ func (e *env) race(id string) error {
 	return errors.Join(errs...)
 }
 
-func actions(trail []apikey.AuditEntry) []apikey.Action {
-	var out []apikey.Action
+func actions(trail []apikey.AuditEntry) []string {
+	var out []string
 	for _, e := range trail {
 		out = append(out, e.Action)
 	}

@@ -31,7 +31,7 @@ var toldChecks = []check{
 		k.CreatedAt, k.UpdatedAt, k.ExpiresAt, k.DisabledAt = firstTime, firstTime, lastTime, lastTime
 		k.Secrets[0] = apikey.Secret{Number: math.MaxUint32, CreatedAt: firstTime, EndsAt: lastTime, Grace: math.MaxInt64, FirstUsedAt: lastTime}
 		k.Limits = []apikey.Limit{{Name: "x", N: math.MaxInt64, Window: math.MaxInt64}}
-		r, err := e.apply(r, apikey.ActionCreate)
+		r, err := e.apply(r, "create")
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ var toldChecks = []check{
 			return err
 		}
 		for what, spoil := range all {
-			create, update := change(plain("key"), apikey.ActionCreate), change(before.Clone(), apikey.ActionUpdate)
+			create, update := change(plain("key"), "create"), change(before.Clone(), "update")
 			spoil(&create)
 			spoil(&update)
 			for _, c := range []storage.Change{create, update} {

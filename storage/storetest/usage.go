@@ -230,7 +230,7 @@ var usageChecks = []check{
 		if r, err = e.revoke(r); err != nil {
 			return err
 		}
-		c := change(r, apikey.ActionPurge)
+		c := change(r, "purge")
 		c.Delete = true
 		if _, err := e.s.Apply(e.ctx, c); err != nil {
 			return err

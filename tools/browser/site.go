@@ -195,7 +195,7 @@ func (s *Site) Seed(ctx context.Context) (map[string]string, error) {
 		k := s.past(d)
 		ids[d.name] = k.ID
 		if _, err := s.Store.Apply(ctx, storage.Change{Record: storage.Record{Key: k, Digests: make([]storage.Digest, 1)}, Entry: apikey.AuditEntry{
-			At: k.CreatedAt, Actor: seedActor.ID, From: seedActor.From, Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner,
+			At: k.CreatedAt, Actor: seedActor.ID, From: seedActor.From, Action: "create", KeyID: k.ID, Owner: k.Owner,
 			Details: map[string]string{"environment": k.Environment, "name": k.Name, "plan": k.Plan},
 		}}); err != nil {
 			return nil, err

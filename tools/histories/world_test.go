@@ -81,7 +81,7 @@ func (w *world) unborn(ctx context.Context, scope string) (token string, c stora
 	}
 	r, err := w.minted.Get(ctx, k.ID)
 	return minted.Reveal(), storage.Change{Record: r, Entry: apikey.AuditEntry{
-		At: k.CreatedAt, Actor: by.ID, Action: apikey.ActionCreate, KeyID: k.ID, Owner: k.Owner,
+		At: k.CreatedAt, Actor: by.ID, Action: "create", KeyID: k.ID, Owner: k.Owner,
 	}}, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // prover tries rows against one tree. The builds are what takes long, so the tests of a package are built once with
@@ -25,7 +26,13 @@ type prover struct {
 
 	mu        sync.Mutex
 	suites    map[string]func() suite
-	baselines map[string]func() error
+	baselines map[string]func() baseline
+}
+
+// baseline is how a test ended on the sound code, and how long that took.
+type baseline struct {
+	err  error
+	took time.Duration
 }
 
 // suite is the built tests of a package, with the mutants inside by the names of their rows.
@@ -38,7 +45,7 @@ type suite struct {
 func newProver(root, dir string, rows ...defence) *prover {
 	p := &prover{
 		tree: newTree(root), dir: dir, rows: map[string][]defence{},
-		suites: map[string]func() suite{}, baselines: map[string]func() error{},
+		suites: map[string]func() suite{}, baselines: map[string]func() baseline{},
 	}
 	for _, d := range rows {
 		p.rows[d.pkg] = append(p.rows[d.pkg], d)
@@ -139,11 +146,15 @@ var (
 
 // judge runs the row's test in a sound build, once for all rows, and with the mutant.
 func (p *prover) judge(ctx context.Context, d defence, sound, mutated string, mutant int) error {
-	err := once(p, p.baselines, sound+" "+d.run, func() error { return p.baseline(ctx, d, sound) })
-	if err != nil {
-		return err
+	base := once(p, p.baselines, sound+" "+d.run, func() baseline {
+		began := time.Now()
+		err := p.baseline(ctx, d, sound)
+		return baseline{err, time.Since(began)}
+	})
+	if base.err != nil {
+		return base.err
 	}
-	out, err := p.run(ctx, d, mutated, mutant)
+	out, err := p.run(ctx, d, mutated, mutant, min(longest, hangs+10*base.took))
 	switch {
 	case err == nil:
 		return fmt.Errorf("%w: %s in %s still passes", errUncaught, d.run, d.pkg)
@@ -157,7 +168,7 @@ func (p *prover) judge(ctx context.Context, d defence, sound, mutated string, mu
 // baseline runs the row's test on the sound code. The test must pass at the depth the row names: a pattern that
 // matches no subtest would pass, too, and would pass for ever.
 func (p *prover) baseline(ctx context.Context, d defence, bin string) error {
-	out, err := p.run(ctx, d, bin, 0)
+	out, err := p.run(ctx, d, bin, 0, longest)
 	if err != nil {
 		return fmt.Errorf("%w: %w\n%s", errBaseline, err, out)
 	}
@@ -172,8 +183,15 @@ func (p *prover) baseline(ctx context.Context, d defence, bin string) error {
 	return fmt.Errorf("%w: %s ran nothing in %s\n%s", errBaseline, d.run, d.pkg, out)
 }
 
-func (p *prover) run(ctx context.Context, d defence, bin string, mutant int) (string, error) {
-	cmd := exec.CommandContext(ctx, bin, "-test.v", "-test.paniconexit0", "-test.timeout=120s", "-test.run="+d.run)
+const (
+	longest = 2 * time.Minute // that a test may take
+	// hangs, and ten times what the test takes on the sound code, is how long it may take without the defence: then it
+	// waits for something that does not come, and has noticed.
+	hangs = 15 * time.Second
+)
+
+func (p *prover) run(ctx context.Context, d defence, bin string, mutant int, limit time.Duration) (string, error) {
+	cmd := exec.CommandContext(ctx, bin, "-test.v", "-test.paniconexit0", "-test.timeout="+limit.String(), "-test.run="+d.run)
 	cmd.Dir = filepath.Join(p.tree.root, d.pkg)
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "LATCHKEY_DEFENCES") {

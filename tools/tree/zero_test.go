@@ -26,7 +26,7 @@ import (
 // made, with the constructor that it needs.
 var zeros = map[string][]any{
 	"apikey": {
-		new(apikey.Action), new(apikey.AuditQuery), new(apikey.Code), new(apikey.Counts), new(apikey.DayCounts), new(apikey.Environment),
+		new(apikey.AuditQuery), new(apikey.Code), new(apikey.Counts), new(apikey.DayCounts), new(apikey.Environment),
 		new(apikey.Error), new(apikey.Key), new(apikey.LastUse), new(apikey.Limit), new(apikey.Plan), new(apikey.Principal),
 		new(apikey.Requirement), new(apikey.Scope), new(apikey.Secret), new(apikey.State), new(apikey.Usage),
 	},
