@@ -61,7 +61,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	}
 	defer s.leave()
 	if r.Order > storage.ByName {
-		return Page{}, invalidf("order", "%d is none of the orders", r.Order)
+		return Page{}, invalidf("order", "there is no order %d", r.Order)
 	}
 	for field, t := range map[string]time.Time{"unused_since": r.UnusedSince, "expires_before": r.ExpiresBefore, "secret_before": r.SecretBefore} {
 		if err := validTime(field, t); err != nil {
@@ -71,7 +71,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	switch r.State {
 	case "", apikey.Active, apikey.Disabled, apikey.Expired, apikey.Revoked:
 	default:
-		return Page{}, invalidf("state", "%s is none of active, disabled, expired and revoked", redact.Quoted(string(r.State)))
+		return Page{}, invalidf("state", "%s is not a state: write active, disabled, expired or revoked", redact.Quoted(string(r.State)))
 	}
 	q := storage.Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,

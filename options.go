@@ -174,7 +174,7 @@ func (o *Options) preparePlans() error {
 	o.PlanSource = table
 	defaultTo(&o.DefaultPlan, o.Plans[0].Name)
 	if _, ok := table[o.DefaultPlan]; !ok {
-		return invalidf("Options.DefaultPlan", "%q is none of Plans", o.DefaultPlan)
+		return invalidf("Options.DefaultPlan", "there is no plan %q in Plans", o.DefaultPlan)
 	}
 	return nil
 }
