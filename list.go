@@ -60,7 +60,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	}
 	defer s.engine.Leave()
 	if r.Order > storage.ByName {
-		return Page{}, faults.Invalid("order", "%d is none of the orders", r.Order)
+		return Page{}, faults.Invalid("order", "there is no order %d", r.Order)
 	}
 	for field, t := range map[string]time.Time{"unused_since": r.UnusedSince, "expires_before": r.ExpiresBefore, "secret_before": r.SecretBefore} {
 		if err := validTime(field, t); err != nil {
@@ -70,7 +70,7 @@ func (s *Service) List(ctx context.Context, r ListRequest) (Page, error) {
 	switch r.State {
 	case "", apikey.Active, apikey.Disabled, apikey.Expired, apikey.Revoked:
 	default:
-		return Page{}, faults.Invalid("state", "%s is none of active, disabled, expired and revoked", redact.Quoted(string(r.State)))
+		return Page{}, faults.Invalid("state", "%s is not a state: write active, disabled, expired or revoked", redact.Quoted(string(r.State)))
 	}
 	q := storage.Query{
 		Owner: r.Owner, Environment: r.Environment, Plan: r.Plan, State: r.State,

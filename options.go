@@ -176,7 +176,7 @@ func (o *Options) preparePlans() error {
 	o.PlanSource = table
 	defaultTo(&o.DefaultPlan, o.Plans[0].Name)
 	if _, ok := table[o.DefaultPlan]; !ok {
-		return faults.Invalid("Options.DefaultPlan", "%q is none of Plans", o.DefaultPlan)
+		return faults.Invalid("Options.DefaultPlan", "there is no plan %q in Plans", o.DefaultPlan)
 	}
 	return nil
 }

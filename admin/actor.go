@@ -92,7 +92,7 @@ func (a *Actor) validate() error {
 	case a.Role == Operator && a.Owner != "":
 		return errors.New("Actor.Owner is set for an Operator, who sees all owners: make the actor a Customer, or leave it empty")
 	case a.Role != Customer && a.Role != Operator:
-		return fmt.Errorf("Actor.Role %d is none of the roles", a.Role)
+		return fmt.Errorf("there is no Actor.Role %d", a.Role)
 	}
 	return nil
 }
