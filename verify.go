@@ -3,10 +3,10 @@ package latchkey
 import (
 	"context"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 )
 
 // Verified is a token whose secret was found right. It is a small value that
@@ -263,10 +263,10 @@ func (v Verified) Permits(host string, client netip.Addr, need *apikey.Requireme
 // Missing returns the required scopes that the key lacks.
 func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of().snap.terms.scopes) }
 
-// Attachment returns the key's slot for a value of whoever called
-// [Service.Attach], such as the limiter: one look-up then finds both. The value
-// is lost when the key leaves the cache; the slot is empty at first.
-func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
+// Attachment returns the key's slot for what the limiter of whoever called
+// [Service.Attach] keeps: one look-up then finds both. It is lost when the key
+// leaves the cache; the slot is empty at first. It is for package middleware.
+func (v Verified) Attachment() *slot.Slot { return &v.of().snap.entry.attached }
 
 // Sampled reports whether the next [apikey.OK] given to Count would use
 // its Use. If not, pass nil and save the effort of making one.

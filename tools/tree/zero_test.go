@@ -35,7 +35,7 @@ var zeros = map[string][]any{
 	".": {
 		new(latchkey.Explanation), new(latchkey.Flight), new(latchkey.Sample), new(latchkey.Step), new(latchkey.Token), new(latchkey.Verified),
 	},
-	"limiter":    {new(limiter.Decision), new(limiter.Degraded)},
+	"limiter":    {new(limiter.Decision), new(limiter.Request)},
 	"middleware": {new(middleware.Extractor), new(middleware.Outcome)},
 }
 
