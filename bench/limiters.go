@@ -68,11 +68,11 @@ func openWindow(b budget, _ int) (func() allow, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	limits := []limiter.Limit{apikey.PerMinute(b.minute), apikey.PerDay(b.day)}
+	limits := []apikey.Limit{apikey.PerMinute(b.minute), apikey.PerDay(b.day)}
 	ctx := context.Background()
 	return shared(func(id string) bool {
 		var d limiter.Decision
-		err := w.Decide(ctx, &limiter.Request{Demand: limiter.Demand{Subject: id, Limits: limits}}, &d)
+		err := w.Decide(ctx, &limiter.Request{Demands: []limiter.Demand{{Subject: id, Limits: limits}}}, nil, &d)
 		return err == nil && d.Allowed
 	}), func() { _ = w.Close(ctx) }, nil
 }

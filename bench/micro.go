@@ -108,11 +108,11 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 		return nil, closer, err
 	}
 	add("Requirement.MetBy", 1, metBy)
-	limits := []limiter.Limit{apikey.PerMinute(roomy.minute), apikey.PerDay(roomy.day)}
+	limits := []apikey.Limit{apikey.PerMinute(roomy.minute), apikey.PerDay(roomy.day)}
 	for n := 1; n <= len(limits); n++ {
 		subject := fmt.Sprintf("windows-%d", n)
 		add(fmt.Sprintf("Window.Take-%d", n), 0, func(uint32) int {
-			d, err := window.Take(ctx, limiter.Request{Demand: limiter.Demand{Subject: subject, Limits: limits[:n]}})
+			d, err := window.Take(ctx, limiter.Request{Demands: []limiter.Demand{{Subject: subject, Limits: limits[:n]}}})
 			if err != nil || !d.Allowed {
 				return 1
 			}

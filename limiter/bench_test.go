@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 	"github.com/wontopos/latchkey/limiter"
 )
 
 // The two windows of the free plan, with room that a benchmark cannot use up.
-func benchLimits(room int64) []limiter.Limit {
-	return []limiter.Limit{apikey.PerMinute(60 * room), apikey.PerDay(1000 * room)}
+func benchLimits(room int64) []apikey.Limit {
+	return []apikey.Limit{apikey.PerMinute(60 * room), apikey.PerDay(1000 * room)}
 }
 
 func BenchmarkTake(b *testing.B) {
@@ -31,7 +32,7 @@ func BenchmarkTake(b *testing.B) {
 			}
 			var l limiter.Limiter = w
 			subjects := make([]string, c.keys)
-			r := limiter.Request{Demand: limiter.Demand{Limits: benchLimits(c.room)}}
+			r := limiter.Request{Demands: []limiter.Demand{{Limits: benchLimits(c.room)}}}
 			for i := range subjects {
 				subjects[i] = "k:" + strconv.Itoa(i)
 			}
@@ -39,7 +40,7 @@ func BenchmarkTake(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
-				r.Subject = subjects[i]
+				r.Demands[0].Subject = subjects[i]
 				if i++; i == len(subjects) {
 					i = 0
 				}
@@ -59,9 +60,9 @@ func BenchmarkTakeParallel(b *testing.B) {
 	limits := benchLimits(1_000_000)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
-		r := limiter.Request{Demand: limiter.Demand{Limits: limits}}
+		r := limiter.Request{Demands: []limiter.Demand{{Limits: limits}}}
 		for i := 0; pb.Next(); i++ {
-			r.Subject = subjectNames[i%len(subjectNames)]
+			r.Demands[0].Subject = subjectNames[i%len(subjectNames)]
 			if _, err := w.Take(b.Context(), r); err != nil {
 				b.Error(err)
 			}
@@ -86,13 +87,14 @@ func BenchmarkDecide(b *testing.B) {
 	ctx := b.Context()
 	for _, name := range []string{"1key", "slot"} {
 		b.Run(name, func(b *testing.B) {
-			r := limiter.Request{Demand: limiter.Demand{Subject: "0123456789abcdef", Limits: limits}}
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "0123456789abcdef", Limits: limits}}}
+			var first *slot.Slot
 			if name == "slot" {
-				r.Slot = new(limiter.Slot)
+				first = new(slot.Slot)
 			}
 			var d limiter.Decision
 			for b.Loop() {
-				if err := w.Decide(ctx, &r, &d); err != nil {
+				if err := w.Decide(ctx, &r, first, &d); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -108,7 +110,7 @@ func BenchmarkEscrow(b *testing.B) {
 		o    limiter.EscrowOptions
 	}{
 		{"held", limiter.EscrowOptions{Block: 10_000, Instances: 1}},
-		{"held, refuse", limiter.EscrowOptions{Block: 10_000, Instances: 1, Degraded: limiter.DegradedRefuse}},
+		{"held, strict", limiter.EscrowOptions{Block: 10_000, Instances: 1, Strict: true}},
 		{"asked", limiter.EscrowOptions{Block: 1}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -120,9 +122,9 @@ func BenchmarkEscrow(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			r := limiter.Request{Demand: limiter.Demand{Subject: "0123456789abcdef", Limits: []limiter.Limit{
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "0123456789abcdef", Limits: []apikey.Limit{
 				{Name: "hour", N: 1_000_000_000, Window: time.Hour}, apikey.PerDay(1_000_000_000),
-			}}}
+			}}}}
 			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 const (
@@ -31,7 +33,7 @@ type bucket struct {
 	size  uint8 // length of the subject, or longSubject
 	n     uint8 // number of rings
 	calls uint8 // since it last triggered a sweep
-	gone  bool  // it has left its table: a Slot or an old table may still point here
+	gone  bool  // it has left its table: a slot or an old table may still point here
 	name  [shortSubject]byte
 	rings [firstRings]ring
 	cells []byte
@@ -119,7 +121,7 @@ func (b *bucket) clone() *bucket {
 }
 
 // fits reports whether the first rings are those of the limits.
-func (b *bucket) fits(limits []Limit) bool {
+func (b *bucket) fits(limits []apikey.Limit) bool {
 	if b.count() < len(limits) {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/limiter/limitertest"
 )
@@ -17,7 +18,7 @@ import (
 // it. Neither may run out under them.
 func TestReservationEndsBeforeItsRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limit := limiter.Limit{Name: "day", N: 16, Window: 24 * time.Hour} // reserves 2
+		limit := apikey.Limit{Name: "day", N: 16, Window: 24 * time.Hour} // reserves 2
 		j := newJournal()
 		w := newWindow(t, limiter.Options{Journal: j})
 		var admitted []limitertest.Hit
@@ -65,7 +66,7 @@ func TestOwnRecordsChargeNoReservation(t *testing.T) {
 			mustTake(t, w, ask("k", minute))
 			time.Sleep(2 * time.Minute)
 			for range 20_000 {
-				mustTake(t, w, ask("other", limiter.Limit{Name: "x", N: 1e9, Window: time.Second}))
+				mustTake(t, w, ask("other", apikey.Limit{Name: "x", N: 1e9, Window: time.Second}))
 			}
 			if n := w.Subjects(); n != 1 {
 				t.Fatalf("idle subjects are let go with a journal too: %d held", n)
@@ -95,7 +96,7 @@ func TestDeletionNeverOvertakesTheNextRecord(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() {
 			for range 20_000 {
-				mustTake(t, w, ask("other", limiter.Limit{Name: "x", N: 1e9, Window: time.Second}))
+				mustTake(t, w, ask("other", apikey.Limit{Name: "x", N: 1e9, Window: time.Second}))
 			}
 		})
 		time.Sleep(500 * time.Millisecond) // the deletion is under way
@@ -169,7 +170,7 @@ func TestChangedLimitsAreWrittenBeforeTheyAdmit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		w := newWindow(t, limiter.Options{Journal: j})
-		first := limiter.Limit{Name: "minute", N: 80, Window: time.Minute} // reserves 10
+		first := apikey.Limit{Name: "minute", N: 80, Window: time.Minute} // reserves 10
 		for range 1 + 2 + 4 + 8 + 1 {
 			mustTake(t, w, ask("k", first)) // the last one leaves 9 reserved
 		}

@@ -7,24 +7,22 @@ import (
 
 // decide stores its answer in d, which must be zero.
 func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) error {
-	cost, err := r.check()
+	cost, o, err := r.check()
 	if err != nil {
 		return err
 	}
-	var room [2]party
-	n := 0
-	if len(r.Limits) > 0 {
-		room[0].Demand, n = r.Demand, 1
-	}
-	if len(r.Also.Limits) > 0 {
-		room[n].Demand = r.Also
-		n++
-	}
-	if n == 0 {
+	if o.n == 0 {
 		d.Allowed = true
 		return nil
 	}
-	p := room[:n]
+	var room [maxDemands]party
+	p := room[:o.n]
+	for i := range p {
+		p[i].Demand, p[i].turn = r.Demands[o.of[i]], o.turn[i]
+		if o.of[i] == 0 {
+			p[i].slot = do.slot
+		}
+	}
 	due := false
 	for done := false; !done; {
 		if err := w.locate(p); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -22,15 +23,14 @@ func dirty() (d limiter.Decision) {
 func TestDecideAnswersAsTake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		taken, decided := newWindow(t, limiter.Options{}), newWindow(t, limiter.Options{})
-		limits := []limiter.Limit{{Name: "minute", N: 3, Window: time.Minute}, {Name: "hour", N: 9, Window: time.Hour}}
-		r := ask("k", limits...)
+		limits := []apikey.Limit{{Name: "minute", N: 3, Window: time.Minute}, {Name: "hour", N: 9, Window: time.Hour}}
 		for i := range 20 {
-			r.Also = limiter.Demand{}
+			r := ask("k", limits...)
 			if i%3 == 0 {
-				r.Also = limiter.Demand{Subject: "owner", Limits: limits[1:]}
+				r.Demands = append(r.Demands, limiter.Demand{Subject: "owner", Limits: limits[1:]})
 			}
 			want, got := mustTake(t, taken, r), dirty()
-			if err := decided.Decide(t.Context(), &r, &got); err != nil || got != want {
+			if err := decided.Decide(t.Context(), &r, nil, &got); err != nil || got != want {
 				t.Fatalf("Decide is Take, whatever stood in its answer: got %v, %v, want %v", got, err, want)
 			}
 			time.Sleep(10 * time.Second)
@@ -53,20 +53,20 @@ func TestDecideLeavesTheZeroDecisionWithAnError(t *testing.T) {
 	}{
 		"negative cost":   {newWindow(t, limiter.Options{}), wrong},
 		"no subject":      {newWindow(t, limiter.Options{}), ask("", minute)},
-		"limit of none":   {newWindow(t, limiter.Options{}), ask("k", limiter.Limit{Window: time.Minute})},
+		"limit of none":   {newWindow(t, limiter.Options{}), ask("k", apikey.Limit{Window: time.Minute})},
 		"closed":          {closed, ask("k", minute)},
 		"journal failing": {newWindow(t, limiter.Options{Journal: failing}), ask("k", minute)},
 	} {
 		d := dirty()
-		if err := c.w.Decide(t.Context(), &c.r, &d); err == nil || d != (limiter.Decision{}) {
+		if err := c.w.Decide(t.Context(), &c.r, nil, &d); err == nil || d != (limiter.Decision{}) {
 			t.Errorf("%s: with an error the answer is the zero Decision: got %+v, %v", name, d, err)
 		}
 	}
 }
 
 func TestEitherOfTwoWindowsRefuses(t *testing.T) {
-	small, large := limiter.Limit{Name: "small", N: 2, Window: time.Minute}, limiter.Limit{Name: "large", N: 9, Window: time.Hour}
-	for i, limits := range [][]limiter.Limit{{small, large}, {large, small}} {
+	small, large := apikey.Limit{Name: "small", N: 2, Window: time.Minute}, apikey.Limit{Name: "large", N: 9, Window: time.Hour}
+	for i, limits := range [][]apikey.Limit{{small, large}, {large, small}} {
 		w := newWindow(t, limiter.Options{})
 		r := ask("k", limits...)
 		for n := range 5 {
@@ -81,27 +81,32 @@ func TestEitherOfTwoWindowsRefuses(t *testing.T) {
 	}
 }
 
-// Request and decision of a caller of Decide stay on its stack, with a slot and
-// without, on one subject and on two.
+// Request, demands and decision of a caller of Decide stay on its stack, with a
+// slot and without, on one subject and on several.
 func TestDecideAllocatesNothing(t *testing.T) {
 	w := newWindow(t, limiter.Options{})
-	limits := []limiter.Limit{apikey.PerMinute(1_000_000), apikey.PerDay(1_000_000_000)}
-	slot, ctx := new(limiter.Slot), t.Context()
+	limits := []apikey.Limit{apikey.PerMinute(1_000_000), apikey.PerDay(1_000_000_000)}
+	first, ctx := new(slot.Slot), t.Context()
 	for name, call := range map[string]func(){
 		"alone": func() {
 			var d limiter.Decision
-			r := limiter.Request{Demand: limiter.Demand{Subject: "k:0123456789abcdef", Limits: limits}}
-			_ = w.Decide(ctx, &r, &d)
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "k:0123456789abcdef", Limits: limits}}}
+			_ = w.Decide(ctx, &r, nil, &d)
 		},
 		"with a slot": func() {
 			var d limiter.Decision
-			r := limiter.Request{Demand: limiter.Demand{Subject: "s", Limits: limits, Slot: slot}}
-			_ = w.Decide(ctx, &r, &d)
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "s", Limits: limits}}}
+			_ = w.Decide(ctx, &r, first, &d)
 		},
-		"with Also": func() {
+		"on two subjects, with a slot": func() {
 			var d limiter.Decision
-			r := limiter.Request{Demand: limiter.Demand{Subject: "a", Limits: limits}, Also: limiter.Demand{Subject: "b", Limits: limits}}
-			_ = w.Decide(ctx, &r, &d)
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "s", Limits: limits}, {Subject: "b", Limits: limits}}}
+			_ = w.Decide(ctx, &r, first, &d)
+		},
+		"on four subjects": func() {
+			var d limiter.Decision
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "a", Limits: limits}, {Subject: "d", Limits: limits}, {Subject: "c", Limits: limits}, {Subject: "b", Limits: limits}}}
+			_ = w.Decide(ctx, &r, nil, &d)
 		},
 	} {
 		// A hundred calls at once: an allocation in a sweep must not be
@@ -112,6 +117,20 @@ func TestDecideAllocatesNothing(t *testing.T) {
 			}
 		}); n != 0 {
 			t.Errorf("Decide of a known subject, %s: %v allocations in 100 calls, want none", name, n)
+		}
+	}
+}
+
+// Authors of limiters refuse with Validate what Take and Peek refuse.
+func TestValidateSaysWhatALimiterWould(t *testing.T) {
+	w := newWindow(t, limiter.Options{})
+	for _, r := range []limiter.Request{
+		{}, ask("k", minute), ask("", minute), ask("k", minute, minute), ask("k", apikey.Limit{N: 1}), {Cost: -1},
+		{Demands: make([]limiter.Demand, 5)}, {Demands: []limiter.Demand{{Limits: nil}, {Subject: "k", Limits: []apikey.Limit{{N: -1, Window: time.Second}}}}},
+	} {
+		_, err := w.Take(t.Context(), r)
+		if got := r.Validate(); (got == nil) != (err == nil) || got != nil && (!errors.Is(got, limiter.ErrInvalid) || got.Error() != err.Error()) {
+			t.Errorf("%+v: Validate says %v, Take %v", r, got, err)
 		}
 	}
 }

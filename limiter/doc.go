@@ -35,12 +35,12 @@
 //
 // [Window] keeps the rings in memory, with a mutex for each subject, a
 // monotonic clock, and no goroutine. Take of a known subject allocates nothing
-// and takes no other lock. It finds the subject's bucket through its [Slot], or
-// in a table that is read without a lock: one cache line, then the bucket's
+// and takes no other lock. It finds the subject's bucket in a table that is
+// read without a lock: one cache line, then the bucket's
 // two. A bucket found this way is a hint, confirmed under the bucket's mutex,
 // where a bucket that was removed says so. If the bucket is not found, it is
 // looked up again under the mutex of the shard, one of 64, which is for making
-// and removing buckets. Two subjects of one request are locked in the order of
+// and removing buckets. The subjects of one request are locked in the order of
 // their names.
 //
 // Each call for a new subject pays for the inspection of four others, and every
@@ -83,7 +83,7 @@
 // the hits of a segment leave together, the shared limiter counts each use
 // exactly as if it had been asked for it, and the guarantee holds over all
 // processes. What is not used in time is lost, at most an eighth of N.
-// [Reserver] says how long a block may be held. A segment is one second for a
+// [NewEscrow] says how long a block may be held. A segment is one second for a
 // minute: blocks pay off for subjects with several requests in that time, and
 // cost the others nothing.
 //

@@ -8,17 +8,6 @@ import (
 	"time"
 )
 
-// Degraded says what an [Escrow] does while its shared limiter does not answer.
-type Degraded uint8
-
-const (
-	// DegradedShare admits N / Instances, rounded down, counting what this
-	// instance has admitted itself. [Escrow] says what that guarantees.
-	DegradedShare Degraded = iota
-	// DegradedRefuse returns [ErrUnavailable].
-	DegradedRefuse
-)
-
 // EscrowOptions configure an [Escrow]. The zero value is fine for up to four
 // instances.
 type EscrowOptions struct {
@@ -32,8 +21,10 @@ type EscrowOptions struct {
 	// as much as the one before, as far as the subject's own demand will use it
 	// up. 0 means 10; 1 asks for each request; negative is an error.
 	Block int
-	// Degraded says what happens while the shared limiter is down.
-	Degraded Degraded
+	// Strict returns [ErrUnavailable] while the shared limiter does not answer. By
+	// default an instance then admits N / Instances, rounded down, counting what
+	// it has admitted itself; [Escrow] says what that guarantees.
+	Strict bool
 	// Timeout is how long one call of the shared limiter may take before it
 	// counts as failed. 0 means 50 ms; negative is an error.
 	Timeout time.Duration
@@ -53,7 +44,7 @@ type EscrowOptions struct {
 // Never too much: in no interval of a window's length do all instances together
 // admit more than N, for any arrivals, as long as the shared limiter answers. A
 // reservation is charged at once, and used only while the charge is sure to
-// count for the whole window that follows the use ([Reserver]). That time runs
+// count for the whole window that follows the use ([NewEscrow]). That time runs
 // from before the shared limiter was asked, on the monotonic clock, and is
 // shortened by a thousandth for clock drift. Suspending a machine breaks the
 // guarantee, by what that machine held.
@@ -67,7 +58,8 @@ type EscrowOptions struct {
 // arrive or came too late. An Escrow that is dropped gives nothing back.
 //
 // A refusal is remembered until RetryAfter has passed, so later requests with
-// the same cost need no round trip. A change of limits discards it, and what
+// the same cost need no round trip, unless several of more than two subjects
+// refused together. A change of limits discards it, and what
 // was reserved under the old limits.
 //
 // The statuses are as of the last round trip for the subject: Remaining
@@ -87,15 +79,15 @@ type EscrowOptions struct {
 //   - otherwise it is at most N plus one share for each instance that was cut
 //     off: the shared limiter never learns what was admitted without it.
 //
-// If even that is too much, use [DegradedRefuse]. A request that costs more
+// If even that is too much, use [EscrowOptions.Strict]. A request that costs more
 // than the share, and any request if the share is 0, gets [ErrUnavailable].
 //
-// If the shared limiter is not a [Reserver], it is asked for windows that are
+// If the shared limiter has no method Reserve, it is asked for windows that are
 // one second longer. This keeps the guarantee at a price: a client at its limit
 // gets N in W + 1 s. A subject with a window below a minute then reserves
 // nothing. All users of these counts must go through an Escrow.
 type Escrow struct {
-	shared  Reserver
+	shared  reserver
 	own     *Window // what this instance admitted; nil if that is not needed
 	base    time.Time
 	many    int64
@@ -112,6 +104,16 @@ var _ Limiter = (*Escrow)(nil)
 
 // NewEscrow returns a limiter over the shared one, which it does not close. An
 // error names the field that is wrong.
+//
+// The Escrow loses nothing over a limiter that has the method
+//
+//	Reserve(ctx context.Context, r Request) (d Decision, life time.Duration, err error)
+//
+// as [Window] does. Reserve is Take, and also reports how long the charge may be
+// held before it is used. If the request was allowed, then for each time a
+// before life has passed since the call began, the charge counts in each window
+// of the request until a plus the window's length at least. 0 is always right.
+// The life of a refused request is 0.
 func NewEscrow(shared Limiter, o EscrowOptions) (*Escrow, error) {
 	switch {
 	case shared == nil:
@@ -120,8 +122,6 @@ func NewEscrow(shared Limiter, o EscrowOptions) (*Escrow, error) {
 		return nil, invalidf("EscrowOptions.Instances %d is negative", o.Instances)
 	case o.Block < 0:
 		return nil, invalidf("EscrowOptions.Block %d is negative", o.Block)
-	case o.Degraded > DegradedRefuse:
-		return nil, invalidf("EscrowOptions.Degraded %d is unknown", o.Degraded)
 	case o.Timeout < 0:
 		return nil, invalidf("EscrowOptions.Timeout %v is negative", o.Timeout)
 	}
@@ -145,12 +145,12 @@ func NewEscrow(shared Limiter, o EscrowOptions) (*Escrow, error) {
 		seed:    maphash.MakeSeed(),
 	}
 	e.breaker.log = o.Logger
-	if r, ok := shared.(Reserver); ok {
+	if r, ok := shared.(reserver); ok {
 		e.shared = r
 	} else {
 		e.shared = widened{shared}
 	}
-	if o.Degraded == DegradedShare {
+	if !o.Strict {
 		var err error
 		if e.own, err = New(Options{Logger: o.Logger}); err != nil {
 			return nil, err

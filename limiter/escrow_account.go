@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // account is what one instance holds for one subject. mu guards everything but
@@ -25,7 +27,7 @@ type account struct {
 	pins    int           // calls under way that use it
 	busy    chan struct{} // closed when the call that asks for the subject has returned; nil: none
 
-	limits []Limit
+	limits []apikey.Limit
 	epoch  uint64 // counts changes of limits
 	left   int64  // cost reserved and unused
 	charge int64  // when that was charged there: the newest Decision.At
@@ -62,7 +64,7 @@ const (
 func newAccount(subject string) *account { return &account{subject: subject} }
 
 // adopt starts over under other limits. What was reserved is not used any more.
-func (a *account) adopt(limits []Limit) {
+func (a *account) adopt(limits []apikey.Limit) {
 	a.limits = slices.Clone(limits)
 	a.epoch++
 	a.left, a.until = 0, 0
@@ -71,7 +73,7 @@ func (a *account) adopt(limits []Limit) {
 }
 
 // fits reports whether the limits are those of the account, ignoring names.
-func (a *account) fits(limits []Limit) bool {
+func (a *account) fits(limits []apikey.Limit) bool {
 	if len(a.limits) != len(limits) {
 		return false
 	}
@@ -100,7 +102,7 @@ func (a *account) drop(now int64) {
 
 // deposit adds units that are usable before until and were charged at the time
 // given by a [Decision.At]. The latest of several such times stands for all:
-// each is before until, and so in the same segment as the others ([Reserver]).
+// each is before until, and so in the same segment as the others (reserver).
 func (a *account) deposit(units, until, charge, now int64) {
 	if units > 0 && now < until {
 		if a.left == 0 {

@@ -3,12 +3,14 @@ package limiter
 import (
 	"testing"
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 func TestEscrowDepositsEndWithTheFirst(t *testing.T) {
 	for _, until := range [][2]int64{{100, 50}, {50, 100}} {
 		a := newAccount("k")
-		a.adopt([]Limit{{N: 10, Window: time.Minute}})
+		a.adopt([]apikey.Limit{{N: 10, Window: time.Minute}})
 		a.refused = refusal{cost: 1, until: forever}
 		a.deposit(2, until[0], 1, 0)
 		a.deposit(3, until[1], 1, 0)

@@ -13,6 +13,7 @@ type part struct {
 	charged int64  // ... and was charged then
 	freed   uint64 // of the account
 	lacks   bool   // took is not enough
+	first   int    // index in the answer of the status of its first window
 	out     int64  // what this round trip may lose
 	epoch   uint64 // of the view
 }
@@ -33,7 +34,10 @@ func (e *Escrow) ask(ctx context.Context, p []claim, cost int64, charge, probe b
 	var a answer
 	e.outside(p, charge, probe, func() { a = e.inquire(ctx, p, cost, need, extra, charge) })
 	now := e.now()
-	even := len(p) == 1 || p[0].took == p[1].took
+	even := true
+	for i := range p {
+		even = even && p[i].took == p[0].took
+	}
 	if charge && (!a.Allowed || a.whole) { // the reservation is not used
 		for i := range p {
 			p[i].refund(now)
@@ -165,30 +169,36 @@ func (q *claim) answer(a *answer, charge bool, now int64, d *Decision) {
 }
 
 // recall remembers a refusal. If one subject refused, it holds for all requests
-// that name that subject. If both did, or the shared limiter was not asked for
-// exactly what each of them lacks, it holds for the pair.
+// that name that subject. If several did, or the shared limiter was not asked
+// for exactly what each of them lacks, it holds for a pair, and is forgotten if
+// there are more.
 func recall(p []claim, cost int64, even bool, a *answer, d *Decision) {
 	f := refusal{cost: cost, until: forever}
 	if a.RetryAfter >= 0 {
 		f.until, f.retry = a.sent+int64(a.RetryAfter), a.received+int64(a.RetryAfter)
 	}
-	var violated [2]uint8
+	var violated [maxDemands]uint8
+	at, refusing := 0, 0
 	for i := range p {
 		for j, s := range p[i].statuses(d) {
 			if s.Violated {
 				violated[i] |= 1 << j
 			}
 		}
+		if violated[i] != 0 {
+			at = i
+			refusing++
+		}
 		if p[i].view.demand.grown = 1; !p[i].same() || p[i].view.freed != p[i].freed {
 			return
 		}
 	}
-	at := 0
 	switch {
-	case len(p) == 1 || even && violated[1] == 0:
-	case even && violated[0] == 0:
-		at = 1
+	case len(p) == 1 || even && refusing == 1:
+	case len(p) > 2:
+		return
 	default:
+		at = 0
 		f.mate, f.epoch, f.freed, f.mates = p[1].view, p[1].epoch, p[1].freed, violated[1]
 	}
 	f.violated = violated[at]

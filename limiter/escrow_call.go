@@ -10,7 +10,6 @@ type answer struct {
 	Decision
 	cost           int64 // what was asked for
 	whole          bool  // it was the whole cost of the request, for all claims
-	first          int   // claims without a status in the decision, before those with one
 	sent, received int64
 	until          int64 // what is left of the charge is usable before this time
 	err            error
@@ -20,7 +19,7 @@ type answer struct {
 func (a *answer) refused() bool { return a.err == nil && !a.Allowed }
 
 // of returns the statuses of a claim that was asked for.
-func (a *answer) of(q *claim) []Status { return a.Windows[q.at-a.first:][:len(q.Limits)] }
+func (a *answer) of(q *claim) []Status { return a.Windows[q.first:][:len(q.Limits)] }
 
 var errPanic = errors.New("the shared limiter panicked")
 
@@ -90,11 +89,9 @@ func (e *Escrow) call(ctx context.Context, p []claim, cost int64, whole, charge 
 	n := 0
 	for i := range p {
 		if q := &p[i]; whole || q.lacks {
-			if n == 0 {
-				a.first = q.at
-			}
-			*r.demand(n) = Demand{Subject: q.Subject, Limits: q.Limits}
-			n++
+			r.Demands = append(r.Demands, q.Demand)
+			q.first = n
+			n += len(q.Limits)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.timeout)

@@ -12,29 +12,26 @@ type claim struct {
 	acct   *account // whose mutex is locked
 	view   *account // the account to decide on: acct, or an empty one if Peek must not change acct
 	at     int      // index of the status of its first window
+	turn   uint8    // the index of the claim to lock in this one's place
 	part            // its share in a round trip
 }
 
 // decide stores its answer in d.
 func (e *Escrow) decide(ctx context.Context, r *Request, charge bool, d *Decision) error {
 	*d = Decision{}
-	cost, err := r.check()
+	cost, o, err := r.check()
 	if err != nil {
 		return err
 	}
-	var room [2]claim
-	n := 0
-	for i, q := range [...]*Demand{&r.Demand, &r.Also} {
-		if len(q.Limits) > 0 {
-			room[n].Demand, room[n].at = *q, i*len(r.Limits)
-			n++
-		}
-	}
-	if n == 0 {
+	if o.n == 0 {
 		d.Allowed = true
 		return nil
 	}
-	p := room[:n]
+	var room [maxDemands]claim
+	p := room[:o.n]
+	for i := range p {
+		p[i].Demand, p[i].at, p[i].turn = r.Demands[o.of[i]], int(o.at[i]), o.turn[i]
+	}
 	due := false
 	for done, alone := false, false; !done; {
 		for i := range p {
@@ -157,10 +154,10 @@ func refused(p []claim, cost, now int64, d *Decision) bool {
 		if f.cost != cost || now >= f.until {
 			continue
 		}
-		var violated [2]uint8
+		var violated [maxDemands]uint8
 		violated[i] = f.violated
 		if f.mate != nil {
-			if len(p) == 1 || p[1-i].view != f.mate || f.mate.epoch != f.epoch || f.mate.freed != f.freed {
+			if len(p) != 2 || p[1-i].view != f.mate || f.mate.epoch != f.epoch || f.mate.freed != f.freed {
 				continue
 			}
 			violated[1-i] = f.mates
@@ -189,19 +186,12 @@ func wait(ctx context.Context, p []claim, busy <-chan struct{}) error {
 	}
 }
 
-// lockAccounts locks the mutexes of one or two claims, always in the order of
-// their subjects.
+// lockAccounts locks the mutexes of the claims, always in the order of their
+// subjects.
 func lockAccounts(p []claim) {
-	if len(p) == 1 {
-		p[0].acct.mu.Lock()
-		return
+	for i := range p {
+		p[p[i].turn].acct.mu.Lock()
 	}
-	first, second := p[0].acct, p[1].acct
-	if p[0].Subject > p[1].Subject {
-		first, second = second, first
-	}
-	first.mu.Lock()
-	second.mu.Lock()
 }
 
 func unlockAccounts(p []claim) {

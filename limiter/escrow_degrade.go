@@ -15,7 +15,7 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 	}
 	r := Request{Cost: cost}
 	for i := range p {
-		*r.demand(i) = Demand{Subject: p[i].Subject, Limits: p[i].Limits}
+		r.Demands = append(r.Demands, p[i].Demand)
 	}
 	if !e.shares(&r, cost) {
 		return fmt.Errorf("cost %d is above the share of this instance: %w", cost, down)
@@ -34,8 +34,9 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 // shares replaces the limits with this instance's share of them; false if the
 // cost is above one of them.
 func (e *Escrow) shares(r *Request, cost int64) bool {
-	for i := range 2 {
-		q := r.demand(i)
+	r.Demands = slices.Clone(r.Demands)
+	for i := range r.Demands {
+		q := &r.Demands[i]
 		q.Limits = slices.Clone(q.Limits)
 		for j := range q.Limits {
 			if q.Limits[j].N /= e.many; q.Limits[j].N < cost {
@@ -52,17 +53,11 @@ func (e *Escrow) remember(ctx context.Context, p []claim, cost int64) {
 	if e.own == nil {
 		return
 	}
-	r := Request{Cost: cost}
+	var one [1]Demand
+	r := Request{Demands: one[:], Cost: cost}
 	for i := range p {
 		var d Decision
-		r.Subject, r.Limits = p[i].Subject, p[i].Limits
+		one[0] = p[i].Demand
 		_ = e.own.decide(ctx, &r, deed{charge: true}, &d)
 	}
-}
-
-func (r *Request) demand(i int) *Demand {
-	if i == 0 {
-		return &r.Demand
-	}
-	return &r.Also
 }

@@ -1,6 +1,7 @@
 package limiter_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -41,9 +42,9 @@ func TestEscrowRefusalOfBothIsOfThePair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, false, limiter.EscrowOptions{})
 		e := f.all[0]
-		key := func(name string, cost int64, also ...limiter.Limit) limiter.Request {
+		key := func(name string, cost int64, also ...apikey.Limit) limiter.Request {
 			r := ask(name, minute)
-			r.Cost, r.Also = cost, limiter.Demand{Subject: "owner", Limits: also}
+			r.Cost, r.Demands = cost, append(r.Demands, limiter.Demand{Subject: "owner", Limits: also})
 			return r
 		}
 		mustTake(t, e, key("b", 1, perHour(60)))
@@ -72,6 +73,39 @@ func TestEscrowRefusalOfBothIsOfThePair(t *testing.T) {
 	})
 }
 
+// Of three subjects two refuse, for different times. Neither of them alone, nor
+// any two, are refused for as long as the three.
+func TestEscrowRefusalOfSeveralOfThreeIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFleet(t, 1, false, limiter.EscrowOptions{}).all[0]
+		a, b, c := ask("a", minute), ask("b", perHour(1000)), ask("c", perHour(60))
+		three := limiter.Request{Demands: slices.Concat(a.Demands, b.Demands, c.Demands), Cost: 40}
+		mustTake(t, e, three)
+		if d := mustTake(t, e, three); d.Allowed || !d.Windows[0].Violated || d.Windows[1].Violated || !d.Windows[2].Violated || d.RetryAfter < time.Hour {
+			t.Fatalf("two of three refuse, one of them for an hour: %v", d)
+		}
+		two := limiter.Request{Demands: three.Demands[:2], Cost: 40}
+		if d := mustTake(t, e, two); d.Allowed || d.RetryAfter > 2*time.Minute {
+			t.Errorf("one of the others refuses, for a minute: %v", d)
+		}
+	})
+}
+
+// Some of a subject is held, and nothing of those around it, which are asked for.
+func TestEscrowReadsAnAnswerAboutSomeSubjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, false, limiter.EscrowOptions{})
+		e, held := f.all[0], ask("held", apikey.PerMinute(6000))
+		if warm(t, f, 0, held) < 1 {
+			t.Fatal("nothing is held")
+		}
+		r := limiter.Request{Demands: slices.Concat(ask("before", perHour(5)).Demands, held.Demands, ask("behind", perHour(7)).Demands)}
+		if d := mustTake(t, e, r); d.Windows[0].Remaining != 4 || d.Windows[1].Remaining < 5000 || d.Windows[2].Remaining != 6 {
+			t.Errorf("got %v, want 4, thousands and 6 remaining", d)
+		}
+	})
+}
+
 // Two subjects of which one holds more: the shared limiter is asked for what the
 // other lacks of both, and may refuse what would do alone.
 func TestEscrowRefusalOfUnevenIsOfThePair(t *testing.T) {
@@ -83,7 +117,7 @@ func TestEscrowRefusalOfUnevenIsOfThePair(t *testing.T) {
 		}
 		r.Cost = held + 1
 		owned := r
-		owned.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
+		owned.Demands = append(owned.Demands, limiter.Demand{Subject: "owner", Limits: []apikey.Limit{minute}})
 		if d := mustTake(t, e, owned); held < 2 || d.Allowed || !d.Windows[0].Violated || d.Windows[1].Violated {
 			t.Fatalf("%d are held of the key, nothing of the owner, and 1 remains: %v", held, d)
 		}
@@ -170,7 +204,7 @@ func TestEscrowAnswersThatOvertakeEachOther(t *testing.T) {
 			f := newFleet(t, 1, false, limiter.EscrowOptions{Block: 20})
 			pair := func(one, other string) limiter.Request {
 				r := ask(one, perHour(n))
-				r.Also = limiter.Demand{Subject: other, Limits: []limiter.Limit{perHour(n)}}
+				r.Demands = append(r.Demands, limiter.Demand{Subject: other, Limits: []apikey.Limit{perHour(n)}})
 				return r
 			}
 			take := func(r limiter.Request) limiter.Decision {

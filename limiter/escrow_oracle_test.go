@@ -39,8 +39,8 @@ func history(t *testing.T, instances int, bare bool, seed uint64) {
 	f := newFleet(t, instances, bare, limiter.EscrowOptions{Block: 1 << (1 + seed%5)})
 	f.delay = func() time.Duration { return time.Duration(random(int64(20 * time.Millisecond))) }
 	n := []int64{60, 600, 2000}[seed%3]
-	minute, ten := apikey.PerMinute(n), limiter.Limit{Name: "ten", N: 6 * n, Window: 10 * time.Minute}
-	owner := limiter.Limit{Name: "owner", N: n + n/2, Window: time.Minute}
+	minute, ten := apikey.PerMinute(n), apikey.Limit{Name: "ten", N: 6 * n, Window: 10 * time.Minute}
+	owner := apikey.Limit{Name: "owner", N: n + n/2, Window: time.Minute}
 	grain := time.Minute/60 + 41*time.Millisecond // and the round trip
 	if bare {
 		grain += time.Second + time.Second/60
@@ -54,7 +54,7 @@ func history(t *testing.T, instances int, bare bool, seed uint64) {
 				poisson(own, max(rate, 0.1), time.Minute, func() {
 					subject := fmt.Sprint("key", own.IntN(2))
 					r := ask(subject, minute, ten)
-					r.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{owner}}
+					r.Demands = append(r.Demands, limiter.Demand{Subject: "owner", Limits: []apikey.Limit{owner}})
 					if own.IntN(4) == 0 {
 						r.Cost = 1 + own.Int64N(max(n/30, 2))
 					}
@@ -79,7 +79,7 @@ func history(t *testing.T, instances int, bare bool, seed uint64) {
 
 // wrongly complains about a refusal for which there was room in each window.
 func wrongly(t *testing.T, f *fleet, r limiter.Request, d limiter.Decision, grain time.Duration, instances int64) {
-	for _, q := range []limiter.Demand{r.Demand, r.Also} {
+	for _, q := range r.Demands {
 		for _, l := range q.Limits {
 			longest := l.Window + l.Window/60 + grain
 			// What is out in other calls is admitted later, or not at all.
@@ -90,5 +90,5 @@ func wrongly(t *testing.T, f *fleet, r limiter.Request, d limiter.Decision, grai
 		}
 	}
 	t.Errorf("no more than an eighth of N lies idle: %+v was refused with %d admitted to the key and %d to its owner in a minute: %v",
-		r, f.counted(r.Subject, time.Minute), f.counted(r.Also.Subject, time.Minute), d)
+		r, f.counted(r.Demands[0].Subject, time.Minute), f.counted(r.Demands[1].Subject, time.Minute), d)
 }

@@ -38,7 +38,7 @@ func total(hits []limitertest.Hit) (n int64) {
 // outage uses two thirds of the limit in four instances, with the shares of the
 // load given, and overruns it from the second minute to the fifth, while the
 // network of the first gone instances is down until the end of the third.
-func outage(t *testing.T, limit limiter.Limit, gone int, load [4]float64, hang bool) *fleet {
+func outage(t *testing.T, limit apikey.Limit, gone int, load [4]float64, hang bool) *fleet {
 	f := newFleet(t, 4, false, limiter.EscrowOptions{Logger: quiet})
 	f.hang.Store(hang)
 	var wg sync.WaitGroup
@@ -213,10 +213,10 @@ func TestEscrowErrors(t *testing.T) {
 				t.Errorf("%s: cost %d of %d gets %v, %v", c.name, c.cost, c.n, d, err)
 			}
 		}
-		strict := newEscrow(t, f.shared, limiter.EscrowOptions{Degraded: limiter.DegradedRefuse, Logger: quiet})
+		strict := newEscrow(t, f.shared, limiter.EscrowOptions{Strict: true, Logger: quiet})
 		for range 3 {
 			if d, err := strict.Take(t.Context(), ask("k", minute)); !errors.Is(err, limiter.ErrUnavailable) || !errors.Is(err, errDown) || d != (limiter.Decision{}) {
-				t.Errorf("DegradedRefuse: got %v, %v", d, err)
+				t.Errorf("Strict: got %v, %v", d, err)
 			}
 		}
 		f.down.Store(false)

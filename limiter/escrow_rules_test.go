@@ -20,7 +20,6 @@ func TestNewEscrowNamesTheWrongField(t *testing.T) {
 	for field, o := range map[string]limiter.EscrowOptions{
 		"Instances": {Instances: -1},
 		"Block":     {Block: -1},
-		"Degraded":  {Degraded: 9},
 		"Timeout":   {Timeout: -1},
 	} {
 		if _, err := limiter.NewEscrow(w, o); !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "EscrowOptions."+field) {
@@ -40,7 +39,7 @@ func warm(t *testing.T, f *fleet, i int, r limiter.Request) (held int64) {
 		if _, err := f.take(t, i, r); err != nil {
 			t.Fatal(err)
 		}
-		if held = f.all[i].Held(r.Subject); held > 1 {
+		if held = f.all[i].Held(r.Demands[0].Subject); held > 1 {
 			break
 		}
 	}
@@ -112,19 +111,19 @@ func TestEscrowWidensWindows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, true, limiter.EscrowOptions{Block: 20})
 		for _, c := range []struct {
-			limit limiter.Limit
+			limit apikey.Limit
 			asked time.Duration
 		}{
 			{apikey.PerMinute(6000), 61 * time.Second},
-			{limiter.Limit{N: 6000, Window: 59 * time.Second}, 59 * time.Second},
-			{limiter.Limit{N: 6000, Window: apikey.MaxLimitWindow}, apikey.MaxLimitWindow},
+			{apikey.Limit{N: 6000, Window: 59 * time.Second}, 59 * time.Second},
+			{apikey.Limit{N: 6000, Window: apikey.MaxLimitWindow}, apikey.MaxLimitWindow},
 		} {
 			subject := fmt.Sprint(c.limit.Window)
 			for range 30 {
 				mustTake(t, f.all[0], ask(subject, c.limit))
 			}
-			if got := f.asked.Load().(limiter.Limit); got.Window != c.asked || got.N != c.limit.N {
-				t.Errorf("a limiter that is no Reserver is asked for %v instead of %v: got %v", c.asked, c.limit.Window, got)
+			if got := f.asked.Load().(apikey.Limit); got.Window != c.asked || got.N != c.limit.N {
+				t.Errorf("a limiter that cannot Reserve is asked for %v instead of %v: got %v", c.asked, c.limit.Window, got)
 			}
 			if widened := c.asked != c.limit.Window; (f.all[0].Held(subject) > 0) != widened {
 				t.Errorf("windows of %v: %d held", c.limit.Window, f.all[0].Held(subject))
@@ -167,10 +166,10 @@ func TestEscrowUnderAdmissionIsBounded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			idle := n - seen.Windows[0].Remaining - f.counted(r.Subject, time.Minute)
+			idle := n - seen.Windows[0].Remaining - f.counted(r.Demands[0].Subject, time.Minute)
 			// Hits of the last segment still count, though no longer for f.
-			idle -= f.counted(r.Subject, time.Minute+time.Second) - f.counted(r.Subject, time.Minute)
-			if most[r.Subject] = max(most[r.Subject], idle); idle > n/8 {
+			idle -= f.counted(r.Demands[0].Subject, time.Minute+time.Second) - f.counted(r.Demands[0].Subject, time.Minute)
+			if most[r.Demands[0].Subject] = max(most[r.Demands[0].Subject], idle); idle > n/8 {
 				t.Fatalf("at most %d of %d are charged and not admitted: %d are", n/8, n, idle)
 			}
 		}
@@ -183,7 +182,7 @@ func TestEscrowManyGoroutines(t *testing.T) {
 	f := makeFleet(t, instances, false, limiter.EscrowOptions{Timeout: time.Minute})
 	var wg sync.WaitGroup
 	var admitted [subjects]atomic.Int64
-	limit := limiter.Limit{Name: "hour", N: 500, Window: time.Hour}
+	limit := apikey.Limit{Name: "hour", N: 500, Window: time.Hour}
 	for i := range instances {
 		for g := range takers {
 			wg.Go(func() {
@@ -192,7 +191,7 @@ func TestEscrowManyGoroutines(t *testing.T) {
 					k := rng.IntN(subjects)
 					r := ask(fmt.Sprint("k", k), limit)
 					if o := rng.IntN(2 * subjects); o < subjects && o != k {
-						r.Also = limiter.Demand{Subject: fmt.Sprint("k", o), Limits: []limiter.Limit{limit}}
+						r.Demands = append(r.Demands, limiter.Demand{Subject: fmt.Sprint("k", o), Limits: []apikey.Limit{limit}})
 					}
 					if rng.IntN(20) == 0 {
 						f.all[i].Peek(t.Context(), r)
@@ -204,9 +203,9 @@ func TestEscrowManyGoroutines(t *testing.T) {
 					}
 					if d.Allowed {
 						admitted[k].Add(1)
-						if len(r.Also.Limits) > 0 {
+						if len(r.Demands) > 1 {
 							var o int
-							fmt.Sscanf(r.Also.Subject, "k%d", &o)
+							fmt.Sscanf(r.Demands[1].Subject, "k%d", &o)
 							admitted[o].Add(1)
 						}
 					}
@@ -233,18 +232,18 @@ func TestEscrowManyGoroutines(t *testing.T) {
 
 func TestEscrowTakeAllocatesNothing(t *testing.T) {
 	w := newWindow(t, limiter.Options{})
-	hour := []limiter.Limit{perHour(1_000_000), apikey.PerDay(100_000_000)}
+	hour := []apikey.Limit{perHour(1_000_000), apikey.PerDay(100_000_000)}
 	for name, o := range map[string]limiter.EscrowOptions{
 		"share":  {Block: 10_000, Instances: 1},
-		"refuse": {Block: 10_000, Instances: 1, Degraded: limiter.DegradedRefuse},
+		"strict": {Block: 10_000, Instances: 1, Strict: true},
 	} {
 		var l limiter.Limiter = newEscrow(t, w, o)
 		r := ask("k:0123456789abcdef "+name, hour...)
-		r.Also = limiter.Demand{Subject: "o:owner " + name, Limits: hour}
+		r.Demands = append(r.Demands, limiter.Demand{Subject: "o:owner " + name, Limits: hour})
 		full := ask("full "+name, apikey.PerDay(1))
 		mustTake(t, l, full)
 		mustTake(t, l, full)
-		for l.(*limiter.Escrow).Held(r.Subject) < 4000 {
+		for l.(*limiter.Escrow).Held(r.Demands[0].Subject) < 4000 {
 			mustTake(t, l, r)
 		}
 		ctx := t.Context()

@@ -7,7 +7,7 @@ import (
 )
 
 // Settle implements [Settler]. It makes one round trip to the shared limiter,
-// which must be a [Reserver] and a Settler, otherwise the error wraps
+// which must be a Settler and have a method Reserve ([NewEscrow]), otherwise the error wraps
 // [errors.ErrUnsupported]. A refusal that another instance remembers stays
 // until its RetryAfter.
 //
@@ -18,7 +18,7 @@ func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) 
 	if cost < 0 {
 		return after, invalidf("cost %d is negative", cost)
 	}
-	was, err := r.check()
+	was, _, err := r.check()
 	if err != nil {
 		return after, err
 	}
@@ -70,8 +70,8 @@ func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) 
 // A remembered refusal may no longer hold.
 func (e *Escrow) settled(r *Request, d *Decision, sent int64) {
 	at := 0
-	for i := range 2 {
-		q := r.demand(i)
+	for i := range r.Demands {
+		q := &r.Demands[i]
 		st := d.Windows[at:][:len(q.Limits)]
 		if at += len(st); len(st) == 0 {
 			continue

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -37,7 +38,7 @@ func TestEscrowForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
 		e := newEscrow(t, newWindow(t, limiter.Options{}), limiter.EscrowOptions{Logger: quiet})
 		pair := func(key string) limiter.Request {
 			r := ask(key, minute)
-			r.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
+			r.Demands = append(r.Demands, limiter.Demand{Subject: "owner", Limits: []apikey.Limit{minute}})
 			return r
 		}
 		r := pair("a")

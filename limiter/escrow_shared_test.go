@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/limiter/limitertest"
 )
@@ -20,7 +20,7 @@ var errDown = errors.New("connection refused")
 type shared struct {
 	*limiter.Window
 	trips atomic.Int64
-	asked atomic.Value // the first limiter.Limit of the last charge
+	asked atomic.Value // the first apikey.Limit of the last charge
 	out   atomic.Int64 // calls without an answer yet
 	most  atomic.Int64 // ... at once
 	down  atomic.Bool
@@ -85,7 +85,7 @@ func (s *shared) Take(ctx context.Context, r limiter.Request) (d limiter.Decisio
 }
 
 func (s *shared) Reserve(ctx context.Context, r limiter.Request) (d limiter.Decision, life time.Duration, err error) {
-	s.asked.Store(slices.Concat(r.Limits, r.Also.Limits)[0])
+	s.asked.Store(r.Demands[0].Limits[0])
 	if err = s.over(ctx, func() (err error) { d, life, err = s.Window.Reserve(ctx, r); return err }); err != nil {
 		return limiter.Decision{}, 0, err
 	}
@@ -145,7 +145,11 @@ func (f *fleet) take(t testing.TB, i int, r limiter.Request) (limiter.Decision, 
 	ctx := context.WithValue(t.Context(), cutKey{}, f.cut[i])
 	f.mu.Unlock()
 	d, err := f.all[i].Take(context.WithValue(ctx, decidedKey{}, &decided), r)
-	if asked := len(r.Limits) + len(r.Also.Limits); err == nil && d.N != asked {
+	asked := 0
+	for _, q := range r.Demands {
+		asked += len(q.Limits)
+	}
+	if err == nil && d.N != asked {
 		t.Errorf("a decision on %d windows has %d statuses: %v", asked, d.N, d)
 	}
 	at := f.now()
@@ -158,7 +162,7 @@ func (f *fleet) take(t testing.TB, i int, r limiter.Request) (limiter.Decision, 
 	if err == nil && d.Allowed {
 		hit := limitertest.Hit{At: at, Cost: max(r.Cost, 1)}
 		f.by[i] = append(f.by[i], hit)
-		for _, q := range []limiter.Demand{r.Demand, r.Also} {
+		for _, q := range r.Demands {
 			if len(q.Limits) > 0 {
 				f.hits[q.Subject] = append(f.hits[q.Subject], hit)
 			}
@@ -188,7 +192,7 @@ func (f *fleet) cutOff(i int, cut bool) {
 }
 
 // check holds the admitted hits against the limits.
-func (f *fleet) check(t testing.TB, subject string, limits ...limiter.Limit) {
+func (f *fleet) check(t testing.TB, subject string, limits ...apikey.Limit) {
 	t.Helper()
 	for _, l := range limits {
 		if err := limitertest.Check(f.hits[subject], l); err != nil {
@@ -209,4 +213,4 @@ func poisson(rng *rand.Rand, rate float64, long time.Duration, f func()) {
 	}
 }
 
-func perHour(n int64) limiter.Limit { return limiter.Limit{Name: "hour", N: n, Window: time.Hour} }
+func perHour(n int64) apikey.Limit { return apikey.Limit{Name: "hour", N: n, Window: time.Hour} }

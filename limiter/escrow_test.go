@@ -35,7 +35,7 @@ func TestEscrow(t *testing.T) {
 		"four instances": {Instances: 4},
 		"one instance":   {Instances: 1, Block: 100},
 		"no blocks":      {Block: 1},
-		"refuse":         {Degraded: limiter.DegradedRefuse},
+		"strict":         {Strict: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := escrowed(o)
@@ -54,7 +54,7 @@ func TestEscrowInRealTime(t *testing.T) {
 	limitertest.Run(t, h)
 }
 
-// Over a limiter that is no Reserver windows count a second longer, and the
+// Over a limiter that cannot Reserve windows count a second longer, and the
 // segments are those of the longer window.
 func TestEscrowOverAnyLimiter(t *testing.T) {
 	h := escrowed(limiter.EscrowOptions{Instances: 1})

@@ -72,7 +72,7 @@ func TestEscrowFloodCostsNoRoundTrips(t *testing.T) {
 		e, r := f.all[0], ask("k", minute)
 		owned := func(key string) limiter.Request {
 			r := ask(key, apikey.PerMinute(600))
-			r.Also = limiter.Demand{Subject: "owner", Limits: []limiter.Limit{minute}}
+			r.Demands = append(r.Demands, limiter.Demand{Subject: "owner", Limits: []apikey.Limit{minute}})
 			return r
 		}
 		for range 61 {

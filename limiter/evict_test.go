@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,10 +14,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 	"github.com/wontopos/latchkey/limiter"
 )
 
-var second = limiter.Limit{Name: "second", N: 10, Window: time.Second}
+var second = apikey.Limit{Name: "second", N: 10, Window: time.Second}
 
 // A million subjects come and go; at any time 10,000 or so are live.
 func TestMemoryFollowsTheLiveSubjects(t *testing.T) {
@@ -57,7 +60,7 @@ func TestEvictionLosesNoCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, o := range map[string]limiter.Options{"memory": {}, "journal": {Journal: newJournal()}} {
 			w := newWindow(t, o)
-			minute := limiter.Limit{Name: "minute", N: 10, Window: time.Minute}
+			minute := apikey.Limit{Name: "minute", N: 10, Window: time.Minute}
 			for range 10 {
 				mustTake(t, w, ask("k", second, minute))
 			}
@@ -87,14 +90,16 @@ func TestPeekOfUnknownSubjectsHoldsNothing(t *testing.T) {
 func TestPeekWithOtherLimitsForgetsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWindow(t, limiter.Options{})
-		mine := limiter.Limit{Name: "mine", N: 1, Window: time.Hour}
+		mine := apikey.Limit{Name: "mine", N: 1, Window: time.Hour}
 		mustTake(t, w, ask("k", mine))
-		others := make([]limiter.Limit, limiter.MaxWindows)
+		others := make([]apikey.Limit, 2*apikey.MaxLimits)
 		for i := range others {
-			others[i] = limiter.Limit{Name: "other", N: 10, Window: time.Duration(i+1) * time.Second}
+			others[i] = apikey.Limit{Name: "other", N: 10, Window: time.Duration(i+1) * time.Second}
 		}
-		if _, err := w.Peek(t.Context(), ask("k", others...)); err != nil {
-			t.Fatal(err)
+		for some := range slices.Chunk(others, apikey.MaxLimits) {
+			if _, err := w.Peek(t.Context(), ask("k", some...)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		time.Sleep(time.Minute)
 		if d := mustTake(t, w, ask("k", mine)); d.Allowed {
@@ -108,7 +113,7 @@ func TestPeekWithOtherLimitsForgetsNothing(t *testing.T) {
 func TestManyGoroutinesManySubjects(t *testing.T) {
 	for name, j := range map[string]limiter.Journal{"memory": nil, "journal": newJournal()} {
 		w := newWindow(t, limiter.Options{Journal: j})
-		limits := [][]limiter.Limit{{second}, {second, {Name: "minute", N: 300, Window: time.Minute}}}
+		limits := [][]apikey.Limit{{second}, {second, {Name: "minute", N: 300, Window: time.Minute}}}
 		var wg sync.WaitGroup
 		for g := range 8 {
 			wg.Go(func() {
@@ -117,7 +122,7 @@ func TestManyGoroutinesManySubjects(t *testing.T) {
 					a, b := rng.IntN(50), rng.IntN(50)
 					r := ask(fmt.Sprintf("k%d", a), limits[rng.IntN(2)]...)
 					if a != b {
-						r.Also = limiter.Demand{Subject: fmt.Sprintf("k%d", b), Limits: limits[rng.IntN(2)]}
+						r.Demands = append(r.Demands, limiter.Demand{Subject: fmt.Sprintf("k%d", b), Limits: limits[rng.IntN(2)]})
 					}
 					call := w.Take
 					if i%5 == 0 {
@@ -151,7 +156,7 @@ func TestTwoSubjectsInBothOrdersDoNotLockEachOtherOut(t *testing.T) {
 		for _, order := range [][2]string{{"a", "b"}, {"b", "a"}} {
 			go func() {
 				r := ask(order[0], second)
-				r.Also = limiter.Demand{Subject: order[1], Limits: r.Limits}
+				r.Demands = append(r.Demands, limiter.Demand{Subject: order[1], Limits: r.Demands[0].Limits})
 				for range 200_000 {
 					_, _ = w.Peek(context.Background(), r)
 					if known {
@@ -175,23 +180,23 @@ func TestTwoSubjectsInBothOrdersDoNotLockEachOtherOut(t *testing.T) {
 // it meanwhile must not charge what is gone.
 func TestTakeOfASubjectThatIsLetGo(t *testing.T) {
 	w := newWindow(t, limiter.Options{})
-	hour := limiter.Limit{Name: "hour", N: 5, Window: time.Hour}
+	hour := apikey.Limit{Name: "hour", N: 5, Window: time.Hour}
 	for i := range 3000 {
-		slot := new(limiter.Slot)
-		r := ask(strconv.Itoa(i), hour)
+		own, r := new(slot.Slot), ask(strconv.Itoa(i), hour)
 		var admitted atomic.Int64
 		var wg sync.WaitGroup
 		for g := range 4 {
 			wg.Go(func() {
-				r := r
+				var first *slot.Slot
 				if g%2 == 0 {
-					r.Slot = slot
+					first = own
 				}
 				for range 3 {
 					if _, err := w.Peek(t.Context(), r); err != nil {
 						t.Error(err)
 					}
-					if d, err := w.Take(t.Context(), r); err != nil {
+					var d limiter.Decision
+					if err := w.Decide(t.Context(), &r, first, &d); err != nil {
 						t.Error(err)
 					} else if d.Allowed {
 						admitted.Add(1)
@@ -206,32 +211,29 @@ func TestTakeOfASubjectThatIsLetGo(t *testing.T) {
 	}
 }
 
-func TestOneSlotForTwoSubjectsIsAnError(t *testing.T) {
-	w := newWindow(t, limiter.Options{})
-	slot := new(limiter.Slot)
-	r := ask("a", second)
-	r.Slot = slot
-	mustTake(t, w, r)
-	r.Also = limiter.Demand{Subject: "b", Limits: r.Limits, Slot: slot}
+func TestASlotOfAnotherDemandIsAnError(t *testing.T) {
+	w, own := newWindow(t, limiter.Options{}), new(slot.Slot)
+	a, both := ask("a", second), ask("b", second)
+	if err := w.Decide(t.Context(), &a, own, new(limiter.Decision)); err != nil {
+		t.Fatal(err)
+	}
+	both.Demands = append(both.Demands, a.Demands[0])
 	got := make(chan error, 1)
-	go func() {
-		_, err := w.Take(context.Background(), r)
-		got <- err
-	}()
+	go func() { got <- w.Decide(context.Background(), &both, own, new(limiter.Decision)) }()
 	select {
 	case err := <-got:
 		if !errors.Is(err, limiter.ErrInvalid) {
-			t.Errorf("one slot for two subjects is an error: got %v", err)
+			t.Errorf("a slot of another demand is an error: got %v", err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("one slot for two subjects is an error and not a deadlock")
+		t.Error("a slot of another demand is an error and not a deadlock")
 	}
 }
 
 func TestOneSubjectForTwoDemandsIsAnError(t *testing.T) {
 	w := newWindow(t, limiter.Options{})
 	r := ask("a", second)
-	r.Also = limiter.Demand{Subject: "a", Limits: r.Limits}
+	r.Demands = append(r.Demands, limiter.Demand{Subject: "a", Limits: r.Demands[0].Limits})
 	if _, err := w.Take(t.Context(), r); !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "same subject") {
 		t.Errorf("one subject for two demands is an error that says so: got %v", err)
 	}

@@ -14,10 +14,10 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	r := limiter.Request{Demand: limiter.Demand{
+	r := limiter.Request{Demands: []limiter.Demand{{
 		Subject: "key:2fJk0dLm8sWqXz1A",
-		Limits:  []limiter.Limit{apikey.PerMinute(2), apikey.PerDay(1000)},
-	}}
+		Limits:  []apikey.Limit{apikey.PerMinute(2), apikey.PerDay(1000)},
+	}}}
 	for range 3 {
 		d, err := l.Take(context.Background(), r)
 		if err != nil {
@@ -32,19 +32,18 @@ func Example() {
 }
 
 // A limit on all keys of an owner is decided and charged in the same step.
-func ExampleRequest_also() {
+func ExampleRequest() {
 	l, err := limiter.New(limiter.Options{})
 	if err != nil {
 		panic(err)
 	}
 	owner := limiter.Demand{
 		Subject: "owner:acme",
-		Limits:  []limiter.Limit{{Name: "owner", N: 3, Window: time.Hour}},
+		Limits:  []apikey.Limit{{Name: "owner", N: 3, Window: time.Hour}},
 	}
 	for _, key := range []string{"key:a", "key:b", "key:a", "key:b"} {
 		d, err := l.Take(context.Background(), limiter.Request{
-			Demand: limiter.Demand{Subject: key, Limits: []limiter.Limit{apikey.PerMinute(60)}},
-			Also:   owner,
+			Demands: []limiter.Demand{{Subject: key, Limits: []apikey.Limit{apikey.PerMinute(60)}}, owner},
 		})
 		if err != nil {
 			panic(err)
@@ -65,10 +64,10 @@ func ExampleEscrow() {
 	if err != nil {
 		panic(err)
 	}
-	r := limiter.Request{Demand: limiter.Demand{
+	r := limiter.Request{Demands: []limiter.Demand{{
 		Subject: "key:2fJk0dLm8sWqXz1A",
-		Limits:  []limiter.Limit{apikey.PerMinute(3)},
-	}}
+		Limits:  []apikey.Limit{apikey.PerMinute(3)},
+	}}}
 	var instances []*limiter.Escrow
 	for range 2 {
 		e, err := limiter.NewEscrow(shared, limiter.EscrowOptions{Instances: 2})

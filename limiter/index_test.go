@@ -9,6 +9,9 @@ import (
 	"unsafe"
 
 	"pgregory.net/rapid"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 )
 
 // A table under additions, removals and resizes holds what a map holds. Hashes
@@ -111,7 +114,7 @@ func TestIndexIsAHint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Request{Demand: Demand{Subject: "k", Limits: []Limit{{N: 10, Window: time.Minute}}}}
+	r := Request{Demands: []Demand{{Subject: "k", Limits: []apikey.Limit{{N: 10, Window: time.Minute}}}}}
 	take := func() Decision {
 		t.Helper()
 		d, err := w.Take(t.Context(), r)
@@ -132,13 +135,13 @@ func TestIndexIsAHint(t *testing.T) {
 	old.mu.Unlock()
 	stale := newTable(1)
 	stale.add(h, old)
-	r.Slot = new(Slot)
-	r.Slot.Store(old)
+	own := new(slot.Slot)
+	own.Store(old)
 	table.remove(h, old)
-	if d := take(); d.Windows[0].Remaining != 9 || r.Slot.Load() == old {
-		t.Errorf("a bucket that is gone is looked up again: got %v", d)
+	var answer Decision
+	if err := w.Decide(t.Context(), &r, own, &answer); err != nil || answer.Windows[0].Remaining != 9 || own.Load() == old {
+		t.Errorf("a bucket that is gone is looked up again: got %v, %v", answer, err)
 	}
-	r.Slot = nil
 	if d := take(); d.Windows[0].Remaining != 8 {
 		t.Errorf("with and without its slot a subject has one budget: got %v", d)
 	}
@@ -154,7 +157,7 @@ func TestIndexIsAHint(t *testing.T) {
 	}
 
 	// A miss without the mutex is no proof: the table under it is the truth.
-	if got := w.known(&Demand{Subject: "unknown"}); got != nil {
+	if got := w.known("unknown", nil); got != nil {
 		t.Errorf("an unknown subject is found: %v", got)
 	}
 }
@@ -165,13 +168,13 @@ func TestDropKeepsWhatIsCharged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Request{Demand: Demand{Subject: "k", Limits: []Limit{{N: 10, Window: time.Minute}}}}
+	r := Request{Demands: []Demand{{Subject: "k", Limits: []apikey.Limit{{N: 10, Window: time.Minute}}}}}
 	for want := range int64(2) {
 		d, err := w.Take(t.Context(), r)
 		if err != nil || d.Windows[0].Remaining != 9-want {
 			t.Fatalf("a bucket that is charged is not let go: got %v, %v", d, err)
 		}
-		w.drop(w.known(&r.Demand))
+		w.drop(w.known("k", nil))
 	}
 }
 

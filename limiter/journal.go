@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // Journal is where a [Window] keeps its counts across restarts. Only one
@@ -41,7 +43,7 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 	var held []*bucket
 	for _, i := range short {
 		b := p[i].bucket
-		n := slices.MinFunc(p[i].Limits, func(a, b Limit) int { return cmp.Compare(a.N, b.N) }).N
+		n := slices.MinFunc(p[i].Limits, func(a, b apikey.Limit) int { return cmp.Compare(a.N, b.N) }).N
 		// Slow start: a key that is used once is charged once for a crash, and a busy
 		// one seldom causes a write.
 		l := b.lease()

@@ -10,12 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
 var (
-	minute = limiter.Limit{Name: "minute", N: 60, Window: time.Minute}
-	day    = limiter.Limit{Name: "day", N: 1000, Window: 24 * time.Hour}
+	minute = apikey.Limit{Name: "minute", N: 60, Window: time.Minute}
+	day    = apikey.Limit{Name: "day", N: 1000, Window: 24 * time.Hour}
 )
 
 func TestReservationCoversSeveralHits(t *testing.T) {
@@ -27,7 +28,7 @@ func TestReservationCoversSeveralHits(t *testing.T) {
 		}{{56, 0, 10}, {8, 0, 8}, {10_000, 0, 6}, {10_000, 10, 9}, {10_000, 1, 56}} {
 			j := newJournal()
 			w := newWindow(t, limiter.Options{Journal: j, Reserve: c.reserve})
-			l := limiter.Limit{Name: "day", N: c.n, Window: 24 * time.Hour}
+			l := apikey.Limit{Name: "day", N: c.n, Window: 24 * time.Hour}
 			for range min(56, c.n) {
 				mustTake(t, w, ask("k", l))
 			}
@@ -36,7 +37,7 @@ func TestReservationCoversSeveralHits(t *testing.T) {
 			}
 			saves := j.saves
 			for range 100 {
-				mustTake(t, w, ask("dry", limiter.Limit{Name: "day", N: 1, Window: 24 * time.Hour}))
+				mustTake(t, w, ask("dry", apikey.Limit{Name: "day", N: 1, Window: 24 * time.Hour}))
 				if _, err := w.Peek(t.Context(), ask("k", l)); err != nil {
 					t.Fatal(err)
 				}
@@ -54,7 +55,7 @@ func TestJournalErrorsChargeNothing(t *testing.T) {
 	w := newWindow(t, limiter.Options{Journal: j, Reserve: 3})
 	r := ask("k", minute)
 	r.Cost = 2
-	r.Also = limiter.Demand{Subject: "o", Limits: []limiter.Limit{minute}}
+	r.Demands = append(r.Demands, limiter.Demand{Subject: "o", Limits: []apikey.Limit{minute}})
 
 	j.fail = broken // the first use reads
 	for range 3 {
@@ -110,7 +111,7 @@ func TestFailedWriteIsTakenForUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		w := newWindow(t, limiter.Options{Journal: j})
-		limit := limiter.Limit{Name: "minute", N: 16, Window: time.Minute} // reserves 2
+		limit := apikey.Limit{Name: "minute", N: 16, Window: time.Minute} // reserves 2
 		mustTake(t, w, ask("k", limit))
 		mustTake(t, w, ask("k", limit)) // leaves one reserved
 		j.fail = errors.New("timeout")
@@ -151,7 +152,7 @@ func TestSlowJournalHoldsUpItsSubjectOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		w := newWindow(t, limiter.Options{Journal: j})
-		limit := limiter.Limit{Name: "hour", N: 1e6, Window: time.Hour}
+		limit := apikey.Limit{Name: "hour", N: 1e6, Window: time.Hour}
 		for i := range 1000 {
 			mustTake(t, w, ask(strconv.Itoa(i), limit))
 		}
@@ -238,7 +239,7 @@ func TestACloseThatFailedMayBeCalledAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		w := newWindow(t, limiter.Options{Journal: j})
-		limit := limiter.Limit{Name: "hour", N: 160, Window: time.Hour} // reserves more than one
+		limit := apikey.Limit{Name: "hour", N: 160, Window: time.Hour} // reserves more than one
 		for i := range 100 {
 			for range 3 {
 				mustTake(t, w, ask(strconv.Itoa(i), limit))

@@ -1,17 +1,21 @@
 package limiter
 
-import "time"
+import (
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+)
 
 // adopt arranges the bucket for the limits, which must be valid. Windows of a
 // known length keep their counts, in counters as wide as they need. A new
 // window is seeded from an old one. The journal's reservation was made for the
 // old windows, so it ends.
-func (b *bucket) adopt(limits []Limit, now int64) {
+func (b *bucket) adopt(limits []apikey.Limit, now int64) {
 	for i := range b.count() {
 		b.ring(i).advance(b.cells, now)
 	}
-	next := make([]ring, 0, MaxWindows)
-	from := make([]int, 0, MaxWindows) // index of the old ring whose counts a new one takes, -1 for none
+	next := make([]ring, 0, maxRings)
+	from := make([]int, 0, maxRings) // index of the old ring whose counts a new one takes, -1 for none
 	for _, l := range limits {
 		old := b.find(l.Window)
 		r := newRing(l.Window, now)
@@ -22,7 +26,7 @@ func (b *bucket) adopt(limits []Limit, now int64) {
 		next, from = append(next, r), append(from, old)
 	}
 	for i := range b.count() {
-		if r := b.ring(i); r.total > 0 && len(next) < MaxWindows && !named(limits, r.length()) {
+		if r := b.ring(i); r.total > 0 && len(next) < maxRings && !named(limits, r.length()) {
 			next, from = append(next, *r), append(from, i)
 		}
 	}
@@ -99,7 +103,7 @@ func (b *bucket) find(length time.Duration) int {
 	return -1
 }
 
-func named(limits []Limit, length time.Duration) bool {
+func named(limits []apikey.Limit, length time.Duration) bool {
 	for i := range limits {
 		if limits[i].Window == length {
 			return true

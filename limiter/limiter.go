@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Limit allows at most N units of cost in any interval of length Window.
-type Limit = apikey.Limit
-
 const (
-	// MaxWindows is how many windows one [Request] may name, both demands
+	// MaxWindows is how many limits one [Request] may name, in all of its demands
 	// together.
 	MaxWindows = 8
 	// MaxSubject is the maximum length of a subject, in bytes.
@@ -43,31 +39,20 @@ var (
 //
 // Subject is compared byte for byte and may contain any bytes. Callers that
 // limit several kinds of subject (keys, owners) give each kind its own prefix.
-// A demand without limits asks for nothing, whatever its subject. The caller
-// keeps ownership of the strings and the slice: a limiter copies what it keeps,
-// and their memory may be reused as soon as the call has returned.
+// A demand without limits asks for nothing, whatever its subject.
 type Demand struct {
-	Subject string  // 1 to MaxSubject bytes
-	Limits  []Limit // within the bounds of package apikey, no window length twice
-	Slot    *Slot   // optional: saves a Window the look-up of Subject
+	Subject string         // 1 to MaxSubject bytes
+	Limits  []apikey.Limit // at most apikey.MaxLimits, within its bounds, no window length twice
 }
 
-// Slot remembers where a [Window] keeps the state of one subject. A caller with
-// a place of its own for each subject puts a Slot there; the zero value is
-// ready to use. A Slot must serve only one subject of one Window and must not
-// be copied. It may be used concurrently and thrown away at any time. Other
-// limiters ignore it. It is an [atomic.Value], so that a package that does not
-// import this one can provide the place.
-type Slot = atomic.Value
-
-// Request asks for one admission.
+// Request asks for one admission. The caller keeps ownership of the slices and
+// strings: a limiter copies what it keeps, and their memory may be reused as
+// soon as the call has returned.
 type Request struct {
-	// Demand is the key and its limits.
-	Demand
-	// Also is a second subject that is decided and charged in the same atomic
-	// step, such as the owner of the key. The zero value means none. It must not
-	// be the subject of the first demand.
-	Also Demand
+	// Demands are decided and charged in one atomic step, such as those of a key
+	// and of its owner: at most 4, each for another subject, with at most
+	// MaxWindows limits in all. Name the subject that fewest requests share first.
+	Demands []Demand
 	// Cost is charged to every window. 0 means 1; negative is an error.
 	Cost int64
 }
@@ -93,8 +78,8 @@ type Decision struct {
 	// between: that long is enough, and nothing shorter is. It is not rounded to
 	// seconds. [Never], or any negative value, means that waiting does not help.
 	RetryAfter time.Duration
-	// Windows holds N statuses: those of Request.Limits in their order, then
-	// those of Request.Also.Limits.
+	// Windows holds N statuses: one for each limit, in the order of the demands
+	// and of their limits.
 	Windows [MaxWindows]Status
 	N       int
 	// At is when the request was charged, for [Settler]; 0 if it was not. Only the
@@ -129,7 +114,7 @@ func (d Decision) String() string {
 // for at least the window and at most one segment longer (package
 // documentation). A hit counts in the windows that its request named.
 //
-// A request is admitted by all windows of both demands or refused as a whole,
+// A request is admitted by all windows of all demands or refused as a whole,
 // and a refused request is not charged anywhere. Subjects share nothing.
 //
 // When the limits of a subject change, windows of the same length keep their
@@ -147,63 +132,4 @@ type Limiter interface {
 	// Peek returns what Take would decide, and charges nothing: Remaining is what
 	// is left before the request.
 	Peek(ctx context.Context, r Request) (Decision, error)
-}
-
-func invalidf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
-}
-
-// check reports what is wrong with the request, except for the bounds of its
-// limits, and what it costs. It runs on every call.
-func (r *Request) check() (cost int64, err error) {
-	if r.Cost < 0 {
-		return 0, invalidf("cost %d is negative", r.Cost)
-	}
-	if n := len(r.Limits) + len(r.Also.Limits); n > MaxWindows {
-		return 0, invalidf("%d windows, at most %d are allowed", n, MaxWindows)
-	}
-	if err := r.Demand.checkSubject(); err != nil {
-		return 0, err
-	}
-	if len(r.Also.Limits) > 0 {
-		if err := r.Also.checkSubject(); err != nil {
-			return 0, err
-		}
-		if len(r.Limits) > 0 && r.Subject == r.Also.Subject {
-			return 0, invalidf("both demands name the same subject")
-		}
-	}
-	return max(r.Cost, 1), nil
-}
-
-func (d *Demand) checkSubject() error {
-	if len(d.Limits) == 0 {
-		return nil
-	}
-	if d.Subject == "" {
-		return invalidf("limits without a subject")
-	}
-	if len(d.Subject) > MaxSubject {
-		return invalidf("subject of %d bytes, at most %d are allowed", len(d.Subject), MaxSubject)
-	}
-	return nil
-}
-
-// checkLimits reports limits out of bounds. It runs when a subject is used with
-// limits under which it has not been decided before.
-func checkLimits(limits []Limit) error {
-	for i, l := range limits {
-		if l.N < 1 || l.N > apikey.MaxLimitN {
-			return invalidf("limit %q: N %d is not between 1 and %d", l.Name, l.N, int64(apikey.MaxLimitN))
-		}
-		if l.Window < time.Second || l.Window > apikey.MaxLimitWindow || l.Window%time.Second != 0 {
-			return invalidf("limit %q: window %v is not a whole number of seconds between 1s and %v", l.Name, l.Window, apikey.MaxLimitWindow)
-		}
-		for _, o := range limits[:i] {
-			if o.Window == l.Window {
-				return invalidf("limits %q and %q have the same window %v", o.Name, l.Name, l.Window)
-			}
-		}
-	}
-	return nil
 }

@@ -39,7 +39,7 @@ func TestHeapOfAKeyInUse(t *testing.T) {
 		names := keyNames(keys)
 		before := heap()
 		w := newWindow(t, limiter.Options{})
-		free := []limiter.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
+		free := []apikey.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
 		for range 3 {
 			for _, k := range names {
 				mustTake(t, w, ask(k, free...))

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // oracle is the segment rule in its plainest form: a list of hits, each with
 // the instant when it stops counting.
 type oracle struct {
-	limit Limit
+	limit apikey.Limit
 	hits  []oracleHit
 }
 
@@ -82,10 +84,10 @@ func (o *oracle) retry(now, cost int64) time.Duration {
 func TestBucketDecidesAsAListOfHitsWould(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		windows := rapid.SliceOfNDistinct(rapid.SampledFrom([]int64{1, 7, 60, 61, 3600, 3601, 86400}), 1, 3, rapid.ID).Draw(t, "windows")
-		var limits []Limit
+		var limits []apikey.Limit
 		var model []*oracle
 		for _, s := range windows {
-			l := Limit{N: rapid.SampledFrom([]int64{1, 3, 10, 255, 256, 65535, 65536}).Draw(t, "N"), Window: time.Duration(s) * time.Second}
+			l := apikey.Limit{N: rapid.SampledFrom([]int64{1, 3, 10, 255, 256, 65535, 65536}).Draw(t, "N"), Window: time.Duration(s) * time.Second}
 			limits = append(limits, l)
 			model = append(model, &oracle{limit: l})
 		}
@@ -156,7 +158,7 @@ func draw(t *rapid.T, now int64, model []*oracle) int64 {
 func TestClockInBothDirectionsNeverAdmitsMore(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const n = 10
-		limits := []Limit{{N: n, Window: time.Minute}}
+		limits := []apikey.Limit{{N: n, Window: time.Minute}}
 		b := newBucket("k", false)
 		now, top := int64(1e18), int64(0)
 		var admitted []oracleHit // leaves: by the highest instant seen, at which it counts at the least
@@ -188,12 +190,12 @@ func TestClockInBothDirectionsNeverAdmitsMore(t *testing.T) {
 func TestNewWindowStartsNoEmptierThanWhatIsKnown(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lengths := []int64{1, 60, 90, 3600, 86400}
-		old := Limit{N: 1000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "old")) * time.Second}
-		fresh := Limit{N: 100_000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "new")) * time.Second}
+		old := apikey.Limit{N: 1000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "old")) * time.Second}
+		fresh := apikey.Limit{N: 100_000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "new")) * time.Second}
 		start := int64(1e18)
 		now := start
 		b := newBucket("k", false)
-		b.adopt([]Limit{old}, now)
+		b.adopt([]apikey.Limit{old}, now)
 		var hits []oracleHit // leaves: the end of exactly one new window
 		for range rapid.IntRange(1, 30).Draw(t, "hits") {
 			now += rapid.Int64Range(0, int64(old.Window)/8).Draw(t, "wait")
@@ -203,7 +205,7 @@ func TestNewWindowStartsNoEmptierThanWhatIsKnown(t *testing.T) {
 				hits = append(hits, oracleHit{now, cost})
 			}
 		}
-		b.adopt([]Limit{fresh}, now)
+		b.adopt([]apikey.Limit{fresh}, now)
 		known := int64(0)
 		for _, h := range hits {
 			if window := min(old.Window, fresh.Window); h.leaves+int64(window) > now {

@@ -1,10 +1,16 @@
 package limiter
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+
+	"github.com/wontopos/latchkey/internal/slot"
+)
 
 // party is one demand of a request with its bucket.
 type party struct {
-	Demand         // a copy, so that the request stays on the stack of the caller
+	Demand // a copy, so that the request stays on the stack of the caller
+	slot   *slot.Slot
+	turn   uint8   // the index of the party to lock in this one's place
 	bucket *bucket // whose mutex is locked
 	view   *bucket // the bucket to decide on: bucket, or a copy if Peek must not change it
 	stale  bool    // the bucket found without the shard's mutex was gone
@@ -18,7 +24,7 @@ func (w *Window) locate(p []party) error {
 	for i := range p {
 		q := &p[i]
 		if q.bucket = nil; !q.stale {
-			q.bucket = w.known(&q.Demand)
+			q.bucket = w.known(q.Subject, q.slot)
 		}
 		if q.bucket == nil {
 			if err := w.obtain(q); err != nil {
@@ -26,28 +32,30 @@ func (w *Window) locate(p []party) error {
 			}
 		}
 	}
-	if len(p) == 2 && p[0].bucket == p[1].bucket {
-		return invalidf("both demands have the slot of one subject")
+	for i := range p[1:] {
+		if p[0].slot != nil && p[1+i].bucket == p[0].bucket { // a deadlock otherwise
+			return invalidf("the slot of the first demand is that of another")
+		}
 	}
 	return nil
 }
 
 // known looks up a bucket without the mutex of its shard. The bucket may be
 // gone.
-func (w *Window) known(d *Demand) *bucket {
-	if d.Slot != nil {
-		if b, ok := d.Slot.Load().(*bucket); ok {
+func (w *Window) known(subject string, at *slot.Slot) *bucket {
+	if at != nil {
+		if b, ok := at.Load().(*bucket); ok {
 			return b
 		}
 	}
-	h := maphash.String(w.seed, d.Subject)
+	h := maphash.String(w.seed, subject)
 	t := w.shardOf(h).table.Load()
 	if t == nil {
 		return nil
 	}
-	b := t.find(h, d.Subject)
-	if b != nil && d.Slot != nil {
-		d.Slot.Store(b)
+	b := t.find(h, subject)
+	if b != nil && at != nil {
+		at.Store(b)
 	}
 	return b
 }
@@ -71,25 +79,17 @@ func (w *Window) obtain(q *party) error {
 		q.made = true
 		q.due = s.add(w.seed, h, q.bucket) || q.due
 	}
-	if q.Slot != nil {
-		q.Slot.Store(q.bucket)
+	if q.slot != nil {
+		q.slot.Store(q.bucket)
 	}
 	return nil
 }
 
-// lock locks the mutexes of one or two parties, always in the order of their
-// subjects.
+// lock locks the mutexes of the parties, always in the order of their subjects.
 func lock(p []party) {
-	if len(p) == 1 {
-		p[0].bucket.mu.Lock()
-		return
+	for i := range p {
+		p[p[i].turn].bucket.mu.Lock()
 	}
-	first, second := p[0].bucket, p[1].bucket
-	if p[0].Subject > p[1].Subject {
-		first, second = second, first
-	}
-	first.mu.Lock()
-	second.mu.Lock()
 }
 
 func unlock(p []party) {

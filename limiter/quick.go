@@ -1,12 +1,16 @@
 package limiter
 
-import "context"
+import (
+	"context"
+
+	"github.com/wontopos/latchkey/internal/slot"
+)
 
 // take decides and charges. It stores its answer in d, which must be zero.
-func (w *Window) take(ctx context.Context, r *Request, d *Decision) error {
-	done, due := w.quick(r, d)
+func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decision) error {
+	done, due := w.quick(r, at, d)
 	if !done {
-		return w.decide(ctx, r, deed{charge: true}, d)
+		return w.decide(ctx, r, deed{charge: true, slot: at}, d)
 	}
 	if due {
 		w.sweep(ctx)
@@ -19,12 +23,15 @@ func (w *Window) take(ctx context.Context, r *Request, d *Decision) error {
 // other request to decide, with d unchanged. It is decideLocked in a straight
 // line: a critical section from checking that the bucket is not gone to the
 // charge, with the clock read inside.
-func (w *Window) quick(r *Request, d *Decision) (done, due bool) {
-	limits := r.Limits
-	if r.Cost < 0 || len(limits) == 0 || len(limits) > firstRings || len(r.Also.Limits) > 0 || r.Subject == "" {
+func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) {
+	if len(r.Demands) != 1 {
 		return false, false
 	}
-	b := w.known(&r.Demand)
+	subject, limits := r.Demands[0].Subject, r.Demands[0].Limits
+	if r.Cost < 0 || len(limits) == 0 || len(limits) > firstRings || subject == "" {
+		return false, false
+	}
+	b := w.known(subject, at)
 	if b == nil {
 		return false, false
 	}

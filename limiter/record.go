@@ -40,6 +40,9 @@ type savedCount struct {
 
 const (
 	recordVersion = 1
+	// maxRings is how many windows a bucket and its record may have. A record may
+	// be read by a process of another version, so this does not follow MaxWindows.
+	maxRings = 8
 	// maxCount bounds the total of a window in a record. Successive crashes charge
 	// their reservations on top of N; the sum still fits in 32 bits.
 	maxCount = 1 << 31
@@ -112,7 +115,7 @@ func decodeWindows(in []byte) (record, error) {
 	}
 	r := reader{in: body[1:]}
 	rec.reserved = uint32(r.uvarint("reservation", apikey.MaxLimitN))
-	for range r.uvarint("number of windows", MaxWindows) {
+	for range r.uvarint("number of windows", maxRings) {
 		w := r.window()
 		for _, o := range rec.windows {
 			if o.length == w.length {
@@ -162,7 +165,7 @@ func (r *reader) window() savedWindow {
 }
 
 // fullRecord is a record of windows that were used up at the given time.
-func fullRecord(limits []Limit, at int64) record {
+func fullRecord(limits []apikey.Limit, at int64) record {
 	var rec record
 	for _, l := range limits {
 		r := newRing(l.Window, at)

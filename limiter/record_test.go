@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 func sign(body []byte) []byte {
@@ -18,7 +20,7 @@ func sign(body []byte) []byte {
 
 func TestRecordHoldsTheExactCounts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		limits := []Limit{{N: 300, Window: time.Minute}, {N: 100_000, Window: 24 * time.Hour}, {N: 7, Window: 61 * time.Minute}}
+		limits := []apikey.Limit{{N: 300, Window: time.Minute}, {N: 100_000, Window: 24 * time.Hour}, {N: 7, Window: 61 * time.Minute}}
 		b := newBucket("k", false)
 		now := int64(1e18)
 		b.adopt(limits, now)
@@ -55,7 +57,7 @@ func TestReservationsSaturate(t *testing.T) {
 	rec := record{reserved: 1e9, windows: []savedWindow{{length: time.Minute, newest: 1e9, counts: []savedCount{{0, maxCount - 5}}}}}
 	b := newBucket("k", false)
 	b.restore(rec, int64(1e18))
-	b.adopt([]Limit{{N: 1e9, Window: time.Minute}}, int64(1e18))
+	b.adopt([]apikey.Limit{{N: 1e9, Window: time.Minute}}, int64(1e18))
 	if got := b.ring(0).total; got != maxCount {
 		t.Errorf("a window counts at most %d, got %d", int64(maxCount), got)
 	}
@@ -104,7 +106,7 @@ func TestHostileRecordsAreErrors(t *testing.T) {
 // decoder from it.
 func FuzzDecodeWindows(f *testing.F) {
 	b := newBucket("k", false)
-	b.adopt([]Limit{{N: 60, Window: time.Minute}, {N: 1000, Window: 24 * time.Hour}}, int64(1e18))
+	b.adopt([]apikey.Limit{{N: 60, Window: time.Minute}, {N: 1000, Window: 24 * time.Hour}}, int64(1e18))
 	for i := range int64(5) {
 		now := int64(1e18) + i*int64(20*time.Second)
 		b.check(1, now, make([]Status, 2))
@@ -128,7 +130,7 @@ func FuzzDecodeWindows(f *testing.F) {
 		}
 		restored := newBucket("k", false)
 		restored.restore(rec, int64(1e18))
-		restored.adopt([]Limit{{N: 60, Window: time.Minute}, {N: 1000, Window: 24 * time.Hour}}, int64(1e18))
+		restored.adopt([]apikey.Limit{{N: 60, Window: time.Minute}, {N: 1000, Window: 24 * time.Hour}}, int64(1e18))
 		for i := range int64(10) {
 			now := int64(1e18) + i*int64(time.Hour)
 			if restored.check(1, now, make([]Status, 2)) == 0 {

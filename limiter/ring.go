@@ -3,6 +3,8 @@ package limiter
 import (
 	"encoding/binary"
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // A window of length W is cut into k segments of s = W/k, rounded up to a
@@ -46,7 +48,7 @@ func newRing(length time.Duration, now int64) ring {
 func (r *ring) length() time.Duration { return time.Duration(r.seconds) * time.Second }
 
 // fits reports whether the ring was laid out for the limit.
-func (r *ring) fits(l *Limit) bool { return int64(r.n) == l.N && r.length() == l.Window }
+func (r *ring) fits(l *apikey.Limit) bool { return int64(r.n) == l.N && r.length() == l.Window }
 
 // shape returns k and s. It divides by unsigned constants, which compiles to a
 // multiplication.

@@ -1,6 +1,11 @@
 package limiter
 
-import "context"
+import (
+	"context"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
+)
 
 // Settler is an optional ability of a [Limiter]: to change what a request costs
 // after it was admitted. A caller that charges a request before it knows
@@ -8,7 +13,7 @@ import "context"
 type Settler interface {
 	Limiter
 	// Settle changes the cost of an admitted request from r.Cost to cost, over all
-	// windows of both demands in one atomic step. r is what Take was given, except
+	// windows of all demands in one atomic step. r is what Take was given, except
 	// for the cost if the request was settled before. d is what Take or Settle
 	// returned for it: only d.At is used.
 	//
@@ -42,6 +47,7 @@ func (w *Window) Settle(ctx context.Context, r Request, d Decision, cost int64) 
 // deed is what to do about a request: nothing (Peek), charge it (Take), or
 // settle it at another cost.
 type deed struct {
+	slot   *slot.Slot // of the first demand; may be nil
 	charge bool
 	settle bool
 	at     int64 // when the request was charged
@@ -91,7 +97,7 @@ func (w *Window) resettle(ctx context.Context, p []party, was, now int64, do dee
 
 // admits reports whether the first windows have room for the deed's cost in
 // place of what was charged.
-func (b *bucket) admits(limits []Limit, do deed, was, now int64) bool {
+func (b *bucket) admits(limits []apikey.Limit, do deed, was, now int64) bool {
 	for i := range limits {
 		r := b.ring(i)
 		r.advance(b.cells, now)
@@ -105,7 +111,7 @@ func (b *bucket) admits(limits []Limit, do deed, was, now int64) bool {
 
 // giveBack takes up to cost of what was charged at a given time out of the
 // windows of the limits, wherever they are.
-func (b *bucket) giveBack(limits []Limit, at, cost, now int64) {
+func (b *bucket) giveBack(limits []apikey.Limit, at, cost, now int64) {
 	for i := range limits {
 		if j := b.find(limits[i].Window); j >= 0 {
 			r := b.ring(j)

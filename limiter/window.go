@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/wontopos/latchkey/internal/slot"
 )
 
 // Options configure a [Window]. The zero value is ready to use: counts are kept
@@ -79,19 +81,20 @@ func New(o Options) (*Window, error) {
 func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 
 // Decide is [Window.Take] without copies: it stores its answer in d,
-// overwriting whatever was there. After an error *d is the zero Decision.
-// Neither r nor d is kept, so a caller that has both on its stack allocates
-// nothing.
-func (w *Window) Decide(ctx context.Context, r *Request, d *Decision) error {
+// overwriting whatever was there. After an error *d is the zero Decision. None
+// of the arguments is kept, so a caller that has all of them on its stack, the
+// demands included, allocates nothing. The slot is for package middleware, and
+// saves it the look-up of the first demand's subject; others pass nil.
+func (w *Window) Decide(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
 	*d = Decision{}
-	return w.take(ctx, r, d)
+	return w.take(ctx, r, first, d)
 }
 
 // Take implements [Limiter]. It does I/O only with a Journal, on the first use
 // of a subject and when a reservation is used up: an error then wraps
 // [ErrUnavailable] and the cause.
 func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.take(ctx, &r, &d)
+	err = w.take(ctx, &r, nil, &d)
 	return d, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/limiter/limitertest"
 )
@@ -23,15 +24,15 @@ func newWindow(t testing.TB, o limiter.Options) *limiter.Window {
 	return w
 }
 
-func ask(subject string, limits ...limiter.Limit) limiter.Request {
-	return limiter.Request{Demand: limiter.Demand{Subject: subject, Limits: limits}}
+func ask(subject string, limits ...apikey.Limit) limiter.Request {
+	return limiter.Request{Demands: []limiter.Demand{{Subject: subject, Limits: limits}}}
 }
 
 func mustTake(t testing.TB, l limiter.Limiter, r limiter.Request) limiter.Decision {
 	t.Helper()
 	d, err := l.Take(t.Context(), r)
 	if err != nil {
-		t.Fatalf("Take(%q): %v", r.Subject, err)
+		t.Fatalf("Take(%v): %v", r, err)
 	}
 	return d
 }
@@ -77,7 +78,7 @@ func TestWindowWithJournal(t *testing.T) {
 func TestWindowWithSlots(t *testing.T) {
 	plain := journaled(0)
 	wrap := func(l limiter.Limiter) limiter.Limiter {
-		return &slotted{Window: l.(*limiter.Window), slots: map[string]*limiter.Slot{}}
+		return &slotted{Window: l.(*limiter.Window), slots: map[string]*slot.Slot{}}
 	}
 	h := plain
 	h.New = func(t testing.TB) limiter.Limiter { return wrap(plain.New(t)) }
@@ -91,42 +92,38 @@ func TestWindowWithSlots(t *testing.T) {
 	limitertest.Run(t, h)
 }
 
-// slotted brings a slot for each subject.
+// slotted brings the slot of the first subject.
 type slotted struct {
 	*limiter.Window
 	mu    sync.Mutex
-	slots map[string]*limiter.Slot
+	slots map[string]*slot.Slot
 }
 
-func (s *slotted) equip(d *limiter.Demand) {
+func (s *slotted) slotOf(d *limiter.Demand) *slot.Slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.slots[d.Subject] == nil {
-		s.slots[strings.Clone(d.Subject)] = new(limiter.Slot) // rules reuse the memory of subjects
+		s.slots[strings.Clone(d.Subject)] = new(slot.Slot) // rules reuse the memory of subjects
 	}
-	d.Slot = s.slots[d.Subject]
+	return s.slots[d.Subject]
 }
 
 func (s *slotted) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	s.equip(&r.Demand)
-	s.equip(&r.Also)
-	return s.Window.Take(ctx, r)
-}
-
-func (s *slotted) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	s.equip(&r.Demand)
-	s.equip(&r.Also)
-	return s.Window.Peek(ctx, r)
+	if len(r.Demands) == 0 {
+		return s.Window.Take(ctx, r)
+	}
+	var d limiter.Decision
+	err := s.Decide(ctx, &r, s.slotOf(&r.Demands[0]), &d)
+	return d, err
 }
 
 // A slot may point at a bucket that was evicted, and made anew since.
 func TestASlotThatIsStaleIsNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWindow(t, limiter.Options{})
-		slot := new(limiter.Slot)
+		own := &slotted{Window: w, slots: map[string]*slot.Slot{}}
 		r := ask("k", minute)
-		r.Slot = slot
-		mustTake(t, w, r)
+		mustTake(t, own, r)
 		time.Sleep(time.Hour)
 		for i := range 20_000 { // others sweep it away
 			mustTake(t, w, ask(fmt.Sprint("other", i), minute))
@@ -135,10 +132,10 @@ func TestASlotThatIsStaleIsNotBelieved(t *testing.T) {
 			t.Fatalf("the idle bucket is still there: %d bytes", n)
 		}
 		for range 30 {
-			mustTake(t, w, ask("k", minute))
 			mustTake(t, w, r)
+			mustTake(t, own, r)
 		}
-		if d := mustTake(t, w, r); d.Allowed {
+		if d := mustTake(t, own, r); d.Allowed {
 			t.Error("with and without its slot a subject has one budget: the 61st was admitted")
 		}
 	})
@@ -180,15 +177,15 @@ func journaled(reserve int) limitertest.Harness {
 }
 
 func TestTakeAllocatesNothing(t *testing.T) {
-	free := []limiter.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
-	for name, limits := range map[string][]limiter.Limit{
+	free := []apikey.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
+	for name, limits := range map[string][]apikey.Limit{
 		"admitted": {apikey.PerMinute(1_000_000), apikey.PerDay(1_000_000_000)},
 		"refused":  free,
 	} {
 		for _, o := range []limiter.Options{{}, {Journal: newJournal(), Reserve: 1_000_000}} {
 			var l limiter.Limiter = newWindow(t, o)
 			r := ask("k:0123456789abcdef", limits...)
-			r.Also = limiter.Demand{Subject: "o:owner", Limits: limits}
+			r.Demands = append(r.Demands, limiter.Demand{Subject: "o:owner", Limits: limits})
 			for range 100 {
 				mustTake(t, l, r)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/engine"
+	"github.com/wontopos/latchkey/internal/slot"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -127,42 +128,66 @@ func (g *Guard) permits(r *Request, o *Outcome) (code apikey.Code) {
 
 // charge charges all limits of the request, or none.
 func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
-	demand := limiter.Request{Cost: r.Cost}
-	if !g.demand(&demand, o) {
+	if !g.limited(o) {
 		return apikey.OK
 	}
-	var err error
-	if g.window != nil {
-		err = g.window.Decide(ctx, &demand, &o.Decision)
-	} else {
-		err = g.take(ctx, &demand, o)
+	if g.window == nil {
+		return g.chargeElsewhere(ctx, r, o)
 	}
+	var room demands // on the stack, unlike what an interface is given
+	q := limiter.Request{Demands: g.demand(&room, o), Cost: r.Cost}
+	var first *slot.Slot
+	if g.slots && len(o.verified.Limits()) > 0 { // one look-up finds both the key and its windows
+		first = o.verified.Attachment()
+	}
+	return g.decided(ctx, g.window.Decide(ctx, &q, first, &o.Decision), o)
+}
+
+// chargeElsewhere is charge for a limiter that is not a Window. It gives back the
+// room that it used: limiters keep nothing of a request.
+func (g *Guard) chargeElsewhere(ctx context.Context, r *Request, o *Outcome) apikey.Code {
+	room := g.demands.Get().(*demands)
+	q := limiter.Request{Demands: g.demand(room, o), Cost: r.Cost}
+	err := g.take(ctx, &q, o)
+	*room = demands{}
+	g.demands.Put(room)
 	return g.decided(ctx, err, o)
 }
 
 // take asks the limiter and checks that its answer is possible.
-func (g *Guard) take(ctx context.Context, demand *limiter.Request, o *Outcome) (err error) {
-	o.Decision, err = g.limiter.Take(ctx, *demand)
-	return asked(demand, &o.Decision, err)
+func (g *Guard) take(ctx context.Context, q *limiter.Request, o *Outcome) (err error) {
+	o.Decision, err = g.limiter.Take(ctx, *q)
+	return asked(q, &o.Decision, err)
 }
 
-func asked(demand *limiter.Request, d *limiter.Decision, err error) error {
-	if n := len(demand.Limits) + len(demand.Also.Limits); err == nil && uint(d.N) > uint(n) {
+func asked(q *limiter.Request, d *limiter.Decision, err error) error {
+	n := 0
+	for i := range q.Demands {
+		n += len(q.Demands[i].Limits)
+	}
+	if err == nil && uint(d.N) > uint(n) {
 		return fmt.Errorf("the limiter decided on %d windows where %d were asked for", d.N, n)
 	}
 	return err
 }
 
-// demand names the limits of the request; false when there are none.
-func (g *Guard) demand(demand *limiter.Request, o *Outcome) bool {
-	demand.Subject, demand.Limits = o.verified.KeyID(), o.verified.Limits()
-	if g.slots { // one look-up finds both the key and its windows
-		demand.Slot = o.verified.Attachment()
+// demands has room for all that a request demands: of its key and of the key's
+// owner.
+type demands [2]limiter.Demand
+
+// limited reports whether the request has limits.
+func (g *Guard) limited(o *Outcome) bool { return len(o.verified.Limits())+len(g.o.OwnerLimits) > 0 }
+
+// demand names the limits of the request, the key's first, in room.
+func (g *Guard) demand(room *demands, o *Outcome) []limiter.Demand {
+	all := room[:0]
+	if limits := o.verified.Limits(); len(limits) > 0 {
+		all = append(all, limiter.Demand{Subject: o.verified.KeyID(), Limits: limits})
 	}
 	if len(g.o.OwnerLimits) > 0 {
-		demand.Also = limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits}
+		all = append(all, limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits})
 	}
-	return len(demand.Limits)+len(demand.Also.Limits) > 0
+	return all
 }
 
 // decided turns the limiter's answer into a code.

@@ -39,9 +39,9 @@ func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Expl
 		return e, o, nil
 	}
 	o.presented = o.verified.Principal()
-	demand, code := limiter.Request{}, apikey.OK
-	if g.demand(&demand, &o) {
-		o.Decision, err = g.limiter.Peek(ctx, demand)
+	code := apikey.OK
+	if g.limited(&o) {
+		o.Decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), &o)})
 		if code = g.decided(ctx, err, &o); err != nil && ctx.Err() != nil {
 			return e, Outcome{}, ctx.Err()
 		}

@@ -28,6 +28,7 @@ type Guard struct {
 	problems   [apikey.Unavailable + 1]problem // by code
 	owners     ownerSubjects
 	pockets    sync.Pool // of *pocket
+	demands    sync.Pool // of *demands
 	complaint  complaint
 	unknown    unknownHost
 	hidden     sync.Once // a writer that cannot be unwrapped was logged
@@ -48,6 +49,7 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 	g := &Guard{keys: keys, engine: engine.Of(keys), o: o, limiter: o.Limiter, prefix: keys.Prefix() + "_", challenges: newChallenges(o.Realm, o.Extractors)}
 	g.prepareProblems()
 	g.pockets.New = func() any { return new(pocket) }
+	g.demands.New = func() any { return new(demands) }
 	if g.limiter == nil {
 		journal, _ := storage.As[limiter.Journal](keys.Store())
 		own, err := limiter.New(limiter.Options{Journal: journal, Logger: o.Logger})

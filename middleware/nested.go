@@ -188,14 +188,14 @@ func (w *plainWriter) raise(ctx context.Context, cost int64, direct bool, o *Out
 	n, g := w.more(), w.guard
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var demand limiter.Request
 	if cost <= n.cost {
 		return false, apikey.OK
 	}
-	if !g.demand(&demand, o) {
+	if !g.limited(o) {
 		n.cost = cost
 		return false, apikey.OK
 	}
+	demand := limiter.Request{Demands: g.demand(new(demands), o)}
 	var err error
 	whole := direct && len(n.charges) == 1 && w.state.Load()&(sent|served) == 0
 	if whole {
@@ -359,10 +359,10 @@ func (w *plainWriter) withdraw(ctx context.Context, n *nested, o *Outcome) {
 	}
 	g := w.guard
 	w.flight.Verified().Recount(o.Code, n.sample)
-	var demand limiter.Request
-	if len(n.charges) == 0 || !g.demand(&demand, o) {
+	if len(n.charges) == 0 || !g.limited(o) {
 		return
 	}
+	demand := limiter.Request{Demands: g.demand(new(demands), o)}
 	ctx = context.WithoutCancel(ctx)
 	if g.window == nil { // it may make a round trip
 		var cancel context.CancelFunc

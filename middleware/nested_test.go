@@ -48,13 +48,18 @@ func newNest(t testing.TB, change func(*middleware.Options)) *nest {
 	return n
 }
 
+// demands is what a request of the cost asks of the limiter.
+func (n *nest) demands(cost int64) limiter.Request {
+	return limiter.Request{Demands: []limiter.Demand{
+		{Subject: n.id, Limits: []apikey.Limit{tenAMinute}},
+		{Subject: "owner:acme", Limits: []apikey.Limit{apikey.PerDay(100)}},
+	}, Cost: cost}
+}
+
 // charged returns what the key and its owner are charged.
 func (n *nest) charged() (key, owner int64) {
 	n.t.Helper()
-	d, err := n.limits.Peek(context.Background(), limiter.Request{
-		Demand: limiter.Demand{Subject: n.id, Limits: []limiter.Limit{tenAMinute}},
-		Also:   limiter.Demand{Subject: "owner:acme", Limits: []limiter.Limit{apikey.PerDay(100)}},
-	})
+	d, err := n.limits.Peek(context.Background(), n.demands(0))
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -181,11 +186,7 @@ func TestARequestIsDecidedOnceForAllOfItsDoors(t *testing.T) {
 				t.Parallel()
 				n := newNest(t, nil)
 				if c.before > 0 {
-					_, err := n.limits.Take(t.Context(), limiter.Request{
-						Demand: limiter.Demand{Subject: n.id, Limits: []limiter.Limit{tenAMinute}},
-						Also:   limiter.Demand{Subject: "owner:acme", Limits: []limiter.Limit{apikey.PerDay(100)}}, Cost: c.before,
-					})
-					if err != nil {
+					if _, err := n.limits.Take(t.Context(), n.demands(c.before)); err != nil {
 						t.Fatal(err)
 					}
 				}

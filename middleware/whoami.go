@@ -55,8 +55,8 @@ func (g *Guard) WhoAmI() http.Handler {
 // left of the limits must be looked up.
 func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 	o := Outcome{guard: g, verified: g.outermost(r.Context()).flight.Verified(), presented: p}
-	var demand limiter.Request
-	if g.demand(&demand, &o) {
+	if g.limited(&o) {
+		demand := limiter.Request{Demands: g.demand(new(demands), &o)}
 		d, err := g.limiter.Peek(r.Context(), demand)
 		if err = asked(&demand, &d, err); err != nil {
 			g.complaint.say(g, err)

@@ -2,9 +2,9 @@ package engine
 
 import (
 	"net/netip"
-	"sync/atomic"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 )
 
 // Verified is a token whose secret was found right. It is a small value that
@@ -96,7 +96,7 @@ func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of
 // Attachment returns the key's slot for a value of whoever called
 // [Engine.Attach], such as the limiter: one look-up then finds both. The value
 // is lost when the key leaves the cache; the slot is empty at first.
-func (v Verified) Attachment() *atomic.Value { return &v.of().snap.entry.attached }
+func (v Verified) Attachment() *slot.Slot { return &v.of().snap.entry.attached }
 
 // Sampled reports whether the next [apikey.OK] given to Count would use
 // its Use. If not, pass nil and save the effort of making one.

@@ -1,16 +1,22 @@
 package limitertest
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
 var atomicRules = []rule{
 	{"a request refused by one window is charged to none", always, refusedUncharged},
-	{"Also is charged with the key or not at all", always, alsoAtomic},
+	{allOrNone, always, demandsAtomic},
+	{"no subject of up to four in a request admits more than N", virtual, demandsExact},
 	{"two subjects are independent", always, independent},
 	{"keys share the window of their owner", always, shared},
 	{"Peek charges nothing and agrees with Take", always, peeks},
@@ -23,8 +29,8 @@ const uncharged = "a request refused by one window is charged to none"
 
 func refusedUncharged(e *env) {
 	// The refusing window is first, last, and in the middle.
-	small, mid, large := e.limit(3), e.long(8), limiter.Limit{Name: "large", N: 9, Window: 25 * e.Unit}
-	for i, limits := range [][]limiter.Limit{{small, mid, large}, {mid, large, small}, {mid, small, large}} {
+	small, mid, large := e.limit(3), e.long(8), apikey.Limit{Name: "large", N: 9, Window: 25 * e.Unit}
+	for i, limits := range [][]apikey.Limit{{small, mid, large}, {mid, large, small}, {mid, small, large}} {
 		r := ask("uncharged "+strconv.Itoa(i), limits...)
 		e.admit("an unused window admits N", 3, r)
 		for range 5 {
@@ -46,22 +52,87 @@ func refusedUncharged(e *env) {
 	}
 }
 
-func alsoAtomic(e *env) {
-	const rule = "Also is charged with the key or not at all"
-	r := with(ask("key", e.long(5)), "owner", e.long(3))
-	e.admit(rule, 3, r)
-	if d := e.refuse(rule, r); d.Windows[0].Violated || !d.Windows[1].Violated {
-		e.Errorf("statuses of Also follow those of the key: got %+v", d)
+const allOrNone = "all demands are charged or none"
+
+// demandsAtomic lets each demand of one to four be the one that refuses. Their
+// subjects are not in the order of their names.
+func demandsAtomic(e *env) {
+	for n := 1; n <= mostDemands; n++ {
+		for full := range n {
+			var r limiter.Request
+			want := make([]int64, n)
+			for i := range n {
+				limit, left := e.long(5), int64(3)
+				if i == full {
+					limit, left = e.long(2), 0
+				}
+				r = with(r, fmt.Sprintf("%d of %d, %d full", (2*i+full)%5, n, full), limit)
+				want[i] = left
+			}
+			e.admit(allOrNone, 2, r)
+			d := e.refuse(allOrNone, r)
+			for i := range n {
+				if d.Windows[i].Violated != (i == full) {
+					e.Errorf("statuses are in the order of the demands: demand %d of %d is full: got %+v", full, n, d)
+				}
+			}
+			e.remaining(allOrNone, r, want...)
+			for i, q := range r.Demands { // alone, each is decided like any other
+				e.remaining(allOrNone, limiter.Request{Demands: []limiter.Demand{q}}, want[i])
+			}
+		}
 	}
-	e.remaining(rule, r, 2, 0)
+}
 
-	r = with(ask("key 2", e.long(2)), "owner 2", e.long(5))
-	e.admit(rule, 2, r)
-	e.refuse(rule, r)
-	e.remaining(rule, r, 0, 3)
-
-	if d := e.take(limiter.Request{Also: limiter.Demand{Subject: "owner 2", Limits: []limiter.Limit{e.long(5)}}}); !d.Allowed || d.Windows[0].Remaining != 2 {
-		e.Errorf("a request of an Also alone is decided like any other: got %+v", d)
+// demandsExact names some of six subjects in each request, in any order, with
+// one limit or two, and looks at all that was admitted to each.
+func demandsExact(e *env) {
+	const n = 12
+	rng := rand.New(rand.NewPCG(16, 4))
+	admitted := make([][]Hit, 6)
+	names := []string{"d", "b", "a", "e", "f", "c"}
+	limits := func(i int) []apikey.Limit {
+		return []apikey.Limit{e.limit(n), {Name: "three", N: 2 * n, Window: 3 * e.Unit}}[:1+i%2]
+	}
+	refused := 0
+	for range 2000 {
+		e.sleep(time.Duration(rng.Int64N(int64(e.Unit / 8))))
+		some := rng.Perm(len(names))[:1+rng.IntN(mostDemands)]
+		var r limiter.Request
+		for _, i := range some {
+			r = with(r, names[i], limits(i)...)
+		}
+		r.Cost = 1 + rng.Int64N(3)
+		if d := e.take(r); !d.Allowed {
+			refused++
+			room := true
+			for _, i := range some {
+				for _, l := range limits(i) {
+					counted := int64(0)
+					for _, h := range admitted[i] {
+						if h.At+l.Window+e.Grain*(l.Window/e.Unit)+time.Microsecond > e.now() {
+							counted += h.Cost
+						}
+					}
+					room = room && counted+r.Cost+e.unused(l.N) <= l.N
+				}
+			}
+			if room {
+				e.Fatalf("a request is refused only if one of its windows is full: %+v got %+v", r, d)
+			}
+			continue
+		}
+		for _, i := range some {
+			admitted[i] = append(admitted[i], Hit{e.now(), r.Cost})
+		}
+	}
+	for i := range names {
+		for _, l := range limits(i) {
+			e.check(admitted[i], l)
+		}
+	}
+	if refused < 300 || refused > 1700 {
+		e.Errorf("limitertest: %d of 2000 refused prove little", refused)
 	}
 }
 
@@ -147,15 +218,16 @@ func concurrent(e *env) {
 	e.remaining("concurrent takers leave exact counts", ask("busy", e.long(2*n)), n)
 }
 
-// crossed takes two subjects in both orders at once, where careless locking
+// crossed takes four subjects in several orders at once, where careless locking
 // deadlocks.
 func crossed(e *env) {
 	const n = 100
+	all := with(with(with(ask("left", e.long(8*n)), "right", e.long(8*n)), "above", e.long(8*n)), "below", e.long(8*n))
 	var wg sync.WaitGroup
 	for i := range 8 {
-		r := with(ask("left", e.long(8*n)), "right", e.long(8*n))
-		if i%2 == 1 {
-			r.Demand, r.Also = r.Also, r.Demand
+		r := limiter.Request{Demands: slices.Concat(all.Demands[i%4:], all.Demands[:i%4])}
+		if i >= 4 {
+			slices.Reverse(r.Demands)
 		}
 		wg.Go(func() {
 			for range n / 4 {
@@ -166,7 +238,7 @@ func crossed(e *env) {
 		})
 	}
 	wg.Wait()
-	e.remaining("every hit is counted on both subjects", with(ask("left", e.long(8*n)), "right", e.long(8*n)), 6*n, 6*n)
+	e.remaining("every hit is counted on all subjects", all, 6*n, 6*n, 6*n, 6*n)
 }
 
 func nothing(e *env) {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // Hit is an arrival or an admission: when, on any clock, and at what cost.
@@ -18,7 +18,7 @@ type Hit struct {
 // Check reports whether the admitted hits keep the limit: in every half-open
 // interval of the window's length their total cost is at most N. The error
 // describes the worst interval. The history may be in any order.
-func Check(history []Hit, limit limiter.Limit) error {
+func Check(history []Hit, limit apikey.Limit) error {
 	cost, start := Worst(history, limit.Window)
 	if cost <= limit.N {
 		return nil
@@ -51,7 +51,7 @@ func Worst(history []Hit, window time.Duration) (cost int64, start time.Duration
 // limiter that keeps the limit admits more of the same arrivals at sustained
 // overload. The zero Log admits nothing. It is not safe for concurrent use.
 type Log struct {
-	Limit limiter.Limit
+	Limit apikey.Limit
 	hits  []Hit
 	sum   int64
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/apikey"
 )
 
 func TestWorstLooksAtEveryInterval(t *testing.T) {
@@ -55,7 +55,7 @@ func TestWorstAgreesWithAllPairs(t *testing.T) {
 }
 
 func TestLogIsExact(t *testing.T) {
-	l := Log{Limit: limiter.Limit{N: 2, Window: time.Minute}}
+	l := Log{Limit: apikey.Limit{N: 2, Window: time.Minute}}
 	for i, c := range []struct {
 		at   time.Duration
 		want bool

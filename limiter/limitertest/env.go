@@ -1,9 +1,11 @@
 package limitertest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -44,17 +46,17 @@ func (e *env) sleep(d time.Duration) {
 }
 
 // limit allows n in a unit.
-func (e *env) limit(n int64) limiter.Limit {
-	return limiter.Limit{Name: "unit", N: n, Window: e.Unit}
+func (e *env) limit(n int64) apikey.Limit {
+	return apikey.Limit{Name: "unit", N: n, Window: e.Unit}
 }
 
 // long allows n in a window that outlasts the rule.
-func (e *env) long(n int64) limiter.Limit {
-	return limiter.Limit{Name: "long", N: n, Window: 20 * e.Unit}
+func (e *env) long(n int64) apikey.Limit {
+	return apikey.Limit{Name: "long", N: n, Window: 20 * e.Unit}
 }
 
-func ask(subject string, limits ...limiter.Limit) limiter.Request {
-	return limiter.Request{Demand: limiter.Demand{Subject: subject, Limits: limits}}
+func ask(subject string, limits ...apikey.Limit) limiter.Request {
+	return limiter.Request{Demands: []limiter.Demand{{Subject: subject, Limits: limits}}}
 }
 
 func costing(r limiter.Request, cost int64) limiter.Request {
@@ -62,9 +64,20 @@ func costing(r limiter.Request, cost int64) limiter.Request {
 	return r
 }
 
-func with(r limiter.Request, subject string, limits ...limiter.Limit) limiter.Request {
-	r.Also = limiter.Demand{Subject: subject, Limits: limits}
+func with(r limiter.Request, subject string, limits ...apikey.Limit) limiter.Request {
+	r.Demands = append(slices.Clone(r.Demands), limiter.Demand{Subject: subject, Limits: limits})
 	return r
+}
+
+// mostDemands is how many demands a request may have.
+const mostDemands = 4
+
+// windows returns how many limits the request has.
+func windows(r limiter.Request) (n int) {
+	for _, q := range r.Demands {
+		n += len(q.Limits)
+	}
+	return n
 }
 
 // take fails the rule if the limiter returns an error.
@@ -74,7 +87,7 @@ func (e *env) take(r limiter.Request) limiter.Decision {
 	d, err := e.l.Take(e.Context(), r)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Take(%q): %v", r.Subject, err)
+		e.Fatalf("Take(%v): %v", r, err)
 	}
 	e.wellFormed(r, d)
 	return d
@@ -86,7 +99,7 @@ func (e *env) peek(r limiter.Request) limiter.Decision {
 	d, err := e.l.Peek(e.Context(), r)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Peek(%q): %v", r.Subject, err)
+		e.Fatalf("Peek(%v): %v", r, err)
 	}
 	e.wellFormed(r, d)
 	return d
@@ -95,7 +108,7 @@ func (e *env) peek(r limiter.Request) limiter.Decision {
 // wellFormed checks what must hold for every decision.
 func (e *env) wellFormed(r limiter.Request, d limiter.Decision) {
 	e.Helper()
-	if want := len(r.Limits) + len(r.Also.Limits); d.N != want {
+	if want := windows(r); d.N != want {
 		e.Fatalf("a decision has one status for each limit: got %d, want %d", d.N, want)
 	}
 	if d.Allowed != (d.RetryAfter == 0) {
@@ -172,7 +185,7 @@ func (e *env) offer(r limiter.Request, hits []Hit) (admitted []Hit) {
 // check is Check with an allowance for calls that take time: a hit may have
 // been decided up to lag after it was offered, so only shorter intervals prove
 // that too much was admitted.
-func (e *env) check(history []Hit, l limiter.Limit) {
+func (e *env) check(history []Hit, l apikey.Limit) {
 	e.Helper()
 	l.Window -= e.lag
 	if err := Check(history, l); err != nil {

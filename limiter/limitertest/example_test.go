@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter/limitertest"
 )
 
 // What a limiter with fixed windows admits around the turn of a minute.
 func ExampleCheck() {
-	limit := limiter.Limit{Name: "minute", N: 60, Window: time.Minute}
+	limit := apikey.Limit{Name: "minute", N: 60, Window: time.Minute}
 	history := []limitertest.Hit{
 		{At: 59 * time.Second, Cost: 60},
 		{At: 60 * time.Second, Cost: 60},

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -21,7 +22,7 @@ type flawed struct {
 	chargeFirst bool // window by window, as they are asked
 	chargeDenied,
 	chargePeek,
-	ignoreAlso,
+	ignoreOthers,
 	oneSubject,
 	unlocked bool
 	life time.Duration // of what is reserved; an exact log has none
@@ -42,7 +43,7 @@ func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision
 	undo := func(cost int64) {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		for i, demand := range []limiter.Demand{r.Demand, r.Also} {
+		for i, demand := range r.Demands {
 			for _, l := range demand.Limits {
 				if id := fmt.Sprintf("%s %v", demand.Subject, l.Window); i == 0 || !f.backFirst {
 					f.hits[id] = back(slices.Clone(f.hits[id]), time.Duration(d.At), cost)
@@ -52,7 +53,7 @@ func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision
 	}
 	if cost <= was {
 		undo(was - cost)
-		after, err := f.decide(limiter.Request{Demand: r.Demand, Also: r.Also}, false)
+		after, err := f.decide(limiter.Request{Demands: r.Demands}, false)
 		after.Allowed, after.RetryAfter, after.At = true, 0, d.At
 		for i := range after.Windows {
 			after.Windows[i].Violated = false
@@ -61,13 +62,13 @@ func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision
 	}
 	if f.raiseBlind {
 		r.Cost = cost - was
-		for _, demand := range []limiter.Demand{r.Demand, r.Also} {
+		for _, demand := range r.Demands {
 			for _, l := range demand.Limits {
 				id := fmt.Sprintf("%s %v", demand.Subject, l.Window)
 				f.put(id, append(f.get(id), Hit{time.Since(epoch), r.Cost}))
 			}
 		}
-		after, err := f.decide(limiter.Request{Demand: r.Demand, Also: r.Also}, false)
+		after, err := f.decide(limiter.Request{Demands: r.Demands}, false)
 		after.Allowed, after.RetryAfter, after.At = true, 0, d.At
 		for i := range after.Windows {
 			after.Windows[i].Violated = false
@@ -134,26 +135,26 @@ func (f *flawed) decide(r limiter.Request, charge bool) (d limiter.Decision, err
 	cost := max(r.Cost, 1)
 	type window struct {
 		id    string
-		limit limiter.Limit
+		limit apikey.Limit
 	}
-	var windows []window
-	for i, demand := range []limiter.Demand{r.Demand, r.Also} {
+	var all []window
+	for i, demand := range r.Demands {
 		subject := demand.Subject
 		if f.oneSubject {
 			subject = "all"
 		}
 		for _, l := range demand.Limits {
-			if i == 0 || !f.ignoreAlso {
-				windows = append(windows, window{fmt.Sprintf("%s %v", subject, l.Window), l})
+			if i == 0 || !f.ignoreOthers {
+				all = append(all, window{fmt.Sprintf("%s %v", subject, l.Window), l})
 			}
 		}
 	}
-	if d.N = len(r.Limits) + len(r.Also.Limits); d.N > limiter.MaxWindows {
+	if d.N = windows(r); d.N > limiter.MaxWindows {
 		return limiter.Decision{}, limiter.ErrInvalid
 	}
 	d.Allowed = true
 	var kept [limiter.MaxWindows][]Hit
-	for i, w := range windows {
+	for i, w := range all {
 		hits := f.get(w.id)
 		for len(hits) > 0 && hits[0].At+3*w.limit.Window < now {
 			hits = hits[1:] // none of the ways to count looks that far back
@@ -185,7 +186,7 @@ func (f *flawed) decide(r limiter.Request, charge bool) (d limiter.Decision, err
 	if d.RetryAfter > 0 && f.retry != nil {
 		d.RetryAfter = f.retry(d.RetryAfter)
 	}
-	for i, w := range windows {
+	for i, w := range all {
 		if charge && !f.chargeFirst && (d.Allowed || f.chargeDenied) {
 			f.put(w.id, append(kept[i], Hit{now, cost}))
 		}
@@ -218,7 +219,7 @@ func (f *flawed) put(id string, hits []Hit) {
 	f.hits[id] = hits
 }
 
-func (f *flawed) wait(hits []Hit, now time.Duration, l limiter.Limit, cost int64) time.Duration {
+func (f *flawed) wait(hits []Hit, now time.Duration, l apikey.Limit, cost int64) time.Duration {
 	for _, h := range hits {
 		if at := h.At + l.Window; at > now && f.count(hits, at, l.Window)+cost <= l.N {
 			return at - now

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -44,8 +45,8 @@ func subjects(e *env) {
 	for _, s := range all {
 		e.refuse("subjects are bytes", ask(s, e.long(2)))
 	}
-	e.admit("the two demands of a request do not run together", 1, with(ask("ab", e.long(1)), "c", e.long(1)))
-	e.admit("the two demands of a request do not run together", 1, with(ask("a b", e.long(1)), "bc", e.long(1)))
+	e.admit("the demands of a request do not run together", 1, with(ask("ab", e.long(1)), "c", e.long(1)))
+	e.admit("the demands of a request do not run together", 1, with(ask("a b", e.long(1)), "bc", e.long(1)))
 }
 
 // references overwrites the memory of the arguments between calls, as servers
@@ -53,11 +54,12 @@ func subjects(e *env) {
 func references(e *env) {
 	const rule = "a limiter keeps no reference to its arguments"
 	buf := []byte("mine")
-	limits := []limiter.Limit{e.long(2)}
-	r := limiter.Request{Demand: limiter.Demand{Subject: unsafe.String(&buf[0], len(buf)), Limits: limits}}
+	limits := []apikey.Limit{e.long(2)}
+	r := limiter.Request{Demands: []limiter.Demand{{Subject: unsafe.String(&buf[0], len(buf)), Limits: limits}}}
 	e.admit(rule, 2, r)
 	copy(buf, "your")
 	limits[0] = e.long(100)
+	r.Demands[0] = limiter.Demand{}
 	e.refuse(rule, ask("mine", e.long(2)))
 	e.admit(rule, 2, ask("your", e.long(2)))
 }
@@ -65,32 +67,34 @@ func references(e *env) {
 func invalid(e *env) {
 	const rule = "invalid requests are errors and charge nothing"
 	ok := e.long(5)
-	bad := func(change func(*limiter.Limit)) limiter.Limit {
+	bad := func(change func(*apikey.Limit)) apikey.Limit {
 		l := e.limit(5)
 		change(&l)
 		return l
 	}
-	many := make([]limiter.Limit, limiter.MaxWindows+1)
+	many := make([]apikey.Limit, apikey.MaxLimits+1)
 	for i := range many {
-		many[i] = limiter.Limit{Name: "w", N: 5, Window: time.Duration(i+1) * e.Unit}
+		many[i] = apikey.Limit{Name: "w", N: 5, Window: time.Duration(i+1) * e.Unit}
 	}
 	for name, r := range map[string]limiter.Request{
 		"negative cost":         costing(ask("i", ok), -1),
 		"limits, no subject":    ask("", ok),
-		"also without subject":  with(ask("i", ok), "", ok),
+		"second, no subject":    with(ask("i", ok), "", ok),
 		"subject too long":      ask(strings.Repeat("s", limiter.MaxSubject+1), ok),
 		"same subject twice":    with(ask("i", ok), "i", ok),
-		"too many windows":      ask("i", many...),
-		"too many in both":      with(ask("i", many[:5]...), "j", many[:4]...),
-		"N of zero":             ask("i", bad(func(l *limiter.Limit) { l.N = 0 }), ok),
-		"negative N":            ask("i", bad(func(l *limiter.Limit) { l.N = -1 }), ok),
-		"N beyond the bounds":   ask("i", ok, bad(func(l *limiter.Limit) { l.N = 1 << 40 })),
-		"no window":             ask("i", bad(func(l *limiter.Limit) { l.Window = 0 }), ok),
-		"negative window":       ask("i", bad(func(l *limiter.Limit) { l.Window = -time.Second }), ok),
-		"window not in seconds": ask("i", bad(func(l *limiter.Limit) { l.Window += time.Millisecond }), ok),
-		"window too long":       ask("i", bad(func(l *limiter.Limit) { l.Window = 10000 * time.Hour }), ok),
+		"third subject again":   with(with(with(ask("j", ok), "i", ok), "k", ok), "j", ok),
+		"too many limits":       ask("i", many[:apikey.MaxLimits+1]...),
+		"too many in all":       with(with(ask("i", many[:4]...), "j", many[:4]...), "k", ok),
+		"too many demands":      with(with(with(with(ask("i", ok), "j", ok), "k", ok), "l", ok), "m", ok),
+		"N of zero":             ask("i", bad(func(l *apikey.Limit) { l.N = 0 }), ok),
+		"negative N":            ask("i", bad(func(l *apikey.Limit) { l.N = -1 }), ok),
+		"N beyond the bounds":   ask("i", ok, bad(func(l *apikey.Limit) { l.N = 1 << 40 })),
+		"no window":             ask("i", bad(func(l *apikey.Limit) { l.Window = 0 }), ok),
+		"negative window":       ask("i", bad(func(l *apikey.Limit) { l.Window = -time.Second }), ok),
+		"window not in seconds": ask("i", bad(func(l *apikey.Limit) { l.Window += time.Millisecond }), ok),
+		"window too long":       ask("i", bad(func(l *apikey.Limit) { l.Window = 10000 * time.Hour }), ok),
 		"a window twice":        ask("i", ok, ok),
-		"bad limit in Also":     with(ask("i", ok), "j", bad(func(l *limiter.Limit) { l.N = 0 })),
+		"bad limit in second":   with(ask("i", ok), "j", bad(func(l *apikey.Limit) { l.N = 0 })),
 	} {
 		for _, call := range []func(context.Context, limiter.Request) (limiter.Decision, error){e.l.Take, e.l.Peek} {
 			if d, err := call(e.Context(), r); !errors.Is(err, limiter.ErrInvalid) || d != (limiter.Decision{}) {
@@ -99,7 +103,7 @@ func invalid(e *env) {
 		}
 	}
 	e.admit("an error charges nothing", 5, ask("i", ok))
-	if slices.ContainsFunc(many, func(l limiter.Limit) bool { return l.N != 5 }) {
+	if slices.ContainsFunc(many, func(l apikey.Limit) bool { return l.N != 5 }) {
 		e.Error("limits are only read")
 	}
 }

@@ -3,7 +3,7 @@ package limitertest
 import (
 	"time"
 
-	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/apikey"
 )
 
 var planRules = []rule{
@@ -53,7 +53,7 @@ func stays(e *env) {
 	e.admit(rule, 1, ask("plan", e.limit(100), e.long(6)))
 	e.remaining(rule, ask("plan", e.long(6), e.limit(100)), 1)
 	e.admit(rule, 1, ask("plan", e.long(6)))
-	e.refuse(rule, ask("plan", e.long(6), limiter.Limit{Name: "third", N: 100, Window: 2 * e.Unit}))
+	e.refuse(rule, ask("plan", e.long(6), apikey.Limit{Name: "third", N: 100, Window: 2 * e.Unit}))
 	e.remaining("Peek with other limits changes nothing", ask("plan", e.limit(1)), 0)
 	e.refuse(rule, ask("plan", e.long(6)))
 }

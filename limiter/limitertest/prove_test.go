@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -73,13 +74,15 @@ func TestSuiteCatchesFlaws(t *testing.T) {
 		{"RetryAfter too short", retryHonest, &flawed{count: sliding, retry: func(d time.Duration) time.Duration { return d * 9 / 10 }}},
 		{"RetryAfter rounded up", "nothing shorter than RetryAfter is enough", &flawed{count: sliding, retry: func(d time.Duration) time.Duration { return d.Truncate(time.Second) + time.Second }}},
 		{"charges window by window", uncharged, &flawed{count: sliding, chargeFirst: true}},
-		{"charges window by window", "Also is charged with the key or not at all", &flawed{count: sliding, chargeFirst: true}},
+		{"charges window by window", allOrNone, &flawed{count: sliding, chargeFirst: true}},
 		{"charges refusals", uncharged, &flawed{count: sliding, chargeDenied: true}},
 		{"charges refusals", retryHonest, &flawed{count: sliding, chargeDenied: true}},
 		{"charges refusals", "a cost above N is never admitted", &flawed{count: sliding, chargeDenied: true}},
 		{"Peek charges", "Peek charges nothing and agrees with Take", &flawed{count: sliding, chargePeek: true}},
-		{"ignores Also", "Also is charged with the key or not at all", &flawed{count: sliding, ignoreAlso: true}},
-		{"ignores Also", "keys share the window of their owner", &flawed{count: sliding, ignoreAlso: true}},
+		{"ignores all but the first", allOrNone, &flawed{count: sliding, ignoreOthers: true}},
+		{"ignores all but the first", "keys share the window of their owner", &flawed{count: sliding, ignoreOthers: true}},
+		{"charges window by window", "no subject of up to four in a request admits more than N", &flawed{count: sliding, chargeFirst: true}},
+		{"ignores all but the first", "no subject of up to four in a request admits more than N", &flawed{count: sliding, ignoreOthers: true}},
 		{"one count for all", "two subjects are independent", &flawed{count: sliding, oneSubject: true}},
 		{"get, then set", "concurrent takers admit exactly N", &flawed{count: sliding, unlocked: true}},
 		{"holds a charge past its time", "a reserved charge counts a whole window from the end of its life", &flawed{count: sliding, life: time.Second}},
@@ -131,7 +134,7 @@ func TestSuitePassesAnExactLog(t *testing.T) {
 
 // How far off the two approximations are, for the record.
 func TestWhatTheApproximationsAdmit(t *testing.T) {
-	limit := limiter.Limit{Name: "minute", N: 60, Window: time.Minute}
+	limit := apikey.Limit{Name: "minute", N: 60, Window: time.Minute}
 	for name, count := range map[string]func([]Hit, time.Duration, time.Duration) int64{"fixed": fixed, "weighted": weighted} {
 		worst := int64(0)
 		for _, p := range patterns(limit.N, limit.Window, time.Second) {

@@ -1,8 +1,11 @@
 package limitertest
 
 import (
+	"context"
+	"fmt"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -11,12 +14,16 @@ var reserveRules = []rule{
 	{"Reserve decides as Take does", always, reserves},
 }
 
-// reserver returns the limiter as a Reserver.
-func (e *env) reserver() limiter.Reserver {
+// reserver is what limiter.NewEscrow looks for.
+type reserver interface {
+	Reserve(ctx context.Context, r limiter.Request) (d limiter.Decision, life time.Duration, err error)
+}
+
+func (e *env) reserver() reserver {
 	e.Helper()
-	l, ok := e.l.(limiter.Reserver)
+	l, ok := e.l.(reserver)
 	if !ok {
-		e.Skip("not checked: it is no limiter.Reserver")
+		e.Skip("not checked: it has no method Reserve (limiter.NewEscrow)")
 	}
 	return l
 }
@@ -26,11 +33,14 @@ func (e *env) reserver() limiter.Reserver {
 func lives(e *env) {
 	const rule = "a reserved charge counts a whole window from the end of its life"
 	l := e.reserver()
-	other := limiter.Limit{Name: "other", N: 8, Window: 3 * e.Unit}
+	other := apikey.Limit{Name: "other", N: 8, Window: 3 * e.Unit}
 	for i := range time.Duration(12) {
 		e.nextUnit()
 		e.sleep(i * e.Grain / 11)
 		r := with(ask("lives "+string(rune('a'+i)), e.limit(5)), "owner of lives "+string(rune('a'+i)), other)
+		for n := range int(i) % 3 { // which last longer, and so do not decide
+			r = with(r, fmt.Sprintf("more of lives %c %d", 'a'+rune(i), n), e.long(50))
+		}
 		asked := e.now()
 		d, life, err := l.Reserve(e.Context(), costing(r, 5))
 		if err != nil || !d.Allowed || life < 0 {
@@ -40,9 +50,9 @@ func lives(e *env) {
 			continue
 		}
 		e.until(asked + life + e.Unit - 2) // used at life - 1
-		e.refuse(rule, ask(r.Subject, e.limit(5)))
+		e.refuse(rule, ask(r.Demands[0].Subject, e.limit(5)))
 		e.until(asked + life + other.Window - 2)
-		if d := e.peek(limiter.Request{Demand: r.Also, Cost: 4}); d.Allowed {
+		if d := e.peek(limiter.Request{Demands: r.Demands[1:2], Cost: 4}); d.Allowed {
 			e.Errorf("%s: %v after a life of %v: %+v", rule, other.Window, life, d)
 		}
 	}

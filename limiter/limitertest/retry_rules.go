@@ -1,10 +1,11 @@
 package limitertest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
-	"github.com/wontopos/latchkey/limiter"
+	"github.com/wontopos/latchkey/apikey"
 )
 
 var retryRules = []rule{
@@ -27,13 +28,16 @@ func retryAdmits(e *env) {
 	}
 }
 
-// retryExact fills two windows of two subjects at random and asks for random
-// costs.
+// retryExact fills the windows of two to four subjects at random and asks for
+// random costs.
 func retryExact(e *env) {
 	rng := rand.New(rand.NewPCG(4, 29))
 	for round := range 60 {
 		name := "exact retry " + string(rune('A'+round))
-		r := with(ask(name, e.limit(20), limiter.Limit{Name: "other", N: 30, Window: 3 * e.Unit}), "owner of "+name, e.limit(25))
+		r := with(ask(name, e.limit(20), apikey.Limit{Name: "other", N: 30, Window: 3 * e.Unit}), "owner of "+name, e.limit(25))
+		for i := range round % 3 {
+			r = with(r, fmt.Sprintf("more of %s %d", name, i), apikey.Limit{Name: "more", N: int64(22 + i), Window: time.Duration(2+i) * e.Unit})
+		}
 		for range 40 {
 			e.sleep(time.Duration(rng.Int64N(int64(e.Unit / 8))))
 			if rng.IntN(3) == 0 {

@@ -2,12 +2,14 @@ package limitertest
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -47,7 +49,7 @@ func (e *env) settle(r limiter.Request, charged limiter.Decision, cost int64) li
 	d, err := l.Settle(e.Context(), r, charged, cost)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Settle(%q, %d): %v", r.Subject, cost, err)
+		e.Fatalf("Settle(%v, %d): %v", r, cost, err)
 	}
 	e.wellFormed(r, d)
 	return d
@@ -64,7 +66,18 @@ func (e *env) statuses(rule string, d limiter.Decision, want ...int64) {
 }
 
 func givesBack(e *env) {
-	longer := limiter.Limit{Name: "longer", N: 9, Window: 25 * e.Unit}
+	for n := 1; n <= mostDemands; n++ { // to all of its demands, and to no other
+		var r limiter.Request
+		for i := range n {
+			r = with(r, fmt.Sprintf("%d of %d give back", (2*i+1)%5, n), e.long(int64(7-i)))
+		}
+		want := []int64{4, 3, 2, 1}[:n]
+		first := e.take(r)
+		e.admit(backIsFree, 1, costing(r, 3))
+		e.statuses(backIsFree, e.settle(r, first, 0), want...)
+		e.remaining(backIsFree, r, want...)
+	}
+	longer := apikey.Limit{Name: "longer", N: 9, Window: 25 * e.Unit}
 	r := with(ask("gives back", e.long(5), longer), "owner of gives back", e.long(7))
 	two, three := costing(r, 2), costing(r, 3)
 	first, second := e.take(two), e.take(three)
@@ -114,7 +127,7 @@ func raises(e *env) {
 	if e.Virtual {
 		ten = e.limit(10) // its RetryAfter is waited for
 	}
-	longer := limiter.Limit{Name: "longer", N: 30, Window: 25 * e.Unit}
+	longer := apikey.Limit{Name: "longer", N: 30, Window: 25 * e.Unit}
 	r := with(ask("raises", ten, longer), "owner of raises", e.long(12))
 	first, second := e.take(r), e.take(costing(r, 4))
 	d := e.settle(r, first, 6)
@@ -156,7 +169,7 @@ func settlesAtRandom(e *env) {
 		d    limiter.Decision
 	}
 	rng := rand.New(rand.NewPCG(6, 13))
-	owner := limiter.Limit{Name: "owner", N: n + 3, Window: 2 * e.Unit}
+	owner := apikey.Limit{Name: "owner", N: n + 3, Window: 2 * e.Unit}
 	r := with(ask("random", e.limit(n)), "owner of random", owner)
 	var all []charge
 	counted := func(window time.Duration) (sum int64) {
@@ -262,7 +275,7 @@ func settlesAtOnce(e *env) {
 
 func settlesAndRestarts(e *env) {
 	const rule = "what was given back stays free after a restart"
-	longer := limiter.Limit{Name: "longer", N: 30, Window: 25 * e.Unit}
+	longer := apikey.Limit{Name: "longer", N: 30, Window: 25 * e.Unit}
 	r := with(ask("settled", e.long(10), longer), "owner of settled", e.long(20))
 	first := e.take(costing(r, 4))
 	e.admit(rule, 1, costing(r, 3))

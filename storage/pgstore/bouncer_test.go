@@ -30,7 +30,7 @@ func TestPgBouncer(t *testing.T) {
 		if d, err := l.Take(t.Context(), r); err != nil || d.Allowed {
 			t.Errorf("the sixth of five: %v, error %v", d, err)
 		}
-		if d, err := l.Peek(t.Context(), limiter.Request{Demand: r.Also}); err != nil || d.Windows[0].Remaining != 95 {
+		if d, err := l.Peek(t.Context(), limiter.Request{Demands: r.Demands[1:]}); err != nil || d.Windows[0].Remaining != 95 {
 			t.Errorf("got %v, error %v, want 95 remaining", d, err)
 		}
 	})

@@ -31,7 +31,7 @@ type LimiterOptions struct {
 // The guarantee is [limiter.Window]'s: in no interval of a window's length do
 // all processes together admit more than N. A hit counts for its window and at
 // most one segment longer: a 60th of a window up to an hour, a 144th of a
-// longer one. All windows of both subjects are decided and charged under the
+// longer one. All windows of all subjects are decided and charged under the
 // locks of their rows or not at all, by the clock of the server, read under
 // those locks: the clocks of the processes do not matter. Setting that clock
 // back admits nothing early; setting it forward drops the hits that have left
@@ -40,8 +40,8 @@ type LimiterOptions struct {
 // A decision is one round trip, and giving back or paying a difference another
 // ([limiter.Settler]); those about one subject take turns. Put a
 // [limiter.Escrow] in front of it, one in each process: most decisions then
-// need no round trip. The Escrow loses nothing over this limiter, which is a
-// [limiter.Reserver].
+// need no round trip. The Escrow loses nothing over this limiter
+// ([limiter.NewEscrow]).
 //
 // Durability: charges are committed without a sync. A server that is stopped,
 // or that hands over to a synchronous standby, loses none. A crash loses at
@@ -60,10 +60,7 @@ type Limiter struct {
 	serverAt func() *int64 // a replacement for the server's clock; for tests
 }
 
-var (
-	_ limiter.Reserver = (*Limiter)(nil)
-	_ limiter.Settler  = (*Limiter)(nil)
-)
+var _ limiter.Settler = (*Limiter)(nil)
 
 // How often to look for idle subjects, and how many to remove at most.
 const (
@@ -71,7 +68,7 @@ const (
 	pruneLimitsRows  = 500
 )
 
-const decideSQL = `SELECT "latchkey".limit_settle($1::bytea, $2::bytea, $3::integer, $4::bigint[], $5::bigint[], $6::bigint, $7::bigint, $8::bigint, $9::boolean, $10::integer, $11::bigint)`
+const decideSQL = `SELECT "latchkey".limit_charge($1::bytea[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint, $6::bigint, $7::bigint, $8::boolean, $9::integer, $10::bigint)`
 
 // pruneLimitsSQL removes rows of which nothing has counted for $1 microseconds.
 // It does not wait for locks, so it cannot be part of a deadlock.
@@ -124,7 +121,7 @@ func (l *Limiter) Peek(ctx context.Context, r limiter.Request) (limiter.Decision
 	return d, err
 }
 
-// Reserve implements [limiter.Reserver]. The life is what was left of the
+// Reserve is what [limiter.NewEscrow] looks for. The life is what was left of the
 // current segment, in the window whose segment ends first, by the server's
 // clock after the call began.
 func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
@@ -133,13 +130,11 @@ func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decis
 
 // Settle implements [limiter.Settler], in one round trip.
 func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
-	was, err := checkRequest(&r)
+	was := max(r.Cost, 1)
 	switch {
-	case err != nil:
-		return limiter.Decision{}, err
 	case cost < 0:
-		return limiter.Decision{}, wrong("cost %d is negative", cost)
-	case cost <= was: // only the difference, with no new decision
+		return limiter.Decision{}, fmt.Errorf("%w: pgstore: cost %d is negative", limiter.ErrInvalid, cost)
+	case r.Cost >= 0 && cost <= was: // only the difference, with no new decision
 		after, _, err := l.decide(ctx, &r, deed{settle: true, was: was - cost, at: d.At})
 		if err == nil && cost > 0 {
 			after.At = d.At
@@ -159,10 +154,10 @@ type deed struct {
 }
 
 func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d limiter.Decision, life time.Duration, err error) {
-	cost, err := checkRequest(r)
-	if err != nil {
+	if err := r.Validate(); err != nil {
 		return d, 0, err
 	}
+	cost := max(r.Cost, 1)
 	ctx, leave, err := l.s.life.enter(ctx)
 	if errors.Is(err, apikey.Closed) {
 		return d, 0, limiter.ErrClosed
@@ -181,7 +176,7 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d li
 	if do.settle {
 		cost = 0
 	}
-	args := []any{q.name1, q.name2, q.n1, q.lengths, q.most, do.was, do.at, cost, do.charge, max(l.timeout.Milliseconds(), 1), l.serverAt()}
+	args := []any{q.names, q.counts, q.lengths, q.most, do.was, do.at, cost, do.charge, max(l.timeout.Milliseconds(), 1), l.serverAt()}
 	err = ours{l.s.pool}.run(bounded, l.take, args, func(row pgx.Row) error { return row.Scan(&answer) })
 	if err == nil && len(answer) != 3+3*len(q.lengths) {
 		err = fmt.Errorf("the server's answer has %d numbers", len(answer))

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/storage/pgstore"
 )
@@ -34,20 +35,16 @@ func history(t *testing.T, seed uint64, steps int) (all []told) {
 		windows := []time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 3601 * time.Second, 24 * time.Hour}
 		demand := func(subject string, first int) limiter.Demand { // the same windows for a subject, in any order
 			d := limiter.Demand{Subject: subject}
-			for _, i := range rng.Perm(3) {
-				d.Limits = append(d.Limits, limiter.Limit{Name: "w", N: 4 + rng.Int64N(12), Window: windows[(first+i)%len(windows)]})
+			for _, i := range rng.Perm([]int{3, 2, 2, 1}[first]) {
+				d.Limits = append(d.Limits, apikey.Limit{Name: "w", N: 4 + rng.Int64N(12), Window: windows[(2*first+i)%len(windows)]})
 			}
 			return d
 		}
 		for range steps {
-			r := limiter.Request{Demand: demand("k", 0), Cost: rng.Int64N(5)}
-			switch rng.IntN(4) {
-			case 0:
-				r.Also = demand("a", 3) // before the key in the order of bytes
-			case 1:
-				r.Also = demand("z", 2)
-			case 2:
-				r.Demand, r.Also = demand("a", 3), demand("z", 2)
+			r := limiter.Request{Cost: rng.Int64N(5)}
+			subjects := []string{"k", "a", "z", "m"} // in no order of bytes
+			for _, i := range rng.Perm(len(subjects))[:1+rng.IntN(len(subjects))] {
+				r.Demands = append(r.Demands, demand(subjects[i], i))
 			}
 			time.Sleep(time.Duration(rng.Int64N(int64([]time.Duration{time.Millisecond, 20 * time.Millisecond, time.Second, 10 * time.Second, 10 * time.Minute, 8 * time.Hour}[rng.IntN(6)]))))
 			now := told{at: time.Now().UnixNano(), peek: rng.IntN(4) == 0, r: r}
@@ -129,7 +126,7 @@ func TestLimiterWhoseClockIsSetBack(t *testing.T) {
 	l := newLimiter(t, newStore(t), patient)
 	at := time.Unix(2_000_000_000, 0).UnixNano()
 	l.SetClock(func() int64 { return at })
-	r := limiter.Request{Demand: limiter.Demand{Subject: "k", Limits: []limiter.Limit{{Name: "minute", N: 3, Window: time.Minute}}}}
+	r := limiter.Request{Demands: []limiter.Demand{{Subject: "k", Limits: []apikey.Limit{{Name: "minute", N: 3, Window: time.Minute}}}}}
 	take := func(want bool) limiter.Decision {
 		t.Helper()
 		d, err := l.Take(t.Context(), r)
@@ -157,7 +154,7 @@ func TestLimiterKeepsWindowsThatComeBack(t *testing.T) {
 	l.SetClock(func() int64 { return at })
 	remaining := func(want int64, window time.Duration) {
 		t.Helper()
-		d, err := l.Take(t.Context(), limiter.Request{Demand: limiter.Demand{Subject: "k", Limits: []limiter.Limit{{Name: "w", N: 10, Window: window}}}})
+		d, err := l.Take(t.Context(), limiter.Request{Demands: []limiter.Demand{{Subject: "k", Limits: []apikey.Limit{{Name: "w", N: 10, Window: window}}}}})
 		if must(t, err); d.Windows[0].Remaining != want {
 			t.Errorf("a window of %v has %d remaining, want %d", window, d.Windows[0].Remaining, want)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
@@ -56,7 +57,7 @@ func TestLimiterLocksSubjectsInTheOrderOfTheirBytes(t *testing.T) {
 func TestLimiterReadsTheClockUnderTheLock(t *testing.T) {
 	s := newStore(t)
 	l := newLimiter(t, s, patient)
-	r := limiter.Request{Demand: limiter.Demand{Subject: "k", Limits: []limiter.Limit{{Name: "two seconds", N: 2, Window: 2 * time.Second}}}}
+	r := limiter.Request{Demands: []limiter.Demand{{Subject: "k", Limits: []apikey.Limit{{Name: "two seconds", N: 2, Window: 2 * time.Second}}}}}
 	admit(t, l, 1, r)
 	tx, watch := connect(t, s), connect(t, s)
 	exec(t, tx, `BEGIN`)
@@ -175,7 +176,7 @@ func TestLimiterRemovesIdleSubjects(t *testing.T) {
 	now := time.Now()
 	for name, at := range map[string]time.Time{"idle": now.Add(-3 * time.Hour), "idle, but locked": now.Add(-3 * time.Hour), "counts": now} {
 		l.SetClock(func() int64 { return at.UnixNano() })
-		admit(t, l, 1, limiter.Request{Demand: limiter.Demand{Subject: name, Limits: []limiter.Limit{{Name: "hour", N: 1, Window: time.Hour}}}})
+		admit(t, l, 1, limiter.Request{Demands: []limiter.Demand{{Subject: name, Limits: []apikey.Limit{{Name: "hour", N: 1, Window: time.Hour}}}}})
 	}
 	tx := connect(t, s)
 	exec(t, tx, `BEGIN`)
@@ -189,11 +190,11 @@ func TestLimiterRemovesIdleSubjects(t *testing.T) {
 	// A limiter does it by itself.
 	l = newLimiter(t, s, patient)
 	l.SetClock(func() int64 { return now.Add(-3 * time.Hour).UnixNano() })
-	other := limiter.Request{Demand: limiter.Demand{Subject: "idle", Limits: []limiter.Limit{{Name: "hour", N: 1_000_000, Window: time.Hour}}}}
+	other := limiter.Request{Demands: []limiter.Demand{{Subject: "idle", Limits: []apikey.Limit{{Name: "hour", N: 1_000_000, Window: time.Hour}}}}}
 	admit(t, l, 1, other)
 	eventually(t, "an idle subject is gone", func() bool {
 		l.SetClock(func() int64 { return now.UnixNano() })
-		_, err := l.Take(t.Context(), limiter.Request{Demand: limiter.Demand{Subject: "another", Limits: other.Limits}})
+		_, err := l.Take(t.Context(), limiter.Request{Demands: []limiter.Demand{{Subject: "another", Limits: other.Demands[0].Limits}}})
 		must(t, err)
 		return count(t, s.Pool(), `SELECT count(*) FROM latchkey.limits WHERE subject = 'idle'`) == 0
 	})
@@ -225,5 +226,28 @@ func TestLimiterOptions(t *testing.T) {
 	must(t, s.Close())
 	if _, err := l.Take(t.Context(), twoDemands("a", "b", 1, 1)); !errors.Is(err, limiter.ErrClosed) {
 		t.Errorf("after Close: got error %v, want ErrClosed", err)
+	}
+}
+
+// An instance of the version before, which names two subjects at most, is decided
+// and charged in the same rows.
+func TestLimiterBesideAProgramOfTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	l, r := newLimiter(t, s, patient), twoDemands("b", "a", 10, 20)
+	admit(t, l, 1, r)
+	for i, sql := range []string{
+		`SELECT latchkey.limit_settle('a', 'b', 1, '{86400,3600}', '{20,10}', 0, 0, 3, true, 1000, NULL)`,
+		`SELECT latchkey.limit_settle('b', NULL, 1, '{3600}', '{10}', 0, 0, 3, true, 1000, NULL)`,
+		`SELECT latchkey.limit_decide('b', NULL, 1, '{3600}', '{10}', 2, true, 1000, NULL)`,
+	} {
+		var answer []int64
+		must(t, connect(t, s).QueryRow(t.Context(), sql).Scan(&answer))
+		if want := []int{9, 6, 5}[i]; len(answer) != want || answer[want-3] != []int64{6, 3, 1}[i] {
+			t.Errorf("%s: got %v", sql, answer)
+		}
+	}
+	if d, err := l.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 1 || d.Windows[1].Remaining != 16 {
+		t.Errorf("got %v, %v, want 1 and 16 remaining", d, err)
 	}
 }

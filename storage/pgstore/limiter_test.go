@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/limiter/limitertest"
 	"github.com/wontopos/latchkey/storage/pgstore"
@@ -109,8 +111,8 @@ func TestLimitersShareOneKey(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const n = 64
-			limit := limiter.Limit{Name: "second", N: n, Window: time.Second}
-			r := limiter.Request{Demand: limiter.Demand{Subject: "hot", Limits: []limiter.Limit{limit, {Name: "day", N: 1_000_000, Window: 24 * time.Hour}}}}
+			limit := apikey.Limit{Name: "second", N: n, Window: time.Second}
+			r := limiter.Request{Demands: []limiter.Demand{{Subject: "hot", Limits: []apikey.Limit{limit, {Name: "day", N: 1_000_000, Window: 24 * time.Hour}}}}}
 			dsn := pgtest.DSN(t)
 			var mu sync.Mutex
 			var admitted []call
@@ -191,7 +193,7 @@ func hotKey(t *testing.T, instances int, escrow bool) {
 		}
 		r := twoDemands("key", "owner", n, n+10)
 		if i%2 == 1 { // the other way around
-			r.Demand, r.Also = r.Also, r.Demand
+			slices.Reverse(r.Demands)
 		}
 		for range 2 {
 			wg.Go(func() {
@@ -220,8 +222,10 @@ func hotKey(t *testing.T, instances int, escrow bool) {
 
 func twoDemands(key, owner string, n, m int64) limiter.Request {
 	return limiter.Request{
-		Demand: limiter.Demand{Subject: key, Limits: []limiter.Limit{{Name: "hour", N: n, Window: time.Hour}}},
-		Also:   limiter.Demand{Subject: owner, Limits: []limiter.Limit{{Name: "day", N: m, Window: 24 * time.Hour}}},
+		Demands: []limiter.Demand{
+			{Subject: key, Limits: []apikey.Limit{{Name: "hour", N: n, Window: time.Hour}}},
+			{Subject: owner, Limits: []apikey.Limit{{Name: "day", N: m, Window: 24 * time.Hour}}},
+		},
 	}
 }
 
@@ -239,9 +243,9 @@ func BenchmarkLimiter(b *testing.B) {
 				b.ResetTimer()
 				b.RunParallel(func(pb *testing.PB) {
 					for pb.Next() {
-						r := limiter.Request{Demand: limiter.Demand{Subject: fmt.Sprint("key ", at.Add(1)%int64(keys)), Limits: []limiter.Limit{
+						r := limiter.Request{Demands: []limiter.Demand{{Subject: fmt.Sprint("key ", at.Add(1)%int64(keys)), Limits: []apikey.Limit{
 							{Name: "minute", N: 1_000_000, Window: time.Minute}, {Name: "day", N: 100_000_000, Window: 24 * time.Hour},
-						}}}
+						}}}}
 						if d, err := l.Take(b.Context(), r); err != nil || !d.Allowed {
 							b.Error(d, err)
 							return

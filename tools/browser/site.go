@@ -275,7 +275,7 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 				continue
 			}
 			taken = min(taken, int64(d.use(0)[0]), l.N)
-			if _, err := s.limit.Take(ctx, limiter.Request{Demand: limiter.Demand{Subject: id, Limits: []limiter.Limit{l}}, Cost: taken}); err != nil {
+			if _, err := s.limit.Take(ctx, limiter.Request{Demands: []limiter.Demand{{Subject: id, Limits: []apikey.Limit{l}}}, Cost: taken}); err != nil {
 				return err
 			}
 		}

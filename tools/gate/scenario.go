@@ -268,7 +268,7 @@ func (s *setup) take(windows int) func(int) error {
 	}
 	ctx, limits := context.Background(), roomy()[:windows]
 	return func(i int) error {
-		d, err := w.Take(ctx, limiter.Request{Demand: limiter.Demand{Subject: s.tokens[i%len(s.tokens)], Limits: limits}})
+		d, err := w.Take(ctx, limiter.Request{Demands: []limiter.Demand{{Subject: s.tokens[i%len(s.tokens)], Limits: limits}}})
 		if err != nil {
 			return err
 		}

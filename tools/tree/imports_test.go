@@ -74,7 +74,7 @@ var servers = []string{"storage/pgstore/pgtest"}
 var proofs = []string{"bench", "tools"}
 
 // leaves import nothing of the module; every package of the root module may import them.
-var leaves = []string{"internal/bounds", "internal/redact"}
+var leaves = []string{"internal/bounds", "internal/redact", "internal/slot"}
 
 // outward reports whether a package in folder from must not import the one in folder to.
 func outward(from, to string) bool {

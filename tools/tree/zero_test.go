@@ -39,7 +39,7 @@ var zeros = map[string][]any{
 	"internal/engine": {
 		new(engine.Flight), new(engine.Sample), new(engine.Verified),
 	},
-	"limiter":    {new(limiter.Decision), new(limiter.Degraded)},
+	"limiter":    {new(limiter.Decision), new(limiter.Request)},
 	"middleware": {new(middleware.Extractor), new(middleware.Outcome)},
 }
 
