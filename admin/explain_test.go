@@ -41,7 +41,7 @@ func TestExplain(t *testing.T) {
 	g, guard := newGuardedRig(t)
 	a := g.want(201, "operator", "POST", "/v1/keys", `{"name":"x","owner":"acme","scopes":["orders:read"],"networks":["10.0.0.0/8"],"limits":[{"name":"minute","n":2,"window":60}]}`)
 	id, token := idOf(t, a), a.members(t)["token"].(string)
-	api := guard.RequireAny("orders:read", "marketplace:write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	api := guard.Require(middleware.AnyOf("orders:read", "marketplace:write"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	call := func() int {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "https://api.example.com/orders", nil)
 		r.RemoteAddr = "10.0.0.4:1"

@@ -105,7 +105,7 @@ func TestLimitsLeft(t *testing.T) {
 	t.Parallel()
 	g, guard := newGuardedRig(t)
 	k, token := g.key("acme", "production")
-	api := guard.AnyKey()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	api := guard.Require(apikey.AnyKey())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	for range 3 {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "https://api.example.com/", nil)
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())

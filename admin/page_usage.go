@@ -103,17 +103,17 @@ func (c *call) limitsLeft() []limitRow {
 		return nil // the page is useful without it
 	}
 	var rows []limitRow
-	for _, l := range o.Limits() {
-		used := l.N - l.Remaining
+	for l, left := range o.Limits() {
+		used := l.N - left.Remaining
 		row := limitRow{
 			Text: grouped(uint64(l.N)) + " per " + windowText(l.Window), Bar: true, Used: int(min(100, max(0, used*100/l.N))),
-			Busy: grouped(uint64(max(0, l.Remaining))) + " left now",
+			Busy: grouped(uint64(max(0, left.Remaining))) + " left now",
 		}
 		if strings.HasPrefix(l.Name, "owner-") {
 			row.Text += ", all keys together"
 		}
-		if l.Remaining <= 0 && l.Reset > 0 {
-			row.Busy += ", more in " + length(l.Reset+time.Second)
+		if left.Remaining <= 0 && left.Reset > 0 {
+			row.Busy += ", more in " + length(left.Reset+time.Second)
 		}
 		rows = append(rows, row)
 	}

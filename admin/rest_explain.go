@@ -155,7 +155,7 @@ func (c *call) explain(q latchkey.Question) error {
 	who := e.Principal()
 	known := who != nil
 	if known && !c.actor.sees(who.Owner()) {
-		known, o = false, middleware.Outcome{Code: apikey.InvalidKey}
+		known, o = false, *middleware.Refusal(apikey.InvalidKey)
 		e = latchkey.Explanation{Checks: []latchkey.Check{{Step: latchkey.StepForm}, {Step: latchkey.StepSecret, Code: apikey.InvalidKey}}}
 	}
 	info := e.Code().Info()
@@ -178,8 +178,8 @@ func (c *call) explain(q latchkey.Question) error {
 		if scopes := who.Scopes(); !q.Need.MetBy(scopes) {
 			answer.MissingScopes = q.Need.Missing(scopes)
 		}
-		for _, l := range o.Limits() {
-			answer.Limits = append(answer.Limits, limitLeft{limit{l.Name, l.N, duration(l.Window)}, l.Remaining, roundUp(l.Reset)})
+		for l, left := range o.Limits() {
+			answer.Limits = append(answer.Limits, limitLeft{limit{l.Name, l.N, duration(l.Window)}, left.Remaining, roundUp(left.Reset)})
 		}
 	}
 	return c.json(http.StatusOK, answer)

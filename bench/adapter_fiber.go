@@ -29,12 +29,13 @@ func fiberRoute(k *keyset, g *middleware.Guard) func() op {
 	return fiberOps(app, k)
 }
 
-// fastFields are header fields as fasthttp keeps them. Check keeps no string
+// fastFields are header fields as fasthttp keeps them. Decide keeps no string
 // of theirs, so they may be views of memory that is used again.
 type fastFields struct {
 	header *fasthttp.RequestHeader
 	values []string
 	text   []byte // of response fields
+	call   middleware.Call
 }
 
 func (f *fastFields) Values(name string) []string {
@@ -48,18 +49,23 @@ func (f *fastFields) Values(name string) []string {
 // fiberGuard is an adapter as anybody may write it, without the cut of
 // requests in flight.
 func fiberGuard(g *middleware.Guard, need apikey.Requirement) fiber.Handler {
+	door := g.Door(middleware.Route{Need: need})
 	pool := sync.Pool{New: func() any { return new(fastFields) }}
 	return func(c fiber.Ctx) error {
 		f := pool.Get().(*fastFields)
 		defer pool.Put(f)
 		fast := c.RequestCtx()
 		f.header = &fast.Request.Header
-		o := g.Check(context.Background(), middleware.Request{
+		o := &f.call // its memory is used again: it has no Begin
+		*o = middleware.Call{}
+		door.Decide(context.Background(), o, middleware.Request{
 			Fields: f, Host: fiberutils.UnsafeString(fast.Request.Header.Host()), Peer: "192.0.2.1:1234",
-			Method: c.Method(), Pattern: c.Route().Path, Need: need,
+			Method: c.Method(), Pattern: c.Route().Path,
 		})
 		if !o.Allowed() {
-			o.EachField(c.Set)
+			for name, value := range o.ResponseFields() {
+				c.Set(name, value)
+			}
 			return c.Status(o.Status()).Send(o.AppendProblem(nil, o.RequestID(fast, f)))
 		}
 		h := &fast.Response.Header
@@ -73,7 +79,7 @@ func fiberGuard(g *middleware.Guard, need apikey.Requirement) fiber.Handler {
 		if err != nil { // its status is fiber's, later
 			status = 0
 		}
-		o.Ended("", status)
+		_ = o.End(status)
 		return err
 	}
 }

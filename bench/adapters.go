@@ -47,7 +47,7 @@ func adapters() []adapter {
 			if g == nil {
 				m.HandleFunc("GET /things", bare)
 			} else {
-				m.Handle("GET /things", g.Require(need)(http.HandlerFunc(servedPrincipal)))
+				m.Handle("GET /things", g.Require(middleware.AllOf(need))(http.HandlerFunc(servedPrincipal)))
 			}
 			return httpOps(m, k)
 		}),
@@ -56,13 +56,13 @@ func adapters() []adapter {
 			if g == nil {
 				r.Get("/things", bare)
 			} else {
-				r.With(g.Require(need)).Get("/things", servedPrincipal)
+				r.With(g.Require(middleware.AllOf(need))).Get("/things", servedPrincipal)
 			}
 			return httpOps(r, k)
 		}),
 		adapterOf("gin", ginModule, "Door.Serve in a middleware function, with gin's ResponseWriter over the door's", ginRoute),
 		adapterOf("echo", echoModule, "echo.WrapMiddleware(Guard.Require), which wraps anew for every request", echoRoute),
-		adapterOf("fiber", fiberModule, "Guard.Check with Fields over fasthttp's header; requests in flight are not cut", fiberRoute),
+		adapterOf("fiber", fiberModule, "Door.Decide with Fields over fasthttp's header; requests in flight are not cut", fiberRoute),
 	}
 }
 
@@ -77,7 +77,7 @@ func echoRoute(k *keyset, g *middleware.Guard) func() op {
 			return echo.ErrInternalServerError
 		}
 		return c.Blob(http.StatusOK, "text/plain", okBody)
-	}, echo.WrapMiddleware(g.Require(need)))
+	}, echo.WrapMiddleware(g.Require(middleware.AllOf(need))))
 	return httpOps(e, k)
 }
 

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// measureArming finds what it costs to arm the cut: Check with a flight less
-// Check without. It is a few nanoseconds of hundreds, too little for rounds
+// measureArming finds what it costs to arm the cut: a call with Begin less one
+// without. It is a few nanoseconds of hundreds, too little for rounds
 // that other programs disturb, so the two take turns every few hundred calls.
 func (r *report) measureArming(all []contestant, total time.Duration) {
 	find := func(name string) op {
@@ -19,7 +19,7 @@ func (r *report) measureArming(all []contestant, total time.Duration) {
 		}
 		return nil
 	}
-	if plain, armed := find("Check"), find(checkFlight); plain != nil && armed != nil {
+	if plain, armed := find("Decide"), find(decideBegin); plain != nil && armed != nil {
 		r.progress("micro: cost of arming the cut")
 		r.arming = differences(plain, armed, total)
 	}
@@ -49,12 +49,12 @@ func differences(a, b op, total time.Duration) (all []float64) {
 
 func (r *report) judgeArming() {
 	c := cell{"micro", 1, hot, 1}
-	armed, plain := r.find(c, checkFlight), r.find(c, "Check")
+	armed, plain := r.find(c, decideBegin), r.find(c, "Decide")
 	if len(r.arming) == 0 || armed == nil || plain == nil {
 		return
 	}
 	n, cost := len(r.arming), median(r.arming)
 	allocs := max(median(armed.column(allocsOf))-median(plain.column(allocsOf)), 0)
-	r.goal(cost <= 10 && allocs <= 0.01, "cut armed, handler that ignores its context: on top of Check", place(c),
+	r.goal(cost <= 10 && allocs <= 0.01, "cut armed, handler that ignores its context: on top of Decide and End", place(c),
 		fmt.Sprintf("%.1f ns (half within %.1f to %.1f), %.2f allocations", cost, r.arming[n/4], r.arming[n*3/4], allocs), "<= 10 ns, 0 allocations")
 }

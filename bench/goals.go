@@ -110,14 +110,14 @@ var allocationGoals = []struct {
 	name          string
 	allocs, bytes float64
 }{
-	{"Check", 0, 0},
+	{"Decide", 0, 0},
 	{"HandlerFunc", 0, 0},
 	{"Require", 1, 480},
-	{"Check-missing", 0, 0},
-	{"Check-mistyped", 0, 0},
-	{"Check-unknown", 0, 0},
-	{"Check-scope", 0, 0},
-	{"Check-limited", 0, 0},
+	{"Decide-missing", 0, 0},
+	{"Decide-mistyped", 0, 0},
+	{"Decide-unknown", 0, 0},
+	{"Decide-scope", 0, 0},
+	{"Decide-limited", 0, 0},
 }
 
 func (r *report) judgeAllocations() {

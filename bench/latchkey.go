@@ -29,11 +29,11 @@ func guardHandler(k *keyset, wrap func(*middleware.Guard) http.Handler) (http.Ha
 }
 
 func wrapRequire(g *middleware.Guard) http.Handler {
-	return g.Require(need)(http.HandlerFunc(servedPrincipal))
+	return g.Require(middleware.AllOf(need))(http.HandlerFunc(servedPrincipal))
 }
 
 func wrapHandlerFunc(g *middleware.Guard) http.Handler {
-	return g.HandlerFunc(middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
+	return handlerFunc(g, middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
 		if p == nil {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
@@ -66,4 +66,10 @@ func latchkeyHandlerFunc() peer {
 			return openGuard(k, wrapHandlerFunc)
 		},
 	}
+}
+
+// handlerFunc guards a handler that takes the principal as an argument.
+func handlerFunc(g *middleware.Guard, need apikey.Requirement, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) http.Handler {
+	door := g.Door(middleware.Route{Need: need})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { door.Serve(w, r, h) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -63,17 +64,19 @@ func keysInUse(o *options, out *report, n int) error {
 			return err
 		}
 		line := []string{""}
-		r := middleware.Request{Fields: oneField{"Authorization", line}, Host: "api.example.com", Peer: "192.0.2.1:1234", Need: middleware.AllOf(need)}
+		r := middleware.Request{Fields: oneField{"Authorization", line}, Host: "api.example.com", Peer: "192.0.2.1:1234"}
+		door, call := guard.Door(middleware.Route{Need: middleware.AllOf(need)}), new(middleware.Call)
 		use := func(i int) error {
 			if what == "cache" {
 				_, err := service.Verify(ctx, all.of(i))
 				return err
 			}
 			line[0] = "Bearer " + all.of(i)
-			if o := guard.Check(ctx, r); !o.Allowed() {
-				return fmt.Errorf("key %d was answered with %v", i, o.Code)
+			*call = middleware.Call{}
+			if door.Decide(ctx, call, r); !call.Allowed() {
+				return fmt.Errorf("key %d was answered with %v", i, call.Code())
 			}
-			return nil
+			return call.End(http.StatusOK)
 		}
 		before, alone := heap(), collections(o.plan.rounds)
 		for i := range n {

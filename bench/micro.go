@@ -87,14 +87,11 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 		f := httpOps(h, k)()
 		add(name, want, func(uint32) int { return f(token) })
 	}
-	request := func(line, scope string) middleware.Request {
-		return middleware.Request{
-			Fields: oneField{"Authorization", []string{line}}, Host: "api.example.com", Peer: "192.0.2.1:1234", Need: middleware.AllOf(scope),
-		}
+	request := func(line string) middleware.Request {
+		return middleware.Request{Fields: oneField{"Authorization", []string{line}}, Host: "api.example.com", Peer: "192.0.2.1:1234"}
 	}
-	check := func(name string, g *middleware.Guard, line, scope string, want apikey.Code) {
-		r := request(line, scope)
-		add(name, int(want), func(uint32) int { o := g.Check(ctx, r); return int(o.Code) })
+	decide := func(name string, g *middleware.Guard, line, scope string, want apikey.Code) {
+		add(name, int(want), decideStep(g, scope, request(line), false))
 	}
 	answer := http.HandlerFunc(servedPrincipal)
 	token := strings.TrimPrefix(k.auth[goodToken], "Bearer ")
@@ -119,47 +116,48 @@ func microContestants(k, full *keyset) (all []contestant, closer func(), err err
 			return 0
 		})
 	}
-	check("Check", guard, k.auth[goodToken], need, apikey.OK)
-	add(checkFlight, int(apikey.OK), flightStep(guard, request(k.auth[goodToken], need)))
-	admitted := guard.Check(ctx, request(k.auth[goodToken], need))
-	add("Outcome.AppendRateLimit", 1, fieldStep(admitted, (*middleware.Outcome).AppendRateLimit))
-	add("Outcome.AppendRateLimitPolicy", 1, fieldStep(admitted, (*middleware.Outcome).AppendRateLimitPolicy))
+	decide("Decide", guard, k.auth[goodToken], need, apikey.OK)
+	add(decideBegin, int(apikey.OK), decideStep(guard, need, request(k.auth[goodToken]), true))
+	admitted := new(middleware.Call)
+	guard.Door(middleware.Route{Need: middleware.AllOf(need)}).Decide(ctx, admitted, request(k.auth[goodToken]))
+	add("Outcome.AppendRateLimit", 1, fieldStep(admitted.Outcome, (*middleware.Outcome).AppendRateLimit))
+	add("Outcome.AppendRateLimitPolicy", 1, fieldStep(admitted.Outcome, (*middleware.Outcome).AppendRateLimitPolicy))
 	for name, f := range sorted(contextSteps(requestContext)) {
 		add(name, 1, f)
 	}
 	handler("bare", 200, k, goodToken, http.HandlerFunc(bare))
-	handler("HandlerFunc", 200, k, goodToken, guard.HandlerFunc(middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+	handler("HandlerFunc", 200, k, goodToken, handlerFunc(guard, middleware.AllOf(need), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 		_, _ = w.Write(okBody)
 	}))
-	handler("Require", 200, k, goodToken, guard.Require(need)(answer))
-	handler("Require-Done", 200, k, goodToken, guard.Require(need)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler("Require", 200, k, goodToken, guard.Require(middleware.AllOf(need))(answer))
+	handler("Require-Done", 200, k, goodToken, guard.Require(middleware.AllOf(need))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Context().Done() != nil {
 			_, _ = w.Write(okBody)
 		}
 	})))
-	handler("Require-WithTimeout", 200, k, goodToken, guard.Require(need)(http.HandlerFunc(servedWithTimeout)))
+	handler("Require-WithTimeout", 200, k, goodToken, guard.Require(middleware.AllOf(need))(http.HandlerFunc(servedWithTimeout)))
 	handler("hand-careful-eager", 200, k, goodToken, handWritten(newCarefulKeys(k).find, nil, newEagerCut(http.HandlerFunc(served))))
 	handler("hand-careful-eager-WithTimeout", 200, k, goodToken, handWritten(newCarefulKeys(k).find, nil, newEagerCut(http.HandlerFunc(servedWithTimeout))))
 	handler("hand-careful", 200, k, goodToken, handWritten(newCarefulKeys(k).find, nil, http.HandlerFunc(served)))
 	handler("hand-typical", 200, k, goodToken, handWritten(newTypicalKeys(k).find, nil, http.HandlerFunc(served)))
 
-	check("Check-missing", guard, "Basic eDp5", need, apikey.MissingKey)
-	check("Check-mistyped", guard, k.auth[mistypedToken], need, apikey.InvalidKey)
-	check("Check-unknown", guard, k.auth[unknownToken], need, apikey.InvalidKey)
-	check("Check-scope", guard, k.auth[goodToken], "things:write", apikey.InsufficientScope)
-	fullGuard.Check(ctx, middleware.Request{Fields: oneField{"Authorization", []string{full.auth[goodToken]}}, Host: "api.example.com", Need: middleware.AllOf(need)})
-	check("Check-limited", fullGuard, full.auth[goodToken], need, apikey.RateLimited)
-	handler("Require-mistyped", 401, k, mistypedToken, guard.Require(need)(answer))
-	handler("Require-unknown", 401, k, unknownToken, guard.Require(need)(answer))
-	handler("Require-scope", 403, k, goodToken, guard.Require("things:write")(answer))
-	handler("Require-limited", 429, full, goodToken, fullGuard.Require(need)(answer))
+	decide("Decide-missing", guard, "Basic eDp5", need, apikey.MissingKey)
+	decide("Decide-mistyped", guard, k.auth[mistypedToken], need, apikey.InvalidKey)
+	decide("Decide-unknown", guard, k.auth[unknownToken], need, apikey.InvalidKey)
+	decide("Decide-scope", guard, k.auth[goodToken], "things:write", apikey.InsufficientScope)
+	decideStep(fullGuard, need, request(full.auth[goodToken]), false)(0)
+	decide("Decide-limited", fullGuard, full.auth[goodToken], need, apikey.RateLimited)
+	handler("Require-mistyped", 401, k, mistypedToken, guard.Require(middleware.AllOf(need))(answer))
+	handler("Require-unknown", 401, k, unknownToken, guard.Require(middleware.AllOf(need))(answer))
+	handler("Require-scope", 403, k, goodToken, guard.Require(middleware.AllOf("things:write"))(answer))
+	handler("Require-limited", 429, full, goodToken, fullGuard.Require(middleware.AllOf(need))(answer))
 	handler("hand-careful-unknown", 401, k, unknownToken, handWritten(newCarefulKeys(k).find, nil, http.HandlerFunc(served)))
 	handler("hand-typical-unknown", 401, k, unknownToken, handWritten(newTypicalKeys(k).find, nil, http.HandlerFunc(served)))
 	return all, closer, nil
 }
 
-// checkFlight is Check with the cut armed.
-const checkFlight = "Check-Flight"
+// decideBegin is a call with a context, which a cut ends.
+const decideBegin = "Decide-Begin"
 
 // sorted is a map in the order of its keys.
 func sorted[V any](m map[string]V) iter.Seq2[string, V] {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
-	"github.com/wontopos/latchkey/internal/engine"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -32,26 +31,20 @@ func malformed(token string) map[string]string {
 	}
 }
 
-// flightStep is Check with the cut armed, as an adapter does it: the flight
-// lies in memory that the transport has anyway. What it takes longer than
-// Check is the price of the cut for a handler that ignores its context.
-func flightStep(g *middleware.Guard, r middleware.Request) op {
-	ctx := context.Background()
-	var flight engine.Flight
-	r.Flight, r.Cutter = &flight, noCutter{}
+// decideStep is a call from Decide to End, with or without a context, as an
+// adapter does it: in memory that the transport has anyway.
+func decideStep(g *middleware.Guard, scope string, r middleware.Request, begin bool) op {
+	ctx, door, call := context.Background(), g.Door(middleware.Route{Need: middleware.AllOf(scope)}), new(middleware.Call)
 	return func(uint32) int {
-		o := g.Check(ctx, r)
-		flight.Leave()
-		flight = engine.Flight{} // each is used once
-		return int(o.Code)
+		*call = middleware.Call{}
+		door.Decide(ctx, call, r)
+		if begin {
+			call.Begin(nil)
+		}
+		_ = call.End(http.StatusOK)
+		return int(call.Code())
 	}
 }
-
-// noCutter is a cutter that nobody calls: no key ends during the suite.
-type noCutter struct{}
-
-func (noCutter) Cut(error) {}
-func (noCutter) Sever()    {}
 
 // metByStep checks scopes.
 func metByStep(granted ...string) (op, error) {
@@ -79,7 +72,7 @@ func fieldStep(o middleware.Outcome, appendTo func(*middleware.Outcome, []byte) 
 // request is in flight until done is called.
 func inFlight(g *middleware.Guard, k *keyset) (ctx context.Context, done func()) {
 	got, end, ended := make(chan context.Context, 1), make(chan struct{}), make(chan struct{})
-	h := g.Require(need)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := g.Require(middleware.AllOf(need))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got <- r.Context()
 		<-end
 	}))

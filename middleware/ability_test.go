@@ -136,14 +136,14 @@ func TestGuardedWriterIsTheServers(t *testing.T) {
 						panic("unreachable")
 					}
 				}
-				if d := cmp.Diff(found(h), found(k.guard.AnyKey()(h))); d != "" {
+				if d := cmp.Diff(found(h), found(k.guard.Require(middleware.AnyKey())(h))); d != "" {
 					t.Errorf("without the guard (-) and with it (+):\n%s", d)
 				}
 			})
 		}
 	}
 	t.Run("a wrapper that claims what the server lacks", func(t *testing.T) {
-		h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, flush := w.(http.Flusher)
 			_, hijack := w.(http.Hijacker)
 			if err := http.NewResponseController(w).Flush(); flush || hijack || !errors.Is(err, http.ErrNotSupported) {
@@ -168,7 +168,7 @@ func TestCloseNotify(t *testing.T) {
 			t.Parallel()
 			k := newKit(t, middleware.Options{})
 			began, fired := make(chan struct{}, 1), make(chan bool, 1)
-			s := serveOn(t, protocol, k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			s := serveOn(t, protocol, k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				gone := w.(closeNotifier).CloseNotify()
 				began <- struct{}{}
 				select {
@@ -268,7 +268,7 @@ func TestMaxBytesReaderHasItsEffect(t *testing.T) {
 				http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 			}
 		}))
-		for guarded, h := range map[string]http.Handler{"bare": h, "guarded": k.guard.AnyKey()(h)} {
+		for guarded, h := range map[string]http.Handler{"bare": h, "guarded": k.guard.Require(middleware.AnyKey())(h)} {
 			s := serveOn(t, "HTTP/1", h)
 			for form, send := range map[string]string{
 				"Content-Length": "Content-Length: 1000000\r\n\r\n" + strings.Repeat(" ", 600),
@@ -339,7 +339,7 @@ func TestReadingGoesOn(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := serveOn(t, "HTTP/1", k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := serveOn(t, "HTTP/1", k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				read(w, r)
 				w.WriteHeader(http.StatusOK)
 			})))
@@ -364,7 +364,7 @@ func TestCutBodyTellsTheCause(t *testing.T) {
 			k := newKit(t, middleware.Options{})
 			id, token := k.key()
 			began, errs := make(chan struct{}), make(chan error, 2)
-			s := serveOn(t, protocol, k.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			s := serveOn(t, protocol, k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				_, _ = io.ReadFull(r.Body, make([]byte, 1))
 				close(began)
 				_, err := io.Copy(io.Discard, r.Body)

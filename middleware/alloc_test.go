@@ -25,14 +25,21 @@ func TestAllocations(t *testing.T) {
 	need := middleware.AllOf("things:read")
 	r := get(token)
 	bad := get(token[:len(token)-1])
-	for name, req := range map[string]*http.Request{"Check": r, "Check of a bad key": bad} {
-		q := middleware.Request{Fields: fields{req.Header["Authorization"]}, Host: req.Host, Peer: req.RemoteAddr, Need: need}
-		check(name, 0, func() { k.guard.Check(t.Context(), q) })
+	door, call := k.guard.Door(middleware.Route{Need: need}), new(middleware.Call)
+	for name, req := range map[string]*http.Request{"Decide": r, "Decide on a bad key": bad} {
+		q := middleware.Request{Fields: fields{req.Header["Authorization"]}, Host: req.Host, Peer: req.RemoteAddr}
+		check(name, 0, func() {
+			*call = middleware.Call{}
+			if door.Decide(t.Context(), call, q); call.Allowed() {
+				_ = call.Begin(nil)
+			}
+			_ = call.End(http.StatusOK)
+		})
 	}
 	w := &sink{header: http.Header{}}
-	handler := k.guard.HandlerFunc(need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) { w.WriteHeader(204) })
-	check("HandlerFunc", 1, func() { handler.ServeHTTP(w, r) })
-	require := k.guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := handlerFunc(k.guard, need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) { w.WriteHeader(204) })
+	check("a handler with the principal as an argument", 1, func() { handler.ServeHTTP(w, r) })
+	require := k.guard.Require(middleware.AllOf("things:read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := middleware.PrincipalFrom(r.Context()); ok {
 			w.WriteHeader(204)
 		}
@@ -50,7 +57,7 @@ func TestAllocatedBytesOfACall(t *testing.T) {
 	}
 	k := newKit(t, middleware.Options{})
 	_, token := k.key(wide)
-	h := k.guard.Require("things:read")(noContent)
+	h := k.guard.Require(middleware.AllOf("things:read"))(noContent)
 	r, w := get(token), &sink{header: http.Header{}}
 	res := testing.Benchmark(func(b *testing.B) {
 		for b.Loop() {
@@ -72,7 +79,7 @@ func TestAllocationsOfRefusals(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	_, token := k.key(wide)
 	_, limited := k.key(limits(apikey.PerMinute(1)))
-	h := k.guard.Require("things:read")(noContent)
+	h := k.guard.Require(middleware.AllOf("things:read"))(noContent)
 	serve(h, get(limited))
 	for name, x := range map[string]struct {
 		token  string

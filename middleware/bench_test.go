@@ -12,7 +12,6 @@ func benchRequest(token string) middleware.Request {
 	r := get(token)
 	return middleware.Request{
 		Fields: fields{r.Header["Authorization"]}, Host: r.Host, Peer: r.RemoteAddr,
-		Need: middleware.AllOf("things:read"),
 	}
 }
 
@@ -26,26 +25,29 @@ func (f fields) Values(name string) []string {
 	return nil
 }
 
-func BenchmarkCheck(b *testing.B) {
+func BenchmarkDecide(b *testing.B) {
 	k := newKit(b, middleware.Options{})
 	_, token := k.key(wide)
-	r := benchRequest(token)
+	r, door, call := benchRequest(token), k.guard.Door(middleware.Route{Need: middleware.AllOf("things:read")}), new(middleware.Call)
 	b.ReportAllocs()
 	for b.Loop() {
-		if o := k.guard.Check(b.Context(), r); !o.Allowed() {
-			b.Fatal(o.Code)
+		*call = middleware.Call{}
+		if door.Decide(b.Context(), call, r); !call.Allowed() {
+			b.Fatal(call.Code())
 		}
+		_ = call.End(http.StatusOK)
 	}
 }
 
-func BenchmarkCheckMalformed(b *testing.B) {
+func BenchmarkDecideMalformed(b *testing.B) {
 	k := newKit(b, middleware.Options{})
 	_, token := k.key(wide)
-	r := benchRequest(token[:len(token)-1] + "_")
+	r, door, call := benchRequest(token[:len(token)-1]+"_"), k.guard.Door(middleware.Route{Need: middleware.AllOf("things:read")}), new(middleware.Call)
 	b.ReportAllocs()
 	for b.Loop() {
-		if o := k.guard.Check(b.Context(), r); o.Code != apikey.InvalidKey {
-			b.Fatal(o.Code)
+		*call = middleware.Call{}
+		if door.Decide(b.Context(), call, r); call.Code() != apikey.InvalidKey {
+			b.Fatal(call.Code())
 		}
 	}
 }
@@ -59,7 +61,7 @@ func BenchmarkBare(b *testing.B) {
 
 func BenchmarkHandlerFunc(b *testing.B) {
 	benchHandler(b, func(k *kit) http.Handler {
-		return k.guard.HandlerFunc(middleware.AllOf("things:read"), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+		return handlerFunc(k.guard, middleware.AllOf("things:read"), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 			w.WriteHeader(http.StatusNoContent)
 		})
 	})
@@ -67,7 +69,7 @@ func BenchmarkHandlerFunc(b *testing.B) {
 
 func BenchmarkRequire(b *testing.B) {
 	benchHandler(b, func(k *kit) http.Handler {
-		return k.guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return k.guard.Require(middleware.AllOf("things:read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, ok := middleware.PrincipalFrom(r.Context()); ok {
 				w.WriteHeader(http.StatusNoContent)
 			}
@@ -79,7 +81,7 @@ func BenchmarkRequire(b *testing.B) {
 // context is made.
 func BenchmarkRequireDone(b *testing.B) {
 	benchHandler(b, func(k *kit) http.Handler {
-		return k.guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return k.guard.Require(middleware.AllOf("things:read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Context().Done() != nil {
 				w.WriteHeader(http.StatusNoContent)
 			}

@@ -18,7 +18,7 @@ import (
 // the rest.
 type requestBody plainWriter
 
-func (c *call) body() io.ReadCloser {
+func (c *httpCall) body() io.ReadCloser {
 	if b := c.w.original.Body; b == nil || b == http.NoBody {
 		return b
 	}

@@ -37,7 +37,7 @@ func TestACutResponseNeverLooksWhole(t *testing.T) {
 			t.Run(protocol+", "+chain, func(t *testing.T) {
 				t.Parallel()
 				k := newKit(t, middleware.Options{})
-				s := serveOn(t, protocol, wrap(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := serveOn(t, protocol, wrap(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					p, _ := middleware.PrincipalFrom(r.Context())
 					forms[r.URL.Query().Get("form")](w)
 					ways[r.URL.Query().Get("way")](w, r, func() {
@@ -89,7 +89,7 @@ func TestACutResponseToHTTP10(t *testing.T) {
 			t.Run(name+", "+chain, func(t *testing.T) {
 				t.Parallel()
 				k := newKit(t, middleware.Options{})
-				s := serveOn(t, "HTTP/1", wrap(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := serveOn(t, "HTTP/1", wrap(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					_, _ = io.WriteString(w, "part")
 					_ = http.NewResponseController(w).Flush()
 					more(w, r)
@@ -125,7 +125,7 @@ func TestACutResponseThatOthersEndWithItsConnection(t *testing.T) {
 		t.Run(c.stream+", "+c.plan, func(t *testing.T) {
 			t.Parallel()
 			k := newKit(t, middleware.Options{}, unlimited)
-			guarded := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			guarded := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, "part")
 				_ = http.NewResponseController(w).Flush()
 				streams[c.stream](w, r)
@@ -178,7 +178,7 @@ func TestTheRefusalIsTrueToWhatIsAround(t *testing.T) {
 					t.Parallel()
 					k := newKit(t, middleware.Options{LegacyHeaders: true})
 					id, token := k.key()
-					s := serveOn(t, protocol, around(k.guard.AnyKey()(wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					s := serveOn(t, protocol, around(k.guard.Require(middleware.AnyKey())(wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 						handler(w)
 						k.revoke(id)
 						_, _ = io.WriteString(w, "late")
@@ -205,7 +205,7 @@ func TestTheRefusalIsTrueToWhatIsAround(t *testing.T) {
 	t.Run("compression by the handler alone", func(t *testing.T) {
 		k := newKit(t, middleware.Options{})
 		id, token := k.key()
-		res := serve(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		res := serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			k.revoke(id)
 		})), get(token))
@@ -235,7 +235,7 @@ func TestAHijackedConnectionEndsInAReset(t *testing.T) {
 			t.Run(name+", "+protocol, func(t *testing.T) {
 				t.Parallel()
 				k := newKit(t, middleware.Options{})
-				s := serveOn(t, protocol, k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := serveOn(t, protocol, k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					conn, rw, err := w.(http.Hijacker).Hijack()
 					if err != nil {
 						t.Error(err)
@@ -282,7 +282,7 @@ func TestAConnectionThroughAProxyIsCut(t *testing.T) {
 	}))
 	target, _ := url.Parse(behind.URL)
 	k := newKit(t, middleware.Options{})
-	s := serveOn(t, "HTTP/1", k.guard.AnyKey()(httputil.NewSingleHostReverseProxy(target)))
+	s := serveOn(t, "HTTP/1", k.guard.Require(middleware.AnyKey())(httputil.NewSingleHostReverseProxy(target)))
 	id, token := k.key()
 	conn, in := dial(t, s)
 	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer %s\r\nConnection: Upgrade\r\nUpgrade: hello\r\n\r\n", token)
@@ -315,7 +315,7 @@ func TestAWriterThatHidesTheConnectionIsLogged(t *testing.T) {
 			var log bytes.Buffer
 			k := newKit(t, middleware.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 			_, token := k.key(wide)
-			h := c.wrap(k.guard.AnyKey()(noContent))
+			h := c.wrap(k.guard.Require(middleware.AnyKey())(noContent))
 			for protocol := range protocols {
 				s := serveOn(t, protocol, h)
 				for range 2 {
@@ -338,7 +338,7 @@ func TestCopyingEndsWithTheCut(t *testing.T) {
 	id, token := k.key()
 	w := &readerFrom{ResponseRecorder: httptest.NewRecorder()}
 	reads := 0
-	h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := io.Copy(w, readFunc(func(p []byte) (int, error) {
 			if reads++; reads == 3 {
 				k.revoke(id)

@@ -1,153 +1,241 @@
 package middleware
 
 import (
-	"net/http"
+	"context"
 	"strings"
+	"sync"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/engine"
 )
 
-// call is one admitted request in a single allocation: the copy that the
-// handler gets, its context, its ResponseWriter and its entry among the
-// requests in flight.
+// Call is one request on any transport, from its decision to its end. It is for
+// adapters of transports that are not net/http; [Door.Serve] does the same there.
 //
-// Its invariant: **a call serves one request and is never reused.** A handler
-// may leave r, w or the context behind in a goroutine, and must never find
-// another customer's request there. Nor do two calls share memory: an open
-// stream would then keep its neighbours, with their tokens, alive just as long.
-type call struct {
-	w      http1Writer  // all state; view.go has its other views
-	fields [2]string    // RateLimit-Policy and RateLimit
-	req    http.Request // what the handler gets
+//	var call middleware.Call
+//	door.Decide(ctx, &call, middleware.Request{…})
+//	if !call.Allowed() {
+//		return refuse(&call.Outcome)
+//	}
+//	answer, err := handle(call.Begin(nil)) // with a context that ends with the key
+//	if call.End(status) != nil {
+//		return refuse(&call.Outcome) // it was cut
+//	}
+//	return answer, err
+//
+// Put a Call, by value, into what the transport keeps for a request: a decision
+// then allocates nothing. The zero Call was refused: see [Outcome]. A Call serves
+// one request. Its memory may be used for another, as a zero Call, after End, and
+// only if Begin was not called: a handler may keep its context. The methods are
+// called by one goroutine at a time.
+type Call struct {
+	// Outcome is what was decided. After an End that returns an error it is the
+	// refusal that the client should get.
+	Outcome
+
+	passage passage
+	ctx     context.Context
+	pattern string
+	method  string
+	onCut   func(cause error)
+
+	outer *passage        // of the door that decided the request, if this is an inner one
+	seen  engine.Verified // by this inner door
+	mark  *unkeyed        // of a request without a key
+	stop  func() bool     // what Begin of an inner door started
+	mu    sync.Mutex      // guards ended, where stop is set
+	ended bool
 }
 
-func (c *call) plain() *plainWriter      { return &c.w.plainWriter }
-func (c *call) context() *requestContext { return (*requestContext)(c.plain()) }
-func (c *call) cutter() *cutter          { return (*cutter)(c.plain()) }
-func (c *call) flight() *engine.Flight   { return &c.w.flight }
-func (c *call) request() *http.Request   { return &c.req }
-
-// run serves the request. However the handler ends, once run has returned or
-// panicked no cut can reach the connection: the next request on it must not
-// suffer. Only a hijacked connection stays in flight, until it is closed.
-func (c *call) run(next Handler) {
-	c.req = *c.w.original.WithContext(c.context())
-	if g := c.w.guard; g.o.StripCredential {
-		g.strip(&c.req)
+// Decide decides a request: it finds the key and verifies it, checks the host,
+// the client's network and the scopes of the route, enters it among the requests
+// in flight, and charges all limits in one step. Cheap checks come first;
+// nothing is charged before every free check has passed, and a refused request is
+// never charged. The outcome is counted in the key's usage. After an admitted
+// request the caller must call [Call.End]; after a refused one it may.
+//
+// If ctx comes from the Begin of another Call, or from a net/http door of the
+// same Guard, this is an inner door: see "Nested doors" in the package
+// documentation. Its refusal stands if the outermost Call ends with a status of
+// 400 or more.
+//
+// For a cached key Decide does no I/O, unless the limiter does. It keeps ctx, and
+// nothing of r.
+func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
+	g := d.guard
+	q := ask{r, &d.route, &c.passage.flight, (*callCutter)(c), true}
+	c.ctx = ctx
+	if outer := g.outermost(ctx); outer != nil {
+		if v, _, same := d.inside(ctx, &q, outer, false, &c.Outcome); same {
+			c.outer, c.seen = outer, v
+			if c.code != apikey.OK && c.cause == nil {
+				outer.decline(ctx, outer.more(), false, &c.Outcome)
+				outer.more().written()
+			}
+			return
+		}
+		q.Request, c.Outcome = r, Outcome{}
 	}
-	c.req.Body = c.body()
-	defer c.release()
-	if !c.w.state.run() {
-		return // cut between the decision and here
+	if g.isPreflight(&q.Request) {
+		c.guard = g
+		return
 	}
-	next(c.writer(), c.request(), c.flight().Verified().Principal())
-}
-
-func (c *call) release() {
-	if c.plain().hijacked() == nil {
-		c.flight().Leave()
-	}
-	c.context().release()
-	handBack(c.w.original, &c.req)
-	if c.w.state.Load()&undecided != 0 {
-		c.w.settled(http.StatusOK)
-	}
-	if c.w.state.Load()&withdrawn == 0 {
-		c.flight().Verified().Used(c.w.used)
-	}
-	if c.brokenOff() { // also when the handler panics: outer middleware may recover
-		c.breakOff()
-	}
-}
-
-// handBack copies to the original request what net/http looks for there: the
-// form, whose temporary files it removes, and the matched pattern.
-func handBack(original, served *http.Request) {
-	if original.MultipartForm == nil {
-		original.MultipartForm = served.MultipartForm
-	}
-	if served.Pattern != "" {
-		original.Pattern = served.Pattern
+	c.passage.guard, c.passage.parent = g, ctx
+	g.check(ctx, &q, &c.Outcome)
+	switch {
+	case c.code != apikey.OK:
+		g.report(ctx, &c.Outcome)
+	case c.presented != nil:
+		c.passage.admitted(d.route.Cost, &c.Outcome)
+		if c.sample != nil {
+			c.method = strings.Clone(r.Method)
+		}
+	case g.o.OnDecision != nil && ctx.Value(unkeyedKey{g}) == nil:
+		c.mark = new(unkeyed)
 	}
 }
 
-// pocket is what one processor needs to begin calls. The garbage collector
-// frees what it hands out. Once a request is over the pocket holds nothing that
-// its client sent: the text and the values, which requests share, are the
-// guard's own words and numbers.
-type pocket struct {
-	spare  *call
-	text   strings.Builder // appending within its capacity does not change a string that it returned
-	values []string
-	buf    []byte
+// Begin returns the context with which to serve an admitted request:
+// [PrincipalFrom] finds its principal. When its key is revoked, disabled or
+// expires, the context ends with the cause [apikey.RevokedKey],
+// [apikey.DisabledKey] or [apikey.ExpiredKey], and then onCut is called, unless it
+// is nil, from any goroutine, to take away what the handler may be blocked on,
+// such as its connection. It is called at most once and not after End has
+// returned; it must be quick and must not call End. If the key has ended already,
+// the context has, and onCut may be called before Begin returns.
+//
+// Begin is called at most once. A transport whose handlers have no context may
+// leave it out: such a request runs to its end, and End tells that it was cut.
+func (c *Call) Begin(onCut func(cause error)) context.Context {
+	switch {
+	case !c.Allowed():
+		return c.refusedContext()
+	case c.mark != nil:
+		return context.WithValue(c.ctx, unkeyedKey{c.guard}, c.mark)
+	case c.outer != nil:
+		if onCut != nil {
+			c.watch(onCut)
+		}
+		return c.ctx
+	case !c.entered:
+		return c.ctx
+	}
+	if onCut != nil {
+		c.onCut = onCut
+		if s := c.passage.state.Or(running); s&severed != 0 { // Sever did not see running
+			onCut(s.cause())
+		}
+	}
+	return (*requestContext)(&c.passage)
 }
 
-const (
-	textAtOnce   = 4 << 10
-	valuesAtOnce = 127     // with the header: 2 KiB
-	mostBuf      = 4 << 10 // how much a pocket keeps
-)
-
-// call returns the call for the next request. It returns the same one until
-// used is called, so refusing a request allocates nothing.
-func (p *pocket) call() *call {
-	if p.spare == nil {
-		p.spare = new(call)
+// refusedContext has ended, for a caller that did not look at the Outcome.
+func (c *Call) refusedContext() context.Context {
+	parent := c.ctx
+	if parent == nil {
+		parent = context.Background()
 	}
-	return p.spare
+	ctx, cancel := context.WithCancelCause(parent)
+	cancel(c.Code())
+	return ctx
 }
 
-// used takes the call out of the pocket for good.
-func (p *pocket) used() { p.spare = nil }
-
-// unused puts back the call of a request that is not served with it.
-func (p *pocket) unused(c *call) { c.w.under, c.w.original = nil, nil }
-
-// wipe erases what was last written into buf.
-func (p *pocket) wipe() {
-	if cap(p.buf) > mostBuf {
-		p.buf = nil
-	}
-	clear(p.buf)
+// watch calls onCut when the outermost door's request is cut.
+func (c *Call) watch(onCut func(error)) {
+	c.stop = context.AfterFunc(c.ctx, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if s := c.outer.state.Load(); !c.ended && s&cut != 0 {
+			onCut(s.cause())
+		}
+	})
 }
 
-// keep returns b as a string.
-func (p *pocket) keep(b []byte) string {
-	if p.text.Cap()-p.text.Len() < len(b) {
-		p.text.Reset()
-		p.text.Grow(max(textAtOnce, len(b)))
+// Matched names the route of a request for the last use that the key's page
+// shows, where the pattern is known only after the decision, or only a path. Call
+// it before End.
+func (c *Call) Matched(pattern string) { c.pattern = pattern }
+
+// End ends the request. It must be called after every admitted request, also when
+// the handler panics; only the first call has an effect, so it may be deferred as
+// well. status is the HTTP status with which the handler answers, or 0 if it is
+// not known: it is shown with the key's last use, and if an inner door refused
+// the request, one of 400 or more confirms it: what was charged is given back.
+//
+// After End the request cannot be cut any more. If it was, End returns the cause,
+// the Outcome is the refusal to answer if nothing was sent yet, and a response
+// that has begun must not look complete.
+func (c *Call) End(status int) error {
+	if c.stop != nil {
+		c.stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 	}
-	start := p.text.Len()
-	p.text.Write(b)
-	return p.text.String()[start:]
+	if c.ended {
+		return c.cause
+	}
+	c.ended = true
+	switch {
+	case c.outer != nil:
+		c.endInside()
+	case c.entered && c.code == apikey.OK:
+		c.endPassage(status)
+	case c.mark != nil && !c.mark.told.Load():
+		c.guard.report(c.ctx, &c.Outcome)
+	}
+	return c.cause
 }
 
-// one returns a slice of one string, with no room to append in place.
-func (p *pocket) one(s string) []string {
-	if len(p.values) == 0 {
-		p.values = make([]string, valuesAtOnce)
+func (c *Call) endInside() {
+	if c.code != apikey.OK {
+		return
 	}
-	v := p.values[:1:1]
-	p.values = p.values[1:]
-	v[0] = s
-	return v
+	c.outer.serves(c.seen, c.used)
+	if s := c.outer.state.Load(); s&cut != 0 {
+		c.becomeRefusal(s)
+	}
 }
 
-// announce sets the rate-limit fields, in two slices of one string. The names
-// are canonical, so it writes the map directly. If there are no limits, do not
-// touch the header: net/http copies a header that was asked for.
-func (p *pocket) announce(h http.Header, o *Outcome, policies, limits []string) {
-	policy := o.verified.RateLimitPolicy()
-	if o.Decision.N > len(o.verified.Limits()) {
-		p.buf = o.AppendRateLimitPolicy(p.buf[:0])
-		policy = p.keep(p.buf)
+func (c *Call) endPassage(status int) {
+	p := &c.passage
+	p.flight.Leave()
+	(*requestContext)(p).release()
+	if p.state.Load()&undecided != 0 {
+		p.settle(status)
 	}
-	policies[0] = policy
-	h[fieldPolicy] = policies
-	p.buf = o.AppendRateLimit(p.buf[:0])
-	limits[0] = p.keep(p.buf)
-	h[fieldLimit] = limits
-	if o.guard.o.LegacyHeaders {
-		o.eachLegacy(func(name, value string) { h.Set(name, value) })
+	p.served()
+	s := p.state.Load()
+	if s&cut != 0 {
+		c.becomeRefusal(s)
+		status = c.Status()
+		if p.guard.o.OnCut != nil {
+			p.cutShort(&c.Outcome)
+		}
+	}
+	if c.sample != nil {
+		c.sample.Ended(route(c.method, c.pattern), status)
+	}
+}
+
+// settle makes the decision final. OnDecision sees it even if the limiter panics.
+func (p *passage) settle(status int) {
+	n := p.nested.Load()
+	defer p.tell(p.parent, n)
+	p.finish(n, status)
+}
+
+func (c *Call) becomeRefusal(s state) {
+	c.code, c.cause = s.code(), s.cause()
+	c.decision.N = 0
+}
+
+// callCutter is the [engine.Cutter] of a Call.
+type callCutter Call
+
+func (k *callCutter) Cut(cause error) { k.passage.cut(cause) }
+
+func (k *callCutter) Sever() {
+	if s := k.passage.state.Or(severed); s&running != 0 {
+		k.onCut(s.cause())
 	}
 }

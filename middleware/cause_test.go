@@ -16,7 +16,7 @@ func TestTheCauseOfACutIsKept(t *testing.T) {
 		apikey.DisabledKey: apikey.DisabledKey, apikey.Unavailable: apikey.Unavailable,
 		errors.New("something else"): apikey.RevokedKey,
 	} {
-		c := new(call)
+		c := new(httpCall)
 		c.cutter().Cut(cause)
 		if s := c.w.state.Load(); s.code() != want || apikey.CodeOf(s.cause()) != want {
 			t.Errorf("cut for %v: code %v, cause %v", cause, s.code(), s.cause())

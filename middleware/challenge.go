@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -46,10 +47,11 @@ var quoteEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 // none.
 func (o *Outcome) Challenge() string {
 	c := &o.of().challenges
-	if o.Code == apikey.InsufficientScope && c.scopeFor != "" {
+	code := o.Code()
+	if code == apikey.InsufficientScope && c.scopeFor != "" {
 		return c.scopeFor + o.need.String() + `"`
 	}
-	return c.byCode[o.Code]
+	return c.byCode[code]
 }
 
 const (
@@ -57,20 +59,44 @@ const (
 	noStore     = "no-store"
 )
 
-// EachField calls set with every response field of the outcome: the state of
-// the limits, and for a refusal Content-Type, Cache-Control, WWW-Authenticate
-// and Retry-After.
-func (o *Outcome) EachField(set func(name, value string)) {
-	o.eachRateLimit(set)
-	if o.Allowed() {
-		return
+// ResponseFields yields every field that the response gets: the state of the
+// limits, what caches must know, and for a refusal Content-Type, Cache-Control,
+// WWW-Authenticate and Retry-After. Set each, but add Vary to what others have
+// set there. A handler may replace Cache-Control.
+func (o *Outcome) ResponseFields() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		more := true
+		set := func(name, value string) {
+			if more && value != "" {
+				more = yield(name, value)
+			}
+		}
+		o.eachRateLimit(set)
+		if o.varies {
+			set("Vary", o.of().vary)
+		}
+		if o.Allowed() {
+			if o.private {
+				set("Cache-Control", "private")
+			}
+			return
+		}
+		set("Content-Type", problemType)
+		set("Cache-Control", noStore)
+		set("WWW-Authenticate", o.Challenge())
+		if s := o.RetryAfter(); s > 0 {
+			set("Retry-After", string(appendUint(nil, s)))
+		}
 	}
-	set("Content-Type", problemType)
-	set("Cache-Control", noStore)
-	if c := o.Challenge(); c != "" {
-		set("WWW-Authenticate", c)
+}
+
+// fieldsOf names the header fields in which keys come.
+func fieldsOf(extractors []Extractor) string {
+	var names []string
+	for _, e := range extractors {
+		if field := e.field(); field != "" && !slices.Contains(names, field) {
+			names = append(names, field)
+		}
 	}
-	if s := o.RetryAfter(); s > 0 {
-		set("Retry-After", string(appendUint(nil, s)))
-	}
+	return strings.Join(names, ", ")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,43 +15,37 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Check decides a request. It finds the key and verifies it, checks the host,
-// the client's network and the route's scopes, enters r.Flight if there is one,
-// and charges all limits in one step. Cheap checks come first; nothing is
-// charged before every free check has passed, and a refused request is never
-// charged. The outcome is counted in the key's usage.
-//
-// For a cached key, Check does no I/O, unless the limiter does, and allocates
-// nothing.
-func (g *Guard) Check(ctx context.Context, r Request) (o Outcome) {
-	g.check(ctx, &r, &o)
-	if o.Code == apikey.OK {
-		o.verified.Used(o.used)
-	}
-	g.report(ctx, &o)
-	return o
-}
-
 // restarts bounds how often a key may change between its verification and the
 // registration of one request.
 const restarts = 16
 
-func (g *Guard) check(ctx context.Context, r *Request, o *Outcome) {
-	o.guard, o.need = g, r.Need
+// check makes the decision of the first door that a request comes to.
+func (g *Guard) check(ctx context.Context, q *ask, o *Outcome) {
+	o.guard, o.need, o.varies = g, q.route.Need, q.route.Optional
 	finished := false
 	defer func() {
 		if !finished && o.entered { // a panic in somebody else's limiter
-			r.Flight.Leave()
+			q.flight.Leave()
+			o.code, o.entered = apikey.Unavailable, false
 		}
 	}()
-	o.Code = g.decide(ctx, r, o)
+	o.code = g.decide(ctx, q, o)
 	finished = true
+	o.private = g.o.private && o.presented != nil
+	g.addClient(q, o)
 }
 
-func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code {
-	token, code := g.credential(r)
+// addClient finds the client's address for those who may ask for it.
+func (g *Guard) addClient(q *ask, o *Outcome) {
+	if q.tells && !o.client.IsValid() {
+		o.client = g.client(&q.Request)
+	}
+}
+
+func (g *Guard) decide(ctx context.Context, q *ask, o *Outcome) apikey.Code {
+	token, code := g.credential(&q.Request)
 	if code != apikey.OK {
-		if code == apikey.MissingKey && r.Optional {
+		if code == apikey.MissingKey && q.route.Optional {
 			return apikey.OK
 		}
 		return code
@@ -64,23 +57,21 @@ func (g *Guard) decide(ctx context.Context, r *Request, o *Outcome) apikey.Code 
 			}
 			return code
 		}
-		if code := g.permits(r, o); code != apikey.OK {
+		if code := g.permits(q, o); code != apikey.OK {
 			return g.count(o, code)
 		}
-		if r.Flight != nil && !o.verified.Enter(r.Flight, r.Cutter) {
+		if !o.verified.Enter(q.flight, q.cutter) {
 			o.presented = nil
 			continue // the key has changed since: check it again
 		}
-		o.entered = r.Flight != nil
-		if code := g.charge(ctx, r, o); code != apikey.OK {
-			if o.entered {
-				if cause := r.Flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which tells the client more
-					code, o.Decision = cause, limiter.Decision{}
-				}
+		o.entered = true
+		if code := g.charge(ctx, q.route.Cost, o); code != apikey.OK {
+			if cause := q.flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which tells the client more
+				code, o.decision = cause, limiter.Decision{}
 			}
 			return g.count(o, code)
 		}
-		g.countAllowed(r, o)
+		g.countAllowed(&q.Request, o)
 		return apikey.OK
 	}
 	return apikey.Unavailable
@@ -114,40 +105,39 @@ func invalid(token string) apikey.Code {
 }
 
 // permits makes the checks that are free.
-func (g *Guard) permits(r *Request, o *Outcome) (code apikey.Code) {
-	var client netip.Addr
+func (g *Guard) permits(q *ask, o *Outcome) (code apikey.Code) {
 	if o.verified.Networks() {
-		client = g.client(r)
+		o.client = g.client(&q.Request)
 	}
-	o.used, code = o.verified.Permits(r.Host, client, &r.Need)
+	o.used, code = o.verified.Permits(q.Host, o.client, &q.route.Need)
 	if code == apikey.EnvironmentMismatch {
-		g.mismatched(r, o)
+		g.mismatched(&q.Request, o)
 	}
 	return code
 }
 
 // charge charges all limits of the request, or none.
-func (g *Guard) charge(ctx context.Context, r *Request, o *Outcome) apikey.Code {
+func (g *Guard) charge(ctx context.Context, cost int64, o *Outcome) apikey.Code {
 	if !g.limited(o) {
 		return apikey.OK
 	}
 	if g.window == nil {
-		return g.chargeElsewhere(ctx, r, o)
+		return g.chargeElsewhere(ctx, cost, o)
 	}
 	var room demands // on the stack, unlike what an interface is given
-	q := limiter.Request{Demands: g.demand(&room, o), Cost: r.Cost}
+	q := limiter.Request{Demands: g.demand(&room, o), Cost: cost}
 	var first *slot.Slot
 	if g.slots && len(o.verified.Limits()) > 0 { // one look-up finds both the key and its windows
 		first = o.verified.Attachment()
 	}
-	return g.decided(ctx, g.window.Decide(ctx, &q, first, &o.Decision), o)
+	return g.decided(ctx, g.window.Decide(ctx, &q, first, &o.decision), o)
 }
 
 // chargeElsewhere is charge for a limiter that is not a Window. It gives back the
 // room that it used: limiters keep nothing of a request.
-func (g *Guard) chargeElsewhere(ctx context.Context, r *Request, o *Outcome) apikey.Code {
+func (g *Guard) chargeElsewhere(ctx context.Context, cost int64, o *Outcome) apikey.Code {
 	room := g.demands.Get().(*demands)
-	q := limiter.Request{Demands: g.demand(room, o), Cost: r.Cost}
+	q := limiter.Request{Demands: g.demand(room, o), Cost: cost}
 	err := g.take(ctx, &q, o)
 	*room = demands{}
 	g.demands.Put(room)
@@ -156,8 +146,8 @@ func (g *Guard) chargeElsewhere(ctx context.Context, r *Request, o *Outcome) api
 
 // take asks the limiter and checks that its answer is possible.
 func (g *Guard) take(ctx context.Context, q *limiter.Request, o *Outcome) (err error) {
-	o.Decision, err = g.limiter.Take(ctx, *q)
-	return asked(q, &o.Decision, err)
+	o.decision, err = g.limiter.Take(ctx, *q)
+	return asked(q, &o.decision, err)
 }
 
 func asked(q *limiter.Request, d *limiter.Decision, err error) error {
@@ -193,16 +183,16 @@ func (g *Guard) demand(room *demands, o *Outcome) []limiter.Demand {
 // decided turns the limiter's answer into a code.
 func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code {
 	if err != nil {
-		o.Decision = limiter.Decision{}
+		o.decision = limiter.Decision{}
 		if ctx.Err() == nil { // otherwise the client has gone
 			g.complaint.say(g, err)
 		}
-		if g.o.LimiterFailure == FailOpen && ctx.Err() == nil {
+		if g.o.FailOpen && ctx.Err() == nil {
 			return apikey.OK
 		}
 		return apikey.Unavailable
 	}
-	if !o.Decision.Allowed {
+	if !o.decision.Allowed {
 		return apikey.RateLimited
 	}
 	return apikey.OK
@@ -278,6 +268,6 @@ var processStart = time.Now()
 func (c *complaint) say(g *Guard, err error) {
 	now, last := int64(time.Since(processStart))+1, c.last.Load()
 	if (last == 0 || now-last >= int64(complaintEvery)) && c.last.CompareAndSwap(last, now) {
-		g.o.Logger.Error("the limiter cannot decide", "error", err, "fail_open", g.o.LimiterFailure == FailOpen)
+		g.o.Logger.Error("the limiter cannot decide", "error", err, "fail_open", g.o.FailOpen)
 	}
 }

@@ -68,16 +68,11 @@ func TestCheckChargesLast(t *testing.T) {
 		{test, apikey.AnyKey(), apikey.EnvironmentMismatch},
 		{bound, apikey.AnyKey(), apikey.NetworkNotAllowed},
 		{good, middleware.AllOf("things:write"), apikey.InsufficientScope},
-		{good, apikey.Requirement{}, apikey.InsufficientScope}, // nothing said: nobody
 	} {
 		r := get(c.token)
-		var flight engine.Flight
-		cut := new(noCut)
-		o := k.guard.Check(t.Context(), middleware.Request{
-			Fields: r.Header, Host: r.Host, Peer: r.RemoteAddr, Need: c.need, Flight: &flight, Cutter: cut,
-		})
-		if o.Code != c.want || o.Allowed() || o.Principal() != nil {
-			t.Errorf("got %v, want %v", o.Code, c.want)
+		o := decide(k.guard, c.need, middleware.Request{Fields: r.Header, Host: r.Host, Peer: r.RemoteAddr})
+		if o.Code() != c.want || o.Allowed() || o.Principal() != nil {
+			t.Errorf("got %v, want %v", o.Code(), c.want)
 		}
 		if l.taken != 0 {
 			t.Fatalf("%v: a refused request was charged", c.want)
@@ -96,17 +91,12 @@ func TestCheckLeavesAfterRefusal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t, middleware.Options{Limiter: &recorder{take: take}})
 			id, token := k.key()
-			var flight engine.Flight
-			cut := new(noCut)
 			r := get(token)
 			func() {
 				defer func() { _ = recover() }()
-				k.guard.Check(t.Context(), middleware.Request{
-					Fields: r.Header, Host: r.Host, Need: apikey.AnyKey(), Flight: &flight, Cutter: cut,
-				})
+				decide(k.guard, middleware.AnyKey(), middleware.Request{Fields: r.Header, Host: r.Host})
 			}()
-			k.revoke(id)
-			if cut.cut != 0 {
+			if n := engine.Of(k.guard.Keys()).InFlight(id, 1); n != 0 {
 				t.Error("a request that was not admitted is still in flight")
 			}
 		})
@@ -139,15 +129,12 @@ func TestCheckSeesAChangeBeforeEnter(t *testing.T) {
 	id, token := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{all} })
 	r := get(token)
 	m := &meddler{r.Header, "X-Forwarded-For", func() { k.revoke(id) }}
-	var flight engine.Flight
-	o := k.guard.Check(t.Context(), middleware.Request{
-		Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
-	})
+	o := decide(k.guard, middleware.AnyKey(), middleware.Request{Fields: m, Host: r.Host, Peer: "192.0.2.7:1"})
 	if m.f != nil {
 		t.Fatal("the test did not get between")
 	}
-	if o.Code != apikey.RevokedKey || l.taken != 0 {
-		t.Errorf("got %v, %d charges; want revoked_key and none", o.Code, l.taken)
+	if o.Code() != apikey.RevokedKey || l.taken != 0 {
+		t.Errorf("got %v, %d charges; want revoked_key and none", o.Code(), l.taken)
 	}
 }
 
@@ -163,12 +150,9 @@ func TestCheckSeesAnEndBeforeEnter(t *testing.T) {
 		})
 		r := get(token)
 		m := &meddler{r.Header, "X-Forwarded-For", func() { time.Sleep(2 * time.Minute) }}
-		var flight engine.Flight
-		o := k.guard.Check(t.Context(), middleware.Request{
-			Fields: m, Host: r.Host, Peer: "192.0.2.7:1", Need: apikey.AnyKey(), Flight: &flight, Cutter: new(noCut),
-		})
-		if o.Code != apikey.ExpiredKey || l.taken != 0 {
-			t.Errorf("got %v, %d charges; want expired_key and none", o.Code, l.taken)
+		o := decide(k.guard, middleware.AnyKey(), middleware.Request{Fields: m, Host: r.Host, Peer: "192.0.2.7:1"})
+		if o.Code() != apikey.ExpiredKey || l.taken != 0 {
+			t.Errorf("got %v, %d charges; want expired_key and none", o.Code(), l.taken)
 		}
 	})
 }
@@ -183,11 +167,9 @@ func TestCheckRegistersBeforeItCharges(t *testing.T) {
 		k.revoke(id)
 		return limiter.Decision{Allowed: true}, nil
 	}
-	var flight engine.Flight
-	cut := new(noCut)
 	r := get(token)
-	k.guard.Check(t.Context(), middleware.Request{Fields: r.Header, Host: r.Host, Need: apikey.AnyKey(), Flight: &flight, Cutter: cut})
-	if cut.cut != 1 {
+	call := decide(k.guard, middleware.AnyKey(), middleware.Request{Fields: r.Header, Host: r.Host})
+	if !errors.Is(call.End(http.StatusOK), apikey.RevokedKey) {
 		t.Error("a request was charged before it was in flight: the revocation missed it")
 	}
 }
@@ -196,12 +178,12 @@ func TestLimiterFailure(t *testing.T) {
 	fail := func(limiter.Request) (limiter.Decision, error) {
 		return limiter.Decision{N: 2}, errors.New("secret-dsn")
 	}
-	for mode, want := range map[middleware.FailureMode]int{middleware.FailClosed: 503, middleware.FailOpen: 204} {
-		k := newKit(t, middleware.Options{Limiter: &recorder{take: fail}, LimiterFailure: mode})
+	for open, want := range map[bool]int{false: 503, true: 204} {
+		k := newKit(t, middleware.Options{Limiter: &recorder{take: fail}, FailOpen: open})
 		_, token := k.key()
-		res := serve(k.guard.AnyKey()(noContent), get(token))
+		res := serve(k.guard.Require(middleware.AnyKey())(noContent), get(token))
 		if res.StatusCode != want {
-			t.Errorf("mode %d: got %d, want %d", mode, res.StatusCode, want)
+			t.Errorf("open %t: got %d, want %d", open, res.StatusCode, want)
 		}
 		if got := body(t, res); strings.Contains(got, "secret-dsn") {
 			t.Errorf("the limiter's error reached the client: %s", got)
@@ -219,7 +201,7 @@ func TestALimiterThatDecidesTooMuchHasFailed(t *testing.T) {
 		l := &recorder{take: func(limiter.Request) (limiter.Decision, error) { return limiter.Decision{Allowed: true, N: n}, nil }}
 		k := newKit(t, middleware.Options{Limiter: l})
 		_, token := k.key()
-		if got := serve(k.guard.AnyKey()(noContent), get(token)).StatusCode; got != http.StatusServiceUnavailable {
+		if got := serve(k.guard.Require(middleware.AnyKey())(noContent), get(token)).StatusCode; got != http.StatusServiceUnavailable {
 			t.Errorf("%d statuses: got %d, want 503", n, got)
 		}
 	}
@@ -234,7 +216,7 @@ func TestOwnerLimitsInOneStep(t *testing.T) {
 	k := newKit(t, middleware.Options{Limiter: l, OwnerLimits: owner})
 	id, token := k.key()
 	for range 2 {
-		serve(k.guard.AnyKey()(noContent), get(token))
+		serve(k.guard.Require(middleware.AnyKey())(noContent), get(token))
 	}
 	if l.taken != 2 || len(l.last.Demands) != 2 || l.last.Demands[0].Subject != id || l.last.Demands[1].Subject != "owner:acme" || l.last.Demands[1].Limits[0] != owner[0] {
 		t.Errorf("the limiter was asked %d times, last %+v", l.taken, l.last)
@@ -244,9 +226,9 @@ func TestOwnerLimitsInOneStep(t *testing.T) {
 // TestLongOwnersAreLimited: each by itself, however much their names have in
 // common.
 func TestLongOwnersAreLimited(t *testing.T) {
-	for _, failure := range []middleware.FailureMode{middleware.FailClosed, middleware.FailOpen} {
-		k := newKit(t, middleware.Options{OwnerLimits: []apikey.Limit{apikey.PerDay(1)}, LimiterFailure: failure})
-		h := k.guard.AnyKey()(noContent)
+	for _, open := range []bool{false, true} {
+		k := newKit(t, middleware.Options{OwnerLimits: []apikey.Limit{apikey.PerDay(1)}, FailOpen: open})
+		h := k.guard.Require(middleware.AnyKey())(noContent)
 		for _, owner := range []string{
 			strings.Repeat("é", 253), strings.Repeat("é", 252) + "ee", strings.Repeat("é", 252) + "eee",
 			strings.Repeat("価", 256), strings.Repeat("価", 255) + "值",
@@ -265,7 +247,7 @@ func TestLongOwnersAreLimited(t *testing.T) {
 func TestUsageIsCounted(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key(limits(apikey.PerMinute(1)))
-	read, write := k.guard.Require("things:read")(noContent), k.guard.Require("things:write")(noContent)
+	read, write := k.guard.Require(middleware.AllOf("things:read"))(noContent), k.guard.Require(middleware.AllOf("things:write"))(noContent)
 	r := get(token)
 	r.Header.Set("User-Agent", "curl/8")
 	serve(read, r)
@@ -306,7 +288,7 @@ func TestCountsSurviveARestart(t *testing.T) {
 	first := newKitOn(t, store, middleware.Options{})
 	_, token := first.key(limits(apikey.PerDay(2)))
 	for range 2 {
-		if res := serve(first.guard.AnyKey()(noContent), get(token)); res.StatusCode != 204 {
+		if res := serve(first.guard.Require(middleware.AnyKey())(noContent), get(token)); res.StatusCode != 204 {
 			t.Fatal(res.Status)
 		}
 	}
@@ -314,7 +296,7 @@ func TestCountsSurviveARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := newKitOn(t, store, middleware.Options{})
-	if res := serve(second.guard.AnyKey()(noContent), get(token)); res.StatusCode != 429 {
+	if res := serve(second.guard.Require(middleware.AnyKey())(noContent), get(token)); res.StatusCode != 429 {
 		t.Errorf("after a restart the day's count is forgotten: %s", res.Status)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/wontopos/latchkey"
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -54,7 +53,7 @@ func TestClientAddress(t *testing.T) {
 		for _, line := range c.forwarded {
 			r.Header.Add("X-Forwarded-For", line)
 		}
-		res := serve(k.guard.AnyKey()(noContent), r)
+		res := serve(k.guard.Require(middleware.AnyKey())(noContent), r)
 		if got := res.StatusCode == http.StatusNoContent; got != c.want {
 			t.Errorf("%s: %s %q: got %d", c.rule, c.peer, c.forwarded, res.StatusCode)
 		}
@@ -83,7 +82,7 @@ func TestClientAddress(t *testing.T) {
 		r := get(token)
 		r.RemoteAddr = c.peer
 		r.Header.Set("X-Forwarded-For", c.forward)
-		res := serve(k.guard.AnyKey()(noContent), r)
+		res := serve(k.guard.Require(middleware.AnyKey())(noContent), r)
 		if got := res.StatusCode == http.StatusNoContent; got != c.want {
 			t.Errorf("%s: got %d", c.rule, res.StatusCode)
 		}
@@ -91,10 +90,10 @@ func TestClientAddress(t *testing.T) {
 			t.Errorf("%s: the guard says that the client is %v", c.rule, k.guard.ClientAddr(r))
 		}
 	}
-	o := k.guard.Check(t.Context(), middleware.Request{
-		Fields: get(token).Header, Host: "api.example.com", PeerAddr: netip.MustParseAddr("192.0.2.1"), Peer: "@", Need: apikey.AnyKey(),
+	o := decide(k.guard, middleware.AnyKey(), middleware.Request{
+		Fields: get(token).Header, Host: "api.example.com", PeerAddr: netip.MustParseAddr("192.0.2.1"), Peer: "@",
 	})
 	if !o.Allowed() {
-		t.Errorf("PeerAddr goes before Peer: %v", o.Code)
+		t.Errorf("PeerAddr goes before Peer: %v", o.Code())
 	}
 }

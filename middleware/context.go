@@ -7,14 +7,14 @@ import (
 )
 
 // requestContext is the context of an admitted request, another view of its
-// call. It carries the principal without a WithValue. It becomes a cancelable
+// passage. It carries the principal without a WithValue. It becomes a cancelable
 // context of package context only when somebody calls Done, which most handlers
 // never do.
 //
 // From then on the inner context answers every call, so package context
 // recognizes it: derived contexts start no goroutine, and context.Cause says
 // why the request was cut.
-type requestContext plainWriter
+type requestContext passage
 
 type innerContext struct {
 	context.Context
@@ -22,12 +22,10 @@ type innerContext struct {
 	conn   atomic.Pointer[hijackedConn] // nil until the handler takes it over
 }
 
-func (c *requestContext) parent() context.Context { return c.original.Context() }
-
-// guardKey finds the call of a request that the guard has already admitted.
+// guardKey finds the passage of a request that the guard has already admitted.
 type guardKey struct{ *Guard }
 
-func (c *requestContext) Deadline() (time.Time, bool) { return c.parent().Deadline() }
+func (c *requestContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
 
 func (c *requestContext) Done() <-chan struct{} { return c.open().Done() }
 
@@ -38,7 +36,7 @@ func (c *requestContext) Err() error {
 	if c.state.Load()&(cut|over) != 0 {
 		return c.open().Err()
 	}
-	return c.parent().Err()
+	return c.parent.Err()
 }
 
 func (c *requestContext) Value(key any) any {
@@ -47,13 +45,13 @@ func (c *requestContext) Value(key any) any {
 		return c.flight.Verified().Principal()
 	case guardKey:
 		if key.Guard == c.guard {
-			return (*plainWriter)(c)
+			return (*passage)(c)
 		}
 	}
 	if in := c.inner.Load(); in != nil {
 		return in.Value(key) // context's own key finds inner itself
 	}
-	return c.parent().Value(key)
+	return c.parent.Value(key)
 }
 
 // open makes the inner context if there is none. The context is published
@@ -64,7 +62,7 @@ func (c *requestContext) open() *innerContext {
 	if in := c.inner.Load(); in != nil {
 		return in
 	}
-	ctx, cancel := context.WithCancelCause(c.parent())
+	ctx, cancel := context.WithCancelCause(c.parent)
 	in := &innerContext{Context: ctx, cancel: cancel}
 	if !c.inner.CompareAndSwap(nil, in) {
 		cancel(context.Canceled) // another goroutine was quicker

@@ -16,7 +16,7 @@ type key struct{}
 
 // within runs f inside a guarded handler.
 func (k *kit) within(token string, parent context.Context, f func(w http.ResponseWriter, r *http.Request)) *http.Response {
-	h := k.guard.AnyKey()(http.HandlerFunc(f))
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(f))
 	return serve(h, get(token).WithContext(parent))
 }
 
@@ -135,9 +135,6 @@ func TestPrincipalFrom(t *testing.T) {
 	if _, ok := middleware.PrincipalFrom(t.Context()); ok {
 		t.Error("found a principal where none is")
 	}
-	if _, ok := middleware.EnvironmentFrom(t.Context()); ok {
-		t.Error("found an environment where none is")
-	}
 	if _, ok := middleware.PrincipalFrom(middleware.WithPrincipal(t.Context(), nil)); ok {
 		t.Error("a nil principal is none")
 	}
@@ -145,8 +142,8 @@ func TestPrincipalFrom(t *testing.T) {
 	_, token := k.key()
 	k.within(token, t.Context(), func(_ http.ResponseWriter, r *http.Request) {
 		p, _ := middleware.PrincipalFrom(r.Context())
-		if env, ok := middleware.EnvironmentFrom(middleware.WithPrincipal(context.Background(), p)); !ok || env != "live" {
-			t.Errorf("got %q", env)
+		if again, ok := middleware.PrincipalFrom(middleware.WithPrincipal(context.Background(), p)); !ok || again != p || p.Environment() != "live" {
+			t.Errorf("got %v in %q", again, p.Environment())
 		}
 	})
 }

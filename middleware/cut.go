@@ -31,8 +31,13 @@ const (
 	withdrawn      // an inner door has refused the request
 	codeShift  = 9 // above: the apikey.Code of the cut
 
-	statusShift = 16 // above: the status that was sent
+	statusShift = 16 // above: the status that was sent, in ten bits
+
+	severed state = 1 << 30 // a Call has been told to take away what blocks it
+	told    state = 1 << 31 // OnCut was called
 )
+
+func (s state) status() int { return int(s >> statusShift & 0x3ff) }
 
 func (s state) code() apikey.Code { return apikey.Code(s >> codeShift & 0x7f) }
 
@@ -89,20 +94,9 @@ type cutter plainWriter
 
 var past = time.Unix(1, 0)
 
-// Cut marks the request and cancels its context. What the client sees is
-// decided by conclude, when the handler has returned.
-func (k *cutter) Cut(cause error) {
-	code := apikey.CodeOf(cause)
-	switch code {
-	case apikey.ExpiredKey, apikey.DisabledKey, apikey.Unavailable:
-	default:
-		code = apikey.RevokedKey
-	}
-	k.state.Or(cut | state(code)<<codeShift)
-	if in := k.inner.Load(); in != nil { // if not, open sees the mark
-		in.cancel(cause)
-	}
-}
+// Cut ends the request's context. What the client sees is decided by conclude,
+// when the handler has returned.
+func (k *cutter) Cut(cause error) { k.passage.cut(cause) }
 
 // Sever sets the connection's deadlines in the past, so that blocked reads and
 // writes return. If the handler hijacked the connection, it closes the
@@ -138,13 +132,13 @@ func (s state) wake() time.Time {
 }
 
 // brokenOff reports whether the response had begun when it was cut.
-func (c *call) brokenOff() bool {
+func (c *httpCall) brokenOff() bool {
 	return c.w.state.Load()&(cut|sent) == cut|sent && c.plain().hijacked() == nil
 }
 
 // breakOff ends a response that has begun, so that the client sees an error
 // whatever becomes of the panic that follows.
-func (c *call) breakOff() {
+func (c *httpCall) breakOff() {
 	r := c.w.original
 	abort.Response(c.w.under, r, c.w.state.Load()&untilClose != 0)
 	if r.MultipartForm != nil {
@@ -155,7 +149,7 @@ func (c *call) breakOff() {
 // conclude ends a response after the handler has returned without a panic. A
 // cut request that has not been answered gets the refusal. One that has been is
 // broken off, so that no client takes the part it got for the whole.
-func (c *call) conclude() {
+func (c *httpCall) conclude() {
 	switch s := c.w.state.Load(); {
 	case s&(cut|sent|tooLarge) == tooLarge:
 		closeAfterReply(c.w.under) // net/http answers
@@ -175,8 +169,8 @@ func (c *call) conclude() {
 const answerTimeout = 5 * time.Second
 
 // answer refuses a cut request as if its key had been refused at the door.
-func (c *call) answer(r *http.Request, s state) {
-	w, v := c.w.under, c.flight().Verified()
+func (c *httpCall) answer(r *http.Request, s state) {
+	w := c.w.under
 	header := w.Header()
 	c.w.restore(header)
 	if r.ProtoMajor == 1 && s&running != 0 {
@@ -188,7 +182,8 @@ func (c *call) answer(r *http.Request, s state) {
 	if s&running != 0 {
 		_ = http.NewResponseController(abort.Innermost(w)).SetWriteDeadline(time.Now().Add(answerTimeout))
 	}
-	c.w.guard.refuse(w, r, &Outcome{Code: s.code(), guard: c.w.guard, verified: v, presented: v.Principal()})
+	o := c.w.refusal()
+	c.w.guard.refuse(w, r, &o)
 }
 
 // fieldsOfOthers returns the fields that middleware around the guard has set.

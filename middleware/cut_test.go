@@ -75,7 +75,7 @@ func TestCutBetweenDecisionAndHandler(t *testing.T) {
 		return limiter.Decision{Allowed: true}, nil
 	}
 	ran := false
-	res := serve(k.guard.AnyKey()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })), get(token))
+	res := serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true })), get(token))
 	if ran || res.StatusCode != 401 || res.Header.Get("Connection") != "" {
 		t.Errorf("ran %v, status %d, Connection %q", ran, res.StatusCode, res.Header.Get("Connection"))
 	}
@@ -86,7 +86,7 @@ func TestCutBetweenDecisionAndHandler(t *testing.T) {
 func TestCutBeforeTheFirstWrite(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key()
-	h := k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
+	h := handlerFunc(k.guard, apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
 		w.Header().Set("Set-Cookie", "session=1")
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		k.revoke(id)
@@ -132,7 +132,7 @@ func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 func TestCutBetweenWrites(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key()
-	h := k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+	h := handlerFunc(k.guard, apikey.AnyKey(), func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 		_, _ = io.WriteString(w, "begun")
 		k.revoke(id)
 		if _, err := io.WriteString(w, "secret"); !errors.Is(err, apikey.RevokedKey) {
@@ -156,7 +156,7 @@ func TestCutAfterReturn(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key()
 	w := newSpy()
-	if p := serveSpied(k.guard.AnyKey()(noContent), w, get(token)); p != nil {
+	if p := serveSpied(k.guard.Require(middleware.AnyKey())(noContent), w, get(token)); p != nil {
 		t.Fatal(p)
 	}
 	k.revoke(id)
@@ -170,7 +170,7 @@ func TestPanicsPassThrough(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key()
 	w := newSpy()
-	h := k.guard.AnyKey()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("mine") }))
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("mine") }))
 	if p := serveSpied(h, w, get(token)); p != "mine" {
 		t.Errorf("got %v", p)
 	}
@@ -187,7 +187,7 @@ func TestDeadlinesCannotBeTakenBack(t *testing.T) {
 		k := newKit(t, middleware.Options{})
 		id, token := k.key()
 		w := newSpy()
-		h := k.guard.HandlerFunc(apikey.AnyKey(), func(rw http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
+		h := handlerFunc(k.guard, apikey.AnyKey(), func(rw http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {
 			if begun {
 				rw.WriteHeader(http.StatusOK)
 			}

@@ -12,17 +12,22 @@
 //
 // # The decision
 //
-// [Guard.Check] decides one request, in this order: form and checksum of the
-// key, look-up and comparison, its state, its environment against the host, the
-// client's network, the scopes of the route, and last all limits in one step.
-// Nothing is charged before every free check has passed, and a refused request
-// is never charged. Adapters for other transports only move data into it and
-// out of its [Outcome].
+// A request is decided in this order: form and checksum of the key, look-up and
+// comparison, its state, its environment against the host, the client's network,
+// the scopes of the route, and last all limits in one step. Nothing is charged
+// before every free check has passed, and a refused request is never charged.
 //
-// The doors for net/http are [Guard.Require] (the principal is in the context:
-// [PrincipalFrom]), [Guard.HandlerFunc] (the principal is an argument), and
-// [Guard.Door], on which both are built. [Guard.Mux] is a ServeMux that accepts
-// no route without a statement of who may use it.
+// There are three ways to guard a route of net/http: [Guard.Require] says what a
+// key must be allowed, [Guard.Door] has all options, and [Guard.Mux] is a
+// ServeMux that accepts no route without a statement of who may use it.
+//
+// # Other transports
+//
+// [Door.Decide] makes the same decision for any transport, as a [Call]: its
+// [Outcome] says what to answer, Begin returns a context that ends with the key,
+// and End ends it. An adapter only moves data into the [Request] and out of the
+// Outcome. [Refusal] makes an Outcome from a code or the cause of a context,
+// without a request.
 //
 // # Nested doors
 //
@@ -119,6 +124,6 @@
 //
 // A request copy, its context, its ResponseWriter and its entry among the
 // requests in flight are one allocation, which is never reused for another
-// request: a handler may leave any of them behind. [Guard.Check] allocates
-// nothing.
+// request: a handler may leave any of them behind. [Door.Decide] allocates
+// nothing if the transport has the memory of a [Call].
 package middleware

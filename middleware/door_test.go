@@ -15,13 +15,13 @@ import (
 func TestSetUpMistakesPanic(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	for name, f := range map[string]func(){
-		"Require without scopes":     func() { k.guard.Require() },
-		"RequireAny without scopes":  func() { k.guard.RequireAny() },
-		"Require of a bad scope":     func() { k.guard.Require("things") },
-		"Require of a wildcard":      func() { k.guard.Require("things:*") },
+		"Require without scopes":     func() { k.guard.Require(middleware.AllOf()) },
+		"RequireAny without scopes":  func() { k.guard.Require(middleware.AnyOf()) },
+		"Require of a bad scope":     func() { k.guard.Require(middleware.AllOf("things")) },
+		"Require of a wildcard":      func() { k.guard.Require(middleware.AllOf("things:*")) },
 		"a route that says nothing":  func() { k.guard.Door(middleware.Route{}) },
 		"an optional one as well":    func() { k.guard.Door(middleware.Route{Optional: true}) },
-		"HandlerFunc for nothing":    func() { k.guard.HandlerFunc(apikey.Requirement{}, nil) },
+		"HandlerFunc for nothing":    func() { handlerFunc(k.guard, apikey.Requirement{}, nil) },
 		"Mux for nothing":            func() { k.guard.Mux().Handle("/", apikey.Requirement{}, noContent) },
 		"a cost that is a give-away": func() { k.guard.Door(middleware.Route{Need: apikey.AnyKey(), Cost: -1}) },
 	} {
@@ -83,7 +83,7 @@ func TestNestedDoorsChargeOnce(t *testing.T) {
 	}
 	for scope, want := range map[string]int{"things:read": 204, "things:write": 403} {
 		l.taken = 0
-		h := k.guard.AnyKey()(ours(k.guard.Require(scope)(noContent)))
+		h := k.guard.Require(middleware.AnyKey())(ours(k.guard.Require(middleware.AllOf(scope))(noContent)))
 		res := serve(h, get(token))
 		if res.StatusCode != want || l.taken != 1 {
 			t.Errorf("%s: got %d and %d charges, want %d and 1", scope, res.StatusCode, l.taken, want)
@@ -93,8 +93,8 @@ func TestNestedDoorsChargeOnce(t *testing.T) {
 	for _, second := range []string{"", "bad", func() string { _, s := k.key(); return s }()} {
 		l.taken = 0
 		var inner *http.Response
-		serve(k.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			inner = serve(k.guard.AnyKey()(noContent), get(second).WithContext(r.Context()))
+		serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			inner = serve(k.guard.Require(middleware.AnyKey())(noContent), get(second).WithContext(r.Context()))
 		})), get(token))
 		if admitted := inner.StatusCode == 204; admitted != (len(second) > 3) || admitted != (l.taken == 2) {
 			t.Errorf("with the key %q inside: got %d and %d charges", second, inner.StatusCode, l.taken)
@@ -103,8 +103,8 @@ func TestNestedDoorsChargeOnce(t *testing.T) {
 	// So is one after the end of the first.
 	l.taken = 0
 	var leaked context.Context
-	serve(k.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked = r.Context() })), get(token))
-	serve(k.guard.AnyKey()(noContent), get(token).WithContext(leaked))
+	serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked = r.Context() })), get(token))
+	serve(k.guard.Require(middleware.AnyKey())(noContent), get(token).WithContext(leaked))
 	if l.taken != 2 {
 		t.Errorf("a request with the context of an earlier one: %d charges, want 2", l.taken)
 	}
@@ -115,17 +115,17 @@ func TestNestedDoorsChargeOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	serve(k.guard.AnyKey()(g2.AnyKey()(noContent)), get(token))
+	serve(k.guard.Require(middleware.AnyKey())(g2.Require(middleware.AnyKey())(noContent)), get(token))
 	if l.taken != 1 || l2.taken != 1 {
 		t.Errorf("two guards charged %d and %d times, want 1 and 1", l.taken, l2.taken)
 	}
 	// Another guard's word does not count.
 	other := newKit(t, middleware.Options{})
-	if res := serve(other.guard.AnyKey()(k.guard.AnyKey()(noContent)), get(token)); res.StatusCode != 401 {
+	if res := serve(other.guard.Require(middleware.AnyKey())(k.guard.Require(middleware.AnyKey())(noContent)), get(token)); res.StatusCode != 401 {
 		t.Errorf("got %d", res.StatusCode)
 	}
 	_, theirs := other.key()
-	if res := serve(other.guard.AnyKey()(k.guard.AnyKey()(noContent)), get(theirs)); res.StatusCode != 401 {
+	if res := serve(other.guard.Require(middleware.AnyKey())(k.guard.Require(middleware.AnyKey())(noContent)), get(theirs)); res.StatusCode != 401 {
 		t.Errorf("a guard took another one's word: %d", res.StatusCode)
 	}
 }
@@ -139,22 +139,22 @@ func TestPreflight(t *testing.T) {
 		return r
 	}
 	on, off := newKit(t, middleware.Options{PreflightCORS: true}), newKit(t, middleware.Options{})
-	if res := serve(on.guard.AnyKey()(noContent), preflight()); res.StatusCode != 204 {
+	if res := serve(on.guard.Require(middleware.AnyKey())(noContent), preflight()); res.StatusCode != 204 {
 		t.Errorf("a preflight was answered %d", res.StatusCode)
 	}
-	if res := serve(off.guard.AnyKey()(noContent), preflight()); res.StatusCode != 401 {
+	if res := serve(off.guard.Require(middleware.AnyKey())(noContent), preflight()); res.StatusCode != 401 {
 		t.Errorf("a preflight passes only where it was asked for: %d", res.StatusCode)
 	}
 	for _, missing := range []string{"Origin", "Access-Control-Request-Method"} {
 		r := preflight()
 		r.Header.Del(missing)
-		if res := serve(on.guard.AnyKey()(noContent), r); res.StatusCode != 401 {
+		if res := serve(on.guard.Require(middleware.AnyKey())(noContent), r); res.StatusCode != 401 {
 			t.Errorf("OPTIONS without %s is no preflight: %d", missing, res.StatusCode)
 		}
 	}
 	r := preflight()
 	r.Method = http.MethodGet
-	if res := serve(on.guard.AnyKey()(noContent), r); res.StatusCode != 401 {
+	if res := serve(on.guard.Require(middleware.AnyKey())(noContent), r); res.StatusCode != 401 {
 		t.Errorf("GET is no preflight: %d", res.StatusCode)
 	}
 }
@@ -163,14 +163,14 @@ func TestErrorHandler(t *testing.T) {
 	k := newKit(t, middleware.Options{ErrorHandler: func(w http.ResponseWriter, _ *http.Request, o middleware.Outcome) {
 		w.Header().Set("Content-Type", "text/plain")
 		w.WriteHeader(o.Status())
-		_, _ = w.Write([]byte("no: " + o.Code.String()))
+		_, _ = w.Write([]byte("no: " + o.Code().String()))
 	}})
 	id, token := k.key()
-	res := serve(k.guard.Require("things:write")(noContent), get(token))
+	res := serve(k.guard.Require(middleware.AllOf("things:write"))(noContent), get(token))
 	if res.StatusCode != 403 || body(t, res) != "no: insufficient_scope" || res.Header.Get("WWW-Authenticate") == "" {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
-	res = serve(k.guard.AnyKey()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { k.revoke(id) })), get(token))
+	res = serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { k.revoke(id) })), get(token))
 	if res.StatusCode != 401 || body(t, res) != "no: revoked_key" {
 		t.Errorf("the refusal of a cut request goes the same way: %d", res.StatusCode)
 	}
@@ -183,12 +183,12 @@ func TestOnDecision(t *testing.T) {
 		if p := o.Presented(); p != nil {
 			who = p.Owner()
 		}
-		seen = append(seen, o.Code.String()+" "+who)
+		seen = append(seen, o.Code().String()+" "+who)
 	}})
 	_, token := k.key()
-	serve(k.guard.AnyKey()(noContent), get(token))
-	serve(k.guard.Require("things:write")(noContent), get(token))
-	serve(k.guard.AnyKey()(noContent), get("bad"))
+	serve(k.guard.Require(middleware.AnyKey())(noContent), get(token))
+	serve(k.guard.Require(middleware.AllOf("things:write"))(noContent), get(token))
+	serve(k.guard.Require(middleware.AnyKey())(noContent), get("bad"))
 	if got := strings.Join(seen, ", "); got != "ok acme, insufficient_scope acme, invalid_key nobody" {
 		t.Error(got)
 	}
@@ -197,7 +197,7 @@ func TestOnDecision(t *testing.T) {
 func TestLegacyHeaders(t *testing.T) {
 	k := newKit(t, middleware.Options{LegacyHeaders: true})
 	_, token := k.key(limits(apikey.PerMinute(2), apikey.PerDay(100)))
-	h := k.guard.AnyKey()(noContent)
+	h := k.guard.Require(middleware.AnyKey())(noContent)
 	for _, want := range []string{"2 1", "2 0", "2 0"} {
 		res := serve(h, get(token))
 		if got := res.Header.Get("X-RateLimit-Limit") + " " + res.Header.Get("X-RateLimit-Remaining"); got != want {
@@ -213,7 +213,7 @@ func TestLegacyHeaders(t *testing.T) {
 func TestCaches(t *testing.T) {
 	plain := newKit(t, middleware.Options{})
 	_, token := plain.key()
-	if res := serve(plain.guard.AnyKey()(noContent), get(token)); res.Header.Get("Cache-Control") != "" || res.Header.Get("Vary") != "" {
+	if res := serve(plain.guard.Require(middleware.AnyKey())(noContent), get(token)); res.Header.Get("Cache-Control") != "" || res.Header.Get("Vary") != "" {
 		t.Errorf("caches know of Authorization: %v", res.Header)
 	}
 	optional := plain.guard.Door(middleware.Route{Need: apikey.AnyKey(), Optional: true}).Wrap(noContent)
@@ -226,7 +226,7 @@ func TestCaches(t *testing.T) {
 	_, token = other.key()
 	r := get("")
 	r.Header.Set("X-API-Key", token)
-	if res := serve(other.guard.AnyKey()(noContent), r); res.StatusCode != 204 || res.Header.Get("Cache-Control") != "private" {
+	if res := serve(other.guard.Require(middleware.AnyKey())(noContent), r); res.StatusCode != 204 || res.Header.Get("Cache-Control") != "private" {
 		t.Errorf("%d %v", res.StatusCode, res.Header)
 	}
 }
@@ -234,7 +234,7 @@ func TestCaches(t *testing.T) {
 // TestRefusalOfHEAD: HEAD has the fields of the refusal.
 func TestRefusalOfHEAD(t *testing.T) {
 	k := newKit(t, middleware.Options{})
-	s := httptest.NewServer(k.guard.AnyKey()(noContent))
+	s := httptest.NewServer(k.guard.Require(middleware.AnyKey())(noContent))
 	defer s.Close()
 	res, err := s.Client().Head(s.URL)
 	if err != nil {
@@ -259,7 +259,7 @@ func TestWithoutLimitsTheHeaderIsLeftAlone(t *testing.T) {
 	k := newKit(t, middleware.Options{}, unlimited)
 	_, token := k.key()
 	w := &asked{sink: sink{header: http.Header{}}}
-	k.guard.Require("things:read")(noContent).ServeHTTP(w, get(token))
+	k.guard.Require(middleware.AllOf("things:read"))(noContent).ServeHTTP(w, get(token))
 	if w.status != http.StatusNoContent || w.times != 0 || len(w.header) != 0 {
 		t.Errorf("status %d, the header was asked for %d times: %v", w.status, w.times, w.header)
 	}

@@ -49,7 +49,7 @@ func TestACutBeforeTheHandlerSparesTheConnection(t *testing.T) {
 			k := newKit(t, middleware.Options{Limiter: l})
 			id, doomed := k.key()
 			_, good := k.key()
-			s := httptest.NewServer(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := httptest.NewServer(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = fmt.Fprint(w, r.Context().Err())
 			})))
 			defer s.Close()

@@ -53,7 +53,7 @@ func Example() {
 // The principal is in the context, for handlers that are plain http.Handlers.
 func ExampleGuard_Require() {
 	guard, token := exampleGuard()
-	h := guard.Require("things:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := guard.Require(middleware.AllOf("things:read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p, _ := middleware.PrincipalFrom(r.Context())
 		fmt.Fprintf(w, "hello %s on plan %s", p.Owner(), p.Plan())
 	}))
@@ -66,15 +66,16 @@ func ExampleGuard_Require() {
 }
 
 // Any transport can ask for a decision: here one whose fields are a map.
-func ExampleGuard_Check() {
+func ExampleDoor_Decide() {
 	guard, token := exampleGuard()
-	outcome := guard.Check(context.Background(), middleware.Request{
+	door := guard.Door(middleware.Route{Need: middleware.AllOf("things:write")})
+	var call middleware.Call
+	door.Decide(context.Background(), &call, middleware.Request{
 		Fields: http.Header{"Authorization": {"Bearer " + token}},
 		Host:   "api.example.com",
-		Need:   middleware.AllOf("things:write"),
 	})
-	fmt.Println(outcome.Allowed(), outcome.Code.String(), outcome.Status())
-	fmt.Println(outcome.Detail())
+	fmt.Println(call.Allowed(), call.Code().String(), call.Status())
+	fmt.Println(call.Detail())
 	// Output:
 	// false insufficient_scope 403
 	// The key lacks the scope "things:write". Use a key that has it, or add it to this key.

@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"time"
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
@@ -22,7 +21,7 @@ func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Expl
 	if q.KeyID == "" {
 		token, code := bearer([]string{"Bearer " + q.Token})
 		if code != apikey.OK {
-			o.Code = code
+			o.code = code
 			return latchkey.Explanation{Checks: []latchkey.Check{{Step: latchkey.StepForm, Code: code}}}, o, nil
 		}
 		q.Token = token
@@ -32,46 +31,22 @@ func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Expl
 		return e, Outcome{}, err
 	}
 	if o.verified = engine.InQuestion(&e); o.verified.IsZero() {
-		if o.Code = e.Code(); o.Code == apikey.InvalidKey {
-			o.Code = invalid(q.Token)
-			e.Checks[len(e.Checks)-1].Code = o.Code
+		if o.code = e.Code(); o.code == apikey.InvalidKey {
+			o.code = invalid(q.Token)
+			e.Checks[len(e.Checks)-1].Code = o.code
 		}
 		return e, o, nil
 	}
 	o.presented = o.verified.Principal()
 	code := apikey.OK
 	if g.limited(&o) {
-		o.Decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), &o)})
+		o.decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), &o)})
 		if code = g.decided(ctx, err, &o); err != nil && ctx.Err() != nil {
 			return e, Outcome{}, ctx.Err()
 		}
 	}
 	e.Checks = append(e.Checks, latchkey.Check{Step: latchkey.StepLimits, Code: code})
-	o.Code = e.Code()
-	o.unknownHost = o.Code == apikey.EnvironmentMismatch && !g.servesHost(q.Host)
+	o.code = e.Code()
+	o.unknownHost = o.code == apikey.EnvironmentMismatch && !g.servesHost(q.Host)
 	return e, o, nil
-}
-
-// LimitState is one limit of a request and what is left of it.
-type LimitState struct {
-	Name      string // as clients see it; an owner's limits begin with "owner-"
-	N         int64
-	Window    time.Duration
-	Remaining int64
-	// Reset is the time until the oldest counted request leaves the window; 0 if
-	// none is counted.
-	Reset    time.Duration
-	Violated bool // this limit refused the request
-}
-
-// Limits returns the limits that the limiter was asked about, the key's own
-// first. The caller owns the slice.
-func (o *Outcome) Limits() []LimitState {
-	all := make([]LimitState, o.Decision.N)
-	for i := range all {
-		l, prefix := o.limit(i)
-		w := &o.Decision.Windows[i]
-		all[i] = LimitState{prefix + l.Name, l.N, l.Window, w.Remaining, w.Reset, w.Violated}
-	}
-	return all
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -133,8 +134,8 @@ func TestExplainIsWhatTheGuardDoes(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if e.Code() != o.Code {
-						t.Fatalf("the first check that fails is the verdict: %v, %v", e.Checks, o.Code)
+					if e.Code() != o.Code() {
+						t.Fatalf("the first check that fails is the verdict: %v, %v", e.Checks, o.Code())
 					}
 					for i, c := range e.Checks {
 						if int(c.Step) != i {
@@ -150,7 +151,7 @@ func TestExplainIsWhatTheGuardDoes(t *testing.T) {
 				r := get("")
 				r.Host, r.RemoteAddr = q.Host, netip.AddrPortFrom(q.Client, 4711).String()
 				r.Header["Authorization"] = []string{"Bearer " + token}
-				res := serve(k.guard.HandlerFunc(q.Need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {}), r)
+				res := serve(handlerFunc(k.guard, q.Need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) {}), r)
 				got := "ok"
 				var problem struct{ Code, Detail string }
 				if res.StatusCode != 200 {
@@ -160,8 +161,8 @@ func TestExplainIsWhatTheGuardDoes(t *testing.T) {
 					got = problem.Code
 				}
 				for i, o := range answers {
-					if o.Code.String() != got || o.Status() != res.StatusCode {
-						t.Fatalf("question %d: explained %v %d, the guard answers %s %d", i, o.Code, o.Status(), got, res.StatusCode)
+					if o.Code().String() != got || o.Status() != res.StatusCode {
+						t.Fatalf("question %d: explained %v %d, the guard answers %s %d", i, o.Code(), o.Status(), got, res.StatusCode)
 					}
 					if got != "ok" && (o.Detail() != problem.Detail || o.Challenge() != res.Header.Get("WWW-Authenticate")) {
 						t.Fatalf("question %d: explained %q, the guard says %q", i, o.Detail(), problem.Detail)
@@ -170,7 +171,7 @@ func TestExplainIsWhatTheGuardDoes(t *testing.T) {
 						t.Fatalf("question %d: Retry-After %d, the guard says %s", i, retry, res.Header.Get("Retry-After"))
 					}
 				}
-				verdicts[answers[0].Code]++
+				verdicts[answers[0].Code()]++
 			}
 		})
 	})
@@ -199,7 +200,11 @@ func traces(t *rapid.T, k *kit, id string) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return []any{key.Revision, key.Secrets, usage, o.Limits()}
+	left := map[apikey.Limit]limiter.Status{}
+	for l, status := range o.Limits() {
+		left[l] = status
+	}
+	return []any{key.Revision, key.Secrets, usage, left}
 }
 
 // TestExplainSaysEverything: checks after the first that fails are made, too,
@@ -209,7 +214,7 @@ func TestExplainSaysEverything(t *testing.T) {
 	id, token := k.key(limits(apikey.PerMinute(1)), func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	r := get(token)
 	r.RemoteAddr = "10.0.0.1:1"
-	if res := serve(k.guard.AnyKey()(noContent), r); res.StatusCode != 204 {
+	if res := serve(k.guard.Require(middleware.AnyKey())(noContent), r); res.StatusCode != 204 {
 		t.Fatal(res.StatusCode)
 	}
 	k.revoke(id)
@@ -223,8 +228,8 @@ func TestExplainSaysEverything(t *testing.T) {
 		got = append(got, c.Step.String()+" "+c.Code.String())
 	}
 	want := "form ok, secret ok, state revoked_key, environment environment_mismatch, network network_not_allowed, scopes insufficient_scope, limits rate_limited"
-	if got := strings.Join(got, ", "); got != want || o.Code != apikey.RevokedKey {
-		t.Errorf("checks %s, want %s; verdict %v", got, want, o.Code)
+	if got := strings.Join(got, ", "); got != want || o.Code() != apikey.RevokedKey {
+		t.Errorf("checks %s, want %s; verdict %v", got, want, o.Code())
 	}
 	for rule, q := range map[string]latchkey.Question{
 		"no such key":    {KeyID: "AAAAAAAAAAAAAAAA"},
@@ -238,14 +243,14 @@ func TestExplainSaysEverything(t *testing.T) {
 	}
 	down := newKit(t, middleware.Options{Limiter: new(recorder)}) // it cannot be peeked into
 	id, _ = down.key()
-	if e, o, err := down.guard.Explain(t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code != apikey.Unavailable || e.Code() != o.Code {
-		t.Errorf("a limiter that does not answer: %v %v %v", e.Checks, o.Code, err)
+	if e, o, err := down.guard.Explain(t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code() != apikey.Unavailable || e.Code() != o.Code() {
+		t.Errorf("a limiter that does not answer: %v %v %v", e.Checks, o.Code(), err)
 	}
 	store := memstore.New()
 	lost := newKitOn(t, store, middleware.Options{}, latchkey.Options{Plans: []apikey.Plan{{Name: "gone", Unlimited: true}}})
 	id, _ = lost.key()
 	found := newKitOn(t, store, middleware.Options{})
-	if e, o, err := found.guard.Explain(t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code != apikey.Unavailable || len(e.Checks) != 2 {
-		t.Errorf("a key whose plan is gone: %v %v %v", e.Checks, o.Code, err)
+	if e, o, err := found.guard.Explain(t.Context(), latchkey.Question{KeyID: id, Need: apikey.AnyKey()}); err != nil || o.Code() != apikey.Unavailable || len(e.Checks) != 2 {
+		t.Errorf("a key whose plan is gone: %v %v %v", e.Checks, o.Code(), err)
 	}
 }

@@ -84,7 +84,7 @@ func TestExtractors(t *testing.T) {
 		_, token := k.key()
 		r := get("")
 		x.send(r, token)
-		if res := serve(k.guard.AnyKey()(noContent), r); res.StatusCode != x.want {
+		if res := serve(k.guard.Require(middleware.AnyKey())(noContent), r); res.StatusCode != x.want {
 			t.Errorf("%s: got %d, want %d", x.rule, res.StatusCode, x.want)
 		}
 	}
@@ -92,7 +92,7 @@ func TestExtractors(t *testing.T) {
 
 func TestChallengeOfBasic(t *testing.T) {
 	k := newKit(t, middleware.Options{Extractors: []middleware.Extractor{middleware.BasicUser()}, Realm: `a "b" \c`})
-	res := serve(k.guard.AnyKey()(noContent), get(""))
+	res := serve(k.guard.Require(middleware.AnyKey())(noContent), get(""))
 	if got := res.Header.Get("WWW-Authenticate"); got != `Basic realm="a \"b\" \\c", charset="UTF-8"` {
 		t.Error(got)
 	}
@@ -105,7 +105,6 @@ func TestOptions(t *testing.T) {
 	}
 	for field, o := range map[string]middleware.Options{
 		"Options.Realm":             {Realm: "a\nb"},
-		"Options.LimiterFailure":    {LimiterFailure: 7},
 		"Options.OwnerLimits":       {OwnerLimits: []apikey.Limit{{Name: "minute"}}},
 		"Options.Extractors[0]":     {Extractors: []middleware.Extractor{{}}},
 		"Options.Extractors[1]":     {Extractors: []middleware.Extractor{middleware.Bearer(), middleware.Bearer()}},

@@ -33,6 +33,8 @@ type Guard struct {
 	unknown    unknownHost
 	hidden     sync.Once // a writer that cannot be unwrapped was logged
 	unsettled  sync.Once // that the limiter cannot give back was logged
+	tells      bool      // hooks may ask an Outcome for the client's address
+	vary       string    // the header fields in which keys come
 	slots      bool      // the slots that the service's keys carry belong to window
 }
 
@@ -47,6 +49,8 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{keys: keys, engine: engine.Of(keys), o: o, limiter: o.Limiter, prefix: keys.Prefix() + "_", challenges: newChallenges(o.Realm, o.Extractors)}
+	g.tells = o.OnDecision != nil || o.OnCut != nil
+	g.vary = fieldsOf(o.Extractors)
 	g.prepareProblems()
 	g.pockets.New = func() any { return new(pocket) }
 	g.demands.New = func() any { return new(demands) }
@@ -67,7 +71,7 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 
 // Close closes the limiter if New made it, so that its counts are written to
 // the store. A limiter given in [Options] is left open. Later requests are
-// answered as [Options.LimiterFailure] says.
+// answered as [Options.FailOpen] says.
 func (g *Guard) Close(ctx context.Context) error {
 	if g.own == nil {
 		return nil

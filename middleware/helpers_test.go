@@ -124,3 +124,17 @@ func (s *sink) Header() http.Header         { return s.header }
 func (s *sink) Write(p []byte) (int, error) { return len(p), nil }
 func (s *sink) WriteHeader(status int)      { s.status = status }
 func (s *sink) Flush()                      {}
+
+// handlerFunc guards a handler that takes the principal as an argument.
+func handlerFunc(g *middleware.Guard, need apikey.Requirement, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) http.Handler {
+	d := g.Door(middleware.Route{Need: need})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.Serve(w, r, h) })
+}
+
+// decide makes a decision about a request on another transport, which has not
+// ended.
+func decide(g *middleware.Guard, need apikey.Requirement, r middleware.Request) *middleware.Call {
+	call := new(middleware.Call)
+	g.Door(middleware.Route{Need: need}).Decide(context.Background(), call, r)
+	return call
+}

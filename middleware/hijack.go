@@ -34,7 +34,7 @@ func (w *plainWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if rw != nil && rw.Writer.Buffered() == 0 {
 		rw.Writer.Reset(h) // it would bypass h
 	}
-	(*requestContext)(w).open().conn.Store(h) // before the state is read; Cut does it in the opposite order
+	(*requestContext)(&w.passage).open().conn.Store(h) // before the state is read; Cut does it in the opposite order
 	if w.isCut() {
 		_ = h.Close()
 		return nil, nil, w.or(nil)
@@ -77,6 +77,9 @@ func (c *hijackedConn) Close() (err error) {
 		err = c.Conn.Close()
 	}
 	c.w.flight.Leave()
+	if c.w.isCut() {
+		c.w.reportCut()
+	}
 	return err
 }
 

@@ -82,6 +82,9 @@ func (g *Guard) told(word string) string {
 // fault, who should check what.
 func (o *Outcome) mismatchDetail() string {
 	env := o.verified.Environment()
+	if o.guard == nil { // of no request
+		return "This key belongs to another environment, which is not served on this host. Use a key of this host's environment."
+	}
 	start := `This is a key of the environment "` + env.Name + `"`
 	switch {
 	case o.unknownHost && env.BaseURL != "":

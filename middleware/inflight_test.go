@@ -48,7 +48,7 @@ func TestRequestIsHandedBack(t *testing.T) {
 			}
 		})
 		var pattern string
-		guarded := k.guard.AnyKey()(mux)
+		guarded := k.guard.Require(middleware.AnyKey())(mux)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer func() { pattern = r.Pattern }()
 			guarded.ServeHTTP(w, r)
@@ -84,7 +84,7 @@ func TestRequestIsHandedBack(t *testing.T) {
 func TestCutUploadIsAnswered(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key()
-	server := httptest.NewServer(k.guard.HandlerFunc(apikey.AnyKey(), func(_ http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
+	server := httptest.NewServer(handlerFunc(k.guard, apikey.AnyKey(), func(_ http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
 		_, _ = io.ReadFull(r.Body, make([]byte, 1))
 		k.revoke(id)
 	}))
@@ -118,7 +118,7 @@ func TestThousandInFlight(t *testing.T) {
 	var begun, ended, others sync.WaitGroup
 	var wrong atomic.Int32
 	stop := make(chan struct{})
-	h := k.guard.HandlerFunc(apikey.AnyKey(), func(_ http.ResponseWriter, r *http.Request, p *apikey.Principal) {
+	h := handlerFunc(k.guard, apikey.AnyKey(), func(_ http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 		begun.Done()
 		select {
 		case <-r.Context().Done():
@@ -171,7 +171,7 @@ func TestRevocationAtEveryMoment(t *testing.T) {
 		id, token := k.key(wide)
 		var revoked atomic.Bool
 		var late atomic.Int32
-		server.Config.Handler = k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
+		server.Config.Handler = handlerFunc(k.guard, apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
 			if revoked.Load() && r.Context().Err() == nil {
 				late.Add(1)
 			}
@@ -229,7 +229,7 @@ func TestNothingIsReused(t *testing.T) {
 		policy []string
 	}
 	var leaks []leak
-	h := k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
+	h := handlerFunc(k.guard, apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 		limit := w.Header()["Ratelimit"]
 		leaks = append(leaks, leak{r.Context(), r, p.Owner(), limit, string([]byte(limit[0])), w.Header()["Ratelimit-Policy"]})
 	})

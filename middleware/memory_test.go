@@ -73,12 +73,12 @@ func TestNothingOfARequestOutlivesIt(t *testing.T) {
 			over := new(remains)
 			streaming := make(chan struct{})
 			mux := http.NewServeMux()
-			mux.Handle("/stream", k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mux.Handle("/stream", k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_ = http.NewResponseController(w).Flush()
 				<-streaming
 			})))
-			mux.Handle("/", over.leave(k.guard.Require("things:read")(noContent)))
-			mux.Handle("/write", over.leave(k.guard.AnyKey()(k.guard.Require("things:write")(noContent))))
+			mux.Handle("/", over.leave(k.guard.Require(middleware.AllOf("things:read"))(noContent)))
+			mux.Handle("/write", over.leave(k.guard.Require(middleware.AnyKey())(k.guard.Require(middleware.AllOf("things:write"))(noContent))))
 			s := httptest.NewUnstartedServer(mux)
 			s.EnableHTTP2 = version == "HTTP/2"
 			if s.EnableHTTP2 {
@@ -154,13 +154,13 @@ func TestNoTokenIsInMemoryAfterItsRequest(t *testing.T) {
 		}
 		return string(b)
 	}
-	h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k.guard.Require("things:write")(noContent).ServeHTTP(w, r)
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		k.guard.Require(middleware.AllOf("things:write"))(noContent).ServeHTTP(w, r)
 	}))
 	open, finish, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		serve(k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_ = http.NewResponseController(w).Flush()
 			close(open)
 			<-finish

@@ -26,9 +26,13 @@ func (m *Mux) Handle(pattern string, need apikey.Requirement, h http.Handler) {
 	m.Route(pattern, Route{Need: need}, h)
 }
 
-// HandleFunc adds a route for keys that meet need.
-func (m *Mux) HandleFunc(pattern string, need apikey.Requirement, h Handler) {
-	m.mux.Handle(pattern, m.guard.HandlerFunc(need, h))
+// HandleFunc adds a route for keys that meet need. Its handler takes the principal
+// as an argument: it cannot be mounted where no key is asked for, and has no
+// missing principal to think of. The principal is nil only for a CORS preflight
+// that was let through.
+func (m *Mux) HandleFunc(pattern string, need apikey.Requirement, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) {
+	d := m.guard.Door(Route{Need: need})
+	m.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { d.Serve(w, r, h) })
 }
 
 // Route adds a route with a cost, or an optional key.

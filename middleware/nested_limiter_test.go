@@ -44,12 +44,12 @@ func (f *failOpen) Settle(ctx context.Context, r limiter.Request, d limiter.Deci
 func TestNothingIsGivenBackOfNothing(t *testing.T) {
 	w, _ := limiter.New(limiter.Options{})
 	l := &failOpen{Window: w, err: errors.New("down")}
-	n := newNest(t, func(o *middleware.Options) { o.Limiter, o.LimiterFailure = l, middleware.FailOpen })
-	refused := n.guard.AnyKey()(n.guard.Require("things:write")(noContent))
+	n := newNest(t, func(o *middleware.Options) { o.Limiter, o.FailOpen = l, true })
+	refused := n.guard.Require(middleware.AnyKey())(n.guard.Require(middleware.AllOf("things:write"))(noContent))
 	if res := serve(refused, get(n.token)); res.StatusCode != 403 || l.settled != 0 {
 		t.Errorf("got %d, settled %d times", res.StatusCode, l.settled)
 	}
-	dear := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	dear := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.err = nil
 		n.costing(5, apikey.AnyKey())(noContent).ServeHTTP(w, r)
 	}))
@@ -60,7 +60,7 @@ func TestNothingIsGivenBackOfNothing(t *testing.T) {
 
 	l = &failOpen{Window: w}
 	n = newNest(t, func(o *middleware.Options) { o.Limiter = l })
-	closed := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	closed := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.err = errors.New("down")
 		n.costing(5, apikey.AnyKey())(noContent).ServeHTTP(w, r)
 	}))
@@ -82,7 +82,7 @@ func TestALimiterThatCannotGiveBack(t *testing.T) {
 		o.Limiter = struct{ limiter.Limiter }{o.Limiter}
 		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	refused := n.guard.AnyKey()(n.guard.Require("things:write")(noContent))
+	refused := n.guard.Require(middleware.AnyKey())(n.guard.Require(middleware.AllOf("things:write"))(noContent))
 	for range 3 {
 		if res := serve(refused, get(n.token)); res.StatusCode != 403 {
 			t.Errorf("got %d", res.StatusCode)
@@ -91,7 +91,7 @@ func TestALimiterThatCannotGiveBack(t *testing.T) {
 	if got := strings.Count(log.String(), "cannot give back"); got != 1 {
 		t.Errorf("it was logged %d times", got)
 	}
-	dear := n.guard.AnyKey()(n.costing(5, apikey.AnyKey())(noContent))
+	dear := n.guard.Require(middleware.AnyKey())(n.costing(5, apikey.AnyKey())(noContent))
 	if res := serve(dear, get(n.token)); res.StatusCode != 204 {
 		t.Errorf("got %d", res.StatusCode)
 	}
@@ -123,7 +123,7 @@ func TestALimiterThatPanicsEndsItsRequest(t *testing.T) {
 						o.OnDecision, want = nil, ""
 					}
 				})
-				h := n.guard.AnyKey()(between(n.guard.Require("things:write")(noContent)))
+				h := n.guard.Require(middleware.AnyKey())(between(n.guard.Require(middleware.AllOf("things:write"))(noContent)))
 				ended := make(chan any)
 				go func() { ended <- serveSpied(h, httptest.NewRecorder(), get(n.token)) }()
 				select {

@@ -15,9 +15,9 @@ import (
 // goroutines.
 func TestARefusalThatIsNotAnswered(t *testing.T) {
 	n := newNest(t, nil)
-	inner := n.guard.Require("things:write")(noContent)
+	inner := n.guard.Require(middleware.AllOf("things:write"))(noContent)
 	dear := n.costing(4, apikey.AnyKey())(noContent)
-	batch := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	batch := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
@@ -36,7 +36,7 @@ func TestARefusalThatIsNotAnswered(t *testing.T) {
 		t.Errorf("got %d", res.StatusCode)
 	}
 	n.want("ok", 4, once{Allowed: 1})
-	serve(n.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { serve(inner, r) })), get(n.token))
+	serve(n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { serve(inner, r) })), get(n.token))
 	n.want("ok ok", 5, once{Allowed: 2})
 }
 
@@ -49,9 +49,9 @@ func TestARequestServedByASecondDoorIsCharged(t *testing.T) {
 				o.OnDecision = nil
 			}
 		})
-		first := n.guard.Require("things:write")(noContent)
-		second := n.guard.Require("things:read")(http.NotFoundHandler())
-		h := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first := n.guard.Require(middleware.AllOf("things:write"))(noContent)
+		second := n.guard.Require(middleware.AllOf("things:read"))(http.NotFoundHandler())
+		h := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if got := serve(first, r).StatusCode; got != 403 {
 				t.Errorf("got %d", got)
 			}
@@ -72,7 +72,7 @@ func TestARequestServedByASecondDoorIsCharged(t *testing.T) {
 // one's handler has returned is too late, whatever the response says.
 func TestARequestThatWasServedStaysCharged(t *testing.T) {
 	for name, second := range map[string]func(n *nest) http.Handler{
-		"the scope": func(n *nest) http.Handler { return n.guard.Require("things:write")(noContent) },
+		"the scope": func(n *nest) http.Handler { return n.guard.Require(middleware.AllOf("things:write"))(noContent) },
 		"the cost":  func(n *nest) http.Handler { return n.costing(20, apikey.AnyKey())(noContent) },
 	} {
 		for how, behind := range map[string]func(http.Handler) http.Handler{"directly": same, "behind a writer that hides": hidden} {
@@ -83,8 +83,8 @@ func TestARequestThatWasServedStaysCharged(t *testing.T) {
 				t.Run(name+" is refused, "+how+", the first "+end, func(t *testing.T) {
 					t.Parallel()
 					n := newNest(t, nil)
-					read := n.guard.Require("things:read")(first)
-					h := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					read := n.guard.Require(middleware.AllOf("things:read"))(first)
+					h := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						serveSpied(read, httptest.NewRecorder(), r)
 						behind(second(n)).ServeHTTP(w, r)
 					}))

@@ -37,7 +37,7 @@ func newNest(t testing.TB, change func(*middleware.Options)) *nest {
 	o := middleware.Options{Limiter: w, OwnerLimits: []apikey.Limit{apikey.PerDay(100)}, OnDecision: func(_ context.Context, o middleware.Outcome) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		n.decisions = append(n.decisions, o.Code.String())
+		n.decisions = append(n.decisions, o.Code().String())
 	}}
 	if change != nil {
 		change(&o)
@@ -127,56 +127,56 @@ func TestARequestIsDecidedOnceForAllOfItsDoors(t *testing.T) {
 		}{
 			{
 				"admitted by both", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.guard.Require("things:read")}
+					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), between, n.guard.Require(middleware.AllOf("things:read"))}
 				},
 				0, 204, ";r=9;", "ok", 1,
 				once{Allowed: 1},
 			},
 			{
 				"refused by the inner one", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.guard.Require("things:write")}
+					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), between, n.guard.Require(middleware.AllOf("things:write"))}
 				},
 				3, 403, ";r=7;", "insufficient_scope", 3,
 				once{Scope: 1},
 			},
 			{
 				"refused by the innermost of four", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.AnyKey(), n.guard.Require("things:read"), between, n.guard.AnyKey(), between, n.guard.Require("things:write")}
+					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), n.guard.Require(middleware.AllOf("things:read")), between, n.guard.Require(middleware.AnyKey()), between, n.guard.Require(middleware.AllOf("things:write"))}
 				},
 				0, 403, ";r=10;", "insufficient_scope", 0,
 				once{Scope: 1},
 			},
 			{
 				"a higher cost inside", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.costing(4, apikey.AnyKey()), n.costing(2, apikey.AnyKey())}
+					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), between, n.costing(4, apikey.AnyKey()), n.costing(2, apikey.AnyKey())}
 				},
 				5, 204, ";r=1;", "ok", 9,
 				once{Allowed: 1},
 			},
 			{
 				"a lower cost inside", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.costing(4, apikey.AnyKey()), between, n.guard.AnyKey()}
+					return []func(http.Handler) http.Handler{n.costing(4, apikey.AnyKey()), between, n.guard.Require(middleware.AnyKey())}
 				},
 				0, 204, ";r=6;", "ok", 4,
 				once{Allowed: 1},
 			},
 			{
 				"a higher cost that does not fit", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.AnyKey(), between, n.costing(4, apikey.AnyKey())}
+					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), between, n.costing(4, apikey.AnyKey())}
 				},
 				7, 429, ";r=3;", "rate_limited", 7,
 				once{RateLimited: 1},
 			},
 			{
 				"a cost that is raised, and then refused", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.AnyKey(), n.costing(3, apikey.AnyKey()), between, n.costing(6, middleware.AllOf("things:read")), n.guard.Require("things:write")}
+					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), n.costing(3, apikey.AnyKey()), between, n.costing(6, middleware.AllOf("things:read")), n.guard.Require(middleware.AllOf("things:write"))}
 				},
 				4, 403, ";r=6;", "insufficient_scope", 4,
 				once{Scope: 1},
 			},
 			{
 				"optional outside, required inside", func(n *nest) []func(http.Handler) http.Handler {
-					return []func(http.Handler) http.Handler{n.guard.Door(middleware.Route{Need: apikey.AnyKey(), Optional: true}).Wrap, between, n.guard.Require("things:write")}
+					return []func(http.Handler) http.Handler{n.guard.Door(middleware.Route{Need: apikey.AnyKey(), Optional: true}).Wrap, between, n.guard.Require(middleware.AllOf("things:write"))}
 				},
 				0, 403, ";r=10;", "insufficient_scope", 0,
 				once{Scope: 1},
@@ -216,8 +216,8 @@ func TestARequestIsDecidedOnceForAllOfItsDoors(t *testing.T) {
 func TestTooLateForAnInnerDoor(t *testing.T) {
 	n := newNest(t, nil)
 	ran := false
-	inner := n.guard.Require("things:write")(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true }))
-	h := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inner := n.guard.Require(middleware.AllOf("things:write"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true }))
+	h := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(200)
 		n.mu.Lock()
 		told := len(n.decisions)
@@ -238,18 +238,18 @@ func TestTooLateForAnInnerDoor(t *testing.T) {
 // from the key's page.
 func TestUseIsCountedBeforeTheHandlerRuns(t *testing.T) {
 	n := newNest(t, nil)
-	serve(n.guard.AnyKey()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	serve(n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		if got := n.counts().Allowed; got != 1 {
 			t.Errorf("%d requests are counted", got)
 		}
 	})), get(n.token))
 	// What was counted already, and is then refused, is taken back from the next.
-	h := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n.counts()
-		n.guard.Require("things:write")(noContent).ServeHTTP(w, r)
+		n.guard.Require(middleware.AllOf("things:write"))(noContent).ServeHTTP(w, r)
 	}))
 	serve(h, get(n.token))
-	serve(n.guard.AnyKey()(noContent), get(n.token))
+	serve(n.guard.Require(middleware.AnyKey())(noContent), get(n.token))
 	n.want("ok insufficient_scope ok", 2, once{Allowed: 2, Scope: 1})
 }
 
@@ -261,7 +261,7 @@ func TestDoorsOfTwoGuards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := n.guard.AnyKey()(other.AnyKey()(n.guard.AnyKey()(other.AnyKey()(n.guard.Require("things:write")(noContent)))))
+	h := n.guard.Require(middleware.AnyKey())(other.Require(middleware.AnyKey())(n.guard.Require(middleware.AnyKey())(other.Require(middleware.AnyKey())(n.guard.Require(middleware.AllOf("things:write"))(noContent)))))
 	if res := serve(h, get(n.token)); res.StatusCode != 403 || l.taken != 1 {
 		t.Errorf("got %d, the other guard charged %d times", res.StatusCode, l.taken)
 	}
@@ -280,12 +280,12 @@ func TestOptionalDoorsWithoutAKey(t *testing.T) {
 	n := newNest(t, nil)
 	optional := n.guard.Door(middleware.Route{Need: apikey.AnyKey(), Optional: true}).Wrap
 	serve(optional(optional(noContent)), get(""))
-	if res := serve(optional(n.guard.AnyKey()(noContent)), get("")); res.StatusCode != 401 {
+	if res := serve(optional(n.guard.Require(middleware.AnyKey())(noContent)), get("")); res.StatusCode != 401 {
 		t.Errorf("got %d", res.StatusCode)
 	}
 	serve(optional(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Authorization", "Bearer "+n.token)
-		n.guard.AnyKey()(noContent).ServeHTTP(w, r)
+		n.guard.Require(middleware.AnyKey())(noContent).ServeHTTP(w, r)
 	})), get(""))
 	n.want("ok missing_key ok", 1, once{Allowed: 1})
 }
@@ -293,7 +293,7 @@ func TestOptionalDoorsWithoutAKey(t *testing.T) {
 // TestWhoAmIInsideADoor is no second request.
 func TestWhoAmIInsideADoor(t *testing.T) {
 	n := newNest(t, nil)
-	res := serve(n.guard.AnyKey()(n.guard.WhoAmI()), get(n.token))
+	res := serve(n.guard.Require(middleware.AnyKey())(n.guard.WhoAmI()), get(n.token))
 	if text := body(t, res); res.StatusCode != 200 || !strings.Contains(text, `"remaining":9`) {
 		t.Errorf("%d %s", res.StatusCode, text)
 	}
@@ -315,7 +315,7 @@ func TestOnDecisionIsToldOnceHoweverTheHandlerEnds(t *testing.T) {
 	} {
 		n := newNest(t, nil)
 		done := make(chan struct{})
-		guarded := n.guard.AnyKey()(h)
+		guarded := n.guard.Require(middleware.AnyKey())(h)
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer close(done)
 			guarded.ServeHTTP(w, r)
@@ -336,9 +336,9 @@ func TestOnDecisionIsToldOnceHoweverTheHandlerEnds(t *testing.T) {
 // TestARevokedKeyInsideADoor: the refusal is that of the request, once.
 func TestARevokedKeyInsideADoor(t *testing.T) {
 	n := newNest(t, nil)
-	h := n.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := n.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n.revoke(n.id)
-		n.guard.AnyKey()(noContent).ServeHTTP(w, r)
+		n.guard.Require(middleware.AnyKey())(noContent).ServeHTTP(w, r)
 	}))
 	if res := serve(h, get(n.token)); res.StatusCode != 401 {
 		t.Errorf("got %d", res.StatusCode)

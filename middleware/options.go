@@ -23,9 +23,10 @@ type Options struct {
 	// Limiter decides the limits. By default the Guard makes a [limiter.Window] of
 	// its own, with the store as its journal if the store is a [limiter.Journal].
 	Limiter limiter.Limiter
-	// LimiterFailure says what happens when the limiter cannot decide;
-	// default [FailClosed].
-	LimiterFailure FailureMode
+	// FailOpen admits requests uncounted while the limiter cannot decide. Whoever
+	// can make the limiter fail is then not limited. By default they are answered
+	// with 503.
+	FailOpen bool
 	// OwnerLimits bound all keys of an owner together, in addition to each key's
 	// own limits and in the same atomic step. Clients see them as "owner-<name>".
 	OwnerLimits []apikey.Limit
@@ -74,13 +75,19 @@ type Options struct {
 	RequestID func(ctx context.Context, f Fields) string
 	// ErrorHandler answers a refused net/http request in place of the problem
 	// document. The header fields of the refusal are already set; ErrorHandler
-	// writes the status and the body. It must not call the next handler.
+	// writes the status and the body, for example with [Outcome.ServeHTTP]. It must
+	// not call the next handler.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
 	// OnDecision sees every decision once it is final, for metrics and traces: a
-	// refusal before it is answered, an admission by a door when the response
-	// begins or the handler has returned, and one by Check at once. Nested doors
-	// make one decision. It runs inside the request: be quick.
+	// refusal before it is answered, an admission by a net/http door when the
+	// response begins or the handler has returned, and one of a [Call] when it
+	// ends. Nested doors make one decision. It runs inside the request: be quick.
 	OnDecision func(ctx context.Context, o Outcome)
+	// OnCut sees each admitted request that was cut because its key ended, once,
+	// when its handler has returned; for a hijacked connection, when that is closed.
+	// [Outcome.Cause] says why. OnDecision has seen the admission before. It runs
+	// inside the request, not inside the change of the key.
+	OnCut func(ctx context.Context, o Outcome)
 
 	// Logger gets what an operator should know; default [slog.Default].
 	Logger *slog.Logger
@@ -89,26 +96,12 @@ type Options struct {
 	trustsAll bool // TrustedProxies contain every address
 }
 
-// FailureMode says what happens to a request whose limits cannot be decided.
-type FailureMode uint8
-
-const (
-	// FailClosed answers 503.
-	FailClosed FailureMode = iota
-	// FailOpen admits the request uncounted. Whoever can make the limiter
-	// fail is then not limited.
-	FailOpen
-)
-
 func (o *Options) prepare() error {
 	if o.Realm == "" {
 		o.Realm = "api"
 	}
 	if strings.ContainsFunc(o.Realm, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return invalidf("Options.Realm", "%q must be printable ASCII", o.Realm)
-	}
-	if o.LimiterFailure > FailOpen {
-		return invalidf("Options.LimiterFailure", "%d is neither FailClosed nor FailOpen", o.LimiterFailure)
 	}
 	if len(o.OwnerLimits) > 0 {
 		if err := (apikey.Plan{Name: "owner", Limits: o.OwnerLimits}).Validate(); err != nil {

@@ -2,6 +2,8 @@ package middleware
 
 import (
 	"context"
+	"iter"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -11,25 +13,38 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// Outcome is what [Guard.Check] decided. The zero Outcome holds no decision: it
-// is not Allowed and has no principal. An Outcome is a value that refers to the
-// key's shared state: use it for one request.
+// Outcome is what was decided about a request. The zero Outcome is a refusal as
+// [apikey.Unavailable], so a decision that was forgotten admits nothing. It is a
+// value that refers to the key's shared state: use it for one request.
 type Outcome struct {
-	// Code is OK for an admitted request. For a refusal, [apikey.Code.Info] says
-	// how each wire shows it.
-	Code apikey.Code
-	// Decision is the limiter's; zero if it was not asked.
-	Decision limiter.Decision
+	code     apikey.Code // OK with a guard: admitted; OK without: no decision
+	decision limiter.Decision
 
 	guard     *Guard
 	verified  engine.Verified
 	presented *apikey.Principal // whose secret was right, if any
 	need      apikey.Requirement
+	client    netip.Addr
+	cause     error
 	entered   bool // the request is in flight
 	// unknownHost says that the request's Host belongs to no environment.
 	unknownHost bool
+	varies      bool           // caches must look at the fields in which keys come
+	private     bool           // the key came where shared caches do not look
 	used        uint64         // the key's scopes that Need used
 	sample      *engine.Sample // nil for all but one request per flush
+}
+
+// Refusal makes a refusal without a request, from an [apikey.Code] or from
+// [context.Cause] of a context that ended with its key. An error that is no
+// refusal, such as nil or [context.Canceled], becomes [apikey.Unavailable]. It
+// knows nothing of a key, a route or a guard's options.
+func Refusal(cause error) *Outcome {
+	code := apikey.CodeOf(cause)
+	if code > apikey.Unavailable {
+		code = apikey.OK // as without a decision
+	}
+	return &Outcome{code: code, cause: cause}
 }
 
 // of returns the guard that decided. An Outcome without one acts as if a guard
@@ -53,20 +68,29 @@ var noGuard struct {
 }
 
 // Allowed reports whether the request may be served.
-func (o *Outcome) Allowed() bool { return o.Code == apikey.OK && o.guard != nil }
+func (o *Outcome) Allowed() bool { return o.code == apikey.OK && o.guard != nil }
 
-// Ended reports how an admitted request ended, for the last use that the key's
-// page shows: the final HTTP status, or 0 if it is not known, and the route, or
-// "". Give a route if more is known than the Request said, for example the path
-// where no pattern matched. Ended is for adapters that call [Guard.Check];
-// doors call it themselves. It may be left out, and has an effect for about one
-// request per flush.
-func (o *Outcome) Ended(route string, status int) { o.sample.Ended(route, status) }
+// Code returns OK for an admitted request, and otherwise why it was refused.
+func (o *Outcome) Code() apikey.Code {
+	if o.code == apikey.OK && o.guard == nil {
+		return apikey.Unavailable
+	}
+	return o.code
+}
+
+// Cause returns what ended the request after it had been admitted: the cause of
+// its context, such as [apikey.RevokedKey]. It is nil if the request was not cut.
+// Of a [Refusal] it is the error that it was made from.
+func (o *Outcome) Cause() error { return o.cause }
+
+// Client returns the client's address, as [Guard.ClientAddr] does. It is not
+// valid if it cannot be determined, or without a request.
+func (o *Outcome) Client() netip.Addr { return o.client }
 
 // Principal returns who an admitted request acts for. It is nil for a request
 // without a key on a route where the key is optional, and for every refusal.
 func (o *Outcome) Principal() *apikey.Principal {
-	if o.Code != apikey.OK {
+	if o.code != apikey.OK {
 		return nil
 	}
 	return o.presented
@@ -78,7 +102,29 @@ func (o *Outcome) Principal() *apikey.Principal {
 func (o *Outcome) Presented() *apikey.Principal { return o.presented }
 
 // Status returns the HTTP status of a refusal, and 200 otherwise.
-func (o *Outcome) Status() int { return o.Code.Info().Status }
+func (o *Outcome) Status() int { return o.Code().Info().Status }
+
+// Title returns a few words for the code, the same for every refusal with it.
+func (o *Outcome) Title() string { return o.Code().Info().Title }
+
+// MissingScopes returns the scopes that the route requires and the key lacks, if
+// that is why the request was refused. The caller owns the slice.
+func (o *Outcome) MissingScopes() []string {
+	if o.Code() != apikey.InsufficientScope {
+		return nil
+	}
+	return o.need.Missing(o.presented.Scopes())
+}
+
+// BaseURL returns where requests with the key are to be sent, if the request was
+// refused because it was sent to another environment's host and the right one has
+// a base URL.
+func (o *Outcome) BaseURL() string {
+	if o.Code() != apikey.EnvironmentMismatch {
+		return ""
+	}
+	return o.verified.Environment().BaseURL
+}
 
 // RequestID names the request, as [Options.RequestID] says. The caller owns the
 // text.
@@ -86,14 +132,27 @@ func (o *Outcome) RequestID(ctx context.Context, f Fields) string {
 	return strings.Clone(o.of().requestID(ctx, f))
 }
 
-// Violated returns the names of the limits that refused the request, as
-// clients see them.
-func (o *Outcome) Violated() []string {
-	var names []string
-	for i := range o.Decision.N {
-		if o.Decision.Windows[i].Violated {
+// Limits yields the limits that the limiter was asked about, the key's own first,
+// under the names that clients see, with what is left of each. Those of an owner
+// begin with "owner-".
+func (o *Outcome) Limits() iter.Seq2[apikey.Limit, limiter.Status] {
+	return func(yield func(apikey.Limit, limiter.Status) bool) {
+		for i := range o.decision.N {
 			l, prefix := o.limit(i)
-			names = append(names, prefix+l.Name)
+			l.Name = prefix + l.Name
+			if !yield(l, o.decision.Windows[i]) {
+				return
+			}
+		}
+	}
+}
+
+// violated returns the names of the limits that refused the request.
+func (o *Outcome) violated() []string {
+	var names []string
+	for l, left := range o.Limits() {
+		if left.Violated {
+			names = append(names, l.Name)
 		}
 	}
 	return names
@@ -121,10 +180,10 @@ const unavailableRetry = 1
 // RetryAfter returns the number of whole seconds after which a refused client
 // should try again, at least 1, or 0 if waiting does not help.
 func (o *Outcome) RetryAfter() int64 {
-	switch {
-	case o.Code == apikey.RateLimited && o.Decision.RetryAfter >= 0:
-		return max(1, ceilSeconds(o.Decision.RetryAfter))
-	case o.Code == apikey.Unavailable:
+	switch code := o.Code(); {
+	case code == apikey.RateLimited && o.decision.RetryAfter >= 0:
+		return max(1, ceilSeconds(o.decision.RetryAfter))
+	case code == apikey.Unavailable:
 		return unavailableRetry
 	}
 	return 0

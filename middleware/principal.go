@@ -15,18 +15,8 @@ func PrincipalFrom(ctx context.Context) (*apikey.Principal, bool) {
 	return p, ok && p != nil
 }
 
-// EnvironmentFrom returns the name of the environment of the request's key, for
-// example "live" or "test". It says which data the request must act on.
-func EnvironmentFrom(ctx context.Context) (string, bool) {
-	p, ok := PrincipalFrom(ctx)
-	if !ok {
-		return "", false
-	}
-	return p.Environment(), true
-}
-
-// WithPrincipal returns a context in which [PrincipalFrom] finds p, for
-// adapters of other transports. The net/http doors do this themselves.
+// WithPrincipal returns a context in which [PrincipalFrom] finds p, for tests of
+// handlers and for transports whose handlers get no context from [Call.Begin].
 func WithPrincipal(ctx context.Context, p *apikey.Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }

@@ -16,8 +16,9 @@ const ProblemTypeBase = "https://github.com/wontopos/latchkey/blob/main/docs/err
 // contains nothing of the key and no error's text; requestID may be empty.
 func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	var p problem
-	if int(o.Code) < len(o.of().problems) {
-		p = o.of().problems[o.Code]
+	code := o.Code()
+	if int(code) < len(o.of().problems) {
+		p = o.of().problems[code]
 	}
 	switch {
 	case p.rest != "":
@@ -27,16 +28,16 @@ func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	default: // not the code of a request
 		dst = o.appendRest(o.appendHead(dst))
 	}
-	switch o.Code {
+	switch code {
 	case apikey.RateLimited:
-		dst = appendList(dst, "violated-policies", o.Violated())
+		dst = appendList(dst, "violated-policies", o.violated())
 	case apikey.InsufficientScope:
 		dst = appendList(dst, "required_scopes", strings.Fields(o.need.String()))
-		dst = appendList(dst, "missing_scopes", o.missing())
+		dst = appendList(dst, "missing_scopes", o.MissingScopes())
 	case apikey.EnvironmentMismatch:
 		dst = append(dst, `,"environment":`...)
 		dst = appendJSON(dst, o.presented.Environment())
-		if url := o.verified.Environment().BaseURL; url != "" {
+		if url := o.BaseURL(); url != "" {
 			dst = append(dst, `,"base_url":`...)
 			dst = appendJSON(dst, url)
 		}
@@ -54,9 +55,9 @@ type problem struct {
 
 func (g *Guard) prepareProblems() {
 	for code := range g.problems {
-		o := Outcome{Code: apikey.Code(code), guard: g}
+		o := Outcome{code: apikey.Code(code), guard: g}
 		g.problems[code].head = string(o.appendHead(nil))
-		switch o.Code {
+		switch o.code {
 		case apikey.EnvironmentMismatch, apikey.InsufficientScope, apikey.RateLimited:
 		default:
 			g.problems[code].rest = string(o.appendRest(nil))
@@ -65,7 +66,7 @@ func (g *Guard) prepareProblems() {
 }
 
 func (o *Outcome) appendHead(dst []byte) []byte {
-	info := o.Code.Info()
+	info := o.Code().Info()
 	dst = append(dst, `{"type":`...)
 	dst = appendJSON(dst, ProblemTypeBase+info.Name)
 	dst = append(dst, `,"title":`...)
@@ -78,7 +79,7 @@ func (o *Outcome) appendRest(dst []byte) []byte {
 	dst = append(dst, `,"detail":`...)
 	dst = appendJSON(dst, o.Detail())
 	dst = append(dst, `,"code":`...)
-	return appendJSON(dst, o.Code.Info().Name)
+	return appendJSON(dst, o.Code().Info().Name)
 }
 
 func appendEnd(dst []byte, requestID string) []byte {
@@ -91,7 +92,7 @@ func appendEnd(dst []byte, requestID string) []byte {
 
 // Detail says in words why the request was refused and what to do next.
 func (o *Outcome) Detail() string {
-	switch o.Code {
+	switch o.Code() {
 	case apikey.MissingKey:
 		return "This request needs an API key. Send it as " + o.of().howToSend() + "."
 	case apikey.MalformedRequest:
@@ -115,7 +116,7 @@ func (o *Outcome) Detail() string {
 	case apikey.Unavailable:
 		return "The API key cannot be checked right now. It may be good: keep it, and try again after the time in Retry-After."
 	}
-	return o.Code.Info().Title + "."
+	return o.Title() + "."
 }
 
 // howToSend names the first place from which keys are taken.
@@ -133,12 +134,11 @@ func (g *Guard) howToSend() string {
 	return "\"Authorization: Bearer YOUR_KEY\""
 }
 
-// missing returns the required scopes that the key lacks.
-func (o *Outcome) missing() []string { return o.need.Missing(o.presented.Scopes()) }
-
 func (o *Outcome) scopeDetail() string {
-	missing := o.missing()
+	missing := o.MissingScopes()
 	switch {
+	case o.guard == nil: // of no route
+		return "The key lacks a scope that this route needs. Use a key that has it, or add it to this key."
 	case len(missing) == 0: // a zero Requirement
 		return "No API key is admitted here: this route says no scopes."
 	case o.need.Any():
@@ -152,10 +152,13 @@ func (o *Outcome) scopeDetail() string {
 // limitDetail names each limit that was reached, and says when to try again:
 // "The limit of 30 per day is reached. Try again in 24 h 3 min."
 func (o *Outcome) limitDetail() string {
+	if o.decision.N == 0 { // of no request
+		return "A limit of the key is reached. Try again after the time in Retry-After."
+	}
 	retry := o.RetryAfter()
 	b := make([]byte, 0, 192)
-	for i := range o.Decision.N {
-		if !o.Decision.Windows[i].Violated {
+	for i := range o.decision.N {
+		if !o.decision.Windows[i].Violated {
 			continue
 		}
 		l, prefix := o.limit(i)

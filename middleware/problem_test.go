@@ -24,9 +24,11 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 	fields := map[string]string{} // what adapters of other transports are told to set
 	onDecision := func(_ context.Context, o middleware.Outcome) {
 		clear(fields)
-		o.EachField(func(name, value string) { fields[http.CanonicalHeaderKey(name)] = value })
+		for name, value := range o.ResponseFields() {
+			fields[http.CanonicalHeaderKey(name)] = value
+		}
 	}
-	k := newKit(t, middleware.Options{LimiterFailure: middleware.FailClosed, LegacyHeaders: true, OnDecision: onDecision})
+	k := newKit(t, middleware.Options{LegacyHeaders: true, OnDecision: onDecision})
 	_, good := k.key(limits(apikey.PerMinute(1)))
 	_, test := k.key(func(n *latchkey.NewKey) { n.Environment = "test" })
 	_, bound := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
@@ -44,7 +46,7 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 		return limiter.Decision{}, errors.New("down")
 	}}})
 	_, unlucky := down.key()
-	read := k.guard.Require("things:read")(noContent)
+	read := k.guard.Require(middleware.AllOf("things:read"))(noContent)
 
 	const bearer = `Bearer realm="api"`
 	for _, code := range apikey.Codes() {
@@ -70,13 +72,13 @@ func TestEveryCodeHasItsResponse(t *testing.T) {
 		case apikey.NetworkNotAllowed:
 			token, challenge = bound, ""
 		case apikey.InsufficientScope:
-			h, token = k.guard.RequireAny("things:write", "things:admin")(noContent), good
+			h, token = k.guard.Require(middleware.AnyOf("things:write", "things:admin"))(noContent), good
 			challenge = bearer + `, error="insufficient_scope", scope="things:write things:admin"`
 		case apikey.RateLimited:
 			serve(read, get(good))
 			token, challenge, retry = good, "", true
 		case apikey.Unavailable:
-			h, token, challenge, retry = down.guard.AnyKey()(noContent), unlucky, "", true
+			h, token, challenge, retry = down.guard.Require(middleware.AnyKey())(noContent), unlucky, "", true
 		default:
 			t.Errorf("%v has no case: give it one, and a response", code)
 			continue
@@ -130,7 +132,7 @@ func TestRetryAfter(t *testing.T) {
 		d.Windows[1] = limiter.Status{Remaining: 1234, Reset: time.Hour}
 		k := newKit(t, middleware.Options{Limiter: &recorder{take: func(limiter.Request) (limiter.Decision, error) { return d, nil }}})
 		_, token := k.key()
-		res := serve(k.guard.AnyKey()(noContent), get(token))
+		res := serve(k.guard.Require(middleware.AnyKey())(noContent), get(token))
 		if got := res.Header.Get("Retry-After"); got != want {
 			t.Errorf("%v: Retry-After %q, want %q", wait, got, want)
 		}
@@ -161,7 +163,7 @@ func TestRequestID(t *testing.T) {
 		var p struct {
 			RequestID string `json:"request_id"`
 		}
-		if err := json.Unmarshal([]byte(body(t, serve(o.guard.AnyKey()(noContent), r))), &p); err != nil {
+		if err := json.Unmarshal([]byte(body(t, serve(o.guard.Require(middleware.AnyKey())(noContent), r))), &p); err != nil {
 			t.Fatal(err)
 		}
 		return p.RequestID
@@ -191,9 +193,11 @@ func TestOutcomeKeepsNoStrings(t *testing.T) {
 		"no store": {"Authorization": {"Bearer " + token}},
 	} {
 		need := middleware.AllOf("things:write")
-		o := k.guard.Check(t.Context(), middleware.Request{Fields: h, Host: "api.example.com", Need: need})
+		o := decide(k.guard, need, middleware.Request{Fields: h, Host: "api.example.com"})
 		fields := 0
-		o.EachField(func(string, string) { fields++ })
+		for range o.ResponseFields() {
+			fields++
+		}
 		if text := string(o.AppendProblem(nil, "id")); strings.Contains(text, "nonsense") || fields < 3 || !json.Valid([]byte(text)) {
 			t.Errorf("%s: %s", name, text)
 		}
@@ -204,7 +208,7 @@ func TestOutcomeKeepsNoStrings(t *testing.T) {
 // would be written for it, with nothing of the key.
 func TestAProblemIsTheSameForEveryRequest(t *testing.T) {
 	k := newKit(t, middleware.Options{RequestID: func(context.Context, middleware.Fields) string { return `a"<b` }})
-	res := serve(k.guard.AnyKey()(noContent), get("nonsense"))
+	res := serve(k.guard.Require(middleware.AnyKey())(noContent), get("nonsense"))
 	const want = `{"type":"https://github.com/wontopos/latchkey/blob/main/docs/errors.md#invalid_key","title":"API key not valid","status":401,` +
 		`"detail":"This API key is not valid. Check that it was copied whole; if it was, create a new one.","code":"invalid_key","request_id":"a\"\u003cb"}` + "\n"
 	if got := body(t, res); got != want {

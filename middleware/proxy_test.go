@@ -50,7 +50,7 @@ func TestAProxyThatRewritesHost(t *testing.T) {
 	var log bytes.Buffer
 	k := newKit(t, middleware.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	_, token := k.key()
-	address := behindProxy(t, k.guard.AnyKey()(noContent), func(r *httputil.ProxyRequest) { r.SetXForwarded() })
+	address := behindProxy(t, k.guard.Require(middleware.AnyKey())(noContent), func(r *httputil.ProxyRequest) { r.SetXForwarded() })
 	for range 3 {
 		status, body := call(t, address, "api.example.com", token)
 		var p struct{ Code, Detail string }
@@ -65,7 +65,7 @@ func TestAProxyThatRewritesHost(t *testing.T) {
 		t.Error("the log holds the token")
 	}
 
-	address = behindProxy(t, k.guard.AnyKey()(noContent), func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host })
+	address = behindProxy(t, k.guard.Require(middleware.AnyKey())(noContent), func(r *httputil.ProxyRequest) { r.Out.Host = r.In.Host })
 	if status, body := call(t, address, "api.example.com", token); status != 204 {
 		t.Errorf("a proxy that passes Host on: %d %s", status, body)
 	}
@@ -79,7 +79,7 @@ func TestAHostOfAnotherEnvironmentIsTheClientsMistake(t *testing.T) {
 	for _, host := range []string{"sandbox.example.com", "SANDBOX.example.com:443"} {
 		r := get(token)
 		r.Host = host
-		if body, _ := io.ReadAll(serve(k.guard.AnyKey()(noContent), r).Body); strings.Contains(string(body), "proxy") || !strings.Contains(string(body), "https://api.example.com") {
+		if body, _ := io.ReadAll(serve(k.guard.Require(middleware.AnyKey())(noContent), r).Body); strings.Contains(string(body), "proxy") || !strings.Contains(string(body), "https://api.example.com") {
 			t.Errorf("%s: %s", host, body)
 		}
 	}
@@ -98,7 +98,7 @@ func TestNoTokenInTheName(t *testing.T) {
 		_, token := k.key()
 		r := get("")
 		r.Header.Set("X-Request-Id", token)
-		if body, _ := io.ReadAll(serve(k.guard.AnyKey()(noContent), r).Body); strings.Contains(string(body), token[len(token)-40:]) {
+		if body, _ := io.ReadAll(serve(k.guard.Require(middleware.AnyKey())(noContent), r).Body); strings.Contains(string(body), token[len(token)-40:]) {
 			t.Errorf("%s: the secret is in the body: %s", name, body)
 		}
 	}
@@ -149,11 +149,11 @@ func TestStripCredential(t *testing.T) {
 				return all.String() + string(auth) + r.URL.String() + r.RequestURI + r.Form.Encode()
 			}
 			var seen string
-			inner := k.guard.AnyKey()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = sent(r) }))
+			inner := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = sent(r) }))
 			r := get("")
 			x.send(r, token)
 			before := sent(r)
-			if res := serve(k.guard.AnyKey()(inner), r); res.StatusCode != 200 {
+			if res := serve(k.guard.Require(middleware.AnyKey())(inner), r); res.StatusCode != 200 {
 				t.Fatalf("%s: %d through two doors", rule, res.StatusCode)
 			}
 			if strings.Contains(seen, token) == strips || strips && !strings.Contains(seen, x.stays) {
@@ -174,7 +174,7 @@ func TestAReverseProxyBehindTheGuardPassesNoSecretOn(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
 	defer upstream.Close()
 	target, _ := url.Parse(upstream.URL)
-	s := httptest.NewServer(k.guard.HandlerFunc(apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
+	s := httptest.NewServer(handlerFunc(k.guard, apikey.AnyKey(), func(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 		(&httputil.ReverseProxy{Rewrite: func(out *httputil.ProxyRequest) { out.SetURL(target); out.Out.Header.Set("X-Owner", p.Owner()) }}).ServeHTTP(w, r)
 	}))
 	defer s.Close()

@@ -20,11 +20,11 @@ const (
 // AppendRateLimitPolicy appends the value of the RateLimit-Policy field:
 // "minute";q=60;w=60, …. It appends nothing if the limiter was not asked.
 func (o *Outcome) AppendRateLimitPolicy(dst []byte) []byte {
-	if o.Decision.N == 0 {
+	if o.decision.N == 0 {
 		return dst
 	}
 	dst = append(dst, o.verified.RateLimitPolicy()...)
-	for i := len(o.verified.Limits()); i < o.Decision.N; i++ {
+	for i := len(o.verified.Limits()); i < o.decision.N; i++ {
 		l, prefix := o.limit(i)
 		dst = appendItem(dst, i, prefix, l.Name)
 		dst = append(dst, ";q="...)
@@ -40,8 +40,8 @@ func (o *Outcome) AppendRateLimitPolicy(dst []byte) []byte {
 // nothing if the limiter was not asked.
 func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 	own := o.verified.Limits()
-	for i := range o.Decision.N {
-		w := &o.Decision.Windows[i]
+	for i := range o.decision.N {
+		w := &o.decision.Windows[i]
 		if i < len(own) {
 			dst = append(dst, o.verified.RateLimitItem(i)...)
 		} else {
@@ -103,8 +103,8 @@ var pairs = func() (t [100][2]byte) {
 // last.
 func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Duration) {
 	best := 0
-	for i := 1; i < o.Decision.N; i++ {
-		a, b := &o.Decision.Windows[i], &o.Decision.Windows[best]
+	for i := 1; i < o.decision.N; i++ {
+		a, b := &o.decision.Windows[i], &o.decision.Windows[best]
 		if a.Violated != b.Violated {
 			if a.Violated {
 				best = i
@@ -114,16 +114,16 @@ func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Du
 		}
 	}
 	limit, _ = o.limit(best)
-	return limit, o.Decision.Windows[best].Remaining, o.Decision.Windows[best].Reset
+	return limit, o.decision.Windows[best].Remaining, o.decision.Windows[best].Reset
 }
 
 // eachRateLimit calls set with every rate-limit field.
 func (o *Outcome) eachRateLimit(set func(name, value string)) {
-	if o.Decision.N == 0 {
+	if o.decision.N == 0 {
 		return
 	}
 	policy := o.verified.RateLimitPolicy()
-	if o.Decision.N > len(o.verified.Limits()) {
+	if o.decision.N > len(o.verified.Limits()) {
 		policy = string(o.AppendRateLimitPolicy(make([]byte, 0, 128)))
 	}
 	set("RateLimit-Policy", policy)

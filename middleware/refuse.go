@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"slices"
 )
 
 // refuse answers a request that is not admitted.
@@ -12,11 +13,12 @@ func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, o *Outcome) {
 	g.pockets.Put(p)
 }
 
-// answer is refuse with a pocket. The fields are those of [Outcome.EachField];
+// answer is refuse with a pocket. The fields are those of
+// [Outcome.ResponseFields];
 // their names are canonical, so the map is written directly.
 func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Outcome) {
 	h := w.Header()
-	if o.Decision.N > 0 {
+	if o.decision.N > 0 {
 		p.announce(h, o, p.one(""), p.one(""))
 	}
 	h["Content-Type"] = p.one(problemType)
@@ -29,6 +31,9 @@ func (g *Guard) answer(p *pocket, w http.ResponseWriter, r *http.Request, o *Out
 		h["Retry-After"] = p.one(p.keep(p.buf))
 	}
 	if g.o.ErrorHandler != nil {
+		if !o.client.IsValid() {
+			o.client = g.ClientAddr(r)
+		}
 		g.o.ErrorHandler(w, r, *o)
 		return
 	}
@@ -48,11 +53,19 @@ func (g *Guard) requestID(ctx context.Context, f Fields) string {
 	return g.keys.Redact(id)
 }
 
-// WriteProblem writes the status and body of a refusal, as a Guard without
-// [Options.ErrorHandler] does. The header fields must be set already.
-func WriteProblem(w http.ResponseWriter, r *http.Request, o Outcome) {
-	id := o.RequestID(r.Context(), headerFields(r.Header))
-	body := o.AppendProblem(make([]byte, 0, 768), id)
+// ServeHTTP answers a net/http request with the refusal: its header fields,
+// status and problem document, as a Guard without [Options.ErrorHandler] does.
+func (o *Outcome) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	for name, value := range o.ResponseFields() {
+		switch {
+		case name != "Vary":
+			h.Set(name, value)
+		case !slices.Contains(h[name], value):
+			h.Add(name, value)
+		}
+	}
+	body := o.AppendProblem(make([]byte, 0, 768), o.RequestID(r.Context(), headerFields(r.Header)))
 	w.WriteHeader(o.Status())
 	_, _ = w.Write(body)
 }

@@ -4,12 +4,11 @@ import (
 	"net/http"
 	"net/netip"
 
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/engine"
 )
 
-// Request is what [Guard.Check] needs to know about a request, whatever its
-// transport. Check keeps none of its strings: a framework may reuse their
+// Request is what [Door.Decide] needs to know about a request, whatever its
+// transport. Decide keeps none of its strings: a framework may reuse their
 // memory afterwards.
 type Request struct {
 	// Fields are the request's header fields. Required.
@@ -26,22 +25,8 @@ type Request struct {
 
 	// Method and Pattern name the route, for the last use that the key's page
 	// shows. Pattern is as a router knows it, "/v1/apis/{id}", with or without a
-	// method before it. Without a Pattern, [Outcome.Ended] can give the route.
+	// method before it. If it is known only later, see [Call.Matched].
 	Method, Pattern string
-
-	// Need is what the route requires of the key. No key meets the zero
-	// Requirement.
-	Need apikey.Requirement
-	// Cost is what the request takes from each limit; 0 means 1.
-	Cost int64
-	// Optional admits a request without a key. A bad key is still refused.
-	Optional bool
-
-	// Flight, unless nil, is entered with Cutter before the request is charged.
-	// From then on the request is cut when its key ends. After an admitted request
-	// the caller must call Leave; after a refused one Check does.
-	Flight *engine.Flight
-	Cutter engine.Cutter
 }
 
 // Fields gives access to the header fields of a request. http.Header is one.
@@ -56,3 +41,19 @@ type Fields interface {
 type headerFields http.Header
 
 func (f headerFields) Values(name string) []string { return f[name] }
+
+func requestOf(r *http.Request) Request {
+	return Request{
+		Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
+		Method: r.Method, Pattern: r.Pattern,
+	}
+}
+
+// ask is a request at a door.
+type ask struct {
+	Request
+	route  *Route
+	flight *engine.Flight // entered with cutter before the request is charged
+	cutter engine.Cutter
+	tells  bool // somebody may ask for the client's address
+}

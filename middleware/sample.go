@@ -9,7 +9,7 @@ import (
 
 // runSampled is run and conclude for the request that becomes its secret's
 // recorded last use, however the handler ends.
-func (c *call) runSampled(s *engine.Sample, next Handler) {
+func (c *httpCall) runSampled(s *engine.Sample, next handler) {
 	returned := false
 	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()
 	c.run(next)
@@ -19,11 +19,11 @@ func (c *call) runSampled(s *engine.Sample, next Handler) {
 
 // status returns the status that the client got, or 0 if it is not known: the
 // handler panicked before it had answered, or hijacked the connection.
-func (c *call) status(returned bool) int {
+func (c *httpCall) status(returned bool) int {
 	s := c.w.state.Load()
 	switch {
 	case s&sent != 0:
-		return int(s >> statusShift)
+		return s.status()
 	case !returned || c.plain().hijacked() != nil:
 		return 0
 	case s&cut != 0:

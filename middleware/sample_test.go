@@ -54,14 +54,14 @@ func TestLastUseTellsTheStatus(t *testing.T) {
 		"taken over after a switch":          {101, func(_ *kit, _ string, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(101); takeOver(w) }},
 		"cut, and nothing left to take over": {401, func(k *kit, id string, w http.ResponseWriter, _ *http.Request) { k.revoke(id); takeOver(w) }},
 		"a handler behind an inner door": {204, func(k *kit, _ string, w http.ResponseWriter, r *http.Request) {
-			k.guard.AnyKey()(noContent).ServeHTTP(w, r)
+			k.guard.Require(middleware.AnyKey())(noContent).ServeHTTP(w, r)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t, middleware.Options{})
 			id, token := k.key()
 			ended := make(chan struct{})
-			h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tc.handler(k, id, w, r) }))
+			h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tc.handler(k, id, w, r) }))
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				defer close(ended)
 				h.ServeHTTP(w, r)
@@ -97,7 +97,7 @@ func TestLastUseTellsTheRoute(t *testing.T) {
 	guarded := func(pattern string) func(k *kit) http.Handler { // the mux around the guard
 		return func(k *kit) http.Handler {
 			m := http.NewServeMux()
-			m.Handle(pattern, k.guard.AnyKey()(http.HandlerFunc(ok)))
+			m.Handle(pattern, k.guard.Require(middleware.AnyKey())(http.HandlerFunc(ok)))
 			return m
 		}
 	}
@@ -105,7 +105,7 @@ func TestLastUseTellsTheRoute(t *testing.T) {
 		return func(k *kit) http.Handler {
 			m := http.NewServeMux()
 			m.HandleFunc(pattern, ok)
-			return k.guard.AnyKey()(m)
+			return k.guard.Require(middleware.AnyKey())(m)
 		}
 	}
 	for name, tc := range map[string]struct {
@@ -126,11 +126,11 @@ func TestLastUseTellsTheRoute(t *testing.T) {
 			return m
 		}, "/v1/7", "GET /v1/{x}"},
 		"WhoAmI":                             {func(k *kit) http.Handler { return k.guard.WhoAmI() }, "/me?x=y", "GET /me"},
-		"no mux at all":                      {func(k *kit) http.Handler { return k.guard.AnyKey()(http.HandlerFunc(ok)) }, "/v1/apis/7?secret=hunter2", "GET /v1/apis/7"},
-		"markup in a path":                   {func(k *kit) http.Handler { return k.guard.AnyKey()(http.HandlerFunc(ok)) }, "/%3Cscript%3Ealert(1)%3C/script%3E", "GET /%3Cscript%3Ealert(1)%3C/script%3E"},
-		"control characters in a path":       {func(k *kit) http.Handler { return k.guard.AnyKey()(http.HandlerFunc(ok)) }, "/a%00%0a%1b[31m", "GET /a%00%0a%1b[31m"},
-		"a path of other letters, backwards": {func(k *kit) http.Handler { return k.guard.AnyKey()(http.HandlerFunc(ok)) }, "/%E2%80%AEa", "GET /%E2%80%AEa"},
-		"a long path":                        {func(k *kit) http.Handler { return k.guard.AnyKey()(http.HandlerFunc(ok)) }, "/" + strings.Repeat("a", 500), "GET /" + strings.Repeat("a", 123)},
+		"no mux at all":                      {func(k *kit) http.Handler { return k.guard.Require(middleware.AnyKey())(http.HandlerFunc(ok)) }, "/v1/apis/7?secret=hunter2", "GET /v1/apis/7"},
+		"markup in a path":                   {func(k *kit) http.Handler { return k.guard.Require(middleware.AnyKey())(http.HandlerFunc(ok)) }, "/%3Cscript%3Ealert(1)%3C/script%3E", "GET /%3Cscript%3Ealert(1)%3C/script%3E"},
+		"control characters in a path":       {func(k *kit) http.Handler { return k.guard.Require(middleware.AnyKey())(http.HandlerFunc(ok)) }, "/a%00%0a%1b[31m", "GET /a%00%0a%1b[31m"},
+		"a path of other letters, backwards": {func(k *kit) http.Handler { return k.guard.Require(middleware.AnyKey())(http.HandlerFunc(ok)) }, "/%E2%80%AEa", "GET /%E2%80%AEa"},
+		"a long path":                        {func(k *kit) http.Handler { return k.guard.Require(middleware.AnyKey())(http.HandlerFunc(ok)) }, "/" + strings.Repeat("a", 500), "GET /" + strings.Repeat("a", 123)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t, middleware.Options{})
@@ -149,23 +149,24 @@ func TestLastUseTellsTheRoute(t *testing.T) {
 func TestAnAdapterTellsTheEnd(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	id, token := k.key()
-	q := middleware.Request{Fields: get(token).Header, Host: "api.example.com", Peer: "192.0.2.1:1", Method: "POST", Pattern: "/things/:id", Need: middleware.AllOf("things:read")}
-	o := k.guard.Check(t.Context(), q)
+	q := middleware.Request{Fields: get(token).Header, Host: "api.example.com", Peer: "192.0.2.1:1", Method: "POST", Pattern: "/things/:id"}
+	need := middleware.AllOf("things:read")
+	o := decide(k.guard, need, q)
 	if got := k.lastUse(id); got.Route != "POST /things/:id" || got.Status != 0 {
 		t.Errorf("before the end: %+v", got)
 	}
-	o.Ended("", 422)
+	_ = o.End(422)
 	if got := k.lastUse(id); got.Route != "POST /things/:id" || got.Status != 422 {
 		t.Errorf("after the end: %+v", got)
 	}
-	k.guard.Check(t.Context(), q)
-	o = k.guard.Check(t.Context(), q) // not the one that is told of
-	o.Ended("", 500)
+	decide(k.guard, need, q)
+	o = decide(k.guard, need, q) // not the one that is told of
+	_ = o.End(500)
 	if got := k.lastUse(id); got.Status != 0 {
 		t.Errorf("the end of another request is told: %+v", got)
 	}
-	o = k.guard.Check(t.Context(), middleware.Request{Fields: http.Header{}, Host: "api.example.com", Need: apikey.AnyKey()})
-	o.Ended("", 401) // a refusal: nothing happens
+	o = decide(k.guard, middleware.AnyKey(), middleware.Request{Fields: http.Header{}, Host: "api.example.com"})
+	_ = o.End(401) // a refusal: nothing happens
 }
 
 // TestDoorsUseScopes: the outer one, and those inside it, though the request is
@@ -175,15 +176,15 @@ func TestDoorsUseScopes(t *testing.T) {
 	id, token := k.key(func(n *latchkey.NewKey) {
 		n.Scopes = []string{"things:*", "things:read", "things:write", "orders:read", "orders:write"}
 	})
-	inner := k.guard.Require("things:write")(noContent)
-	outer := k.guard.RequireAny("things:read", "things:list")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	inner := k.guard.Require(middleware.AllOf("things:write"))(noContent)
+	outer := k.guard.Require(middleware.AnyOf("things:read", "things:list"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner.ServeHTTP(w, r)
-		k.guard.Require("things:write", "no:such")(noContent).ServeHTTP(w, r)
+		k.guard.Require(middleware.AllOf("things:write", "no:such"))(noContent).ServeHTTP(w, r)
 	}))
 	for range 2 { // the second time is not the sample
 		serve(outer, get(token))
 	}
-	k.guard.Check(t.Context(), middleware.Request{Fields: get(token).Header, Host: "api.example.com", Need: middleware.AllOf("orders:read")})
+	_ = decide(k.guard, middleware.AllOf("orders:read"), middleware.Request{Fields: get(token).Header, Host: "api.example.com"}).End(200)
 	if got := k.usedScopes(id); !slices.Equal(got, []string{"orders:read", "things:read", "things:write"}) {
 		t.Errorf("used %v", got)
 	}
@@ -195,7 +196,7 @@ func TestARefusedRequestUsesNoScopes(t *testing.T) {
 	for name, between := range map[string]func(http.Handler) http.Handler{"directly": same, "behind TimeoutHandler": timeout, "behind a writer that hides": hidden} {
 		k := newKit(t, middleware.Options{})
 		id, token := k.key(func(n *latchkey.NewKey) { n.Scopes = []string{"things:read", "orders:read"} })
-		doors := k.guard.Require("things:read")(between(k.guard.Require("orders:read")(between(k.guard.Require("things:write")(noContent)))))
+		doors := k.guard.Require(middleware.AllOf("things:read"))(between(k.guard.Require(middleware.AllOf("orders:read"))(between(k.guard.Require(middleware.AllOf("things:write"))(noContent)))))
 		if res := serve(doors, get(token)); res.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: got %d", name, res.StatusCode)
 		}

@@ -80,8 +80,8 @@ func stripParameter(r *http.Request, name string) {
 
 // unstrip shows an inner door what the outermost one took out of the request,
 // so that both decide about the same request.
-func (g *Guard) unstrip(q *Request, outer *plainWriter) {
-	if !g.o.StripCredential {
+func (g *Guard) unstrip(q *Request, outer *passage) {
+	if !g.o.StripCredential || outer.original == nil {
 		return
 	}
 	token, code := g.credential(q)

@@ -13,7 +13,7 @@ type unkeyed struct{ told atomic.Bool }
 type unkeyedKey struct{ *Guard }
 
 // serveUnkeyed serves a request that was admitted without a key.
-func (g *Guard) serveUnkeyed(w http.ResponseWriter, r *http.Request, o *Outcome, next Handler) {
+func (g *Guard) serveUnkeyed(w http.ResponseWriter, r *http.Request, o *Outcome, next handler) {
 	if g.o.OnDecision == nil || r.Context().Value(unkeyedKey{g}) != nil {
 		next(w, r, nil)
 		return

@@ -59,7 +59,7 @@ func (w *http2Writer) CloseNotify() <-chan bool                      { return w.
 
 // writer returns the view that offers what the server's writer can do. A writer
 // that wraps it may claim more than it has, as gin's does, or show less.
-func (c *call) writer() http.ResponseWriter {
+func (c *httpCall) writer() http.ResponseWriter {
 	server := c.w.under
 	if _, wrapped := server.(unwrapper); wrapped {
 		server = abort.Innermost(server)
@@ -82,7 +82,7 @@ func (c *call) writer() http.ResponseWriter {
 }
 
 // otherWriter is writer for a writer that no net/http server made.
-func (c *call) otherWriter(last http.ResponseWriter) http.ResponseWriter {
+func (c *httpCall) otherWriter(last http.ResponseWriter) http.ResponseWriter {
 	if _, ok := last.(deadliner); !ok {
 		c.w.hidden(last)
 	}
@@ -122,7 +122,7 @@ func flushes(w http.ResponseWriter) bool {
 // hidden logs, once, that a server's connection is out of reach. It ignores
 // writers that no server made, such as a test's.
 func (w *plainWriter) hidden(last http.ResponseWriter) {
-	if w.original.Context().Value(http.ServerContextKey) == nil {
+	if w.parent.Value(http.ServerContextKey) == nil {
 		return
 	}
 	w.guard.hidden.Do(func() {
@@ -192,6 +192,6 @@ func (r *cutReader) Read(p []byte) (int, error) {
 // as the server's own does, and when the request is cut.
 func (w *plainWriter) closeNotify() <-chan bool {
 	gone := make(chan bool, 1)
-	context.AfterFunc((*requestContext)(w), func() { gone <- true })
+	context.AfterFunc((*requestContext)(&w.passage), func() { gone <- true })
 	return gone
 }

@@ -29,25 +29,23 @@ import (
 // The answer is JSON and must not be stored. It contains no secret, nothing
 // about the owner's other keys, and no metadata.
 func (g *Guard) WhoAmI() http.Handler {
-	door := g.Door(Route{Need: apikey.AnyKey()})
+	door := g.Door(Route{Need: AnyKey()})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.o.PreflightCORS && isPreflight(r) {
-			w.WriteHeader(http.StatusNoContent)
-			return
-		}
 		if outer := g.outermost(r.Context()); outer != nil && door.serveInner(w, r, outer, g.whoAmIInside) {
 			return
 		}
-		o := g.Check(r.Context(), Request{
-			Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
-			Method: r.Method, Pattern: r.Pattern, Need: apikey.AnyKey(),
-		})
-		if !o.Allowed() {
-			g.refuse(w, r, &o)
+		q, call := requestOf(r), new(Call)
+		if g.isPreflight(&q) {
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		o.answerWhoAmI(w)
-		o.Ended(routeOf(r), http.StatusOK)
+		door.Decide(r.Context(), call, q)
+		call.Matched(routeOf(r))
+		if !call.Allowed() || call.End(http.StatusOK) != nil {
+			g.refuse(w, r, &call.Outcome)
+			return
+		}
+		call.answerWhoAmI(w)
 	})
 }
 
@@ -61,7 +59,7 @@ func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.P
 		if err = asked(&demand, &d, err); err != nil {
 			g.complaint.say(g, err)
 		} else {
-			o.Decision = d
+			o.decision = d
 		}
 	}
 	o.answerWhoAmI(w)
@@ -70,7 +68,9 @@ func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.P
 func (o *Outcome) answerWhoAmI(w http.ResponseWriter) {
 	var answer bytes.Buffer
 	_ = json.NewEncoder(&answer).Encode(o.whoAmI()) // strings, numbers and times of this century: cannot fail
-	o.EachField(w.Header().Set)
+	for name, value := range o.ResponseFields() {
+		w.Header().Set(name, value)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(answer.Bytes())
@@ -114,8 +114,8 @@ func (o *Outcome) whoAmI() whoAmI {
 		Secret: whoSecret{secret.Number, newest, secret.CreatedAt, secret.EndsAt, ceilSeconds(secret.Grace)},
 		Limits: []whoLimit{},
 	}
-	for _, l := range o.Limits() {
-		me.Limits = append(me.Limits, whoLimit{l.Name, l.N, ceilSeconds(l.Window), l.Remaining, ceilSeconds(l.Reset)})
+	for l, left := range o.Limits() {
+		me.Limits = append(me.Limits, whoLimit{l.Name, l.N, ceilSeconds(l.Window), left.Remaining, ceilSeconds(left.Reset)})
 	}
 	return me
 }

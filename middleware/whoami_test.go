@@ -79,7 +79,7 @@ func TestWhoAmIIsARequestLikeAnyOther(t *testing.T) {
 	_, bound := k.key(func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
 	revokedID, revoked := k.key()
 	k.revoke(revokedID)
-	h, any := k.guard.WhoAmI(), k.guard.AnyKey()(noContent)
+	h, any := k.guard.WhoAmI(), k.guard.Require(middleware.AnyKey())(noContent)
 	for rule, token := range map[string]string{
 		"no key": "", "junk": "a b", "an unknown key": strings.Repeat("x", 69), "a mistyped one": good + "x",
 		"another environment's": test, "another network's": bound, "a revoked one": revoked,

@@ -5,40 +5,18 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
-
-	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // plainWriter is the ResponseWriter that an admitted handler gets. It passes
 // everything on until the request is cut; after that it discards what is
-// written and returns the cause. It also holds the state of its call: the types
-// of view.go, [requestContext] and [requestBody] are views of the same memory
+// written and returns the cause. It also holds the passage of its request: the
+// types of view.go, [requestContext] and [requestBody] are views of the same memory
 // with other methods, so that a handler finds exactly the interfaces that the
 // server's own writer has.
 type plainWriter struct {
-	under    http.ResponseWriter
-	original *http.Request // as the server made it
-	guard    *Guard
-	inner    atomic.Pointer[innerContext]
-	before   atomic.Pointer[http.Header] // what others had set when the handler first saw the header
-	flight   engine.Flight
-	state    atomicState
-
-	// What the outermost door charged, and what else inner doors need to know.
-	charged         bool
-	chargedAt, cost int64
-	used            uint64 // of the outermost door
-	nested          atomic.Pointer[nested]
-}
-
-func (w *plainWriter) isCut() bool { return w.state.Load()&cut != 0 }
-
-// or returns the cause instead of err if the request is cut.
-func (w *plainWriter) or(err error) error {
-	if s := w.state.Load(); s&cut != 0 {
-		return s.cause()
-	}
-	return err
+	passage
+	under  http.ResponseWriter
+	before atomic.Pointer[http.Header] // what others had set when the handler first saw the header
 }
 
 // begin claims the response for the handler; false after a cut.

@@ -58,7 +58,7 @@ func TestWriterOffersWhatTheServerDoes(t *testing.T) {
 		{"HTTP/2, wrapped", wrapper{pusher{rec}}, true, false, true},
 		{"wrapped without Unwrap", bare{h1}, false, false, false},
 	} {
-		h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, flush := w.(http.Flusher)
 			_, hijack := w.(http.Hijacker)
 			p, push := w.(http.Pusher)
@@ -85,7 +85,7 @@ func TestHijackedConnectionStaysInFlight(t *testing.T) {
 			ours, theirs := net.Pipe()
 			defer theirs.Close()
 			watched := &watchedConn{Conn: ours}
-			h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				conn, _, err := http.NewResponseController(w).Hijack()
 				if err != nil {
 					t.Error(err)
@@ -118,7 +118,7 @@ func TestHijackWhileCut(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
 	watched := &watchedConn{Conn: ours}
-	h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, _, err := http.NewResponseController(w).Hijack(); !errors.Is(err, apikey.RevokedKey) {
 			t.Errorf("got %v", err)
 		}
@@ -138,7 +138,7 @@ func TestCutDoesNotWaitForTheClient(t *testing.T) {
 	defer theirs.Close()
 	below := &watchedConn{Conn: ours}
 	polite := &politeConn{watchedConn{Conn: ours}, below}
-	h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if _, _, err := http.NewResponseController(w).Hijack(); err != nil {
 			t.Error(err)
 		}
@@ -162,7 +162,7 @@ func TestReadFromReachesTheServer(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	_, token := k.key()
 	w := &readerFrom{ResponseRecorder: httptest.NewRecorder()}
-	h := k.guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	h := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.Copy(w, &io.LimitedReader{R: zeros{}, N: 100})
 	}))
 	h.ServeHTTP(w, get(token))

@@ -116,7 +116,7 @@ func serve(ctx context.Context, text string) error {
 	}
 
 	api := http.NewServeMux()
-	api.Handle("GET /v1/hello", guard.Require("hello:read")(http.HandlerFunc(hello)))
+	api.Handle("GET /v1/hello", guard.Require(middleware.AllOf("hello:read"))(http.HandlerFunc(hello)))
 	var at addresses
 	for _, s := range []struct {
 		address *string

@@ -19,7 +19,7 @@ func main() {
 	session := admin.Loopback() // for development; in production, your own sign-in
 	settings := must(admin.New(keys, session.Authorize, admin.Options{Guard: guard}))
 
-	http.Handle("GET /v1/hello", guard.Require("hello:read")(http.HandlerFunc(hello)))
+	http.Handle("GET /v1/hello", guard.Require(middleware.AllOf("hello:read"))(http.HandlerFunc(hello)))
 	http.Handle("/settings/api-keys/", http.StripPrefix("/settings/api-keys", settings))
 
 	fmt.Println("make a key:", session.Link("http://localhost:8080/settings/api-keys/"))

@@ -25,10 +25,10 @@ var catalogue = map[string][]product{
 // routes is the API. Every route says which scope it needs; whoami takes any key.
 func routes(guard *middleware.Guard) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /v1/marketplace/apis", guard.Require("marketplace:read")(http.HandlerFunc(list)))
-	mux.Handle("POST /v1/marketplace/apis", guard.Require("marketplace:write")(http.HandlerFunc(publish)))
+	mux.Handle("GET /v1/marketplace/apis", guard.Require(middleware.AllOf("marketplace:read"))(http.HandlerFunc(list)))
+	mux.Handle("POST /v1/marketplace/apis", guard.Require(middleware.AllOf("marketplace:write"))(http.HandlerFunc(publish)))
 	mux.Handle("GET /v1/whoami", guard.WhoAmI())
-	mux.Handle("GET /v1/marketplace/events", guard.Require("marketplace:read")(http.HandlerFunc(events)))
+	mux.Handle("GET /v1/marketplace/events", guard.Require(middleware.AllOf("marketplace:read"))(http.HandlerFunc(events)))
 	return mux
 }
 

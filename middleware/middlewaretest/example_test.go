@@ -25,7 +25,8 @@ func ExampleRun() {
 						})
 						continue
 					}
-					mux.Handle(r.Method+" "+r.Path, g.Door(r.Route).WrapFunc(r.Handler))
+					door := g.Door(r.Route)
+					mux.HandleFunc(r.Method+" "+r.Path, func(w http.ResponseWriter, req *http.Request) { door.Serve(w, req, r.Handler) })
 				}
 				s := httptest.NewServer(mux)
 				t.Cleanup(s.Close)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -40,7 +41,7 @@ type Route struct {
 	// Route is what the guard requires.
 	Route middleware.Route
 	// Handler is the handler, for frameworks on net/http.
-	Handler middleware.Handler
+	Handler func(http.ResponseWriter, *http.Request, *apikey.Principal)
 }
 
 // Ability is something that not every framework can do.
@@ -60,7 +61,7 @@ const (
 	// Informational: a handler can send 103 before its response.
 	Informational Ability = "informational"
 	// Ends: the guard is told the route and how the request ended; see
-	// [middleware.Outcome.Ended].
+	// [middleware.Call.End].
 	Ends Ability = "ends"
 	// HTTP1: requests can be written to a plain TCP connection byte by byte.
 	HTTP1 Ability = "http1"

@@ -19,7 +19,8 @@ func serve(wrong func(next http.Handler) http.Handler) func(*testing.T, *middlew
 		for _, r := range routes {
 			h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.Handler(w, req, nil) }))
 			if !r.Public {
-				h = g.Door(r.Route).WrapFunc(r.Handler)
+				door := g.Door(r.Route)
+				h = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { door.Serve(w, req, r.Handler) })
 			}
 			mux.Handle(r.Method+" "+r.Path, wrong(h))
 		}

@@ -112,7 +112,7 @@ func (s *server) open() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.handler = guard.AnyKey()(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }))
+	s.handler = guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "served") }))
 }
 
 func (s *server) close() error {

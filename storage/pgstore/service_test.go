@@ -30,11 +30,12 @@ func verify(t testing.TB, keys *latchkey.Service, token latchkey.Token) error {
 	t.Helper()
 	guard, err := middleware.New(keys, middleware.Options{Logger: quiet})
 	must(t, err)
-	o := guard.Check(t.Context(), middleware.Request{Fields: http.Header{"Authorization": {"Bearer " + token.Reveal()}}, Need: apikey.AnyKey()})
-	if o.Allowed() {
-		return nil
+	var call middleware.Call
+	guard.Door(middleware.Route{Need: middleware.AnyKey()}).Decide(t.Context(), &call, middleware.Request{Fields: http.Header{"Authorization": {"Bearer " + token.Reveal()}}})
+	if call.Allowed() {
+		return call.End(http.StatusOK)
 	}
-	return o.Code
+	return call.Code()
 }
 
 func TestTwoServicesOnOneDatabaseSeeEachOthersChanges(t *testing.T) {

@@ -77,7 +77,7 @@ func Start(style string) (*Site, error) {
 	if s.guard, err = middleware.New(s.Keys, middleware.Options{Limiter: s.limit, Logger: quiet}); err != nil {
 		return nil, err
 	}
-	api.Handle("GET /", s.guard.Require("marketplace:read")(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	api.Handle("GET /", s.guard.Require(middleware.AllOf("marketplace:read"))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "[]")
 	})))
 

@@ -48,7 +48,7 @@ func echoChain(g *middleware.Guard, h http.Handler, use ...echo.MiddlewareFunc) 
 	e := echo.New()
 	e.Logger = quiet()
 	e.Use(use...)
-	e.GET("/", echo.WrapHandler(h), echo.WrapMiddleware(g.AnyKey()))
+	e.GET("/", echo.WrapHandler(h), echo.WrapMiddleware(g.Require(middleware.AnyKey())))
 	return e
 }
 
@@ -61,41 +61,41 @@ func echoSwallows(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 var chains = []chain{
-	{"net/http alone", func(g *middleware.Guard, h http.Handler) http.Handler { return g.AnyKey()(h) }},
+	{"net/http alone", func(g *middleware.Guard, h http.Handler) http.Handler { return g.Require(middleware.AnyKey())(h) }},
 	{"gorilla RecoveryHandler", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return gorillaRecovery(g.AnyKey()(h))
+		return gorillaRecovery(g.Require(middleware.AnyKey())(h))
 	}},
 	{"gorilla CompressHandler", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return handlers.CompressHandler(g.AnyKey()(h))
+		return handlers.CompressHandler(g.Require(middleware.AnyKey())(h))
 	}},
 	{"gorilla RecoveryHandler, CompressHandler", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return gorillaRecovery(handlers.CompressHandler(g.AnyKey()(h)))
+		return gorillaRecovery(handlers.CompressHandler(g.Require(middleware.AnyKey())(h)))
 	}},
 	{"gorilla LoggingHandler, CompressHandler, RecoveryHandler", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return handlers.LoggingHandler(io.Discard, handlers.CompressHandler(gorillaRecovery(g.AnyKey()(h))))
+		return handlers.LoggingHandler(io.Discard, handlers.CompressHandler(gorillaRecovery(g.Require(middleware.AnyKey())(h))))
 	}},
 	{"gorilla RecoveryHandler around, CompressHandler inside", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return gorillaRecovery(g.AnyKey()(handlers.CompressHandler(h)))
+		return gorillaRecovery(g.Require(middleware.AnyKey())(handlers.CompressHandler(h)))
 	}},
 	{"gin Recovery", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return ginChain(gin.RecoveryWithWriter(io.Discard), g.AnyKey()(h))
+		return ginChain(gin.RecoveryWithWriter(io.Discard), g.Require(middleware.AnyKey())(h))
 	}},
 	{"gin CustomRecovery", func(g *middleware.Guard, h http.Handler) http.Handler {
 		return ginChain(gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, _ any) {
 			c.String(http.StatusInternalServerError, "sorry")
-		}), g.AnyKey()(h))
+		}), g.Require(middleware.AnyKey())(h))
 	}},
 	{"gin Recovery, gorilla CompressHandler", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return ginChain(gin.RecoveryWithWriter(io.Discard), handlers.CompressHandler(g.AnyKey()(h)))
+		return ginChain(gin.RecoveryWithWriter(io.Discard), handlers.CompressHandler(g.Require(middleware.AnyKey())(h)))
 	}},
 	{"chi Recoverer", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return chiChain(g.AnyKey()(h), chimw.RequestID, chimw.Recoverer)
+		return chiChain(g.Require(middleware.AnyKey())(h), chimw.RequestID, chimw.Recoverer)
 	}},
 	{"chi Compress", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return chiChain(g.AnyKey()(h), gorillaRecovery, chimw.Compress(5, "text/plain", "application/problem+json"))
+		return chiChain(g.Require(middleware.AnyKey())(h), gorillaRecovery, chimw.Compress(5, "text/plain", "application/problem+json"))
 	}},
 	{"chi Timeout", func(g *middleware.Guard, h http.Handler) http.Handler {
-		return chiChain(g.AnyKey()(h), gorillaRecovery, chimw.Timeout(patience))
+		return chiChain(g.Require(middleware.AnyKey())(h), gorillaRecovery, chimw.Timeout(patience))
 	}},
 	{"echo Recover", func(g *middleware.Guard, h http.Handler) http.Handler {
 		return echoChain(g, h, echomw.Recover())

@@ -57,7 +57,7 @@ func scenarios() (all []scenario) {
 		add(of("verify"), keys, verify)
 		add(of("check"), keys, func(s *setup) func(int) error { return s.check(s.tokens, apikey.OK) })
 		add(of("handlerfunc"), keys, func(s *setup) func(int) error {
-			h := s.guard.HandlerFunc(middleware.AllOf(scope), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
+			h := handlerFunc(s.guard, middleware.AllOf(scope), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
 				if p != nil {
 					_, _ = w.Write(body)
 				}
@@ -177,7 +177,7 @@ func (s *setup) mistyped() []string {
 }
 
 func (s *setup) require() http.Handler {
-	return s.guard.Require(scope)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.guard.Require(middleware.AllOf(scope))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, ok := middleware.PrincipalFrom(r.Context()); ok {
 			_, _ = w.Write(body)
 		}
@@ -230,15 +230,19 @@ func verify(s *setup) func(int) error {
 func (s *setup) check(tokens []string, want apikey.Code) func(int) error {
 	ctx := context.Background()
 	lines := authorization(tokens)
-	r := middleware.Request{Host: "api.example.com", Peer: "192.0.2.1:1234", Need: middleware.AllOf(scope)}
+	door := s.guard.Door(middleware.Route{Need: middleware.AllOf(scope)})
+	r := middleware.Request{Host: "api.example.com", Peer: "192.0.2.1:1234"}
+	call := new(middleware.Call)
 	fields := make([]middleware.Fields, len(lines))
 	for i, line := range lines {
 		fields[i] = http.Header{"Authorization": line}
 	}
 	return func(i int) error {
 		r.Fields = fields[i%len(fields)]
-		o := s.guard.Check(ctx, r)
-		return expect(o.Code, want)
+		*call = middleware.Call{}
+		door.Decide(ctx, call, r)
+		_ = call.End(http.StatusOK)
+		return expect(call.Code(), want)
 	}
 }
 
@@ -342,4 +346,10 @@ func (s scenario) perform(n int) error {
 		}
 	}
 	return all.close()
+}
+
+// handlerFunc guards a handler that takes the principal as an argument.
+func handlerFunc(g *middleware.Guard, need apikey.Requirement, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) http.Handler {
+	door := g.Door(middleware.Route{Need: need})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { door.Serve(w, r, h) })
 }

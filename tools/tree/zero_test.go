@@ -7,6 +7,8 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -40,7 +42,7 @@ var zeros = map[string][]any{
 		new(engine.Flight), new(engine.Sample), new(engine.Verified),
 	},
 	"limiter":    {new(limiter.Decision), new(limiter.Request)},
-	"middleware": {new(middleware.Extractor), new(middleware.Outcome)},
+	"middleware": {new(middleware.Call), new(middleware.Extractor), new(middleware.Outcome)},
 }
 
 // made are the types whose documentation names the function that makes them.
@@ -104,6 +106,10 @@ func argument(of reflect.Type) reflect.Value {
 		return reflect.ValueOf(context.Background())
 	case reflect.TypeFor[middleware.Fields]():
 		return reflect.ValueOf(noFields{})
+	case reflect.TypeFor[http.ResponseWriter]():
+		return reflect.ValueOf(httptest.NewRecorder())
+	case reflect.TypeFor[*http.Request]():
+		return reflect.ValueOf(httptest.NewRequest(http.MethodGet, "/", nil))
 	case reflect.TypeFor[fmt.State]():
 		return reflect.ValueOf(noState{})
 	}

@@ -1,0 +1,96 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
+)
+
+// passage is an admitted request with a key, from its decision to its end,
+// whatever its transport: its entry among the requests in flight, what it was
+// charged, and the word on which its handler and a cut agree. A [Call] holds
+// one, and so does an [httpCall].
+type passage struct {
+	guard    *Guard
+	parent   context.Context
+	original *http.Request // as the server made it; nil for other transports
+	inner    atomic.Pointer[innerContext]
+	nested   atomic.Pointer[nested]
+	flight   engine.Flight
+
+	// What the outermost door charged, and what else inner doors need to know.
+	chargedAt, cost int64
+	used            uint64 // scopes
+	state           atomicState
+	charged         bool
+}
+
+// outermost returns the passage with which the guard admitted the request, or
+// nil if this is the first of its doors.
+func (g *Guard) outermost(ctx context.Context) *passage {
+	outer, _ := ctx.Value(guardKey{g}).(*passage)
+	return outer
+}
+
+// admitted notes what the outermost door decided.
+func (p *passage) admitted(cost int64, o *Outcome) {
+	p.cost = max(cost, 1)
+	p.charged = o.decision.Allowed && o.decision.N > 0
+	p.chargedAt = o.decision.At
+	p.used = o.used
+	if p.guard.o.OnDecision != nil || o.sample != nil {
+		p.holdBack(o)
+	}
+}
+
+// served counts the scopes that an ended request used, unless an inner door
+// refused it.
+func (p *passage) served() {
+	if p.state.Load()&withdrawn == 0 {
+		p.flight.Verified().Used(p.used)
+	}
+}
+
+// cut marks the request and cancels its context.
+func (p *passage) cut(cause error) {
+	code := apikey.CodeOf(cause)
+	switch code {
+	case apikey.ExpiredKey, apikey.DisabledKey, apikey.Unavailable:
+	default:
+		code = apikey.RevokedKey
+	}
+	p.state.Or(cut | state(code)<<codeShift)
+	if in := p.inner.Load(); in != nil { // if not, open sees the mark
+		in.cancel(cause)
+	}
+}
+
+func (p *passage) isCut() bool { return p.state.Load()&cut != 0 }
+
+// or returns the cause instead of err if the request is cut.
+func (p *passage) or(err error) error {
+	if s := p.state.Load(); s&cut != 0 {
+		return s.cause()
+	}
+	return err
+}
+
+// cutShort reports a request that was cut, once, after its flight has ended.
+func (p *passage) cutShort(o *Outcome) {
+	if p.state.Or(told)&told == 0 {
+		p.guard.o.OnCut(p.parent, *o)
+	}
+}
+
+// refusal returns the refusal of a request that was cut over net/http.
+func (p *passage) refusal() Outcome {
+	s, v := p.state.Load(), p.flight.Verified()
+	o := Outcome{code: s.code(), cause: s.cause(), guard: p.guard, verified: v, presented: v.Principal()}
+	if p.guard.tells {
+		o.client = p.guard.ClientAddr(p.original)
+	}
+	return o
+}
