@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -29,6 +30,14 @@ func TestAllocations(t *testing.T) {
 		q := middleware.Request{Fields: fields{req.Header["Authorization"]}, Host: req.Host, Peer: req.RemoteAddr, Need: need}
 		check(name, 0, func() { k.guard.Check(t.Context(), q) })
 	}
+	window, err := limiter.New(limiter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := newKit(t, middleware.Options{Limiter: struct{ limiter.Limiter }{window}, OwnerLimits: []apikey.Limit{apikey.PerDay(1_000_000_000)}})
+	_, other := elsewhere.key(wide)
+	q := middleware.Request{Fields: fields{get(other).Header["Authorization"]}, Host: r.Host, Peer: r.RemoteAddr, Need: need}
+	check("Check with a limiter of the caller's", 0, func() { elsewhere.guard.Check(t.Context(), q) })
 	w := &sink{header: http.Header{}}
 	handler := k.guard.HandlerFunc(need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) { w.WriteHeader(204) })
 	check("HandlerFunc", 1, func() { handler.ServeHTTP(w, r) })
