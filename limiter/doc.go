@@ -36,12 +36,11 @@
 // [Window] keeps the rings in memory, with a mutex for each subject, a
 // monotonic clock, and no goroutine. Take of a known subject allocates nothing
 // and takes no other lock. It finds the subject's bucket in a table that is
-// read without a lock: one cache line, then the bucket's
-// two. A bucket found this way is a hint, confirmed under the bucket's mutex,
-// where a bucket that was removed says so. If the bucket is not found, it is
-// looked up again under the mutex of the shard, one of 64, which is for making
-// and removing buckets. The subjects of one request are locked in the order of
-// their names.
+// read without a lock: one cache line, then the bucket's two. A bucket found
+// this way is a hint, confirmed under the bucket's mutex, where a bucket that
+// was removed says so. If the bucket is not found, it is looked up again under
+// the mutex of the shard, one of 64, which is for making and removing buckets.
+// The subjects of one request are locked in the order of their names.
 //
 // Each call for a new subject pays for the inspection of four others, and every
 // 64th call for a known one inspects eight, so idle subjects are removed while

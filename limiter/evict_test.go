@@ -234,8 +234,18 @@ func TestOneSubjectForTwoDemandsIsAnError(t *testing.T) {
 	w := newWindow(t, limiter.Options{})
 	r := ask("a", second)
 	r.Demands = append(r.Demands, limiter.Demand{Subject: "a", Limits: r.Demands[0].Limits})
-	if _, err := w.Take(t.Context(), r); !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "same subject") {
-		t.Errorf("one subject for two demands is an error that says so: got %v", err)
+	got := make(chan error, 1)
+	go func() {
+		_, err := w.Take(context.Background(), r)
+		got <- err
+	}()
+	select {
+	case err := <-got:
+		if !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "same subject") {
+			t.Errorf("one subject for two demands is an error that says so: got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("one subject for two demands is an error and not a deadlock")
 	}
 	if n := w.Subjects(); n != 0 {
 		t.Errorf("a request that is wrong leaves nothing: %d subjects held", n)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 )
 
@@ -25,8 +26,9 @@ func TestAllocations(t *testing.T) {
 	need := middleware.AllOf("things:read")
 	r := get(token)
 	bad := get(token[:len(token)-1])
-	door, call := k.guard.Door(middleware.Route{Need: need}), new(middleware.Call)
-	for name, req := range map[string]*http.Request{"Decide": r, "Decide on a bad key": bad} {
+	call := new(middleware.Call)
+	decide := func(name string, g *middleware.Guard, req *http.Request) {
+		door := g.Door(middleware.Route{Need: need})
 		q := middleware.Request{Fields: fields{req.Header["Authorization"]}, Host: req.Host, Peer: req.RemoteAddr}
 		check(name, 0, func() {
 			*call = middleware.Call{}
@@ -36,6 +38,15 @@ func TestAllocations(t *testing.T) {
 			_ = call.End(http.StatusOK)
 		})
 	}
+	decide("Decide", k.guard, r)
+	decide("Decide on a bad key", k.guard, bad)
+	window, err := limiter.New(limiter.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := newKit(t, middleware.Options{Limiter: struct{ limiter.Limiter }{window}, OwnerLimits: []apikey.Limit{apikey.PerDay(1_000_000_000)}})
+	_, other := elsewhere.key(wide)
+	decide("Decide with a limiter of the caller's", elsewhere.guard, get(other))
 	w := &sink{header: http.Header{}}
 	handler := handlerFunc(k.guard, need, func(w http.ResponseWriter, _ *http.Request, _ *apikey.Principal) { w.WriteHeader(204) })
 	check("a handler with the principal as an argument", 1, func() { handler.ServeHTTP(w, r) })

@@ -118,14 +118,14 @@ func (g *Guard) permits(q *ask, o *Outcome) (code apikey.Code) {
 
 // charge charges all limits of the request, or none.
 func (g *Guard) charge(ctx context.Context, cost int64, o *Outcome) apikey.Code {
-	if !g.limited(o) {
-		return apikey.OK
-	}
 	if g.window == nil {
 		return g.chargeElsewhere(ctx, cost, o)
 	}
 	var room demands // on the stack, unlike what an interface is given
 	q := limiter.Request{Demands: g.demand(&room, o), Cost: cost}
+	if len(q.Demands) == 0 {
+		return apikey.OK
+	}
 	var first *slot.Slot
 	if g.slots && len(o.verified.Limits()) > 0 { // one look-up finds both the key and its windows
 		first = o.verified.Attachment()
@@ -136,6 +136,9 @@ func (g *Guard) charge(ctx context.Context, cost int64, o *Outcome) apikey.Code 
 // chargeElsewhere is charge for a limiter that is not a Window. It gives back the
 // room that it used: limiters keep nothing of a request.
 func (g *Guard) chargeElsewhere(ctx context.Context, cost int64, o *Outcome) apikey.Code {
+	if !g.limited(o) {
+		return apikey.OK
+	}
 	room := g.demands.Get().(*demands)
 	q := limiter.Request{Demands: g.demand(room, o), Cost: cost}
 	err := g.take(ctx, &q, o)

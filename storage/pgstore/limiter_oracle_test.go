@@ -166,3 +166,36 @@ func TestLimiterKeepsWindowsThatComeBack(t *testing.T) {
 	remaining(9, 2*time.Hour) // has left
 	remaining(8, 12*time.Hour)
 }
+
+// What is given back comes out of the segment of its charge, as far as that holds
+// it: not while the clock is set back, when a charge is dated later than it is
+// told, and not out of a segment whose number ends in the same 33 bits.
+func TestLimiterGivesBackWhatItsSegmentHolds(t *testing.T) {
+	l := newLimiter(t, newStore(t), patient)
+	const segment = int64(time.Second)
+	at := 2_000_000_000 * segment
+	l.SetClock(func() int64 { return at })
+	ask := func(subject string, cost int64) limiter.Request {
+		return limiter.Request{Demands: []limiter.Demand{{Subject: subject, Limits: []apikey.Limit{apikey.PerMinute(10)}}}, Cost: cost}
+	}
+	settle := func(r limiter.Request, d limiter.Decision, remaining int64) {
+		t.Helper()
+		after, err := l.Settle(t.Context(), r, d, 0)
+		if must(t, err); after.Windows[0].Remaining != remaining {
+			t.Errorf("got %v, want %d remaining", after, remaining)
+		}
+	}
+	admit(t, l, 1, ask("back", 1))
+	at += 5 * segment
+	admit(t, l, 1, ask("back", 1))
+	at -= 5 * segment
+	d, err := l.Take(t.Context(), ask("back", 3)) // dated five seconds later
+	must(t, err)
+	settle(ask("back", 3), d, 6)
+
+	at = 1 << 33 * segment
+	d, err = l.Take(t.Context(), ask("alias", 3))
+	must(t, err)
+	d.At -= 1 << 33 * segment
+	settle(ask("alias", 3), d, 7)
+}
