@@ -22,7 +22,8 @@ func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decisio
 // two limits of its last request, without asking the journal. It leaves any
 // other request to decide, with d unchanged. It is decideLocked in a straight
 // line: a critical section from checking that the bucket is not gone to the
-// charge, with the clock read inside.
+// charge, with the clock read inside. Without it a decision about two windows
+// takes 1,608 instructions in place of 845, and a whole guarded request 8 % more.
 func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) {
 	if len(r.Demands) != 1 {
 		return false, false
