@@ -16,6 +16,3 @@ func (t planTable) Plan(_ context.Context, name string) (apikey.Plan, error) {
 	}
 	return p, nil
 }
-
-// topicPlans says that plans have changed: see [Service.RefreshPlans].
-const topicPlans = "plans"

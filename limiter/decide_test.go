@@ -125,8 +125,11 @@ func TestDecideAllocatesNothing(t *testing.T) {
 func TestValidateSaysWhatALimiterWould(t *testing.T) {
 	w := newWindow(t, limiter.Options{})
 	for _, r := range []limiter.Request{
-		{}, ask("k", minute), ask("", minute), ask("k", minute, minute), ask("k", apikey.Limit{N: 1}), {Cost: -1},
-		{Demands: make([]limiter.Demand, 5)}, {Demands: []limiter.Demand{{Limits: nil}, {Subject: "k", Limits: []apikey.Limit{{N: -1, Window: time.Second}}}}},
+		{},
+		ask("k", minute), ask("", minute), ask("k", minute, minute), ask("k", apikey.Limit{N: 1}),
+		{Cost: -1},
+		{Demands: make([]limiter.Demand, 5)},
+		{Demands: []limiter.Demand{{Limits: nil}, {Subject: "k", Limits: []apikey.Limit{{N: -1, Window: time.Second}}}}},
 	} {
 		_, err := w.Take(t.Context(), r)
 		if got := r.Validate(); (got == nil) != (err == nil) || got != nil && (!errors.Is(got, limiter.ErrInvalid) || got.Error() != err.Error()) {

@@ -40,12 +40,6 @@ func (l *recorder) Peek(ctx context.Context, r limiter.Request) (limiter.Decisio
 	return limiter.Decision{}, errors.ErrUnsupported
 }
 
-// noCut is a Cutter that only counts.
-type noCut struct{ cut int }
-
-func (c *noCut) Cut(error) { c.cut++ }
-func (c *noCut) Sever()    {}
-
 // TestCheckChargesLast: no request that a free check refuses reaches the
 // limiter, and it is not left among the requests in flight.
 func TestCheckChargesLast(t *testing.T) {
