@@ -63,7 +63,7 @@ type Call struct {
 // nothing of r.
 func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 	g := d.guard
-	q := ask{r, &d.route, &c.passage.flight, (*callCutter)(c), true}
+	q := ask{r, &d.route, &c.passage.flight, (*callCutter)(c), g.tells, true}
 	c.ctx = ctx
 	if outer := g.outermost(ctx); outer != nil {
 		if v, _, same := d.inside(ctx, &q, outer, false, &c.Outcome); same {
@@ -76,7 +76,7 @@ func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 		}
 		q.Request, c.Outcome = r, Outcome{}
 	}
-	if g.isPreflight(&q.Request) {
+	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		c.guard = g
 		return
 	}

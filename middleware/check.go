@@ -37,7 +37,7 @@ func (g *Guard) check(ctx context.Context, q *ask, o *Outcome) {
 
 // addClient finds the client's address for those who may ask for it.
 func (g *Guard) addClient(q *ask, o *Outcome) {
-	if q.tells && !o.client.IsValid() {
+	if (q.tells || q.call && o.code != apikey.OK) && !o.client.IsValid() {
 		o.client = g.client(&q.Request)
 	}
 }

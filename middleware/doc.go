@@ -42,7 +42,7 @@
 //     and then everything is given back.
 //   - [Options.OnDecision] sees one decision, when it can no longer change: a
 //     refusal before it is answered, an admission when the response begins or
-//     the handler has returned without one.
+//     the handler has returned without one, or when its Call ends.
 //   - Once the response has begun it is too late: an inner door that refuses
 //     keeps its handler from running, and the request stays admitted and
 //     charged.
@@ -50,7 +50,8 @@
 // If the writer of an inner door does not lead to the outermost door's through
 // Unwrap, as behind [http.TimeoutHandler] or with a recorder, its refusal
 // stands if the response begins with a status of 400 or more, and is dropped if
-// the handler answers anyway.
+// the handler answers anyway. So does that of a Call inside another one, which
+// cannot know what becomes of it, when the outermost Call ends.
 //
 // Doors of other Guards decide for themselves. So does a door that finds a
 // different key in the request, or a context of a request that is over. Giving

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -99,8 +100,11 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 	}
 	p := g.pockets.Get().(*pocket)
 	c := p.call()
-	q, o := ask{requestOf(r), &d.route, c.flight(), c.cutter(), g.tells}, Outcome{}
-	if g.isPreflight(&q.Request) {
+	var o Outcome
+	var q ask
+	q.of(r)
+	q.route, q.flight, q.cutter, q.tells = &d.route, c.flight(), c.cutter(), g.tells
+	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		g.pockets.Put(p)
 		next(w, r, nil)
 		return
@@ -144,15 +148,22 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 // skip requests with Authorization anyway (RFC 9111, section 3.5), but they may
 // serve a response made without a key to a request with one.
 func (g *Guard) shield(h http.Header, o *Outcome) {
-	if o.varies && g.vary != "" {
-		h.Add("Vary", g.vary)
+	if o.varies {
+		addVary(h, g.vary)
 	}
 	if o.private {
 		h.Set("Cache-Control", "private")
 	}
 }
 
-func (g *Guard) isPreflight(r *Request) bool {
-	return g.o.PreflightCORS && r.Method == http.MethodOptions &&
+// addVary leaves what others have set.
+func addVary(h http.Header, fields string) {
+	if fields != "" && !slices.Contains(h["Vary"], fields) {
+		h.Add("Vary", fields)
+	}
+}
+
+func isPreflight(r *Request) bool {
+	return r.Method == http.MethodOptions &&
 		len(r.Fields.Values("Origin")) > 0 && len(r.Fields.Values("Access-Control-Request-Method")) > 0
 }

@@ -34,9 +34,9 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 	if o.presented == nil {
 		o.presented = admitted.Principal()
 	}
-	g.addClient(q, o)
 	if s := outer.state.Load(); s&cut != 0 { // it has been refused, and its handler should return
 		o.code, o.cause = s.code(), s.cause()
+		g.addClient(q, o)
 		return seen, false, true
 	}
 	if code == apikey.OK {
@@ -45,6 +45,7 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 	if o.code = code; code == apikey.OK {
 		outer.drop()
 	}
+	g.addClient(q, o)
 	return seen, raised, true
 }
 
@@ -52,7 +53,8 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 // a different request.
 func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *passage, next handler) bool {
 	g, direct := d.guard, outer.leadsTo(w)
-	q, o := ask{Request: requestOf(r), route: &d.route, tells: g.tells}, Outcome{}
+	q, o := ask{route: &d.route, tells: g.tells}, Outcome{}
+	q.of(r)
 	seen, raised, same := d.inside(r.Context(), &q, outer, direct, &o)
 	switch {
 	case !same:

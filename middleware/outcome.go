@@ -83,8 +83,9 @@ func (o *Outcome) Code() apikey.Code {
 // Of a [Refusal] it is the error that it was made from.
 func (o *Outcome) Cause() error { return o.cause }
 
-// Client returns the client's address, as [Guard.ClientAddr] does. It is not
-// valid if it cannot be determined, or without a request.
+// Client returns the client's address, as [Guard.ClientAddr] does. It is looked up
+// for refusals, and for admitted requests only where [Options] has OnDecision or
+// OnCut. It is not valid if it was not, or cannot be determined.
 func (o *Outcome) Client() netip.Addr { return o.client }
 
 // Principal returns who an admitted request acts for. It is nil for a request

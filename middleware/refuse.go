@@ -3,7 +3,6 @@ package middleware
 import (
 	"context"
 	"net/http"
-	"slices"
 )
 
 // refuse answers a request that is not admitted.
@@ -58,12 +57,11 @@ func (g *Guard) requestID(ctx context.Context, f Fields) string {
 func (o *Outcome) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	for name, value := range o.ResponseFields() {
-		switch {
-		case name != "Vary":
-			h.Set(name, value)
-		case !slices.Contains(h[name], value):
-			h.Add(name, value)
+		if name == "Vary" {
+			addVary(h, value)
+			continue
 		}
+		h.Set(name, value)
 	}
 	body := o.AppendProblem(make([]byte, 0, 768), o.RequestID(r.Context(), headerFields(r.Header)))
 	w.WriteHeader(o.Status())

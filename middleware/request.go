@@ -42,11 +42,10 @@ type headerFields http.Header
 
 func (f headerFields) Values(name string) []string { return f[name] }
 
-func requestOf(r *http.Request) Request {
-	return Request{
-		Fields: headerFields(r.Header), RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr,
-		Method: r.Method, Pattern: r.Pattern,
-	}
+// of makes q the request r; q is zero.
+func (q *Request) of(r *http.Request) {
+	q.Fields, q.RawQuery, q.Host, q.Peer = headerFields(r.Header), r.URL.RawQuery, r.Host, r.RemoteAddr
+	q.Method, q.Pattern = r.Method, r.Pattern
 }
 
 // ask is a request at a door.
@@ -56,4 +55,5 @@ type ask struct {
 	flight *engine.Flight // entered with cutter before the request is charged
 	cutter engine.Cutter
 	tells  bool // somebody may ask for the client's address
+	call   bool // and for that of a refusal in any case
 }

@@ -34,8 +34,9 @@ func (g *Guard) WhoAmI() http.Handler {
 		if outer := g.outermost(r.Context()); outer != nil && door.serveInner(w, r, outer, g.whoAmIInside) {
 			return
 		}
-		q, call := requestOf(r), new(Call)
-		if g.isPreflight(&q) {
+		q, call := Request{}, new(Call)
+		q.of(r)
+		if g.o.PreflightCORS && isPreflight(&q) {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}

@@ -26,9 +26,9 @@ func (r *rig) routes() []Route {
 		{Name: "who", Method: "GET", Path: "/read", Route: needs("things:read"), Handler: r.who},
 		{Name: "who", Method: "POST", Path: "/write", Route: needs("things:read", "things:write"), Handler: r.who},
 		{Name: "who", Method: "GET", Path: "/either", Route: middleware.Route{Need: middleware.AnyOf("things:read", "things:write")}, Handler: r.who},
-		{Name: "who", Method: "GET", Path: "/any", Route: middleware.Route{Need: apikey.AnyKey()}, Handler: r.who},
-		{Name: "who", Method: "GET", Path: "/optional", Route: middleware.Route{Need: apikey.AnyKey(), Optional: true}, Handler: r.who},
-		{Name: "who", Method: "GET", Path: "/costly", Route: middleware.Route{Need: apikey.AnyKey(), Cost: 10}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/any", Route: middleware.Route{Need: middleware.AnyKey()}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/optional", Route: middleware.Route{Need: middleware.AnyKey(), Optional: true}, Handler: r.who},
+		{Name: "who", Method: "GET", Path: "/costly", Route: middleware.Route{Need: middleware.AnyKey(), Cost: 10}, Handler: r.who},
 		{Name: "who", Method: "GET", Path: "/public", Public: true, Handler: r.who},
 		// fail: answers 404.
 		{Name: "fail", Method: "GET", Path: "/fail", Route: needs("things:read"), Handler: r.fail},

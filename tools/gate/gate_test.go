@@ -33,26 +33,26 @@ func TestScenarios(t *testing.T) {
 // TestGateCatches holds the gate to its word, with counts that we make up.
 func TestGateCatches(t *testing.T) {
 	t.Parallel()
-	all := matching(regexp.MustCompile("^(sha256|check-mistyped)$"))
+	all := matching(regexp.MustCompile("^(sha256|call-mistyped)$"))
 	for _, c := range []struct {
 		rule    string
 		budget  []row
-		counted int // of check-mistyped
+		counted int // of call-mistyped
 		shut    bool
 		says    string
 	}{
-		{"as budgeted passes", []row{{"sha256", 100, here}, {"check-mistyped", 1000, here}}, 1000, false, "+0.0 %"},
-		{"2 % more passes", []row{{"sha256", 100, here}, {"check-mistyped", 1000, here}}, 1020, false, "+2.0 %"},
-		{"4 % more fails", []row{{"sha256", 100, here}, {"check-mistyped", 1000, here}}, 1040, true, "FAIL: over budget"},
-		{"4 % less passes with a hint", []row{{"sha256", 100, here}, {"check-mistyped", 1000, here}}, 960, false, "lower the budget"},
+		{"as budgeted passes", []row{{"sha256", 100, here}, {"call-mistyped", 1000, here}}, 1000, false, "+0.0 %"},
+		{"2 % more passes", []row{{"sha256", 100, here}, {"call-mistyped", 1000, here}}, 1020, false, "+2.0 %"},
+		{"4 % more fails", []row{{"sha256", 100, here}, {"call-mistyped", 1000, here}}, 1040, true, "FAIL: over budget"},
+		{"4 % less passes with a hint", []row{{"sha256", 100, here}, {"call-mistyped", 1000, here}}, 960, false, "lower the budget"},
 		{"a scenario without a budget fails", []row{{"sha256", 100, here}}, 1000, true, "FAIL: has no budget"},
-		{"a budget without a scenario fails", []row{{"sha256", 100, here}, {"check-mistyped", 1000, here}, {"gone", 5, here}}, 1000, true, "FAIL: is no scenario"},
-		{"nothing counted fails", []row{{"sha256", 100, here}, {"check-mistyped", 1000, here}}, 0, true, "FAIL: was not counted"},
-		{"another version of Go is not judged", []row{{"sha256", 100, here}, {"check-mistyped", 1000, "go1.25.0 amd64+avx2"}}, 2000, false, "budget of go1.25.0"},
+		{"a budget without a scenario fails", []row{{"sha256", 100, here}, {"call-mistyped", 1000, here}, {"gone", 5, here}}, 1000, true, "FAIL: is no scenario"},
+		{"nothing counted fails", []row{{"sha256", 100, here}, {"call-mistyped", 1000, here}}, 0, true, "FAIL: was not counted"},
+		{"another version of Go is not judged", []row{{"sha256", 100, here}, {"call-mistyped", 1000, "go1.25.0 amd64+avx2"}}, 2000, false, "budget of go1.25.0"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			t.Parallel()
-			g := gate{count: fixed(map[string]int{"sha256": 100, "check-mistyped": c.counted}), all: all, times: 1, budget: c.budget, here: here}
+			g := gate{count: fixed(map[string]int{"sha256": 100, "call-mistyped": c.counted}), all: all, times: 1, budget: c.budget, here: here}
 			if err := g.measure(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -107,9 +107,9 @@ func TestMeasureFails(t *testing.T) {
 // scenario any more; reading it gives the same rows.
 func TestAccept(t *testing.T) {
 	t.Parallel()
-	all := matching(regexp.MustCompile("^(sha256|check-mistyped|check-limited)$"))
-	old := []row{{"gone", 1, here}, {"sha256", 100, "go1.25.0 amd64"}, {"check-mistyped", 1000, "go1.25.0 amd64"}}
-	rows := accept(old, all, map[string]int{"check-mistyped": 900, "check-limited": 70}, here)
+	all := matching(regexp.MustCompile("^(sha256|call-mistyped|call-limited)$"))
+	old := []row{{"gone", 1, here}, {"sha256", 100, "go1.25.0 amd64"}, {"call-mistyped", 1000, "go1.25.0 amd64"}}
+	rows := accept(old, all, map[string]int{"call-mistyped": 900, "call-limited": 70}, here)
 	var file strings.Builder
 	if err := writeBudget(&file, rows); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []row{{"sha256", 100, "go1.25.0 amd64"}, {"check-mistyped", 900, here}, {"check-limited", 70, here}}
+	want := []row{{"sha256", 100, "go1.25.0 amd64"}, {"call-mistyped", 900, here}, {"call-limited", 70, here}}
 	if len(read) != len(want) || read[0] != want[0] || read[1] != want[1] || read[2] != want[2] {
 		t.Errorf("%v, want %v, in:\n%s", read, want, &file)
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -55,9 +56,9 @@ func scenarios() (all []scenario) {
 	for _, keys := range []int{1, 1000} {
 		of := func(name string) string { return fmt.Sprintf("%s/keys=%d", name, keys) }
 		add(of("verify"), keys, verify)
-		add(of("check"), keys, func(s *setup) func(int) error { return s.check(s.tokens, apikey.OK) })
-		add(of("handlerfunc"), keys, func(s *setup) func(int) error {
-			h := handlerFunc(s.guard, middleware.AllOf(scope), func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
+		add(of("call"), keys, func(s *setup) func(int) error { return s.call(s.tokens, apikey.OK) })
+		add(of("serve"), keys, func(s *setup) func(int) error {
+			h := argument(s.guard, func(w http.ResponseWriter, _ *http.Request, p *apikey.Principal) {
 				if p != nil {
 					_, _ = w.Write(body)
 				}
@@ -87,7 +88,7 @@ func scenarios() (all []scenario) {
 		{"unknown/keys=1000", 1000, func(s *setup) []string { return s.unknown }, apikey.InvalidKey},
 		{"limited", 1, func(s *setup) []string { return s.limited }, apikey.RateLimited},
 	} {
-		add("check-"+refusal.name, refusal.keys, func(s *setup) func(int) error { return s.check(refusal.tokens(s), refusal.code) })
+		add("call-"+refusal.name, refusal.keys, func(s *setup) func(int) error { return s.call(refusal.tokens(s), refusal.code) })
 		add("require-"+refusal.name, refusal.keys, func(s *setup) func(int) error {
 			return s.serve(s.require(), refusal.tokens(s), refusal.code.Info().Status)
 		})
@@ -145,7 +146,7 @@ func newSetup(keys int) (*setup, error) {
 			*x.list = append(*x.list, token.Reveal())
 		}
 	}
-	return s, s.check(s.limited, apikey.OK)(0)
+	return s, s.call(s.limited, apikey.OK)(0)
 }
 
 func (s *setup) close() error {
@@ -227,12 +228,11 @@ func verify(s *setup) func(int) error {
 	}
 }
 
-func (s *setup) check(tokens []string, want apikey.Code) func(int) error {
+func (s *setup) call(tokens []string, want apikey.Code) func(int) error {
 	ctx := context.Background()
 	lines := authorization(tokens)
-	door := s.guard.Door(middleware.Route{Need: middleware.AllOf(scope)})
-	r := middleware.Request{Host: "api.example.com", Peer: "192.0.2.1:1234"}
-	call := new(middleware.Call)
+	r := middleware.Request{Host: "api.example.com", PeerAddr: netip.MustParseAddr("192.0.2.1")} // as transports know it
+	door, call := s.guard.Door(middleware.Route{Need: middleware.AllOf(scope)}), new(middleware.Call)
 	fields := make([]middleware.Fields, len(lines))
 	for i, line := range lines {
 		fields[i] = http.Header{"Authorization": line}
@@ -241,7 +241,7 @@ func (s *setup) check(tokens []string, want apikey.Code) func(int) error {
 		r.Fields = fields[i%len(fields)]
 		*call = middleware.Call{}
 		door.Decide(ctx, call, r)
-		_ = call.End(http.StatusOK)
+		call.End(http.StatusOK)
 		return expect(call.Code(), want)
 	}
 }
@@ -348,8 +348,8 @@ func (s scenario) perform(n int) error {
 	return all.close()
 }
 
-// handlerFunc guards a handler that takes the principal as an argument.
-func handlerFunc(g *middleware.Guard, need apikey.Requirement, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) http.Handler {
-	door := g.Door(middleware.Route{Need: need})
+// argument guards a handler that takes the principal as an argument.
+func argument(g *middleware.Guard, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) http.Handler {
+	door := g.Door(middleware.Route{Need: middleware.AllOf(scope)})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { door.Serve(w, r, h) })
 }
