@@ -27,8 +27,16 @@
 //
 // Middleware around the door that replaces c.Writer must give its writer an
 // Unwrap method, or stand inside the door: otherwise the guard cannot reach the
-// connection, and says so in its log. As everywhere in gin, a goroutine that
-// outlives its handler must not keep c or c.Writer.
+// connection, and says so in its log. Engine.HandleContext puts gin's own writer
+// in place of the guard's, so it must not be called inside a door. As everywhere
+// in gin, a goroutine that outlives its handler must not keep c or c.Writer.
+//
+// # Keys in gin's log
+//
+// gin's Recovery logs the header of a request whose connection broke, which
+// includes one that was cut, and masks Authorization alone. If keys come in
+// another field, set [middleware.Options.StripCredential] and put Recovery inside
+// the door.
 //
 // # Differences from gin without a door
 //

@@ -2,6 +2,7 @@ package latchgin_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -284,5 +285,20 @@ func TestHijackOverHTTP2IsAnError(t *testing.T) {
 	})
 	if res := b.get(b.serve(e, 2), "/", b.token); res.StatusCode != 200 || res.ProtoMajor != 2 {
 		t.Errorf("got %s %d", res.Proto, res.StatusCode)
+	}
+}
+
+func TestARecoveryInsideTheDoorLogsNoKey(t *testing.T) {
+	b := setUp(t, middleware.Options{Extractors: []middleware.Extractor{middleware.Header("X-Api-Key")}, StripCredential: true})
+	var logged bytes.Buffer
+	e := gin.New()
+	e.Use(latchgin.Require(b.guard, middleware.AnyKey()), gin.RecoveryWithWriter(&logged))
+	e.GET("/", func(*gin.Context) { panic(http.ErrAbortHandler) })
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Header.Set("X-Api-Key", b.token)
+	r.Header.Set("X-Other", "shown")
+	e.ServeHTTP(httptest.NewRecorder(), r)
+	if s := logged.String(); !strings.Contains(s, "shown") || strings.Contains(s, b.token) {
+		t.Errorf("gin logs the header without the key: %s", s)
 	}
 }
