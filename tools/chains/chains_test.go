@@ -14,6 +14,7 @@ import (
 	echomw "github.com/labstack/echo/v5/middleware"
 
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/middleware/latchgin"
 )
 
 // chain builds a server's handler: the framework's middleware, the guard inside
@@ -34,6 +35,15 @@ func ginChain(recovery gin.HandlerFunc, guarded http.Handler) http.Handler {
 	e := gin.New()
 	e.Use(recovery)
 	e.GET("/", gin.WrapH(guarded))
+	return e
+}
+
+// latchginChain has the adapter's door in place of net/http's.
+func latchginChain(recovery gin.HandlerFunc, g *middleware.Guard, h http.Handler) http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.Use(gin.LoggerWithWriter(io.Discard), recovery)
+	e.GET("/", latchgin.Require(g, middleware.AnyKey()), gin.WrapH(h))
 	return e
 }
 
@@ -87,6 +97,14 @@ var chains = []chain{
 	}},
 	{"gin Recovery, gorilla CompressHandler", func(g *middleware.Guard, h http.Handler) http.Handler {
 		return ginChain(gin.RecoveryWithWriter(io.Discard), handlers.CompressHandler(g.Require(middleware.AnyKey())(h)))
+	}},
+	{"gin Recovery, latchgin", func(g *middleware.Guard, h http.Handler) http.Handler {
+		return latchginChain(gin.RecoveryWithWriter(io.Discard), g, h)
+	}},
+	{"gin CustomRecovery, latchgin", func(g *middleware.Guard, h http.Handler) http.Handler {
+		return latchginChain(gin.CustomRecoveryWithWriter(io.Discard, func(c *gin.Context, _ any) {
+			c.String(http.StatusOK, "fine")
+		}), g, h)
 	}},
 	{"chi Recoverer", func(g *middleware.Guard, h http.Handler) http.Handler {
 		return chiChain(g.Require(middleware.AnyKey())(h), chimw.RequestID, chimw.Recoverer)

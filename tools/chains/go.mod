@@ -8,6 +8,7 @@ require (
 	github.com/gorilla/handlers v1.5.2
 	github.com/labstack/echo/v5 v5.4.4
 	github.com/wontopos/latchkey v0.0.0
+	github.com/wontopos/latchkey/middleware/latchgin v0.0.0
 )
 
 require (
@@ -45,4 +46,7 @@ require (
 	google.golang.org/protobuf v1.36.10 // indirect
 )
 
-replace github.com/wontopos/latchkey => ../..
+replace (
+	github.com/wontopos/latchkey => ../..
+	github.com/wontopos/latchkey/middleware/latchgin => ../../middleware/latchgin
+)
