@@ -9,4 +9,6 @@
 // tokens and what the version that wrote it said about its keys. Fixtures are
 // never rewritten: whoever changes a format adds one, written by the last version
 // of the format before.
+//
+// beside.sh runs instances of a version before and of today on one database.
 package before

@@ -57,7 +57,7 @@ func readFixture(t *testing.T, name string) *fixture {
 	return f
 }
 
-// of returns the first request with a secret of a key that is answered with 200 at last.
+// of returns the first request with a key's secret; secrets count from 0, in the order in which they were made.
 func (f *fixture) of(key string, secret int) ask {
 	tokens := make(map[string]int)
 	for _, a := range f.Asks {
