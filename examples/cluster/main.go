@@ -44,6 +44,7 @@ type options struct {
 	goal     time.Duration
 	outage   time.Duration
 	async    bool
+	before   string
 }
 
 // script is something that is done to the instances, or left undone.
@@ -81,6 +82,7 @@ func parse(args []string) (options, error) {
 	flags.DurationVar(&o.goal, "goal", 50*time.Millisecond, "none: the 99th percentile from a revocation to 401 elsewhere should be below; 0 is no goal")
 	flags.DurationVar(&o.outage, "outage", 10*time.Second, "outage: how long each lasts")
 	flags.BoolVar(&o.async, "async", false, "let Revoke return at the commit (LeaseOptions.Async), to see that stale accepts are seen")
+	flags.StringVar(&o.before, "before", "", "a `program` built from another version of this one, to run as instance one")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -56,11 +56,14 @@ func startMember(ctx context.Context, i int, name string, d *database, o options
 	if err != nil {
 		return nil, err
 	}
-	self, err := os.Executable()
+	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self)
+	if i == 0 && o.before != "" {
+		program = o.before
+	}
+	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), asInstance+"="+string(config))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = new(syscall.SysProcAttr)
