@@ -17,6 +17,7 @@
 //   - admin: the REST API and the settings page
 //   - limiter: exact sliding windows, in one process or shared
 //   - storage: what a store promises, and tools to write one
+//   - latchkeytest: guards and keys for the tests of your handlers
 //   - storage/storetest, limiter/limitertest, middleware/middlewaretest: conformance suites for your own parts
 //
 // Stores that many processes share, and adapters for other frameworks, are modules of their own below storage and

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -122,6 +123,31 @@ func TestOptions(t *testing.T) {
 	} {
 		if _, err := middleware.New(k.keys, middleware.Options{Extractors: []middleware.Extractor{e}}); err == nil {
 			t.Errorf("%v was taken", e)
+		}
+	}
+}
+
+// TestSetCredentialPutsTheKeyWhereTheGuardLooks: in the place of another one, and beside what else is there.
+func TestSetCredentialPutsTheKeyWhereTheGuardLooks(t *testing.T) {
+	for _, e := range []middleware.Extractor{
+		middleware.Bearer(), middleware.Header("x-api-key"), middleware.Cookie("key"), middleware.BasicUser(), middleware.InsecureQuery("key"), middleware.InsecureQuery("a key"),
+	} {
+		k := newKit(t, middleware.Options{Extractors: []middleware.Extractor{e, middleware.Header("X-Other")}})
+		_, token := k.key()
+		r := get("")
+		r.URL.RawQuery = "a=b;c&b=%zz"
+		r.AddCookie(&http.Cookie{Name: "theme", Value: "dark"})
+		k.guard.SetCredential(r, "sk_live_somebodyelse")
+		k.guard.SetCredential(r, token)
+		theme, err := r.Cookie("theme")
+		if !strings.HasPrefix(r.URL.RawQuery, "a=b;c&b=%zz") || err != nil || theme.Value != "dark" {
+			t.Errorf("%v: of the rest there is %s, cookie %v", e, r.URL.RawQuery, theme)
+		}
+		if strings.Contains(r.URL.RawQuery, token) != strings.HasSuffix(r.RequestURI, token) {
+			t.Errorf("%v: the query is %s, and RequestURI %s", e, r.URL.RawQuery, r.RequestURI)
+		}
+		if got := serve(k.guard.Require(middleware.AnyKey())(noContent), r); got.StatusCode != http.StatusNoContent {
+			t.Errorf("%v: %d, want 204", e, got.StatusCode)
 		}
 	}
 }

@@ -16,7 +16,8 @@ func PrincipalFrom(ctx context.Context) (*apikey.Principal, bool) {
 }
 
 // WithPrincipal returns a context in which [PrincipalFrom] finds p, for tests of
-// handlers and for transports whose handlers get no context from [Call.Begin].
+// handlers (package latchkeytest makes principals) and for transports whose
+// handlers get no context from [Call.Begin].
 func WithPrincipal(ctx context.Context, p *apikey.Principal) context.Context {
 	return context.WithValue(ctx, principalKey{}, p)
 }
