@@ -82,7 +82,9 @@ func (d *Door) Wrap(h http.Handler) http.Handler {
 // sets r.Pattern, which is then shown with the key's last use. Serve panics
 // with [http.ErrAbortHandler] when a response that had begun was cut; the panic
 // must reach the server. The principal is nil only if the route is Optional or a
-// CORS preflight was let through.
+// CORS preflight was let through. Serve returns OK for a request that was served,
+// and otherwise the code with which it was refused, at the door or when it was
+// cut; it has been answered in any case.
 //
 // Doors of one Guard may be nested: the request is then decided once for all of
 // them. It costs as much as the most expensive door asks. If an inner door
@@ -93,10 +95,12 @@ func (d *Door) Wrap(h http.Handler) http.Handler {
 // door asks beyond is charged on top. Requests
 // with another key, requests made after the end of this one, and requests
 // decided by a door of another Guard are separate.
-func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *apikey.Principal)) {
+func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *apikey.Principal)) apikey.Code {
 	g, ctx := d.guard, r.Context()
-	if outer := g.outermost(ctx); outer != nil && d.serveInner(w, r, outer, next) {
-		return
+	if outer := g.outermost(ctx); outer != nil {
+		if code, same := d.serveInner(w, r, outer, next); same {
+			return code
+		}
 	}
 	p := g.pockets.Get().(*pocket)
 	c := p.call()
@@ -107,7 +111,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		g.pockets.Put(p)
 		next(w, r, nil)
-		return
+		return apikey.OK
 	}
 	c.w.under, c.w.original, c.w.guard, c.w.parent = w, r, g, ctx
 	g.check(ctx, &q, &o)
@@ -123,6 +127,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 		g.report(ctx, &o)
 		g.answer(p, w, r, &o)
 		g.pockets.Put(p)
+		return o.code
 	case o.presented == nil: // the route is Optional
 		p.unused(c)
 		g.pockets.Put(p)
@@ -137,11 +142,15 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 		c.w.admitted(d.route.Cost, &o)
 		if o.sample != nil {
 			c.runSampled(o.sample, next)
-			return
+		} else {
+			c.run(next)
+			c.conclude()
 		}
-		c.run(next)
-		c.conclude()
+		if s := c.w.state.Load(); s&cut != 0 {
+			return s.code()
+		}
 	}
+	return apikey.OK
 }
 
 // shield keeps responses from shared caches that do not know the key. Caches

@@ -49,29 +49,30 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 	return seen, raised, true
 }
 
-// serveInner is Serve for a request that is already in flight; false if this is
-// a different request.
-func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *passage, next handler) bool {
+// serveInner is Serve for a request that is already in flight; same is false if
+// this is a different request. The code is that of this door: a cut is told of by
+// the outermost one.
+func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *passage, next handler) (code apikey.Code, same bool) {
 	g, direct := d.guard, outer.leadsTo(w)
 	q, o := ask{route: &d.route, tells: g.tells}, Outcome{}
 	q.of(r)
 	seen, raised, same := d.inside(r.Context(), &q, outer, direct, &o)
 	switch {
 	case !same:
-		return false
+		return apikey.OK, false
 	case o.cause != nil:
 		g.refuse(w, r, &o)
-		return true
+		return o.code, true
 	case o.code != apikey.OK:
 		outer.refuse(w, r, direct, &o)
-		return true
+		return o.code, true
 	}
 	if raised {
 		g.announce(w.Header(), &o)
 	}
 	defer outer.serves(seen, o.used)
 	next(w, r, o.presented)
-	return true
+	return apikey.OK, true
 }
 
 // self finds the passage of the guard's writer in any of its views.

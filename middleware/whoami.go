@@ -31,8 +31,10 @@ import (
 func (g *Guard) WhoAmI() http.Handler {
 	door := g.Door(Route{Need: AnyKey()})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if outer := g.outermost(r.Context()); outer != nil && door.serveInner(w, r, outer, g.whoAmIInside) {
-			return
+		if outer := g.outermost(r.Context()); outer != nil {
+			if _, same := door.serveInner(w, r, outer, g.whoAmIInside); same {
+				return
+			}
 		}
 		q, call := Request{}, new(Call)
 		q.of(r)

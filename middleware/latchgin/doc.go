@@ -14,8 +14,8 @@
 //
 // The guard answers a refused request with its problem document, or with
 // [middleware.Options.ErrorHandler]. No handler after the door runs, and
-// c.Errors gets an error, for logs. If the key ended while the request was being
-// served, that error is the cause, such as [apikey.RevokedKey]. Middleware that
+// c.Errors gets the code, such as [apikey.InsufficientScope], also where the key
+// ended while the request was being served, as [apikey.RevokedKey]. Middleware that
 // renders c.Errors must leave a response alone that c.Writer.Written says was
 // answered.
 //

@@ -1,8 +1,6 @@
 package latchgin
 
 import (
-	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -30,21 +28,19 @@ func Door(d *middleware.Door) gin.HandlerFunc {
 			original.Pattern = p
 		}
 		defer func() { c.Writer, c.Request = outer, original }()
-		admitted, ended := false, apikey.OK
-		d.Serve(outerWriter{outer}, original, func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
+		admitted := false
+		code := d.Serve(outerWriter{outer}, original, func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) {
 			admitted = true
 			inner := &innerWriter{w, outer}
 			c.Writer, c.Request = inner, r
 			c.Next()
 			inner.WriteHeaderNow() // of a handler that only set a status; gin would send it past the guard
-			ended = apikey.CodeOf(context.Cause(r.Context()))
 		})
-		switch {
-		case !admitted:
+		if !admitted {
 			c.Abort()
-			_ = c.Error(fmt.Errorf("latchgin: request refused with status %d", outer.Status()))
-		case ended != apikey.OK && ended <= apikey.Unavailable: // the key did; another end is not a refusal
-			_ = c.Error(ended)
+		}
+		if code != apikey.OK { // refused, or cut before its answer
+			_ = c.Error(code)
 		}
 	}
 }

@@ -136,14 +136,15 @@ func TestARefusalIsInGinsErrorsAndEndsItsHandlers(t *testing.T) {
 		t.Error("a handler ran behind a door that refused")
 	})
 	s := b.serve(e, 1)
-	for token, status := range map[string]int{"": 401, b.token: 403} {
+	for token, code := range map[string]apikey.Code{"": apikey.MissingKey, b.token: apikey.InsufficientScope} {
+		status := code.Info().Status
 		res := b.get(s, "/", token)
 		body := b.read(res)
 		if res.StatusCode != status || strings.Count(body, `"code":`) != 1 {
 			t.Errorf("the client gets one problem with status %d: %d %s", status, res.StatusCode, body)
 		}
 		got := <-saw
-		if len(got.errors) != 1 || !got.aborted || got.status != status || got.size != len(body) {
+		if len(got.errors) != 1 || !errors.Is(got.errors[0], code) || !got.aborted || got.status != status || got.size != len(body) {
 			t.Errorf("middleware around the door finds the refusal: %+v", got)
 		}
 	}
