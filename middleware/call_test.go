@@ -97,6 +97,25 @@ func TestACallTellsACutOnce(t *testing.T) {
 	k.revoke(id)
 }
 
+// TestTheCauseIsTheKeysAlsoIfOnCutEndsTheParent, as a transport does that ends the
+// call: nobody has asked the context for anything before.
+func TestTheCauseIsTheKeysAlsoIfOnCutEndsTheParent(t *testing.T) {
+	k := newKit(t, middleware.Options{})
+	id, token := k.key()
+	parent, end := context.WithCancel(t.Context())
+	defer end()
+	var call middleware.Call
+	k.guard.Door(middleware.Route{Need: middleware.AnyKey()}).Decide(parent, &call, middleware.Request{Fields: get(token).Header, Host: "api.example.com"})
+	ctx := call.Begin(func(error) { end() })
+	k.revoke(id)
+	if cause := context.Cause(ctx); !errors.Is(cause, apikey.RevokedKey) || ctx.Err() == nil {
+		t.Errorf("the cause is %v", cause)
+	}
+	if err := call.End(http.StatusOK); !errors.Is(err, apikey.RevokedKey) {
+		t.Errorf("End returned %v", err)
+	}
+}
+
 // TestARefusedCallBeginsNothing: the context of a caller that did not look has
 // ended, and so has that of the zero Call.
 func TestARefusedCallBeginsNothing(t *testing.T) {

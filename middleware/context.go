@@ -63,6 +63,10 @@ func (c *requestContext) open() *innerContext {
 		return in
 	}
 	ctx, cancel := context.WithCancelCause(c.parent)
+	if c.state.Load()&cut != 0 { // whoever was told of the cut may have ended the parent: that is not the cause
+		cancel(nil)
+		ctx, cancel = context.WithCancelCause(context.WithoutCancel(c.parent))
+	}
 	in := &innerContext{Context: ctx, cancel: cancel}
 	if !c.inner.CompareAndSwap(nil, in) {
 		cancel(context.Canceled) // another goroutine was quicker

@@ -65,7 +65,6 @@ func (s *server) serve(ctx context.Context, method string, handle func(context.C
 		}
 	}()
 	served := call.Begin(s.ender(ctx))
-	served.Done() // now it ends with the cause, also where ender ends ctx first
 	err = handle(served)
 	answered = httpStatus(err)
 	return err
