@@ -87,7 +87,16 @@ func (c *cluster) doomed(ctx context.Context) (*key, error) {
 		return nil, err
 	}
 	for _, m := range c.members {
-		if status := c.ask(ctx, m, k); status != http.StatusOK {
+		status := c.ask(ctx, m, k)
+		for tries := 0; status == http.StatusServiceUnavailable && tries < 10; tries++ { // a stall of a disk: undisturbed says how many are allowed
+			r, err := m.health(ctx)
+			c.judge.note("%s answered a new key with 503; of its lease %v are left, its last poll: %q (%v)", m.name, r.LeaseLeft, r.Error, err)
+			if err := c.recovered(ctx, m); err != nil {
+				return nil, err
+			}
+			status = c.ask(ctx, m, k)
+		}
+		if status != http.StatusOK {
 			return nil, fmt.Errorf("a new key is answered with %d by %s", status, m.name)
 		}
 	}
