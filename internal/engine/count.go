@@ -50,14 +50,17 @@ func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
 		m.list(c)
 		return nil
 	}
-	c.allowed.Add(1)
+	n := c.allowed.Add(1)
 	c.mark(used)
-	var s *Sample
-	if c.last.Load() == nil {
-		s = newSample(c, u)
-		if !c.last.CompareAndSwap(nil, s) {
-			s = nil
+	if c.last.Load() != nil {
+		if n&listed == 0 {
+			m.listNew(c)
 		}
+		return nil
+	}
+	s := newSample(c, u)
+	if !c.last.CompareAndSwap(nil, s) {
+		s = nil
 	}
 	m.list(c)
 	return s
@@ -72,7 +75,7 @@ func (m *meter) recount(c *credential, o outcome, s *Sample) {
 			s = nil
 		}
 	}
-	for n := c.allowed.Load(); s == nil && n > 0; n = c.allowed.Load() {
+	for n := c.allowed.Load(); s == nil && n&^listed > 0; n = c.allowed.Load() {
 		if c.allowed.CompareAndSwap(n, n-1) {
 			c.refused[o-1].Add(1)
 			m.list(c)
@@ -103,7 +106,7 @@ func (eng *Engine) TakeWithdrawn() []Withdrawal {
 // list adds c to the list to be collected. Call it after counting: if c is
 // already listed, its next collection has yet to read the count.
 func (m *meter) list(c *credential) {
-	if !c.listed.Load() {
+	if c.allowed.Load()&listed == 0 {
 		m.listNew(c)
 	}
 }
@@ -111,9 +114,8 @@ func (m *meter) list(c *credential) {
 func (m *meter) listNew(c *credential) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !c.listed.Load() {
+	if c.allowed.Or(listed)&listed == 0 {
 		m.dirty = append(m.dirty, c)
-		c.listed.Store(true)
 	}
 }
 
@@ -197,15 +199,14 @@ func (eng *Engine) Collect(owe func(storage.UsageDelta)) {
 		owe(storage.UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.Secret(), Hour: s.hour, Last: s.lastUse()})
 	}
 	for _, c := range used {
-		// Before reading the counts, so that a later count lists it again.
-		c.listed.Store(false)
+		allowed := c.allowed.Swap(0) // before the other counts: a later one lists it again
 		last := c.last.Swap(nil)
 		d := storage.UsageDelta{KeyID: c.snap.id, Secret: c.principal.Secret(), Hour: hour, Scopes: c.takeUsed()}
 		counts := d.Counts.Fields()
 		for i := range c.refused {
 			*counts[i+1] = c.refused[i].Swap(0)
 		}
-		d.Counts.Allowed = c.allowed.Swap(0)
+		d.Counts.Allowed = allowed &^ listed
 		if last != nil {
 			last.hour = hour
 			d.Last = last.lastUse()

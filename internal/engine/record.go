@@ -51,13 +51,17 @@ type credential struct {
 	used      atomic.Uint32 // the first 32 scopes, since the last flush
 	snap      *snapshot
 	last      atomic.Pointer[Sample] // the first admitted request since the last flush
-	allowed   atomic.Uint64          // admitted requests since the last flush
+	allowed   atomic.Uint64          // admitted requests since the last flush; with listed, in the meter's list
 	principal apikey.Principal
 	usedHigh  atomic.Uint32                  // the other scopes
-	listed    atomic.Bool                    // in the meter's list
 	ends      int64                          // when it stops working, in Unix microseconds; never: math.MaxInt64
 	refused   [numOutcomes - 1]atomic.Uint64 // all other outcomes, from the first after allowed, since the last flush
 }
+
+// listed is the bit of credential.allowed that says that the meter has the
+// credential in its list. Collecting the count takes it out of the list in the
+// same step.
+const listed = 1 << 63
 
 // home is the memory of a snapshot, and of its key's entry if there is none
 // yet: for most keys the two stay adjacent.

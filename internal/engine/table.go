@@ -72,7 +72,7 @@ type entry struct {
 	used  atomic.Bool // since the clock hand last passed
 	slot  uint32      // in the shard's ring; guarded by the shard
 
-	attached slot.Slot // see Verified.Attachment
+	attached slot.Slot // see Verified.Attachment; ends the first cache line
 
 	// The newest known state, by which requests in flight are judged, and the era
 	// in which it was read. It is set from the first snapshot on, for as long as
