@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"time"
@@ -59,8 +61,12 @@ func (s *sink) WriteHeader(status int) {
 	}
 }
 
-// Flush keeps the abilities of a real writer visible to wrappers.
-func (s *sink) Flush() {}
+// What follows are the abilities of net/http's own writer of HTTP/1, for wrappers
+// that look for them.
+func (s *sink) Flush()                                       {}
+func (s *sink) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, http.ErrNotSupported }
+func (s *sink) SetReadDeadline(time.Time) error              { return nil }
+func (s *sink) SetWriteDeadline(time.Time) error             { return nil }
 
 // httpOps drives a handler. Every goroutine has one request object, with a
 // context like that of a server, whose Authorization line changes; all
