@@ -38,7 +38,7 @@ func wrapHandlerFunc(g *middleware.Guard) http.Handler {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
 		}
-		_, _ = w.Write(okBody)
+		answer(w)
 	})
 }
 
@@ -56,7 +56,7 @@ func servedPrincipal(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		return
 	}
-	_, _ = w.Write(okBody)
+	answer(w)
 }
 
 func latchkeyHandlerFunc() peer {

@@ -23,6 +23,7 @@ func openedTurns(c *loaded) []loadTurn { return c.opened }
 
 var loadGoals = []loadGoal{
 	{"server CPU of a request", "bare", closedTurns, loadTurn.cpuEach, 0, 1.10},
+	{"server CPU of a request", "hand-typical", closedTurns, loadTurn.cpuEach, 0, 1.02},
 	{"requests a second", "hand-typical", closedTurns, loadTurn.perSecond, 1.0, math.Inf(1)},
 	{"requests a second", "hand-typical+2httprate", closedTurns, loadTurn.perSecond, 1.2, math.Inf(1)},
 	{"p99 at a constant rate", "bare", openedTurns, loadTurn.p99, 0, 1.10},

@@ -95,6 +95,7 @@ func (p *serverPlan) open(text string) (*keyset, *serverHello, error) {
 			return nil, nil, err
 		}
 	}
+	answer = answerJSON
 	k, err := newKeyset(p.Keys, roomy)
 	if err != nil {
 		return nil, nil, err

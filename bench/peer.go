@@ -96,9 +96,20 @@ func nothing() {}
 
 var okBody = []byte("ok")
 
+// answer is what the handler of every net/http contestant sends: two bytes, or
+// what load sets, the answer of a small API.
+var answer = func(w http.ResponseWriter) { _, _ = w.Write(okBody) }
+
+func answerJSON(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(jsonBody)
+}
+
+var jsonBody = []byte(`{"id":"thing-7","name":"a thing","state":"ready","count":12}` + "\n")
+
 // bare is the handler under every net/http middleware that puts no principal
 // into the context.
-func bare(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(okBody) }
+func bare(w http.ResponseWriter, _ *http.Request) { answer(w) }
 
 func barePeer() peer {
 	return peer{name: "bare", how: "the handler alone", does: admitAll, open: func(k *keyset) (func() op, func(), error) {
