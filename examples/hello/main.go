@@ -23,7 +23,9 @@ func main() {
 	http.Handle("/settings/api-keys/", http.StripPrefix("/settings/api-keys", settings))
 
 	fmt.Println("make a key:", session.Link("http://localhost:8080/settings/api-keys/"))
-	log.Fatal(http.ListenAndServe("localhost:8080", nil))
+	if err := guard.ListenAndServe(&http.Server{Addr: "localhost:8080"}, store); err != nil {
+		log.Fatal(err) // SIGTERM is no error: requests have ended, and everything is written
+	}
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {

@@ -105,17 +105,14 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		go func() { _ = s.Serve(l.Listener) }()
 		return s
 	}
-	servers := []*http.Server{serve(live, site), serve(test, api)}
+	servers := [2]*http.Server{serve(live, site), serve(test, api)}
 
 	// What was counted is written when the program ends, after the last request.
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		endStreams()
-		for _, s := range servers {
-			err = errors.Join(err, s.Shutdown(ctx))
-		}
-		err = errors.Join(err, guard.Close(ctx), keys.Close(ctx))
+		err = errors.Join(err, guard.Shutdown(ctx, nil, servers[0], servers[1]))
 	}()
 
 	if *hammer {

@@ -227,6 +227,13 @@ func (eng *Engine) cutFlights(e *entry, verdict func(*Flight) apikey.Code) {
 	}
 }
 
+// CutAll cuts all requests in flight with the cause [apikey.Unavailable].
+func (eng *Engine) CutAll() {
+	for _, e := range eng.cache.inUse() {
+		eng.cutFlights(e, func(*Flight) apikey.Code { return apikey.Unavailable })
+	}
+}
+
 // timerStep bounds one wait of an entry's timer. So if the wall clock is set
 // forward, requests in flight outlive the end of a secret by no more than this.
 // New requests read the clock.

@@ -217,9 +217,7 @@ func (l *lease) overdue() {
 	}
 	end := l.until.Load()
 	if int64(time.Since(processStart)) > end.mono+int64(l.o.InflightGrace) {
-		for _, e := range l.eng.cache.inUse() {
-			l.eng.cutFlights(e, func(*Flight) apikey.Code { return apikey.Unavailable })
-		}
+		l.eng.CutAll()
 	}
 }
 

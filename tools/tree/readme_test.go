@@ -15,7 +15,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/storage"
+	"github.com/wontopos/latchkey/storage/badgerstore"
 )
 
 // TestReadmeTranscriptIsOfItsProgram runs the first program of the README and sends what the transcript under it sends:
@@ -30,7 +36,7 @@ func TestReadmeTranscriptIsOfItsProgram(t *testing.T) {
 	if len(blocks) < 2 || string(blocks[0][1]) != "go" || string(blocks[1][1]) != "console" {
 		t.Fatal("README.md begins with a program and the transcript of its use")
 	}
-	host, key := startHello(t)
+	host, key, hello := startHello(t)
 	script := strings.NewReplacer("localhost:8080", host, "$KEY", key)
 	steps := 0
 	for step := range strings.SplitSeq(strings.TrimPrefix("\n"+string(blocks[1][2]), "\n$ "), "\n$ ") {
@@ -44,10 +50,38 @@ func TestReadmeTranscriptIsOfItsProgram(t *testing.T) {
 	if steps < 3 {
 		t.Errorf("the transcript has %d commands", steps)
 	}
+	stopHello(t, hello)
+}
+
+// stopHello ends the program by SIGTERM and reads what it has written.
+func stopHello(t *testing.T, hello *exec.Cmd) {
+	t.Helper()
+	if err := hello.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := hello.Wait(); err != nil {
+		t.Fatalf("told to stop, the program of the README ends with %v", err)
+	}
+	store, err := badgerstore.Open(filepath.Join(hello.Dir, "keys.db"), badgerstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	all, err := store.List(t.Context(), storage.Query{Limit: 2})
+	if err != nil || len(all.Records) != 1 {
+		t.Fatalf("%d keys, error %v", len(all.Records), err)
+	}
+	used, err := store.Usage(t.Context(), all.Records[0].Key.ID, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(used.Secrets) != 1 || used.Secrets[0].Counts != (apikey.Counts{Allowed: 60, RateLimited: 1}) {
+		t.Errorf("of the transcript's requests the store knows %+v, want 60 that were admitted and one over the limit", used.Secrets)
+	}
 }
 
 // startHello runs examples/hello on a free port, and makes a key.
-func startHello(t *testing.T) (host, key string) {
+func startHello(t *testing.T) (host, key string, hello *exec.Cmd) {
 	t.Helper()
 	l, err := net.Listen("tcp", "localhost:0")
 	if err != nil {
@@ -76,7 +110,7 @@ func startHello(t *testing.T) (host, key string) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	hello := exec.CommandContext(t.Context(), binary)
+	hello = exec.CommandContext(t.Context(), binary)
 	hello.Dir = dir
 	out, err := hello.StdoutPipe()
 	if err == nil {
@@ -113,7 +147,7 @@ func startHello(t *testing.T) (host, key string) {
 	if err := json.NewDecoder(r.Body).Decode(&made); err != nil || r.StatusCode != http.StatusCreated {
 		t.Fatalf("create a key: %s, error %v", r.Status, err)
 	}
-	return host, made.Token
+	return host, made.Token, hello
 }
 
 var (
