@@ -121,18 +121,18 @@ func find(t *testing.T, text, pattern string) string {
 	return m[1]
 }
 
-// stop ends the program as Ctrl-C does.
+// stop ends the program as Kubernetes and systemd do.
 func (in *instance) stop(t *testing.T) {
 	t.Helper()
-	_ = in.cmd.Process.Signal(syscall.SIGINT)
+	_ = in.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case err := <-in.exited:
 		if err != nil {
-			t.Errorf("Ctrl-C ended with %v:\n%s", err, in.output)
+			t.Errorf("SIGTERM ended it with %v:\n%s", err, in.output)
 		}
 		in.exited <- nil
 	case <-time.After(30 * time.Second):
-		t.Fatal("Ctrl-C did not end the program")
+		t.Fatal("SIGTERM did not end the program")
 	}
 }
 
