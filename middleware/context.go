@@ -47,6 +47,7 @@ func (c *requestContext) Value(key any) any {
 		if key.Guard == c.guard {
 			return (*passage)(c)
 		}
+		key.Guard.decidesAgain((*passage)(c))
 	}
 	if in := c.inner.Load(); in != nil {
 		return in.Value(key) // context's own key finds inner itself

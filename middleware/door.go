@@ -53,7 +53,8 @@ type Door struct {
 }
 
 // Door returns the door for a route. It is for setting up a program, and panics
-// on a mistake in the route.
+// on a mistake in the route, such as a scope that the service's catalogue does not
+// offer.
 func (g *Guard) Door(r Route) *Door {
 	if r.Need.String() == "" && !r.Need.MetBy(nil) {
 		panic("middleware: Route.Need: say what the route needs: AllOf, AnyOf, or AnyKey for any valid key")
@@ -61,6 +62,7 @@ func (g *Guard) Door(r Route) *Door {
 	if r.Cost < 0 {
 		panic("middleware: Route.Cost: is negative")
 	}
+	g.mustBeKnown(r.Need)
 	return &Door{g, r}
 }
 
@@ -97,10 +99,14 @@ func (d *Door) Wrap(h http.Handler) http.Handler {
 // decided by a door of another Guard are separate.
 func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request, *apikey.Principal)) apikey.Code {
 	g, ctx := d.guard, r.Context()
-	if outer := g.outermost(ctx); outer != nil {
+	switch outer := ctx.Value(guardKey{g}).(type) {
+	case *passage:
 		if code, same := d.serveInner(w, r, outer, next); same {
 			return code
 		}
+	case *inspection:
+		outer.found = &d.route
+		return apikey.Unavailable
 	}
 	p := g.pockets.Get().(*pocket)
 	c := p.call()

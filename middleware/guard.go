@@ -32,6 +32,7 @@ type Guard struct {
 	complaint  complaint
 	unknown    unknownHost
 	hidden     sync.Once // a writer that cannot be unwrapped was logged
+	again      sync.Once // that another Guard had decided a request was logged
 	unsettled  sync.Once // that the limiter cannot give back was logged
 	tells      bool      // hooks may ask an Outcome for the client's address
 	vary       string    // the header fields in which keys come

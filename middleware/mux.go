@@ -9,12 +9,13 @@ import (
 // Mux is an [http.ServeMux] for guarded routes: no route can be added without
 // saying who may use it. Routes open to everybody are added with Public.
 // Patterns are those of ServeMux; like its methods, all methods panic on a
-// mistake.
+// mistake. Add all routes before the Mux serves.
 //
 // A path without a route is answered with 404, and the key is not looked at.
 type Mux struct {
-	guard *Guard
-	mux   http.ServeMux
+	guard  *Guard
+	mux    http.ServeMux
+	routes []mounted
 }
 
 // Mux returns an empty Mux.
@@ -32,15 +33,21 @@ func (m *Mux) Handle(pattern string, need apikey.Requirement, h http.Handler) {
 // that was let through.
 func (m *Mux) HandleFunc(pattern string, need apikey.Requirement, h func(http.ResponseWriter, *http.Request, *apikey.Principal)) {
 	d := m.guard.Door(Route{Need: need})
-	m.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { d.Serve(w, r, h) })
+	m.mount(pattern, &d.route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.Serve(w, r, h) }))
 }
 
 // Route adds a route with a cost, or an optional key.
 func (m *Mux) Route(pattern string, r Route, h http.Handler) {
-	m.mux.Handle(pattern, m.guard.Door(r).Wrap(h))
+	d := m.guard.Door(r)
+	m.mount(pattern, &d.route, d.Wrap(h))
 }
 
 // Public adds a route that everybody may use: no key is looked at.
-func (m *Mux) Public(pattern string, h http.Handler) { m.mux.Handle(pattern, h) }
+func (m *Mux) Public(pattern string, h http.Handler) { m.mount(pattern, nil, h) }
+
+func (m *Mux) mount(pattern string, r *Route, h http.Handler) {
+	m.mux.Handle(pattern, h)
+	m.routes = append(m.routes, mounted{pattern, r})
+}
 
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }

@@ -35,6 +35,22 @@ func (g *Guard) outermost(ctx context.Context) *passage {
 	return outer
 }
 
+// decidesAgain logs, once, that a request comes to this Guard after another one of
+// the same service has admitted it.
+func (g *Guard) decidesAgain(p *passage) {
+	if g.keys != p.guard.keys {
+		return
+	}
+	g.again.Do(func() {
+		pattern := ""
+		if p.original != nil {
+			pattern = p.original.Pattern
+		}
+		g.o.Logger.Warn("two Guards of one service decide the same request, which is charged and counted twice: "+
+			"use one Guard for both doors", "route", pattern)
+	})
+}
+
 // admitted notes what the outermost door decided.
 func (p *passage) admitted(cost int64, o *Outcome) {
 	p.cost = max(cost, 1)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/latchkeytest"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/middleware/latchgin"
 	"github.com/wontopos/latchkey/storage/memstore"
@@ -302,4 +303,19 @@ func TestARecoveryInsideTheDoorLogsNoKey(t *testing.T) {
 	if s := logged.String(); !strings.Contains(s, "shown") || strings.Contains(s, b.token) {
 		t.Errorf("gin logs the header without the key: %s", s)
 	}
+}
+
+func TestRoutesWithoutADoorAreFound(t *testing.T) {
+	guard := latchkeytest.NewGuard(t, latchkeytest.Options{})
+	e := gin.New()
+	group := e.Group("/v1", latchgin.Require(guard, middleware.AllOf("things:read")))
+	never := func(*gin.Context) { t.Error("a handler behind a door runs") }
+	group.GET("/things/:id", never)
+	group.POST("/files/*path", never)
+	e.GET("/health", func(*gin.Context) {})
+	var routes []string
+	for _, r := range e.Routes() {
+		routes = append(routes, r.Method+" "+r.Path)
+	}
+	latchkeytest.CheckRoutes(t, guard, e, routes, "GET /health")
 }
