@@ -51,6 +51,8 @@ var cases = []struct {
 	{"wrong network", nil, func(s *stage) {
 		_, token := s.key(bound("192.0.2.0/24"))
 		s.refused(s.ask("who", token), apikey.NetworkNotAllowed)
+		id, local := s.key(bound("127.0.0.0/8", "::1/128"))
+		s.served(s.do(s.ask("who", local)), id)
 	}},
 	{"wrong scope", nil, func(s *stage) { // it is not charged
 		id, token := s.key(limited(apikey.PerMinute(1)))

@@ -76,8 +76,12 @@ func limited(l ...apikey.Limit) func(*latchkey.NewKey) {
 	return func(n *latchkey.NewKey) { n.Limits = l }
 }
 
-func bound(network string) func(*latchkey.NewKey) {
-	return func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix(network)} }
+func bound(networks ...string) func(*latchkey.NewKey) {
+	return func(n *latchkey.NewKey) {
+		for _, network := range networks {
+			n.Networks = append(n.Networks, netip.MustParsePrefix(network))
+		}
+	}
 }
 
 func (k *kit) revoke(id string) {

@@ -16,7 +16,7 @@ type Transport struct {
 	// Start serves the scripts, each guarded by g as it says, and returns what
 	// makes a call and waits for its end. The server has to survive a handler that
 	// panics: where the framework does not see to that, Start puts a recovery around
-	// the guard. It stops with the test.
+	// the guard. It stops with the test. Clients come from a loopback address.
 	Start func(t *testing.T, g *middleware.Guard, scripts []Script) func(context.Context, Ask) Reply
 	// Lacks lists what the transport cannot do, as [Harness.Lacks] does; for
 	// scripts only Streaming, Cut and Uploads matter.
