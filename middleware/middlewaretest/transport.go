@@ -77,8 +77,9 @@ type Reply struct {
 }
 
 // RunTransport runs every case as a subtest. The attributes "reply" of a subtest
-// tell what its clients saw, in words that are the same over every transport:
-// tools/adapters, in this module's repository, compares adapters by them.
+// tell what its clients saw, in words that are the same over every transport, and
+// "lacks" tells why it was skipped: tools/adapters, in this module's repository,
+// makes one table of all adapters from them.
 func RunTransport(t *testing.T, tr Transport) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
