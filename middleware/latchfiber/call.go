@@ -20,7 +20,7 @@ import (
 type call struct {
 	middleware.Call
 	under  *fasthttp.RequestCtx
-	conn   net.Conn
+	conn   net.Conn           // nil if there is none
 	outer  *call              // of the door around this one
 	root   *call              // of the outermost door; may be this one
 	before *fasthttp.Response // whose header is that of the answer before the door
@@ -41,7 +41,9 @@ type ofRequest struct{}
 
 func (x *call) enter(c fiber.Ctx) {
 	x.under, x.root = c.RequestCtx(), x
-	x.conn = x.under.Conn()
+	if conn := x.under.Conn(); !madeUp(conn) {
+		x.conn = conn
+	}
 	if outer, ok := x.under.UserValue(ofRequest{}).(*call); ok {
 		x.outer, x.root = outer, outer.root
 	}
@@ -79,6 +81,14 @@ func (x *call) abandon() {
 	_ = x.end(status)
 }
 
+// madeUp reports whether there is no connection: fiber's adaptor, which mounts an
+// application in net/http, makes up one that panics. Nor does it say when the answer
+// was sent.
+func madeUp(conn net.Conn) bool {
+	local, ok := conn.LocalAddr().(*net.TCPAddr)
+	return ok && local.Port == 0
+}
+
 var past = time.Unix(1, 0)
 
 // sever takes away what a handler that was cut may be blocked on.
@@ -86,9 +96,11 @@ func (x *call) sever(cause error) {
 	x.root.mu.Lock()
 	defer x.root.mu.Unlock()
 	x.severed = true
-	if x.root.begun {
+	switch {
+	case x.conn == nil:
+	case x.root.begun:
 		abort(x.conn)
-	} else {
+	default:
 		_ = x.conn.SetReadDeadline(past)
 	}
 	if x.cancel != nil {
@@ -119,7 +131,7 @@ const atOnce = 64 << 10
 func (x *call) handOver(c fiber.Ctx, err error) bool {
 	defer fasthttp.ReleaseResponse(x.before)
 	answer, status := c.Response(), statusOf(c, err)
-	sends := answer.IsBodyStream() || x.under.Hijacked() || len(answer.Body()) > atOnce
+	sends := x.conn != nil && (answer.IsBodyStream() || x.under.Hijacked() || len(answer.Body()) > atOnce)
 	if sends {
 		sends = x.leave(status)
 	}

@@ -50,6 +50,9 @@
 //   - fasthttp answers Expect: 100-continue before it calls any handler.
 //   - A connection that is not TCP, and one that MaxConnsPerIP wraps, is closed
 //     without a reset.
+//   - Where fiber's adaptor mounts the application in net/http, or app.Test calls it,
+//     there is no connection to sever, and every request is over when its handlers
+//     have returned. Put a door of package middleware around the adaptor instead.
 //   - A context around the door that can end takes its requests along. That of fiber's
 //     timeout middleware ends with its handler, and so do streams of doors inside it:
 //     put the door outside.

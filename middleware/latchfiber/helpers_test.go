@@ -87,6 +87,15 @@ func (r *rig) serve(app *fiber.App) { r.url = "http://" + listen(r.T, app, nil) 
 
 func (r *rig) get(path string) *http.Response {
 	r.Helper()
+	res, err := r.try(path)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return res
+}
+
+func (r *rig) try(path string) (*http.Response, error) {
+	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	r.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", r.url+path, nil)
@@ -95,11 +104,10 @@ func (r *rig) get(path string) *http.Response {
 	}
 	req.Header.Set("Authorization", "Bearer "+r.token)
 	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		r.Fatal(err)
+	if err == nil {
+		r.Cleanup(func() { _ = res.Body.Close() })
 	}
-	r.Cleanup(func() { _ = res.Body.Close() })
-	return res
+	return res, err
 }
 
 func (r *rig) read(res *http.Response) string {

@@ -43,12 +43,17 @@ func Door(d *middleware.Door, refuse ...Refuse) fiber.Handler {
 		// The timeout middleware, on either side of the door, gives a request up while
 		// another goroutine has c.
 		givenUp := func() bool { return c.IsAbandoned() || parent.Err() != nil }
+		panics := true
 		defer func() {
+			if panics {
+				_ = x.end(fiber.StatusInternalServerError)
+			}
 			if !givenUp() {
 				c.SetContext(parent)
 			}
 		}()
 		err := c.Next()
+		panics = false
 		if givenUp() {
 			_ = x.end(0)
 			return err

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
+	"github.com/gofiber/fiber/v3/middleware/adaptor"
 	"github.com/gofiber/fiber/v3/middleware/timeout"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -270,5 +273,33 @@ func TestAStreamInsideAnotherDoorHasNotBegun(t *testing.T) {
 	res := r.get("/")
 	if body := r.read(res); res.StatusCode != 401 || strings.Count(body, `"code":"revoked_key"`) != 1 {
 		t.Errorf("the client gets the refusal, once: %d %s", res.StatusCode, body)
+	}
+}
+
+// TestAnApplicationInsideNetHTTP has no connection of its own.
+func TestAnApplicationInsideNetHTTP(t *testing.T) {
+	r := setUp(t, middleware.Options{})
+	app := fiber.New()
+	app.Use(latchfiber.Require(r.guard, middleware.AnyKey()))
+	app.Get("/stream", func(c fiber.Ctx) error { return c.SendStream(strings.NewReader("fine")) })
+	app.Get("/cut", func(c fiber.Ctx) error {
+		r.revoke()
+		<-c.Context().Done()
+		return context.Cause(c.Context())
+	})
+	app.Get("/panic", func(fiber.Ctx) error { panic("mine") })
+	s := httptest.NewUnstartedServer(adaptor.FiberApp(app))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Start()
+	defer s.Close()
+	r.url = s.URL
+	if body := r.read(r.get("/stream")); body != "fine" || r.inFlight() != 0 {
+		t.Errorf("got %q, and %d in flight after it", body, r.inFlight())
+	}
+	if _, err := r.try("/panic"); err == nil || r.inFlight() != 0 { //nolint:bodyclose // r does it
+		t.Errorf("after a panic, %v, %d requests are in flight", err, r.inFlight())
+	}
+	if body := r.read(r.get("/cut")); !strings.Contains(body, "revoked_key") {
+		t.Errorf("the client gets the refusal: %s", body)
 	}
 }
