@@ -157,12 +157,13 @@ func (x *call) leave(status int) bool {
 }
 
 func statusOf(c fiber.Ctx, err error) int {
+	if err == nil {
+		return c.Response().StatusCode()
+	}
 	if e := (*fiber.Error)(nil); errors.As(err, &e) {
 		return e.Code
-	} else if err != nil {
-		return fiber.StatusInternalServerError
 	}
-	return c.Response().StatusCode()
+	return fiber.StatusInternalServerError
 }
 
 // Close is called when the answer was written or could not be, or when the

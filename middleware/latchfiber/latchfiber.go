@@ -1,6 +1,8 @@
 package latchfiber
 
 import (
+	"net"
+
 	"github.com/gofiber/fiber/v3"
 	"github.com/valyala/fasthttp"
 
@@ -76,11 +78,16 @@ func Principal(c fiber.Ctx) (*apikey.Principal, bool) {
 // request copies what the guard has to know: fasthttp reuses the memory.
 func request(c fiber.Ctx) middleware.Request {
 	under := c.RequestCtx()
-	return middleware.Request{
-		Fields: fields{&under.Request.Header}, RawQuery: string(under.URI().QueryString()),
-		Host: string(under.Host()), Peer: under.RemoteAddr().String(),
+	r := middleware.Request{
+		Fields: fields{&under.Request.Header}, RawQuery: string(under.URI().QueryString()), Host: string(under.Host()),
 		Method: c.Method(), Pattern: c.FullPath(),
 	}
+	if peer, ok := under.RemoteAddr().(*net.TCPAddr); ok {
+		r.PeerAddr = peer.AddrPort().Addr()
+	} else {
+		r.Peer = under.RemoteAddr().String()
+	}
+	return r
 }
 
 type fields struct{ header *fasthttp.RequestHeader }

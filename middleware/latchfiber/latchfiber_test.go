@@ -296,7 +296,7 @@ func TestAnApplicationInsideNetHTTP(t *testing.T) {
 	if body := r.read(r.get("/stream")); body != "fine" || r.inFlight() != 0 {
 		t.Errorf("got %q, and %d in flight after it", body, r.inFlight())
 	}
-	if _, err := r.try("/panic"); err == nil || r.inFlight() != 0 { //nolint:bodyclose // r does it
+	if _, err := r.try("/panic"); err == nil || r.inFlight() != 0 {
 		t.Errorf("after a panic, %v, %d requests are in flight", err, r.inFlight())
 	}
 	if body := r.read(r.get("/cut")); !strings.Contains(body, "revoked_key") {
