@@ -87,6 +87,10 @@ prove: fuzz defences testsum ## the long proofs: fuzz, defences, every test in i
 	@.ci/components
 	@export LATCHKEY_LONG=1 GOFLAGS="$$(go env GOFLAGS) -count=1"; $(call run_tests,60m)
 
+.PHONY: adapters
+adapters: ## one table of all adapters: what each does in every case, and its lines of code
+	@cd tools/adapters && GOWORK=off go run .
+
 .PHONY: gate
 gate: ## instructions of the hot path against their budget; needs valgrind
 	@$(call run_gate,)

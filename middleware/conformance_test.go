@@ -11,15 +11,13 @@ import (
 	"github.com/wontopos/latchkey/middleware/middlewaretest"
 )
 
-func TestConformanceHTTP1(t *testing.T) {
-	middlewaretest.Run(t, middlewaretest.Harness{Start: func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
+// http1 and http2 are net/http, which all other adapters are compared with.
+var (
+	http1 = middlewaretest.Harness{Start: func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
 		s := start(t, g, routes, (*httptest.Server).Start)
 		return middlewaretest.Server{URL: s.URL}
-	}})
-}
-
-func TestConformanceHTTP2(t *testing.T) {
-	middlewaretest.Run(t, middlewaretest.Harness{
+	}}
+	http2 = middlewaretest.Harness{
 		Lacks: []middlewaretest.Ability{middlewaretest.Hijack, middlewaretest.HTTP1},
 		Start: func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
 			s := start(t, g, routes, func(s *httptest.Server) {
@@ -28,8 +26,14 @@ func TestConformanceHTTP2(t *testing.T) {
 			})
 			return middlewaretest.Server{URL: s.URL, Client: s.Client()}
 		},
-	})
-}
+	}
+)
+
+func TestConformanceHTTP1(t *testing.T) { middlewaretest.Run(t, http1) }
+func TestConformanceHTTP2(t *testing.T) { middlewaretest.Run(t, http2) }
+
+func TestTransportHTTP1(t *testing.T) { middlewaretest.RunTransport(t, middlewaretest.HTTP(http1)) }
+func TestTransportHTTP2(t *testing.T) { middlewaretest.RunTransport(t, middlewaretest.HTTP(http2)) }
 
 func start(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route, how func(*httptest.Server)) *httptest.Server {
 	t.Helper()

@@ -140,7 +140,7 @@ func TestAUnaryCallEndsWithItsKey(t *testing.T) {
 			}
 			answer := make(chan error, 1)
 			go func() {
-				_, _, err := k.call(k.with(token), "/test.Things/Get", "")
+				_, err := k.call(k.with(token), "/test.Things/Get", "")
 				answer <- err
 			}()
 			<-started

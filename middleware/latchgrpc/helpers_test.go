@@ -2,13 +2,10 @@ package latchgrpc_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -22,7 +19,6 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/middleware/latchgrpc"
-	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -34,11 +30,9 @@ type message = wrapperspb.StringValue
 // methods are those of most tests: Hidden has no row.
 var methods = latchgrpc.Methods{
 	Guarded: map[string]middleware.Route{
-		"/test.Things/Get":      {Need: middleware.AllOf("things:read")},
-		"/test.Things/Watch":    {Need: middleware.AllOf("things:read")},
-		"/test.Things/Write":    {Need: middleware.AllOf("things:write")},
-		"/test.Things/Optional": {Need: middleware.AnyKey(), Optional: true},
-		"/test.Things/Dear":     {Need: middleware.AnyKey(), Cost: 3},
+		"/test.Things/Get":   {Need: middleware.AllOf("things:read")},
+		"/test.Things/Watch": {Need: middleware.AllOf("things:read")},
+		"/test.Things/Write": {Need: middleware.AllOf("things:write")},
 	},
 	Public: []string{"/test.Health/*"},
 }
@@ -46,25 +40,12 @@ var methods = latchgrpc.Methods{
 // kit is a server on a socket, with a client.
 type kit struct {
 	t     testing.TB
-	store *store
 	keys  *latchkey.Service
 	guard *middleware.Guard
 	conn  *grpc.ClientConn
 
 	get   func(ctx context.Context, in string) (string, error) // serves the unary methods
 	watch func(s grpc.ServerStream) error                      // serves Watch
-}
-
-type store struct {
-	*memstore.Store
-	down atomic.Bool
-}
-
-func (s *store) Get(ctx context.Context, id string) (storage.Record, error) {
-	if s.down.Load() {
-		return storage.Record{}, errors.New("down")
-	}
-	return s.Store.Get(ctx, id)
 }
 
 // newKit makes a server, with interceptors around the guard.
@@ -84,12 +65,12 @@ func newKit(t testing.TB, around ...grpc.ServerOption) *kit {
 
 func newGuard(t testing.TB) *kit {
 	t.Helper()
-	k := &kit{t: t, store: &store{Store: memstore.New()}}
+	k := &kit{t: t}
 	k.get = func(_ context.Context, in string) (string, error) { return in, nil }
 	k.watch = func(grpc.ServerStream) error { return nil }
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	k.keys, err = latchkey.New(k.store, latchkey.Options{Logger: quiet, Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")})
+	k.keys, err = latchkey.New(memstore.New(), latchkey.Options{Logger: quiet, Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +107,7 @@ func (k *kit) server(around ...grpc.ServerOption) *grpc.Server {
 	}
 	serve := func(_ any, s grpc.ServerStream) error { return k.watch(s) }
 	service("test.Things", []grpc.StreamDesc{{StreamName: "Watch", Handler: serve, ServerStreams: true, ClientStreams: true}, {StreamName: "HiddenWatch", Handler: serve, ServerStreams: true}},
-		"Get", "Write", "Hidden", "Optional", "Dear")
+		"Get", "Write", "Hidden")
 	service("test.Health", nil, "Check")
 	return server
 }
@@ -142,13 +123,9 @@ func (k *kit) dial(address string, o ...grpc.DialOption) *grpc.ClientConn {
 }
 
 // key creates a key and returns its id and token.
-func (k *kit) key(change ...func(*latchkey.NewKey)) (id, token string) {
+func (k *kit) key() (id, token string) {
 	k.t.Helper()
-	n := latchkey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}, Limits: []apikey.Limit{{Name: "minute", N: 1_000_000, Window: time.Minute}}}
-	for _, f := range change {
-		f(&n)
-	}
-	key, secret, err := k.keys.Create(context.Background(), ops, n)
+	key, secret, err := k.keys.Create(context.Background(), ops, latchkey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}})
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -170,12 +147,11 @@ func (k *kit) with(token string) context.Context {
 	return ctx
 }
 
-// call calls a unary method and returns its answer, header and error.
-func (k *kit) call(ctx context.Context, method, in string) (string, metadata.MD, error) {
-	var header metadata.MD
+// call calls a unary method and returns its answer and error.
+func (k *kit) call(ctx context.Context, method, in string) (string, error) {
 	out := new(message)
-	err := k.conn.Invoke(ctx, method, wrapperspb.String(in), out, grpc.Header(&header))
-	return out.Value, header, err
+	err := k.conn.Invoke(ctx, method, wrapperspb.String(in), out)
+	return out.Value, err
 }
 
 // open opens the stream Watch.
@@ -188,31 +164,16 @@ func (k *kit) open(token string) grpc.ClientStream {
 	return s
 }
 
-// reason returns the code of a call's error, the reason and metadata of its
-// ErrorInfo, and the delay of its RetryInfo.
-func reason(t testing.TB, err error) (code codes.Code, why string, about map[string]string, retry time.Duration) {
+// expect checks the code and the reason of a refusal.
+func expect(t testing.TB, err error, code codes.Code, reason string) {
 	t.Helper()
 	s := status.Convert(err)
 	for _, d := range s.Details() {
-		switch d := d.(type) {
-		case *errdetails.ErrorInfo:
-			why, about = d.Reason, d.Metadata
-			if d.Domain != "latchkey" {
-				t.Errorf("the domain is %q", d.Domain)
-			}
-		case *errdetails.RetryInfo:
-			retry = d.RetryDelay.AsDuration()
+		if d, ok := d.(*errdetails.ErrorInfo); ok && s.Code() == code && d.Reason == reason {
+			return
 		}
 	}
-	return s.Code(), why, about, retry
-}
-
-// expect checks the code and the reason of a refusal.
-func expect(t testing.TB, err error, code codes.Code, why string) {
-	t.Helper()
-	if c, w, _, _ := reason(t, err); c != code || w != why {
-		t.Errorf("the call ended with %v, reason %q: %v; want %v, %q", c, w, err, code, why)
-	}
+	t.Errorf("the call ended with %v, %v; want %v, %q", err, s.Details(), code, reason)
 }
 
 func expectRevoked(t testing.TB, err error) {

@@ -71,6 +71,7 @@ func (h Harness) needs(t *testing.T, needed ...Ability) {
 	t.Helper()
 	for _, a := range needed {
 		if slices.Contains(h.Lacks, a) {
+			t.Attr("lacks", string(a))
 			t.Skipf("the framework lacks: %s", a)
 		}
 	}

@@ -4,35 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// patience bounds every wait of the suite. It is far longer than anything
-// takes, so that a slow machine does not cause a failure.
-const patience = 10 * time.Second
-
-const (
-	liveHost    = "api.example.com"
-	sandboxHost = "sandbox.example.com"
-)
-
-var suite = apikey.Actor{ID: "middlewaretest"}
-
 // rig is one server with keys of its own.
 type rig struct {
-	*testing.T
-	store   *store
-	keys    *latchkey.Service
+	*kit
 	server  Server
 	started chan string // the names of handlers that have started
 	ended   chan error  // the error that ended each handler that waits
@@ -45,69 +28,26 @@ type rig struct {
 
 func newRig(t *testing.T, h Harness, o middleware.Options) *rig {
 	t.Helper()
-	quiet := slog.New(slog.DiscardHandler)
-	r := &rig{T: t, store: newStore(), started: make(chan string, 100), ended: make(chan error, 100), release: make(chan struct{}), over: make(chan struct{})}
-	keys, err := latchkey.New(r.store, latchkey.Options{
-		Environments: apikey.LiveAndTest("https://"+liveHost, "https://"+sandboxHost),
-		Logger:       quiet,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Logger = quiet
-	guard, err := middleware.New(keys, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.keys = keys
-	t.Cleanup(func() {
-		_ = guard.Close(context.Background())
-		_ = keys.Close(context.Background())
-	})
+	k, guard := newKit(t, o)
+	r := &rig{kit: k, started: make(chan string, 100), ended: make(chan error, 100), release: make(chan struct{}), over: make(chan struct{})}
 	r.server = h.Start(t, guard, r.routes())
 	t.Cleanup(func() { close(r.over) }) // before the server stops
-	if r.server.Client == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		t.Cleanup(transport.CloseIdleConnections)
-		r.server.Client = &http.Client{Transport: transport}
-	}
-	client := *r.server.Client
-	client.Timeout = patience
-	r.server.Client = &client
+	r.server.Client = r.server.client(t)
 	return r
 }
 
-// key creates a key that may read things.
-func (r *rig) key(change ...func(*latchkey.NewKey)) (id, token string) {
-	r.Helper()
-	n := latchkey.NewKey{Name: "suite", Owner: "acme", Scopes: []string{"things:read"}}
-	for _, f := range change {
-		f(&n)
+// client returns the server's client, with patience.
+func (s Server) client(t *testing.T) *http.Client {
+	client := http.Client{}
+	if s.Client != nil {
+		client = *s.Client
+	} else {
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		t.Cleanup(transport.CloseIdleConnections)
+		client.Transport = transport
 	}
-	k, secret, err := r.keys.Create(context.Background(), suite, n)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return k.ID, secret.Reveal()
-}
-
-func in(environment string) func(*latchkey.NewKey) {
-	return func(n *latchkey.NewKey) { n.Environment = environment }
-}
-
-func limited(l ...apikey.Limit) func(*latchkey.NewKey) {
-	return func(n *latchkey.NewKey) { n.Limits = l }
-}
-
-func bound(network string) func(*latchkey.NewKey) {
-	return func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{netip.MustParsePrefix(network)} }
-}
-
-func (r *rig) revoke(id string) {
-	r.Helper()
-	if _, err := r.keys.Revoke(context.Background(), suite, id, "suite"); err != nil {
-		r.Error(err)
-	}
+	client.Timeout = patience
+	return &client
 }
 
 // request makes a request to the live host, with a bearer token unless it is
@@ -169,18 +109,6 @@ func (r *rig) later(req *http.Request) <-chan result {
 type result struct {
 	answer
 	err error
-}
-
-// wait receives a value from a channel, within patience.
-func wait[T any](t testing.TB, what string, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("waited %v in vain: %s", patience, what)
-		panic("unreachable")
-	}
 }
 
 // refused checks an answer against the row of its code and returns the

@@ -85,12 +85,7 @@ func tableRules() []rule {
 			req := r.request("GET", "/read", token, nil)
 			req.Header.Set("X-Forwarded-For", "192.0.2.1") // from a peer that is not trusted
 			r.challenged(r.do(req), apikey.NetworkNotAllowed, token, "")
-			_, local := r.key(func(n *latchkey.NewKey) {
-				bound("127.0.0.0/8")(n)
-				more := latchkey.NewKey{}
-				bound("::1/128")(&more)
-				n.Networks = append(n.Networks, more.Networks...)
-			})
+			_, local := r.key(bound("127.0.0.0/8", "::1/128"))
 			r.me(r.get("/read", local))
 		}},
 		{"table: scope", nil, func(t *testing.T, h Harness) {

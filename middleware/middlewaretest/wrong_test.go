@@ -77,21 +77,25 @@ var wrongAdapters = map[string]struct {
 // TestASuiteNoticesWrongAdapters runs each in a process of its own, because the
 // suite fails the test that it runs in.
 func TestASuiteNoticesWrongAdapters(t *testing.T) {
-	const asked = "LATCHKEY_WRONG_ADAPTER"
-	if name := os.Getenv(asked); name != "" {
+	if name := os.Getenv(wrongAdapter); name != "" {
 		middlewaretest.Run(t, wrongAdapters[name].harness)
 		return
 	}
 	for name, wrong := range wrongAdapters {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			run := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=60s",
-				"-test.run=^TestASuiteNoticesWrongAdapters$/^"+strings.ReplaceAll(wrong.rule, "/", "$/^")+"$")
-			run.Env = append(os.Environ(), asked+"="+name)
-			out, err := run.CombinedOutput()
-			if err == nil || !strings.Contains(string(out), "--- FAIL: TestASuiteNoticesWrongAdapters/"+wrong.rule+" ") {
-				t.Errorf("the rule %q passes: %v\n%s", wrong.rule, err, out)
-			}
-		})
+		t.Run(name, func(t *testing.T) { notices(t, "TestASuiteNoticesWrongAdapters", name, wrong.rule) })
+	}
+}
+
+const wrongAdapter = "LATCHKEY_WRONG_ADAPTER"
+
+// notices fails unless the rule of a suite, run by a test, fails for an adapter.
+func notices(t *testing.T, test, name, rule string) {
+	t.Parallel()
+	run := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.timeout=60s",
+		"-test.run=^"+test+"$/^"+strings.ReplaceAll(rule, "/", "$/^")+"$")
+	run.Env = append(os.Environ(), wrongAdapter+"="+name)
+	out, err := run.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--- FAIL: "+test+"/"+rule+" ") {
+		t.Errorf("the rule %q passes: %v\n%s", rule, err, out)
 	}
 }

@@ -1,0 +1,3 @@
+module github.com/wontopos/latchkey/tools/adapters
+
+go 1.26.0
