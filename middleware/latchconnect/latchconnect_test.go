@@ -242,25 +242,25 @@ func TestOtherRequestsGetTheProblemDocument(t *testing.T) {
 // TestConcurrentCallsNeverCross: 200 calls at once with two keys, each of which
 // finds its own principal.
 func TestConcurrentCallsNeverCross(t *testing.T) {
-	each(t, func(t *testing.T, k *kit) {
-		k.get = func(ctx context.Context, _ string) (string, error) {
-			p, _ := middleware.PrincipalFrom(ctx)
-			return p.KeyID(), nil
-		}
-		var ids, tokens [2]string
-		for i := range ids {
-			ids[i], tokens[i] = k.key()
-		}
-		var calls sync.WaitGroup
-		for i := range 200 {
-			calls.Go(func() {
-				if out, _, err := k.call("/test.Things/Get", "", tokens[i%2]); err != nil || out != ids[i%2] {
-					t.Errorf("a call of key %q was served as %q: %v", ids[i%2], out, err)
-				}
-			})
-		}
-		calls.Wait()
-	})
+	k := newGuard(t)
+	k.start(true, nil)
+	k.get = func(ctx context.Context, _ string) (string, error) {
+		p, _ := middleware.PrincipalFrom(ctx)
+		return p.KeyID(), nil
+	}
+	var ids, tokens [2]string
+	for i := range ids {
+		ids[i], tokens[i] = k.key()
+	}
+	var calls sync.WaitGroup
+	for i := range 200 {
+		calls.Go(func() {
+			if out, _, err := k.call("/test.Things/Get", "", tokens[i%2]); err != nil || out != ids[i%2] {
+				t.Errorf("a call of key %q was served as %q: %v", ids[i%2], out, err)
+			}
+		})
+	}
+	calls.Wait()
 }
 
 // TestAPanicLeavesNothingInFlight, and passes through to what recovers it.
