@@ -14,6 +14,7 @@ import (
 	echomw "github.com/labstack/echo/v5/middleware"
 
 	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/middleware/latchecho"
 	"github.com/wontopos/latchkey/middleware/latchgin"
 )
 
@@ -59,6 +60,15 @@ func echoChain(g *middleware.Guard, h http.Handler, use ...echo.MiddlewareFunc) 
 	e.Logger = quiet()
 	e.Use(use...)
 	e.GET("/", echo.WrapHandler(h), echo.WrapMiddleware(g.Require(middleware.AnyKey())))
+	return e
+}
+
+// latchechoChain has the adapter's door in place of net/http's.
+func latchechoChain(g *middleware.Guard, h http.Handler, use ...echo.MiddlewareFunc) http.Handler {
+	e := echo.New()
+	e.Logger = quiet()
+	e.Use(use...)
+	e.GET("/", echo.WrapHandler(h), latchecho.Require(g, middleware.AnyKey()))
 	return e
 }
 
@@ -123,5 +133,11 @@ var chains = []chain{
 	}},
 	{"echo Gzip", func(g *middleware.Guard, h http.Handler) http.Handler {
 		return echoChain(g, h, echoSwallows, echomw.Gzip())
+	}},
+	{"echo Recover, latchecho", func(g *middleware.Guard, h http.Handler) http.Handler {
+		return latchechoChain(g, h, echomw.RequestLogger(), echomw.Recover())
+	}},
+	{"echo Gzip, a recovery that swallows all, latchecho", func(g *middleware.Guard, h http.Handler) http.Handler {
+		return latchechoChain(g, h, echomw.Gzip(), echoSwallows)
 	}},
 }

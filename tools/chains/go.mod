@@ -8,6 +8,7 @@ require (
 	github.com/gorilla/handlers v1.5.2
 	github.com/labstack/echo/v5 v5.4.4
 	github.com/wontopos/latchkey v0.0.0
+	github.com/wontopos/latchkey/middleware/latchecho v0.0.0
 	github.com/wontopos/latchkey/middleware/latchgin v0.0.0
 )
 
@@ -48,5 +49,6 @@ require (
 
 replace (
 	github.com/wontopos/latchkey => ../..
+	github.com/wontopos/latchkey/middleware/latchecho => ../../middleware/latchecho
 	github.com/wontopos/latchkey/middleware/latchgin => ../../middleware/latchgin
 )

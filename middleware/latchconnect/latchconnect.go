@@ -1,0 +1,63 @@
+package latchconnect
+
+import (
+	"net/http"
+
+	"connectrpc.com/connect"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/middleware"
+)
+
+// New returns middleware that guards every method of the Connect handlers inside
+// it, such as those of an http.ServeMux. A method is known by the path of its
+// request, so a prefix must be stripped outside. New panics on a mistake in the
+// methods.
+func New(g *middleware.Guard, m Methods) func(http.Handler) http.Handler {
+	s := &server{m.doors(g), refuser{connect.NewErrorWriter()}}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, next) })
+	}
+}
+
+type server struct {
+	doors   doors
+	refuser refuser
+}
+
+func (s *server) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	door, known := s.doors.of(r.URL.Path)
+	switch {
+	case !known:
+		s.refuser.unknown(w, r)
+	case door == nil:
+		next.ServeHTTP(w, r)
+	case !s.refuser.IsSupported(r): // as any request of net/http
+		door.Serve(w, r, func(w http.ResponseWriter, r *http.Request, _ *apikey.Principal) { next.ServeHTTP(w, r) })
+	default:
+		s.call(door, w, r, next)
+	}
+}
+
+// call decides a call of one of Connect's protocols, and lets next serve it with
+// the context of Begin.
+func (s *server) call(door *middleware.Door, w http.ResponseWriter, r *http.Request, next http.Handler) {
+	call := new(middleware.Call)
+	door.Decide(r.Context(), call, middleware.Request{
+		Fields: r.Header, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Pattern: r.URL.Path,
+	})
+	if !call.Allowed() {
+		s.refuser.refuse(w, r, &call.Outcome)
+		return
+	}
+	a, returned := newAnswer(w, r, s.refuser, &call.Outcome), false
+	defer func() { // also when next panics
+		if call.End(a.status) != nil && !a.refuse(&call.Outcome) && returned {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	a.ctx = call.Begin(a.cut)
+	next.ServeHTTP(a, r.WithContext(a.ctx))
+	a.complete()
+	returned = true
+}
