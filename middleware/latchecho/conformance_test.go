@@ -65,6 +65,10 @@ func TestConformanceHTTP2(t *testing.T) {
 	})
 }
 
+func TestTransport(t *testing.T) {
+	middlewaretest.RunTransport(t, middlewaretest.HTTP(middlewaretest.Harness{Start: start(usual, (*httptest.Server).Start)}))
+}
+
 func start(engine func() *echo.Echo, how func(*httptest.Server)) func(*testing.T, *middleware.Guard, []middlewaretest.Route) middlewaretest.Server {
 	return func(t *testing.T, g *middleware.Guard, routes []middlewaretest.Route) middlewaretest.Server {
 		t.Helper()

@@ -24,7 +24,7 @@ var adapters = []adapter{
 	{"net/http", "middleware", "TestTransportHTTP1"},
 	{"HTTP/2", "middleware", "TestTransportHTTP2"},
 	{"gin", "middleware/latchgin", "TestTransport"},
-	// echo: latchecho's TestTransport comes here.
+	{"echo", "middleware/latchecho", "TestTransport"},
 	{"fiber", "middleware/latchfiber", "TestTransport"},
 	// connect: latchconnect's TestTransport comes here.
 	{"grpc, unary", "middleware/latchgrpc", "TestTransport"},
