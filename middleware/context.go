@@ -55,19 +55,14 @@ func (c *requestContext) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// open makes the inner context if there is none. The context is published
-// before the state is read, and a cut sets the state before it looks for the
-// inner context: at least one of the two sees the other, so a cut always
-// reaches it.
+// open makes the inner context if there is none. It publishes it before it reads
+// the state, and whoever ends the request sets the state first: at least one of the
+// two sees the other. A cut opens it, too: see [passage.cut].
 func (c *requestContext) open() *innerContext {
 	if in := c.inner.Load(); in != nil {
 		return in
 	}
 	ctx, cancel := context.WithCancelCause(c.parent)
-	if c.state.Load()&cut != 0 { // whoever was told of the cut may have ended the parent: that is not the cause
-		cancel(nil)
-		ctx, cancel = context.WithCancelCause(context.WithoutCancel(c.parent))
-	}
 	in := &innerContext{Context: ctx, cancel: cancel}
 	if !c.inner.CompareAndSwap(nil, in) {
 		cancel(context.Canceled) // another goroutine was quicker

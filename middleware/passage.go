@@ -79,9 +79,9 @@ func (p *passage) cut(cause error) {
 		code = apikey.RevokedKey
 	}
 	p.state.Or(cut | state(code)<<codeShift)
-	if in := p.inner.Load(); in != nil { // if not, open sees the mark
-		in.cancel(cause)
-	}
+	// Also if nobody has asked for a context yet: one that is made while the
+	// connection is severed, which ends its parent, would take the parent's cause.
+	(*requestContext)(p).open().cancel(cause)
 }
 
 func (p *passage) isCut() bool { return p.state.Load()&cut != 0 }
