@@ -39,6 +39,8 @@
 //   - Messages from before the end of the key go out, and so does the metadata that
 //     the handler has set when the refusal is written. A client that has stopped
 //     reading gets them, and the refusal, when it reads on.
+//   - The header metadata of a call that was cut are those with which it was admitted:
+//     the limits, and no www-authenticate.
 //   - grpc-go has no public way to end a call from outside its handler. This
 //     package uses a method of grpc-go's own stream. Where an interceptor outside
 //     the guard has replaced that stream in the context, or a later grpc-go lacks

@@ -18,8 +18,9 @@ type Transport struct {
 	// panics: where the framework does not see to that, Start puts a recovery around
 	// the guard. It stops with the test. Clients come from a loopback address.
 	Start func(t *testing.T, g *middleware.Guard, scripts []Script) func(context.Context, Ask) Reply
-	// Lacks lists what the transport cannot do, as [Harness.Lacks] does; for
-	// scripts only Streaming, Cut and Uploads matter.
+	// Lacks lists what the transport cannot do, of what scripts need: Streaming, Cut
+	// and Uploads. The suite tries each item, and it is a failure if the transport can
+	// do it after all.
 	Lacks []Ability
 	// Status is what clients see as the status of a refusal, or of a good answer
 	// for [apikey.OK]. nil means the status of HTTP.
