@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -95,7 +96,7 @@ func place(i int) uint64 { return 1 << (uint(i) % MaxScopes) }
 // value: a route open to any valid key uses [AnyKey]. A Requirement is
 // immutable and may be shared.
 type Requirement struct {
-	scopes []string
+	scopes []string // of oneOf: after the scopes of each alternative comes an empty one
 	mode   requirementMode
 	text   string // the scopes, space-separated, as RFC 6750 writes them
 }
@@ -107,6 +108,7 @@ const (
 	allOf
 	anyOf
 	anyKey
+	oneOf
 )
 
 // AllOf is met by a key that has all of the scopes.
@@ -117,6 +119,48 @@ func AnyOf(scopes ...string) (Requirement, error) { return newRequirement(anyOf,
 
 // AnyKey is met by every valid key, whatever its scopes.
 func AnyKey() Requirement { return Requirement{mode: anyKey} }
+
+// OneOf is met by a key that meets at least one of the requirements, such as
+// one that has two scopes or a third.
+func OneOf(needs ...Requirement) (Requirement, error) {
+	if len(needs) == 0 {
+		return Requirement{}, invalidf("needs", "name at least one requirement")
+	}
+	if len(needs) == 1 && needs[0].mode != denyAll {
+		return needs[0], nil
+	}
+	one, open := Requirement{mode: oneOf}, false
+	var names []string
+	for i, q := range needs {
+		switch q.mode {
+		case denyAll:
+			return Requirement{}, invalidf("needs", "requirement %d is the zero one, which no key meets", i)
+		case anyOf:
+			for _, s := range q.scopes {
+				one.scopes = append(one.scopes, s, "")
+			}
+		case allOf:
+			one.scopes = append(append(one.scopes, q.scopes...), "")
+		case oneOf:
+			one.scopes = append(one.scopes, q.scopes...)
+		case anyKey:
+			open = true
+		}
+		for _, s := range strings.Fields(q.text) {
+			if !slices.Contains(names, s) {
+				names = append(names, s)
+			}
+		}
+	}
+	if open {
+		return AnyKey(), nil
+	}
+	if !slices.ContainsFunc(needs, func(q Requirement) bool { return q.mode != anyOf && len(q.scopes) > 1 }) {
+		return AnyOf(names...) // which says so to clients
+	}
+	one.text = strings.Join(names, " ")
+	return one, nil
+}
 
 func newRequirement(mode requirementMode, scopes []string) (Requirement, error) {
 	if len(scopes) == 0 {
@@ -163,14 +207,29 @@ func (q *Requirement) Used(granted []string) (used uint64, met bool) {
 		return 0, false
 	case anyKey:
 		return 0, true
+	case oneOf:
+		for all := range q.alternatives() {
+			if used, met := all.Used(granted); met {
+				return used, true
+			}
+		}
 	}
 	return 0, false
 }
 
-// Missing returns the required scopes that are not granted; for AnyOf, if none
-// is granted, all of the alternatives.
-func (q Requirement) Missing(granted []string) []string {
-	var missing []string
+// Missing returns the required scopes that are not granted: for AnyOf, if none
+// is granted, all of the alternatives; for OneOf those of the alternative that
+// lacks the fewest, so that a key that gets them meets it.
+func (q Requirement) Missing(granted []string) (missing []string) {
+	if q.mode == oneOf {
+		first := true
+		for all := range q.alternatives() {
+			if lacks := all.Missing(granted); first || len(lacks) < len(missing) {
+				missing, first = lacks, false
+			}
+		}
+		return missing
+	}
 	for _, s := range q.scopes {
 		if !hasScope(granted, s) {
 			missing = append(missing, s)
@@ -179,7 +238,22 @@ func (q Requirement) Missing(granted []string) []string {
 	return missing
 }
 
-// Any reports whether one of the scopes is enough.
+// alternatives yields those of OneOf, without their texts.
+func (q *Requirement) alternatives() iter.Seq[Requirement] {
+	return func(yield func(Requirement) bool) {
+		start := 0
+		for i, s := range q.scopes {
+			if s == "" {
+				if !yield(Requirement{scopes: q.scopes[start:i], mode: allOf}) {
+					return
+				}
+				start = i + 1
+			}
+		}
+	}
+}
+
+// Any reports whether any one of the scopes is enough, as for AnyOf.
 func (q Requirement) Any() bool { return q.mode == anyOf }
 
 // String returns the scopes, space-separated, as the scope attribute of
