@@ -42,21 +42,26 @@
 // # Which operation a request is for
 //
 // The server's own router says so, through the last argument of New. A second
-// router, made from the document, would resolve some requests to another operation
-// than the one that is served, such as those with %2F in their path, and so ask
-// for the wrong scopes. For a server that was generated with
+// router, made from the document, reads some paths differently, and then asks for
+// the scopes of another operation than the one that is served: kin-openapi's
+// legacy router in front of an http.ServeMux takes /things/7%2Fpicture for the
+// picture of 7, and the server for a thing. Where the middleware wraps the whole
+// server, ask
 //
-//   - oapi-codegen for net/http, pass the result of New to its option Middlewares,
-//     and nil to New: [http.Request.Pattern] has the operation. Where the option
-//     BaseURL is set, cut it off: return strings.Replace(r.Pattern, " /v1/", " /", 1);
-//   - oapi-codegen for chi, do the same, with
-//     chi.RouteContext(r.Context()).RoutePattern();
-//   - ogen, wrap the whole server, and ask it:
-//     route, _ := server.FindPath(r.Method, r.URL); return route.PathPattern().
+//   - an http.ServeMux, as oapi-codegen and most programs have one:
+//     _, pattern := mux.Handler(r); return pattern
+//   - ogen: route, _ := server.FindPath(r.Method, r.URL); return route.PathPattern()
+//   - kin-openapi, if its router is the one that serves: FindRoute, and return the
+//     route's Path
 //
-// For kin-openapi's own routers, wrap what calls ValidateRequest, and return the
-// Path of the route that FindRoute returns. The package's examples in
-// examples/openapi are whole programs.
+// Where it stands behind the router, at each route, as in oapi-codegen's option
+// Middlewares, the request knows its operation: pass nil to New for
+// [http.Request.Pattern], and with chi return
+// chi.RouteContext(r.Context()).RoutePattern(). Generated code then reads
+// parameters before the key. If the router has a prefix that the document has not,
+// cut it off: return strings.Replace(r.Pattern, " /v1/", " /", 1).
+//
+// The programs in examples/openapi have all of these.
 //
 // A request for an operation that the document does not name is answered with 404,
 // and its key is not looked at. So is every request if the middleware stands
@@ -68,5 +73,6 @@
 // openapi3filter, see one scheme of one alternative, and cannot end a request that
 // is in flight. They decide nothing here: [Admitted] lets through what the guard
 // has admitted, and refuses what has not passed it, so that a server that was
-// mounted without its guard is closed.
+// mounted without its guard is closed. They look for the key in the request, so
+// leave [middleware.Options.StripCredential] off there.
 package latchopenapi

@@ -17,7 +17,7 @@ import (
 // operation asks the server's own router which operation a request is for. It
 // returns a path as the document has it, whatever the names of its parameters,
 // with or without the method in front: "GET /things/{id}". It returns "" where the
-// server has no operation. If it is nil, that is [http.Request.Pattern].
+// server has none. If it is nil, that is [http.Request.Pattern].
 //
 // A mistake in the document is an error, with a line for each.
 func New(document []byte, guards map[string]*middleware.Guard, operation func(*http.Request) string) (func(http.Handler) http.Handler, error) {
