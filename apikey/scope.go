@@ -1,7 +1,6 @@
 package apikey
 
 import (
-	"iter"
 	"slices"
 	"strings"
 
@@ -190,14 +189,7 @@ func (q Requirement) MetBy(granted []string) bool {
 func (q *Requirement) Used(granted []string) (used uint64, met bool) {
 	switch q.mode {
 	case allOf:
-		for _, s := range q.scopes {
-			i := granting(granted, s)
-			if i < 0 {
-				return 0, false
-			}
-			used |= place(i)
-		}
-		return used, true
+		return useAll(q.scopes, granted)
 	case anyOf:
 		for _, s := range q.scopes {
 			if i := granting(granted, s); i >= 0 {
@@ -208,49 +200,54 @@ func (q *Requirement) Used(granted []string) (used uint64, met bool) {
 	case anyKey:
 		return 0, true
 	case oneOf:
-		for all := range q.alternatives() {
-			if used, met := all.Used(granted); met {
+		for rest := q.scopes; len(rest) > 0; {
+			end := slices.Index(rest, "")
+			if used, met = useAll(rest[:end], granted); met {
 				return used, true
 			}
+			rest = rest[end+1:]
 		}
 	}
 	return 0, false
 }
 
+// useAll is Used of all of the scopes.
+func useAll(scopes, granted []string) (used uint64, met bool) {
+	for _, s := range scopes {
+		i := granting(granted, s)
+		if i < 0 {
+			return 0, false
+		}
+		used |= place(i)
+	}
+	return used, true
+}
+
 // Missing returns the required scopes that are not granted: for AnyOf, if none
 // is granted, all of the alternatives; for OneOf those of the alternative that
 // lacks the fewest, so that a key that gets them meets it.
-func (q Requirement) Missing(granted []string) (missing []string) {
-	if q.mode == oneOf {
-		first := true
-		for all := range q.alternatives() {
-			if lacks := all.Missing(granted); first || len(lacks) < len(missing) {
-				missing, first = lacks, false
-			}
-		}
-		return missing
+func (q Requirement) Missing(granted []string) []string {
+	if q.mode != oneOf {
+		return missing(q.scopes, granted)
 	}
-	for _, s := range q.scopes {
+	end := slices.Index(q.scopes, "")
+	fewest := missing(q.scopes[:end], granted)
+	for rest := q.scopes[end+1:]; len(rest) > 0; rest = rest[end+1:] {
+		end = slices.Index(rest, "")
+		if other := missing(rest[:end], granted); len(other) < len(fewest) {
+			fewest = other
+		}
+	}
+	return fewest
+}
+
+func missing(scopes, granted []string) (missing []string) {
+	for _, s := range scopes {
 		if !hasScope(granted, s) {
 			missing = append(missing, s)
 		}
 	}
 	return missing
-}
-
-// alternatives yields those of OneOf, without their texts.
-func (q *Requirement) alternatives() iter.Seq[Requirement] {
-	return func(yield func(Requirement) bool) {
-		start := 0
-		for i, s := range q.scopes {
-			if s == "" {
-				if !yield(Requirement{scopes: q.scopes[start:i], mode: allOf}) {
-					return
-				}
-				start = i + 1
-			}
-		}
-	}
 }
 
 // Any reports whether any one of the scopes is enough, as for AnyOf.

@@ -185,3 +185,16 @@ func TestOneOfHasNoMistakesInIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAllocationsOfOneOf(t *testing.T) {
+	a, _ := apikey.AllOf("a:1", "b:1")
+	b, _ := apikey.AllOf("a:2", "b:2")
+	one, err := apikey.OneOf(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := []string{"a:2", "b:2"}
+	if n := testing.AllocsPerRun(100, func() { one.Used(granted) }); n > 0 {
+		t.Errorf("a requirement with alternatives allocates %v times a request", n)
+	}
+}

@@ -24,7 +24,8 @@ type thing struct {
 
 func getThing(ctx context.Context, in *struct {
 	ID string `path:"id"`
-}) (*thing, error) {
+},
+) (*thing, error) {
 	p, _ := middleware.PrincipalFrom(ctx)
 	out := new(thing)
 	out.Body.Name = fmt.Sprintf("thing %s of %s", in.ID, p.Owner())

@@ -208,7 +208,8 @@ func TestHumasMiddlewareIsInsideTheGuard(t *testing.T) {
 	})
 	huma.Register(api, get("/things/{id}", security{{"key": nil}}), func(ctx context.Context, in *struct {
 		ID string `path:"id"`
-	}) (*who, error) {
+	},
+	) (*who, error) {
 		out := new(who)
 		out.Body.Owner = in.ID
 		return out, nil
@@ -299,7 +300,8 @@ func TestAFormIsReadThroughTheGuard(t *testing.T) {
 		RawBody huma.MultipartFormFiles[struct {
 			Name string `form:"name"`
 		}]
-	}) (*who, error) {
+	},
+	) (*who, error) {
 		out := new(who)
 		out.Body.Owner = in.RawBody.Data().Name
 		return out, nil
