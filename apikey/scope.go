@@ -95,7 +95,7 @@ func place(i int) uint64 { return 1 << (uint(i) % MaxScopes) }
 // value: a route open to any valid key uses [AnyKey]. A Requirement is
 // immutable and may be shared.
 type Requirement struct {
-	scopes []string
+	scopes []string // of oneOf: after the scopes of each alternative comes an empty one
 	mode   requirementMode
 	text   string // the scopes, space-separated, as RFC 6750 writes them
 }
@@ -107,6 +107,7 @@ const (
 	allOf
 	anyOf
 	anyKey
+	oneOf
 )
 
 // AllOf is met by a key that has all of the scopes.
@@ -117,6 +118,48 @@ func AnyOf(scopes ...string) (Requirement, error) { return newRequirement(anyOf,
 
 // AnyKey is met by every valid key, whatever its scopes.
 func AnyKey() Requirement { return Requirement{mode: anyKey} }
+
+// OneOf is met by a key that meets at least one of the requirements, such as
+// one that has two scopes or a third.
+func OneOf(needs ...Requirement) (Requirement, error) {
+	if len(needs) == 0 {
+		return Requirement{}, invalidf("needs", "name at least one requirement")
+	}
+	if len(needs) == 1 && needs[0].mode != denyAll {
+		return needs[0], nil
+	}
+	one, open := Requirement{mode: oneOf}, false
+	var names []string
+	for i, q := range needs {
+		switch q.mode {
+		case denyAll:
+			return Requirement{}, invalidf("needs", "requirement %d is the zero one, which no key meets", i)
+		case anyOf:
+			for _, s := range q.scopes {
+				one.scopes = append(one.scopes, s, "")
+			}
+		case allOf:
+			one.scopes = append(append(one.scopes, q.scopes...), "")
+		case oneOf:
+			one.scopes = append(one.scopes, q.scopes...)
+		case anyKey:
+			open = true
+		}
+		for _, s := range strings.Fields(q.text) {
+			if !slices.Contains(names, s) {
+				names = append(names, s)
+			}
+		}
+	}
+	if open {
+		return AnyKey(), nil
+	}
+	if !slices.ContainsFunc(needs, func(q Requirement) bool { return q.mode != anyOf && len(q.scopes) > 1 }) {
+		return AnyOf(names...) // which says so to clients
+	}
+	one.text = strings.Join(names, " ")
+	return one, nil
+}
 
 func newRequirement(mode requirementMode, scopes []string) (Requirement, error) {
 	if len(scopes) == 0 {
@@ -146,14 +189,7 @@ func (q Requirement) MetBy(granted []string) bool {
 func (q *Requirement) Used(granted []string) (used uint64, met bool) {
 	switch q.mode {
 	case allOf:
-		for _, s := range q.scopes {
-			i := granting(granted, s)
-			if i < 0 {
-				return 0, false
-			}
-			used |= place(i)
-		}
-		return used, true
+		return useAll(q.scopes, granted)
 	case anyOf:
 		for _, s := range q.scopes {
 			if i := granting(granted, s); i >= 0 {
@@ -163,15 +199,50 @@ func (q *Requirement) Used(granted []string) (used uint64, met bool) {
 		return 0, false
 	case anyKey:
 		return 0, true
+	case oneOf:
+		for rest := q.scopes; len(rest) > 0; {
+			end := slices.Index(rest, "")
+			if used, met = useAll(rest[:end], granted); met {
+				return used, true
+			}
+			rest = rest[end+1:]
+		}
 	}
 	return 0, false
 }
 
-// Missing returns the required scopes that are not granted; for AnyOf, if none
-// is granted, all of the alternatives.
+// useAll is Used of all of the scopes.
+func useAll(scopes, granted []string) (used uint64, met bool) {
+	for _, s := range scopes {
+		i := granting(granted, s)
+		if i < 0 {
+			return 0, false
+		}
+		used |= place(i)
+	}
+	return used, true
+}
+
+// Missing returns the required scopes that are not granted: for AnyOf, if none
+// is granted, all of the alternatives; for OneOf those of the alternative that
+// lacks the fewest, so that a key that gets them meets it.
 func (q Requirement) Missing(granted []string) []string {
-	var missing []string
-	for _, s := range q.scopes {
+	if q.mode != oneOf {
+		return missing(q.scopes, granted)
+	}
+	end := slices.Index(q.scopes, "")
+	fewest := missing(q.scopes[:end], granted)
+	for rest := q.scopes[end+1:]; len(rest) > 0; rest = rest[end+1:] {
+		end = slices.Index(rest, "")
+		if other := missing(rest[:end], granted); len(other) < len(fewest) {
+			fewest = other
+		}
+	}
+	return fewest
+}
+
+func missing(scopes, granted []string) (missing []string) {
+	for _, s := range scopes {
 		if !hasScope(granted, s) {
 			missing = append(missing, s)
 		}
@@ -179,7 +250,7 @@ func (q Requirement) Missing(granted []string) []string {
 	return missing
 }
 
-// Any reports whether one of the scopes is enough.
+// Any reports whether any one of the scopes is enough, as for AnyOf.
 func (q Requirement) Any() bool { return q.mode == anyOf }
 
 // String returns the scopes, space-separated, as the scope attribute of

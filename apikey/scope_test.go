@@ -1,6 +1,7 @@
 package apikey_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,5 +116,85 @@ func TestRequirementDeniesByDefault(t *testing.T) {
 		if _, err := apikey.AllOf(scopes...); err == nil {
 			t.Errorf("AllOf(%q) was accepted", scopes)
 		}
+	}
+}
+
+// Alternatives are what an OpenAPI document has: each a list of scopes, all of
+// which are needed, and one of the lists is enough.
+func TestOneOfIsMetByAKeyThatMeetsOneAlternative(t *testing.T) {
+	scopes := []string{"a:1", "a:2", "b:1"}
+	rapid.Check(t, func(t *rapid.T) {
+		lists := rapid.SliceOfN(rapid.SliceOfN(rapid.SampledFrom(scopes), 0, 3), 1, 4).Draw(t, "alternatives")
+		granted := rapid.SliceOfNDistinct(rapid.SampledFrom(append(scopes, "a:*", "*")), 0, 3, rapid.ID).Draw(t, "granted")
+		slices.Sort(granted)
+		var needs []apikey.Requirement
+		want, fewest, of := false, 99, []string(nil)
+		for _, list := range lists {
+			q := apikey.AnyKey()
+			if len(list) > 0 {
+				q, _ = apikey.AllOf(list...)
+			}
+			needs = append(needs, q)
+			want = want || q.MetBy(granted)
+			if missing := q.Missing(granted); len(missing) < fewest {
+				fewest, of = len(missing), missing
+			}
+		}
+		if rapid.Bool().Draw(t, "nested") && len(needs) > 1 {
+			first, err := apikey.OneOf(needs[:2]...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			needs = append([]apikey.Requirement{first}, needs[2:]...)
+		}
+		one, err := apikey.OneOf(needs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := one.MetBy(granted); got != want {
+			t.Fatalf("one of %v by %v: %v", lists, granted, got)
+		}
+		single := !slices.ContainsFunc(lists, func(list []string) bool { return len(list) != 1 })
+		if one.Any() != (single && len(lists) > 1) {
+			t.Fatalf("one of %v says of itself that any of its scopes is enough: %v", lists, one.Any())
+		}
+		if got := one.Missing(granted); !one.Any() && !slices.Equal(got, of) {
+			t.Fatalf("%v are missing from %v for one of %v, want %v", got, granted, lists, of)
+		}
+		if used, _ := one.Used(granted); used>>len(granted) != 0 {
+			t.Fatalf("one of %v uses the scopes %b of %v", lists, used, granted)
+		}
+	})
+}
+
+func TestOneOfHasNoMistakesInIt(t *testing.T) {
+	either, _ := apikey.AnyOf("a:1", "a:2")
+	both, _ := apikey.AllOf("a:2", "b:1")
+	one, err := apikey.OneOf(both, either)
+	if err != nil || one.String() != "a:2 b:1 a:1" {
+		t.Errorf("the scopes of a challenge are named once: %q, %v", one.String(), err)
+	}
+	for granted, want := range map[string]uint64{"a:1": 1, "a:2 b:1": 3, "a:2": 1, "a:1 b:1": 1, "b:1": 0} {
+		if used, met := one.Used(strings.Fields(granted)); used != want || met != (want != 0) {
+			t.Errorf("a key with %q uses %b, %v, want %b", granted, used, met, want)
+		}
+	}
+	for _, needs := range [][]apikey.Requirement{{}, {{}}, {both, {}}, {apikey.AnyKey(), {}}} {
+		if q, err := apikey.OneOf(needs...); err == nil || q.MetBy([]string{"*"}) {
+			t.Errorf("one of %v was accepted", needs)
+		}
+	}
+}
+
+func TestAllocationsOfOneOf(t *testing.T) {
+	a, _ := apikey.AllOf("a:1", "b:1")
+	b, _ := apikey.AllOf("a:2", "b:2")
+	one, err := apikey.OneOf(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	granted := []string{"a:2", "b:2"}
+	if n := testing.AllocsPerRun(100, func() { one.Used(granted) }); n > 0 {
+		t.Errorf("a requirement with alternatives allocates %v times a request", n)
 	}
 }
