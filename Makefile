@@ -25,17 +25,12 @@ FUZZTIME ?= 60s
 TIMEOUT ?= 8m
 ROWS ?=
 
-# Tests see each module as its users do, without the workspace, which would hide a missing require or replace;
-# lint sees the workspace, as an editor does. Allocation budgets (all in the root module) are counted in a second run,
-# because the race detector makes pools forget on purpose. testsum counts, and fails the pipe (see tools/testsum).
+# How many modules to test at a time: while the tests of one wait for a server or a clock, those of another compute.
+JOBS ?= 2
+
+# Lint sees the workspace, as an editor does; tests do not (see .ci/module). testsum counts them, and fails.
 define run_tests
-	for m in $(MODULES); do \
-		code=0 race=-race; if [[ " $(UNRACED) " == *" $$m "* ]]; then race=; fi; \
-		( cd $$m && export GOWORK=off && go build $$race -o /dev/null ./... ) || code=$$?; \
-		( cd $$m && export GOWORK=off && go test $$race -json -timeout $(1) ./... ) || code=$$?; \
-		if [[ $$m == . ]]; then ( export GOWORK=off && go test -json -timeout $(1) -run Allocat ./... ) || code=$$?; fi; \
-		printf '{"Action":"exit","Package":"%s","Code":%d}\n' $$m $$code; \
-	done | .bin/testsum
+	UNRACED='$(UNRACED)' TIMEOUT=$(1) .bin/testsum -j $(JOBS) .ci/module $(MODULES)
 endef
 
 define run_gate

@@ -67,7 +67,7 @@ func TestIdentifyFindsAKeyWithoutUsingIt(t *testing.T) {
 
 func TestPurgeTakesOnlyWhatIsLongRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newService(t, latchkey.Options{})
+		s := newService(t, latchkey.Options{FlushEvery: time.Hour})
 		defer s.Close(t.Context())
 		old, oldToken := create(t, s)
 		young, youngToken := create(t, s)

@@ -57,7 +57,7 @@ func TestRevokeReturnsWhenEveryProcessHasIt(t *testing.T) {
 func TestAPartitionEndsWithTheLease(t *testing.T) {
 	const length = 3 * time.Second
 	rng := rand.New(rand.NewPCG(7, 7))
-	trials := 60
+	trials := 24
 	if os.Getenv("LATCHKEY_LONG") != "" {
 		trials = 1000
 	}

@@ -289,7 +289,7 @@ func TestOnceComparesEverything(t *testing.T) {
 // works at once, although its id was just known not to be.
 func TestOnceAfterAPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := serviceOn(t, &quiet{memstore.New()}, latchkey.Options{MaxStale: time.Hour})
+		s := serviceOn(t, &quiet{memstore.New()}, latchkey.Options{MaxStale: time.Hour, FlushEvery: time.Hour})
 		defer s.Close(t.Context())
 		k, old, err := s.Create(t.Context(), ops, creation(form))
 		if err != nil {

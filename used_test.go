@@ -152,7 +152,7 @@ func TestEachOfTheMostScopesIsToldApart(t *testing.T) {
 func TestScopesAreUsedInTheirNewestHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &flaky{Store: memstore.New()}
-		s := serviceOn(t, store, latchkey.Options{FlushEvery: time.Second})
+		s := serviceOn(t, store, latchkey.Options{FlushEvery: 20 * time.Second})
 		defer s.Close(t.Context())
 		k, token := create(t, s, func(n *latchkey.NewKey) { n.Scopes = []string{"a:r", "b:r"} })
 		began := time.Now()

@@ -208,7 +208,7 @@ func TestAStuckWriteOfUsageHoldsNoPlace(t *testing.T) {
 		var (
 			all    sync.WaitGroup
 			untold atomic.Int64
-			end    = time.Now().Add(20 * time.Second)
+			end    = time.Now().Add(8 * time.Second)
 		)
 		for _, path := range []string{"/v1/keys/" + busy.ID + "/usage", "/keys/" + busy.ID, "/keys/" + busy.ID + "/first-use"} {
 			for range 4 {

@@ -234,7 +234,7 @@ func TestFormNames(t *testing.T) {
 func TestFormsOutlivedByTheirKeys(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t)
+		g := newRigFlushing(t, memstore.New(), signIn, admin.Options{}, time.Hour)
 		body := fill(g.form("owner", "/new"))
 		shown := time.Now().UTC().AddDate(0, 0, 90)
 		if a := g.want(200, "owner", "GET", "/new", ""); !strings.Contains(a.body, shown.Format("2 January 2006")) {

@@ -25,7 +25,7 @@ import (
 // actor's own keys alone, and a cursor goes on with them.
 func TestListConditions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRig(t)
+		g := newRigFlushing(t, memstore.New(), signIn, admin.Options{}, time.Hour)
 		tokens := map[string]string{}
 		ids := map[string]string{}
 		for _, n := range []latchkey.NewKey{

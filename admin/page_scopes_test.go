@@ -121,7 +121,7 @@ func TestWhatWasAskedIsNoMarkup(t *testing.T) {
 // long, once that is known.
 func TestScopesInUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newRigFlushing(t, memstore.New(), signIn, admin.Options{}, 10*time.Minute)
+		g := newRigFlushing(t, memstore.New(), signIn, admin.Options{}, 30*time.Minute)
 		k, token := g.scoped("marketplace:read", "marketplace:write", "orders:read")
 		page := "/keys/" + k.ID
 		says := func(user string, want ...string) answer {
@@ -205,7 +205,7 @@ func (c *counting) Usage(ctx context.Context, id string, since time.Time) (apike
 func TestNothingFalseIsSaidOfOlderKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &counting{Store: memstore.New()}
-		g := newRigFlushing(t, store, signIn, admin.Options{}, 10*time.Minute)
+		g := newRigFlushing(t, store, signIn, admin.Options{}, time.Hour)
 		k, token := g.scoped("marketplace:read", "orders:read")
 		report := func() map[string]any {
 			return g.want(200, "owner", "GET", "/v1/keys/"+k.ID+"/usage", "").members(t)

@@ -147,7 +147,7 @@ func TestEscrowLeavesAFailedLimiterAlone(t *testing.T) {
 				for i := range 4 {
 					for g := range 3 {
 						wg.Go(func() {
-							for from := f.now(); f.now() < from+long; time.Sleep(10 * time.Millisecond) {
+							for from := f.now(); f.now() < from+long; time.Sleep(50 * time.Millisecond) {
 								start := f.now()
 								f.take(t, i, ask(string(rune('a'+g)), limit))
 								if took := f.now() - start; took > 50*time.Millisecond {

@@ -45,15 +45,6 @@ func TestEscrow(t *testing.T) {
 	}
 }
 
-func TestEscrowInRealTime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 15 seconds")
-	}
-	h := escrowed(limiter.EscrowOptions{Instances: 1, Timeout: time.Second})
-	h.Unit = 2 * time.Second
-	limitertest.Run(t, h)
-}
-
 // Over a limiter that cannot Reserve windows count a second longer, and the
 // segments are those of the longer window.
 func TestEscrowOverAnyLimiter(t *testing.T) {

@@ -61,7 +61,7 @@ func play(t *testing.T, script string, number int, args ...string) (*figures, er
 
 // After Revoke returned no instance accepts the key.
 func TestHealthy(t *testing.T) {
-	f, err := play(t, "none", pick(60, 10_000), "-verify-rate", strconv.Itoa(pick(200, 2_000)), "-revokers", "2")
+	f, err := play(t, "none", pick(40, 10_000), "-verify-rate", strconv.Itoa(pick(200, 2_000)), "-revokers", "2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestHealthy(t *testing.T) {
 
 // A key that was created on one instance works at once on all.
 func TestFresh(t *testing.T) {
-	f, err := play(t, "fresh", pick(100, 10_000), "-verify-rate", "200", "-revokers", "2")
+	f, err := play(t, "fresh", pick(50, 10_000), "-verify-rate", "200", "-revokers", "2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestOutage(t *testing.T) {
 // An instance that is cut off stops accepting, says 503 and never 401, and holds
 // nobody up for longer than a lease.
 func TestPartition(t *testing.T) {
-	f, err := play(t, "partition", pick(3, 500), "-verify-rate", "200", "-lease", "1s")
+	f, err := play(t, "partition", pick(2, 500), "-verify-rate", "200", "-lease", "1s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestStop(t *testing.T) {
 // herd.
 func TestKill(t *testing.T) {
 	t.Setenv("LATCHKEY_TEST_PG_DSN", "") // a server that may be killed
-	if _, err := play(t, "kill", pick(2, 20), "-verify-rate", "200", "-lease", "1s"); err != nil {
+	if _, err := play(t, "kill", pick(1, 20), "-verify-rate", "200", "-lease", "1s"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -84,7 +84,7 @@ func grain(e *env) {
 }
 
 func sustained(e *env) {
-	const n, windows = 60, 400 // long enough for the ragged end not to matter
+	const n, windows = 60, 150 // long enough for the ragged end not to matter
 	model := &Log{Limit: e.limit(n)}
 	want := int64(0)
 	hits := steady(n, e.Unit, 0, windows*e.Unit, 2)

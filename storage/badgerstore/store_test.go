@@ -41,14 +41,11 @@ func harness(open opener) storetest.Harness {
 func TestStore(t *testing.T) { storetest.Run(t, harness(badgerstore.Open)) }
 
 // With small tables the suite also sees memtables rotate, tables compact and
-// large values move to the value log.
-func TestStoreOfSmallTables(t *testing.T) { storetest.Run(t, harness(badgerstore.OpenTuned)) }
-
-// With small bounds the suite also sees pages that are short, and terms that are
-// too many to look up.
-func TestStoreThatLooksAtLittle(t *testing.T) {
+// large values move to the value log; with small bounds it sees pages that are
+// short, and terms that are too many to look up.
+func TestStoreOfSmallTablesAndBounds(t *testing.T) {
 	storetest.Run(t, harness(func(dir string, o badgerstore.Options) (*badgerstore.Store, error) {
-		s, err := badgerstore.Open(dir, o)
+		s, err := badgerstore.OpenTuned(dir, o)
 		if err == nil {
 			s.LookAtLittle()
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -14,10 +16,17 @@ import (
 )
 
 // Everything but LISTEN works through PgBouncer, whose few connections change
-// hands with every transaction.
+// hands with every transaction, and for a role whose transactions are
+// serializable unless they say otherwise.
 func TestPgBouncer(t *testing.T) {
 	t.Parallel()
-	dsn := pgtest.Start(t).Bouncer(t)
+	server := pgtest.Start(t)
+	conn, err := pgx.Connect(t.Context(), server.DSN())
+	must(t, err)
+	exec(t, conn, `ALTER ROLE postgres SET default_transaction_isolation = serializable`)
+	exec(t, conn, `ALTER ROLE postgres SET synchronous_commit = off`) // durability is for other tests
+	must(t, conn.Close(t.Context()))
+	dsn := server.Bouncer(t)
 	at := func(t testing.TB, schema string) *pgstore.Store {
 		return open(t, dsn, pgstore.Options{Schema: schema, AutoMigrate: true, NoListen: true, Logger: quiet})
 	}

@@ -60,8 +60,9 @@ func stores(t *testing.T) (fresh func(t testing.TB) *pgstore.Store, again func(t
 // before them. To go on with the counts another process needs the schema only.
 func TestLimiter(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 20 seconds")
+		t.Skip("takes 30 seconds")
 	}
+	t.Parallel() // it mostly sleeps
 	fresh, again := stores(t)
 	var mu sync.Mutex
 	of := map[limiter.Limiter]*pgstore.Store{}

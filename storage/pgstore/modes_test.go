@@ -1,42 +1,16 @@
 package pgstore_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
 	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
-	"github.com/wontopos/latchkey/storage/storetest"
 )
-
-// Behind PgBouncer in transaction mode a connection remembers nothing from one
-// transaction to the next, and there are no prepared statements; and here the
-// role has another idea of transactions, too.
-func TestStoreBehindAPooler(t *testing.T) {
-	config, err := pgxpool.ParseConfig(pgtest.DSN(t) + " default_query_exec_mode=exec options='-c default_transaction_isolation=serializable'")
-	must(t, err)
-	config.AfterRelease = func(c *pgx.Conn) bool {
-		_, err := c.Exec(context.Background(), "DISCARD ALL", pgx.QueryExecModeSimpleProtocol)
-		return err == nil
-	}
-	storetest.Run(t, harnessOf(func(t testing.TB, schema string) *pgstore.Store {
-		pool, err := pgxpool.NewWithConfig(context.Background(), config.Copy())
-		must(t, err)
-		t.Cleanup(pool.Close)
-		s, err := pgstore.New(t.Context(), pool, pgstore.Options{Schema: schema, AutoMigrate: true, NoListen: true, Logger: quiet})
-		must(t, err)
-		t.Cleanup(func() { _ = s.Close() })
-		return s
-	}))
-}
 
 func TestEveryWayToRunAQueryButOne(t *testing.T) {
 	dsn := pgtest.DSN(t)

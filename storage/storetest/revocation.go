@@ -79,7 +79,7 @@ var revocationChecks = []check{
 	}},
 	{name: "revoked stays revoked through restarts and compaction", run: func(e *env) error {
 		var active, revoked []storage.Record
-		for round := range 4 {
+		for round := range 2 {
 			for i := range 25 {
 				a, err := e.create(fmt.Sprintf("key-%d-%d", round, i), nil)
 				if err != nil {

@@ -14,7 +14,7 @@ func TestTheLifeOfAKeyIsLinearizable(t *testing.T) {
 		t.Run(store.name, func(t *testing.T) {
 			t.Parallel()
 			w := store.open(t)
-			histories, operations := 8, 500
+			histories, operations := 4, 500
 			if os.Getenv("LATCHKEY_LONG") != "" {
 				histories, operations = 200, 2000
 			}

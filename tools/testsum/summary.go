@@ -9,13 +9,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 )
 
 // missingComponent opens the reason of a skip that CI does not forgive.
 const missingComponent = "missing component:"
 
-// event is a test event or a build event of "go test -json" (see "go doc test2json" and "go help buildjson"), or
-// the exit line of the package comment.
+// event is a test event or a build event of "go test -json" (see "go doc test2json" and "go help buildjson").
 type event struct {
 	Action      string
 	Package     string
@@ -24,7 +25,6 @@ type event struct {
 	Elapsed     float64
 	Output      string
 	FailedBuild string
-	Code        int
 }
 
 // pkg is a package whose tests are still running.
@@ -43,50 +43,66 @@ type test struct {
 // summary turns events into text and counts. It counts leaves: a test with subtests adds to a count only when its
 // outcome is its own, so that one failing subtest is one failure and not three.
 type summary struct {
+	mu     sync.Mutex // streams may come side by side
 	out    io.Writer
 	strict bool // a missing component fails the run
+	budget budget
 
-	running                 map[string]*pkg
-	builds                  map[string]*strings.Builder
 	passed, failed, skipped int
-	seenFailed              int // failed, when the last exit line came
-	missing                 int
-	skips, empty            []string
+	missing, overdue        int
+	skips, empty, slow      []string
 }
 
-func newSummary(out io.Writer, strict bool) *summary {
-	return &summary{out: out, strict: strict, running: map[string]*pkg{}, builds: map[string]*strings.Builder{}}
+// stream is what the command of one module prints.
+type stream struct {
+	*summary
+	running map[string]*pkg
+	builds  map[string]*strings.Builder
 }
 
-func (s *summary) read(r io.Reader) error {
+// module reads what the command of a module prints, and then how it ended.
+func (s *summary) module(name string, r io.Reader, wait func() error) {
+	m := &stream{s, map[string]*pkg{}, map[string]*strings.Builder{}}
+	began, failed := time.Now(), 0
+	count := func(step func()) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		before := s.failed
+		step()
+		failed += s.failed - before
+	}
 	lines := bufio.NewReader(r)
 	for {
 		line, err := lines.ReadBytes('\n')
 		if len(line) > 0 {
-			s.line(line)
-		}
-		if err == io.EOF {
-			return nil
+			count(func() { m.line(line) })
 		}
 		if err != nil {
-			return err
+			break
 		}
 	}
+	err := wait()
+	count(func() {
+		for name, p := range m.running { // the stream broke off
+			m.finish(event{Action: "fail", Package: name}, p)
+		}
+	})
+	count(func() {
+		if err != nil && failed == 0 {
+			s.failed++
+			fmt.Fprintf(s.out, "FAIL %s: %v, and no test says why\n", name, err)
+		}
+		fmt.Fprintf(s.out, "     %s took %.0fs, compiling included\n", name, time.Since(began).Seconds())
+	})
 }
 
-func (s *summary) line(line []byte) {
+func (s *stream) line(line []byte) {
 	var e event
 	if !bytes.HasPrefix(line, []byte("{")) || json.Unmarshal(line, &e) != nil {
 		s.out.Write(line) // the go command's own words, or a test binary that bypassed the testing package
 		return
 	}
 	switch {
-	case e.Action == "exit":
-		if e.Code != 0 && s.failed == s.seenFailed {
-			s.failed++
-			fmt.Fprintf(s.out, "FAIL %s: the go command ended with status %d, and no test says why\n", e.Package, e.Code)
-		}
-		s.seenFailed = s.failed
 	case e.Action == "build-output":
 		b := s.builds[e.ImportPath]
 		if b == nil {
@@ -102,7 +118,7 @@ func (s *summary) line(line []byte) {
 	}
 }
 
-func (s *summary) at(name string) *pkg {
+func (s *stream) at(name string) *pkg {
 	p := s.running[name]
 	if p == nil {
 		p = &pkg{tests: map[string]*test{}}
@@ -111,7 +127,7 @@ func (s *summary) at(name string) *pkg {
 	return p
 }
 
-func (s *summary) test(e event) {
+func (s *stream) test(e event) {
 	p := s.at(e.Package)
 	t := p.tests[e.Test]
 	if t == nil {
@@ -130,7 +146,7 @@ func (s *summary) test(e event) {
 	}
 }
 
-func (s *summary) pkg(e event) {
+func (s *stream) pkg(e event) {
 	p := s.at(e.Package)
 	switch e.Action {
 	case "output":
@@ -142,7 +158,7 @@ func (s *summary) pkg(e event) {
 }
 
 // finish counts the tests of a package that has ended and prints its line.
-func (s *summary) finish(e event, p *pkg) {
+func (s *stream) finish(e event, p *pkg) {
 	passed, failed, skipped := s.passed, s.failed, s.skipped
 	var loud []*test
 	for _, t := range p.order {
@@ -163,6 +179,12 @@ func (s *summary) finish(e event, p *pkg) {
 	}
 	if e.Action == "fail" && s.failed == failed {
 		s.failed++ // the build, TestMain, init, or an exit that no test owns
+	}
+	if line, fails := s.budget.excess(e.Package, e.Elapsed); line != "" {
+		s.slow = append(s.slow, line)
+		if fails {
+			s.overdue++
+		}
 	}
 
 	if e.Action == "fail" || s.failed > failed {
@@ -216,16 +238,16 @@ func (s *summary) skip(pkg string, t *test) {
 
 // close prints the end of the account and reports whether the run was good.
 func (s *summary) close() bool {
-	for name, p := range s.running { // the stream broke off
-		s.finish(event{Action: "fail", Package: name}, p)
-	}
 	if len(s.empty) > 0 {
 		fmt.Fprintf(s.out, "no tests in %s\n", strings.Join(s.empty, ", "))
 	}
 	for _, line := range s.skips {
 		fmt.Fprintln(s.out, "SKIP", line)
 	}
-	good := s.failed == 0
+	for _, line := range s.slow {
+		fmt.Fprintln(s.out, line)
+	}
+	good := s.failed == 0 && s.overdue == 0
 	if s.strict && s.missing > 0 {
 		good = false
 		fmt.Fprintf(s.out, "FAIL CI may not skip: %d skipped for want of a component\n", s.missing)

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 )
 
-// stream writes events in a short form: "ACTION PACKAGE [TEST] [| OUTPUT]".
-func stream(lines ...string) string {
+// stdout writes events in a short form: "ACTION PACKAGE [TEST] [| OUTPUT]".
+func stdout(lines ...string) string {
 	var b strings.Builder
 	for _, line := range lines {
 		head, output, _ := strings.Cut(line, " | ")
@@ -16,10 +20,16 @@ func stream(lines ...string) string {
 	return b.String()
 }
 
+// took is the event of a package that passed in some seconds.
+func took(pkg string, seconds float64) string {
+	return fmt.Sprintf(`{"Action":"pass","Package":%q,"Elapsed":%g}`+"\n", pkg, seconds)
+}
+
 func TestSummary(t *testing.T) {
 	for _, tc := range []struct {
 		rule   string
 		in     string
+		exit   error // of the command
 		strict bool
 		good   bool
 		want   []string // in this order; the last is the closing line
@@ -27,7 +37,7 @@ func TestSummary(t *testing.T) {
 	}{
 		{
 			rule: "passing output is not repeated",
-			in: stream("start p", "run p TestA", `output p TestA | noise\n`, "pass p TestA",
+			in: stdout("start p", "run p TestA", `output p TestA | noise\n`, "pass p TestA",
 				"pass p", "start q", "skip q"),
 			good:  true,
 			want:  []string{"ok   p", "1 passed", "no tests in q\n", "1 passed, 0 failed, 0 skipped\n"},
@@ -35,23 +45,23 @@ func TestSummary(t *testing.T) {
 		},
 		{
 			rule: "one failing subtest is one failure, printed in full",
-			in: stream("run p TestA", "run p TestA/x", "run p TestA/y", `output p TestA/x | why\n`,
+			in: stdout("run p TestA", "run p TestA/x", "run p TestA/y", `output p TestA/x | why\n`,
 				"fail p TestA/x", "pass p TestA/y", `output p TestA | --- FAIL: TestA\n`, "fail p TestA", "fail p"),
 			want: []string{"FAIL p", "--- FAIL: TestA\n", "why\n", "1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
 			rule: "a parent that fails by itself counts",
-			in:   stream("run p TestA", "run p TestA/x", "pass p TestA/x", "fail p TestA", "fail p"),
+			in:   stdout("run p TestA", "run p TestA/x", "pass p TestA/x", "fail p TestA", "fail p"),
 			want: []string{"1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
 			rule: "a test that never ended has failed",
-			in:   stream("pass p TestB", "run p TestA", "run p TestA/x", `output p TestA/x | panic: ouch\n`, "fail p"),
+			in:   stdout("pass p TestB", "run p TestA", "run p TestA/x", `output p TestA/x | panic: ouch\n`, "fail p"),
 			want: []string{"panic: ouch\n", "1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
 			rule: "a package that fails without a failing test counts once",
-			in:   stream("pass p TestA", `output p | exit status 3\n`, "fail p"),
+			in:   stdout("pass p TestA", `output p | exit status 3\n`, "fail p"),
 			want: []string{"FAIL p", "exit status 3\n", "1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
@@ -62,12 +72,12 @@ func TestSummary(t *testing.T) {
 		},
 		{
 			rule: "a stream that breaks off is a failure",
-			in:   stream("start q", "pass p TestA", "pass p", "start q"),
+			in:   stdout("start q", "pass p TestA", "pass p", "start q"),
 			want: []string{"FAIL q", "1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
 			rule: "a skip is listed with its reason",
-			in: stream("run p TestA", `output p TestA |     a_test.go:3: about to\n`,
+			in: stdout("run p TestA", `output p TestA |     a_test.go:3: about to\n`,
 				`output p TestA |     a_test.go:4: too slow here\n`, `output p TestA | --- SKIP: TestA\n`, "skip p TestA",
 				"pass p TestB", "pass p"),
 			strict: true,
@@ -76,42 +86,65 @@ func TestSummary(t *testing.T) {
 		},
 		{
 			rule: "a missing component is forgiven outside CI",
-			in: stream(`output p TestA |     a_test.go:4: missing component: pg: install it\n`, "skip p TestA",
+			in: stdout(`output p TestA |     a_test.go:4: missing component: pg: install it\n`, "skip p TestA",
 				"pass p TestB", "pass p"),
 			good: true,
 			want: []string{"SKIP p TestA: missing component: pg: install it\n", "1 passed, 0 failed, 1 skipped\n"},
 		},
 		{
 			rule: "a missing component fails CI",
-			in: stream(`output p TestA |     a_test.go:4: missing component: pg: install it\n`, "skip p TestA",
+			in: stdout(`output p TestA |     a_test.go:4: missing component: pg: install it\n`, "skip p TestA",
 				"pass p TestB", "pass p"),
 			strict: true,
 			want:   []string{"SKIP p TestA", "FAIL CI may not skip: 1", "1 passed, 0 failed, 1 skipped\n"},
 		},
 		{
 			rule: "nothing run is a failure",
-			in:   stream("start p", "skip p"),
+			in:   stdout("start p", "skip p"),
 			want: []string{"FAIL no test ran\n", "0 passed, 0 failed, 0 skipped\n"},
 		},
 		{
 			rule: "a go command that dies without a result is a failure",
-			in: stream("pass p TestA", "pass p") + `{"Action":"exit","Package":".","Code":0}` + "\n" +
-				"go: cannot find module\n" + `{"Action":"exit","Package":"./sub","Code":1}` + "\n",
-			want: []string{"go: cannot find module\n", "FAIL ./sub", "1 passed, 1 failed, 0 skipped\n"},
+			in:   stdout("pass p TestA", "pass p") + "go: cannot find module\n",
+			exit: errors.New("exit status 1"),
+			want: []string{"go: cannot find module\n", "FAIL ./sub: exit status 1", "1 passed, 1 failed, 0 skipped\n"},
 		},
 		{
 			rule: "an exit that a failed test explains is not counted again",
-			in:   stream("fail p TestA", "fail p") + `{"Action":"exit","Package":".","Code":1}` + "\n",
+			in:   stdout("fail p TestA", "fail p"),
+			exit: errors.New("exit status 1"),
 			want: []string{"0 passed, 1 failed, 0 skipped\n"},
+		},
+		{
+			rule:  "a package within its budget is not mentioned",
+			in:    stdout("pass p TestA") + took("p", 2),
+			good:  true,
+			want:  []string{"ok   p  2.00s  1 passed\n", "1 passed, 0 failed, 0 skipped\n"},
+			never: "budget",
+		},
+		{
+			rule: "a package over its budget is reported",
+			in:   stdout("pass p TestA") + took("p", 6) + stdout("pass q TestA") + took("q", 1),
+			good: true,
+			want: []string{"ok   p  6.00s", "ok   q  1.00s", "SLOW p: 6.0s, budget 2s\n", "2 passed, 0 failed, 0 skipped\n"},
+		},
+		{
+			rule: "a package far over its budget fails",
+			in:   stdout("pass p TestA") + took("p", 6.1) + stdout("pass q TestA") + took("q", 1),
+			want: []string{"ok   p  6.10s", "ok   q", "FAIL p: 6.1s, more than 3 times its budget of 2s\n", "2 passed, 0 failed, 0 skipped\n"},
+		},
+		{
+			rule: "a package without a line has the default",
+			in:   stdout("pass q TestA") + took("q", 1.5),
+			good: true,
+			want: []string{"SLOW q: 1.5s, budget 1s\n", "1 passed, 0 failed, 0 skipped\n"},
 		},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
-			s := newSummary(&out, tc.strict)
-			if err := s.read(strings.NewReader(tc.in)); err != nil {
-				t.Fatal(err)
-			}
+			s := &summary{out: &out, strict: tc.strict, budget: budget{usual: 1, of: map[string]float64{"p": 2}}}
+			s.module("./sub", strings.NewReader(tc.in), func() error { return tc.exit })
 			if good := s.close(); good != tc.good {
 				t.Errorf("good = %t, want %t", good, tc.good)
 			}
@@ -131,4 +164,36 @@ func TestSummary(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStreamsSideBySide: packages of two modules are told apart line by line, and so are the ends of their commands.
+func TestStreamsSideBySide(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	s := &summary{out: &out}
+	first, second := make(chan string), make(chan string)
+	var both sync.WaitGroup
+	both.Go(func() { s.module("./first", lines(first), func() error { return errors.New("exit status 1") }) })
+	both.Go(func() { s.module("./second", lines(second), func() error { return errors.New("exit status 2") }) })
+	first <- stdout("run p TestA", "output p TestA | of the first")
+	second <- stdout("run p TestA", "output p TestA | of the second", "fail p TestA", "fail p")
+	close(second)
+	first <- stdout("pass p TestA", "pass p")
+	close(first)
+	both.Wait()
+	if s.close() || s.passed != 1 || s.failed != 2 || !strings.Contains(out.String(), "FAIL ./first") ||
+		strings.Contains(out.String(), "FAIL ./second") || strings.Contains(out.String(), "of the first") {
+		t.Error(out.String())
+	}
+}
+
+// lines reads what comes from a channel.
+type lines chan string
+
+func (l lines) Read(p []byte) (int, error) {
+	text, ok := <-l
+	if !ok {
+		return 0, io.EOF
+	}
+	return copy(p, text), nil
 }
