@@ -63,7 +63,8 @@ func (s *sink) WriteHeader(status int) {
 
 // What follows are the abilities of net/http's own writer of HTTP/1, for wrappers
 // that look for them.
-func (s *sink) Flush()                                       {}
+func (s *sink) Flush() {}
+
 func (s *sink) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, http.ErrNotSupported }
 func (s *sink) SetReadDeadline(time.Time) error              { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error             { return nil }

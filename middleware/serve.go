@@ -80,7 +80,8 @@ func listenAndServe(s *http.Server) error {
 // After an error call it again to continue: what is closed stays so.
 func (g *Guard) Shutdown(ctx context.Context, store io.Closer, servers ...interface {
 	Shutdown(ctx context.Context) error
-}) error {
+},
+) error {
 	grace := 10 * time.Second
 	if end, ok := ctx.Deadline(); ok {
 		grace = time.Until(end) / 2
