@@ -125,22 +125,24 @@ func TestAToolEndsWithItsHTTPRequest(t *testing.T) {
 	<-done
 }
 
-// TestAToolEndsWhenItsClientCancels: by a notification, as the SDK's clients do.
+// TestAToolEndsWhenItsClientCancels: by a notification, while the HTTP request
+// goes on.
 func TestAToolEndsWhenItsClientCancels(t *testing.T) {
 	k := newKit(t, stateful, options, latchkeytest.Options{})
-	s := k.connect(k.key("things:read"))
-	started, ended := make(chan struct{}), make(chan error, 1)
+	key := k.key("things:read")
+	id := k.raw(t.Context(), key, http.MethodPost, initialize).Header.Get("Mcp-Session-Id")
+	started := make(chan struct{})
 	k.serve = func(ctx context.Context, _ *mcp.CallToolRequest) (string, error) {
 		close(started)
 		<-ctx.Done()
-		ended <- ctx.Err()
-		return "", nil
+		return "ended", nil
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { _, _ = call(ctx, s, "read") }()
+	answer := make(chan *http.Response, 1)
+	go func() { answer <- k.raw(t.Context(), key, http.MethodPost, calling("read"), "Mcp-Session-Id", id) }()
 	<-started
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the tool's context ended with %v", err)
+	k.raw(t.Context(), key, http.MethodPost, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`, "Mcp-Session-Id", id)
+	w := <-answer
+	if body, err := io.ReadAll(w.Body); err != nil || !strings.Contains(string(body), "ended") {
+		t.Errorf("the call is answered with %d: %s, %v", w.StatusCode, body, err)
 	}
 }

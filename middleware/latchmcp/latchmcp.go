@@ -32,8 +32,9 @@ type Options struct {
 	// for the metadata; it may be empty.
 	Documentation string
 
-	// Transport configures the SDK's streamable HTTP transport. The sessions of
-	// keys that have ended stay in its memory until SessionTimeout.
+	// Transport configures the SDK's streamable HTTP transport; it may be nil.
+	// Unless it is Stateless, set its SessionTimeout: the SDK keeps sessions in
+	// memory until then, those of keys that have ended, too, and by default forever.
 	Transport *mcp.StreamableHTTPOptions
 }
 
@@ -70,7 +71,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admitted serves an HTTP request of MCP. The SDK takes who makes it from
 // [auth.RequireBearerToken] alone, and binds sessions to its UserID.
 func (h *Handler) admitted(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
-	if p == nil { // a CORS preflight
+	if p == nil { // a CORS preflight; without an exchange nothing of MCP is served
 		h.transport.ServeHTTP(w, r)
 		return
 	}
@@ -103,7 +104,7 @@ func (o Options) rows(g *middleware.Guard) rows {
 		all.tools[name] = g.Door(route)
 	}
 	for name, route := range o.Methods {
-		if name == callTool {
+		if name == "tools/call" {
 			panic("latchmcp: Options.Methods: tools/call has a row for each tool, in Options.Tools")
 		}
 		all.methods[name] = g.Door(route)
@@ -111,20 +112,20 @@ func (o Options) rows(g *middleware.Guard) rows {
 	return all
 }
 
-const callTool = "tools/call"
-
 // of returns the door of a request, or the refusal of one without a row.
 func (r rows) of(method string, request mcp.Request) (*middleware.Door, error) {
-	if call, ok := request.(*mcp.CallToolRequest); ok && method == callTool && call.Params != nil {
-		if door, ok := r.tools[call.Params.Name]; ok {
-			return door, nil
+	if call, is := request.(*mcp.CallToolRequest); is && call.Params != nil {
+		door, ok := r.tools[call.Params.Name]
+		if !ok {
+			return nil, refuse(http.StatusForbidden, "unknown_tool",
+				fmt.Sprintf("Nobody may call the tool %q: the server's latchmcp.Options do not name it. Add it to Tools.", call.Params.Name))
 		}
-		return nil, refuse(http.StatusForbidden, "unknown_tool",
-			fmt.Sprintf("Nobody may call the tool %q: the server's latchmcp.Options do not name it. Add it to Tools.", call.Params.Name))
-	}
-	if door, ok := r.methods[method]; ok {
 		return door, nil
 	}
-	return nil, refuse(http.StatusForbidden, "unknown_method",
-		fmt.Sprintf("Nobody may call %q: the server's latchmcp.Options do not name it. Add it to Methods.", method))
+	door, ok := r.methods[method]
+	if !ok {
+		return nil, refuse(http.StatusForbidden, "unknown_method",
+			fmt.Sprintf("Nobody may call %q: the server's latchmcp.Options do not name it. Add it to Methods.", method))
+	}
+	return door, nil
 }

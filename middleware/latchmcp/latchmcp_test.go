@@ -227,6 +227,15 @@ func TestNobodyComesByAnotherWay(t *testing.T) {
 	}
 }
 
+// TestAPreflightReachesTheTransport: it brings no key, and gets nothing.
+func TestAPreflightReachesTheTransport(t *testing.T) {
+	k := newKit(t, stateful, options, latchkeytest.Options{Guard: middleware.Options{PreflightCORS: true}})
+	w := k.raw(t.Context(), nil, http.MethodOptions, "", "Origin", "https://example.com", "Access-Control-Request-Method", "POST")
+	if w.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("it is answered with %d", w.StatusCode)
+	}
+}
+
 // TestAnErrorHandlersAnswer: what is no JSON does not reach clients, and the code
 // does.
 func TestAnErrorHandlersAnswer(t *testing.T) {

@@ -33,7 +33,8 @@ func (a *answer) Write(p []byte) (int, error) {
 // document, unless an ErrorHandler wrote something else.
 func (a *answer) refusal(code apikey.Code) error {
 	var problem map[string]any
-	if json.Unmarshal(a.body, &problem) != nil || problem == nil {
+	_ = json.Unmarshal(a.body, &problem)
+	if problem == nil {
 		problem = map[string]any{"code": code.Info().Name}
 	}
 	if s, err := strconv.Atoi(a.header.Get("Retry-After")); err == nil {
