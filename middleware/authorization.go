@@ -18,16 +18,7 @@ func bearer(lines []string) (token string, code apikey.Code) {
 	if len(lines) == 1 && isPlainBearer(lines[0]) {
 		return lines[0][len("Bearer "):], apikey.OK
 	}
-	value, code := authorization(lines, "bearer")
-	if code != apikey.OK {
-		return "", code
-	}
-	_, rest := cutScheme(value)
-	token = strings.TrimLeft(rest, " ")
-	if len(token) == len(rest) || token == "" {
-		return "", apikey.MalformedRequest
-	}
-	return token, apikey.OK
+	return schemed(lines, "bearer")
 }
 
 // authorization returns the single credential in the lines of an Authorization

@@ -16,25 +16,33 @@ type challenges struct {
 
 func newChallenges(realm string, extractors []Extractor) challenges {
 	realm = ` realm="` + quoteEscaper.Replace(realm) + `"`
-	in := func(p place) bool {
-		return slices.ContainsFunc(extractors, func(e Extractor) bool { return e.place == p })
+	// A 401 must have a challenge: Bearer, unless keys come with another scheme and
+	// not as Bearer. Only Bearer has attributes that say more.
+	bearer, other := "Bearer"+realm, ""
+	for _, e := range slices.Backward(extractors) {
+		switch {
+		case e.place == inBasic:
+			other = "Basic" + realm + `, charset="UTF-8"`
+		case e.place == inScheme && e.name != "":
+			other = e.name + realm
+		}
 	}
-	// A 401 must have a challenge: Bearer if the key comes some other way.
-	basic, bearer := "Basic"+realm+`, charset="UTF-8"`, "Bearer"+realm
-	basicOnly := in(inBasic) && !in(inBearer)
+	if slices.ContainsFunc(extractors, func(e Extractor) bool { return e.place == inBearer }) {
+		other = ""
+	}
 	var c challenges
 	for _, code := range apikey.Codes() {
 		switch e := code.Info().BearerError; {
-		case basicOnly && (code == apikey.MissingKey || e == "invalid_token"):
-			c.byCode[code] = basic
-		case basicOnly || e == "insufficient_scope":
+		case other != "" && (code == apikey.MissingKey || e == "invalid_token"):
+			c.byCode[code] = other
+		case other != "" || e == "insufficient_scope":
 		case code == apikey.MissingKey: // no error attribute: RFC 6750, section 3.1
 			c.byCode[code] = bearer
 		case e != "":
 			c.byCode[code] = bearer + `, error="` + e + `"`
 		}
 	}
-	if !basicOnly {
+	if other == "" {
 		c.scopeFor = bearer + `, error="insufficient_scope", scope="`
 	}
 	return c

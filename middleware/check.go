@@ -21,7 +21,7 @@ const restarts = 16
 
 // check makes the decision of the first door that a request comes to.
 func (g *Guard) check(ctx context.Context, q *ask, o *Outcome) {
-	o.guard, o.need, o.varies = g, q.route.Need, q.route.Optional
+	o.guard, o.need, o.varies = g, q.route.Need, q.route.Optional || q.route.Others
 	finished := false
 	defer func() {
 		if !finished && o.entered { // a panic in somebody else's limiter
@@ -44,6 +44,9 @@ func (g *Guard) addClient(q *ask, o *Outcome) {
 
 func (g *Guard) decide(ctx context.Context, q *ask, o *Outcome) apikey.Code {
 	token, code := g.credential(&q.Request)
+	if q.route.Others && g.somebodyElses(&q.Request, token, code) {
+		return apikey.OK
+	}
 	if code != apikey.OK {
 		if code == apikey.MissingKey && q.route.Optional {
 			return apikey.OK

@@ -17,6 +17,14 @@ type Route struct {
 	// Optional admits requests without a key: their context has no principal. A
 	// bad key is still refused.
 	Optional bool
+	// Others lets requests with somebody else's credential pass to the handler, which
+	// has to check it: a JSON web token for middleware behind the door, for example.
+	// Their context has no principal, and they are neither counted nor limited. A
+	// credential is somebody else's if it is in a place where keys come, or in
+	// Authorization, and no text there begins like a key of this service: a mistyped
+	// key is refused. A request with no credential at all is refused, unless the
+	// route is Optional as well.
+	Others bool
 }
 
 // AllOf is [apikey.AllOf] for setting up a program: it panics on a mistake.
@@ -83,7 +91,7 @@ func (d *Door) Wrap(h http.Handler) http.Handler {
 // adapters of frameworks built on net/http. An adapter with a router of its own
 // sets r.Pattern, which is then shown with the key's last use. Serve panics
 // with [http.ErrAbortHandler] when a response that had begun was cut; the panic
-// must reach the server. The principal is nil only if the route is Optional or a
+// must reach the server. The principal is nil only if the route is Optional, or lets Others pass, or a
 // CORS preflight was let through. Serve returns OK for a request that was served,
 // and otherwise the code with which it was refused, at the door or when it was
 // cut; it has been answered in any case.
@@ -134,7 +142,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 		g.answer(p, w, r, &o)
 		g.pockets.Put(p)
 		return o.code
-	case o.presented == nil: // the route is Optional
+	case o.presented == nil: // the route is Optional, or lets Others pass
 		p.unused(c)
 		g.pockets.Put(p)
 		g.serveUnkeyed(w, r, &o, next)

@@ -10,9 +10,19 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// Extractor is a place in a request where a key may come: [Bearer], [Header],
-// [Cookie], [BasicUser] or, under a name that warns, [InsecureQuery].
+// Extractor is a place in a request where a key may come: [Bearer], [Scheme],
+// [Header], [Cookie], [Subprotocol], [BasicUser] or, under a name that warns,
+// [InsecureQuery]. For any other place, set Find and Field.
 type Extractor struct {
+	// Find returns the key of a request as it was sent. The code is OK, or MissingKey
+	// if there is none in this place, or MalformedRequest if what is there cannot be
+	// read, or be read in two ways. It is called for every request, concurrently, and
+	// must keep nothing.
+	Find func(f Fields, rawQuery string) (token string, code apikey.Code)
+	// Field is the header field that Find reads, or empty. Caches are told of it, and
+	// [Options.StripCredential] removes it.
+	Field string
+
 	place place
 	name  string
 	find  func(f Fields, rawQuery, name string) (token string, code apikey.Code)
@@ -26,54 +36,92 @@ const (
 	inHeader place = "Header"
 	inCookie place = "Cookie"
 	inQuery  place = "InsecureQuery"
+	inScheme place = "Scheme"
+	inSocket place = "Subprotocol"
+	inOwn    place = "Extractor"
 )
+
+func in(p place, name string, find func(f Fields, rawQuery, name string) (string, apikey.Code)) Extractor {
+	return Extractor{place: p, name: name, find: find}
+}
 
 // Bearer takes the key from "Authorization: Bearer <key>".
 func Bearer() Extractor {
-	return Extractor{inBearer, "", func(f Fields, _, _ string) (string, apikey.Code) {
+	return in(inBearer, "", func(f Fields, _, _ string) (string, apikey.Code) {
 		return bearer(f.Values("Authorization"))
-	}}
+	})
+}
+
+// Scheme takes the key from "Authorization: <name> <key>", for a scheme such as
+// ApiKey or Token; case does not matter. With an empty name the field holds the key
+// alone, as "Authorization: <key>".
+func Scheme(name string) Extractor {
+	return in(inScheme, name, func(f Fields, _, name string) (string, apikey.Code) {
+		lines := f.Values("Authorization")
+		if name == "" {
+			return alone(lines)
+		}
+		return schemed(lines, strings.ToLower(name))
+	})
 }
 
 // BasicUser takes the key from the user name of HTTP Basic authentication, as
 // in "curl -u <key>:". The password is ignored.
 func BasicUser() Extractor {
-	return Extractor{inBasic, "", func(f Fields, _, _ string) (string, apikey.Code) {
+	return in(inBasic, "", func(f Fields, _, _ string) (string, apikey.Code) {
 		return basicUser(f.Values("Authorization"))
-	}}
+	})
 }
 
 // Header takes the key from a header field of its own, such as X-API-Key.
 // Responses get "Cache-Control: private", because shared caches recognize only
 // Authorization; a handler may replace it.
 func Header(name string) Extractor {
-	return Extractor{inHeader, http.CanonicalHeaderKey(name), func(f Fields, _, name string) (string, apikey.Code) {
+	return in(inHeader, http.CanonicalHeaderKey(name), func(f Fields, _, name string) (string, apikey.Code) {
 		return oneLine(f.Values(name))
-	}}
+	})
 }
 
 // Cookie takes the key from a cookie. Browsers send cookies on their own, so
 // state-changing routes then need protection from cross-site requests, such as
 // http.CrossOriginProtection.
 func Cookie(name string) Extractor {
-	return Extractor{inCookie, name, func(f Fields, _, name string) (string, apikey.Code) {
+	return in(inCookie, name, func(f Fields, _, name string) (string, apikey.Code) {
 		return cookie(f.Values("Cookie"), name)
-	}}
+	})
 }
+
+// Subprotocol takes the key from one of the protocols that a WebSocket client
+// offers in Sec-WebSocket-Protocol, after a prefix such as "key.": a script in a
+// browser can set no other field of its own,
+//
+//	new WebSocket(url, ["chat", "key." + key])
+//
+// The server must choose another one, such as "chat": what it chooses is sent back.
+func Subprotocol(prefix string) Extractor {
+	return in(inSocket, prefix, func(f Fields, _, prefix string) (string, apikey.Code) {
+		return offered(f.Values(socketField), prefix)
+	})
+}
+
+const socketField = "Sec-Websocket-Protocol"
 
 // InsecureQuery takes the key from a parameter of the query string. That is
 // insecure: URLs are kept in access logs, browser histories and Referer
 // fields. It is for clients that can send nothing else, with keys that may
 // leak.
 func InsecureQuery(name string) Extractor {
-	return Extractor{inQuery, name, func(_ Fields, rawQuery, name string) (string, apikey.Code) {
+	return in(inQuery, name, func(_ Fields, rawQuery, name string) (string, apikey.Code) {
 		return parameter(rawQuery, name)
-	}}
+	})
 }
 
 // String returns the call that makes the Extractor, for messages.
 func (e Extractor) String() string {
-	if e.name == "" {
+	switch {
+	case e.place == inOwn:
+		return "Extractor{Find, Field: \"" + e.Field + "\"}"
+	case e.name == "" && e.place != inScheme:
 		return string(e.place) + "()"
 	}
 	return string(e.place) + "(\"" + e.name + "\")"
@@ -82,19 +130,41 @@ func (e Extractor) String() string {
 // field is the header field that carries the key; empty if none does.
 func (e Extractor) field() string {
 	switch e.place {
-	case inBearer, inBasic:
+	case inBearer, inBasic, inScheme:
 		return "Authorization"
 	case inCookie:
 		return "Cookie"
+	case inSocket:
+		return socketField
 	case inHeader:
 		return e.name
+	case inOwn:
+		return e.Field
 	}
 	return ""
 }
 
+// prepare makes an Extractor of the caller's like ours.
+func (e *Extractor) prepare() {
+	if find := e.Find; e.place == "" && find != nil {
+		e.place, e.Field = inOwn, http.CanonicalHeaderKey(e.Field)
+		e.find = func(f Fields, rawQuery, _ string) (string, apikey.Code) { return find(f, rawQuery) }
+	}
+}
+
 func (e Extractor) check(field string) error {
 	switch e.place {
-	case inBearer, inBasic:
+	case inBearer, inBasic, inOwn:
+		return nil
+	case inScheme:
+		if _, rest := cutScheme(e.name); rest != "" || equalFold(e.name, "bearer") || equalFold(e.name, "basic") {
+			return invalidf(field, "%q is no name of a scheme of its own: use Bearer or BasicUser for theirs", e.name)
+		}
+		return nil
+	case inSocket:
+		if word, rest := cutScheme(e.name); word == "" || rest != "" {
+			return invalidf(field, "%q is no prefix of a subprotocol: use one such as \"key.\"", e.name)
+		}
 		return nil
 	case inQuery:
 		if e.name == "" {
@@ -112,12 +182,19 @@ func (e Extractor) check(field string) error {
 }
 
 // SetCredential puts a token into a request where the first of
-// [Options.Extractors] looks for it, in place of what is there. It is for the
-// client's side: for tests, and for programs that call an API of their own.
+// [Options.Extractors] looks for it, in place of what is there; for an Extractor
+// with a Find of its own, alone in its Field. It is for the client's side: for
+// tests, and for programs that call an API of their own.
 func (g *Guard) SetCredential(r *http.Request, token string) {
 	switch e := &g.o.Extractors[0]; e.place {
 	case inBearer:
 		r.Header.Set("Authorization", "Bearer "+token)
+	case inScheme:
+		r.Header.Set("Authorization", strings.TrimPrefix(e.name+" "+token, " "))
+	case inSocket:
+		setOffered(r.Header, e.name, token)
+	case inOwn:
+		r.Header.Set(e.Field, token)
 	case inBasic:
 		r.SetBasicAuth(token, "")
 	case inHeader:
@@ -172,6 +249,83 @@ func (g *Guard) mentioned(r *Request, token string, code apikey.Code) bool {
 		return strings.HasPrefix(token, g.prefix)
 	}
 	return slices.ContainsFunc(r.Fields.Values("Authorization"), func(line string) bool { return strings.Contains(line, g.prefix) })
+}
+
+// somebodyElses reports whether a request has a credential, as credential found it
+// or in Authorization, and none that begins like a key of this service.
+func (g *Guard) somebodyElses(r *Request, token string, code apikey.Code) bool {
+	lines := r.Fields.Values("Authorization")
+	ours := func(text string) bool { return strings.Contains(text, g.prefix) }
+	switch {
+	case ours(token) || slices.ContainsFunc(lines, ours):
+		return false
+	case code == apikey.OK:
+		return true
+	case code == apikey.MissingKey:
+		return slices.ContainsFunc(lines, func(line string) bool { return strings.Trim(line, " \t") != "" })
+	}
+	return false // unreadable
+}
+
+// schemed reads the credential of a scheme, which is in lower case.
+func schemed(lines []string, scheme string) (string, apikey.Code) {
+	value, code := authorization(lines, scheme)
+	if code != apikey.OK {
+		return "", code
+	}
+	_, rest := cutScheme(value)
+	token := strings.TrimLeft(rest, " ")
+	if len(token) == len(rest) || token == "" {
+		return "", apikey.MalformedRequest
+	}
+	return token, apikey.OK
+}
+
+// alone reads a field that holds a key and nothing else. A credential of some
+// scheme is not meant for this service.
+func alone(lines []string) (string, apikey.Code) {
+	if len(lines) == 1 && strings.Contains(strings.Trim(lines[0], " \t"), " ") {
+		return "", apikey.MissingKey
+	}
+	return oneLine(lines)
+}
+
+// offered reads the subprotocol with the prefix.
+func offered(lines []string, prefix string) (string, apikey.Code) {
+	token, code := "", apikey.MissingKey
+	for _, line := range lines {
+		for word := range strings.SplitSeq(line, ",") {
+			rest, ok := strings.CutPrefix(strings.Trim(word, " \t"), prefix)
+			switch {
+			case !ok || rest == "":
+			case code == apikey.OK:
+				return "", apikey.MalformedRequest
+			default:
+				token, code = rest, apikey.OK
+			}
+		}
+	}
+	return token, code
+}
+
+// stripOffered takes the subprotocol with the prefix out of a header.
+func stripOffered(h http.Header, prefix string) {
+	var words []string
+	for _, line := range h[socketField] {
+		for word := range strings.SplitSeq(line, ",") {
+			if word = strings.Trim(word, " \t"); word != "" && !strings.HasPrefix(word, prefix) {
+				words = append(words, word)
+			}
+		}
+	}
+	if delete(h, socketField); len(words) > 0 {
+		h[socketField] = []string{strings.Join(words, ", ")}
+	}
+}
+
+func setOffered(h http.Header, prefix, token string) {
+	stripOffered(h, prefix)
+	h[socketField] = []string{strings.Join(append(h[socketField], prefix+token), ", ")}
 }
 
 func basicUser(lines []string) (string, apikey.Code) {

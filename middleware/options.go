@@ -115,15 +115,17 @@ func (o *Options) prepare() error {
 	o.Extractors, o.private = slices.Clone(o.Extractors), false
 	for i, e := range o.Extractors {
 		field := fmt.Sprintf("Options.Extractors[%d]", i)
+		e.prepare()
+		o.Extractors[i] = e
 		if e.find == nil {
-			return invalidf(field, "is the zero Extractor: use Bearer, Header, Cookie, BasicUser or InsecureQuery")
+			return invalidf(field, "is the zero Extractor: use Bearer, Scheme, Header, Cookie, Subprotocol, BasicUser or InsecureQuery, or set Find")
 		}
 		if err := e.check(field); err != nil {
 			return err
 		}
 		o.private = o.private || e.field() != "Authorization"
 		for _, earlier := range o.Extractors[:i] {
-			if earlier.place == e.place && earlier.name == e.name {
+			if earlier.place == e.place && earlier.name == e.name && e.place != inOwn {
 				return invalidf(field, "%s is duplicated", e)
 			}
 		}

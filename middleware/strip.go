@@ -26,6 +26,8 @@ func (g *Guard) strip(r *http.Request) {
 		switch e.place {
 		case inCookie:
 			stripCookie(header, e.name)
+		case inSocket:
+			stripOffered(header, e.name)
 		case inQuery:
 			stripParameter(r, e.name)
 		default:
