@@ -81,7 +81,7 @@ type kit struct {
 	raw   http.HandlerFunc                                                         // serves Raw
 }
 
-func newGuard(t testing.TB) *kit {
+func newGuard(t testing.TB, change ...func(*middleware.Options)) *kit {
 	t.Helper()
 	k := &kit{t: t}
 	k.get = func(_ context.Context, in string) (string, error) { return in, nil }
@@ -92,7 +92,11 @@ func newGuard(t testing.TB) *kit {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.guard, err = middleware.New(k.keys, middleware.Options{Logger: quiet, Realm: "things"}); err != nil {
+	o := middleware.Options{Logger: quiet, Realm: "things"}
+	for _, f := range change {
+		f(&o)
+	}
+	if k.guard, err = middleware.New(k.keys, o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

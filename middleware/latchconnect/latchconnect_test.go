@@ -36,6 +36,23 @@ func TestAKeyMayBeOptional(t *testing.T) {
 	})
 }
 
+// TestStripCredential: a handler finds no key to pass on, where that is asked for.
+func TestStripCredential(t *testing.T) {
+	for _, strips := range []bool{true, false} {
+		k := newGuard(t, func(o *middleware.Options) { o.StripCredential = strips })
+		k.start(true, nil)
+		_, token := k.key()
+		k.get = func(ctx context.Context, _ string) (string, error) {
+			call, _ := connect.CallInfoForHandlerContext(ctx)
+			return fmt.Sprint(call.RequestHeader()), nil
+		}
+		header, _, err := k.call("/test.Things/Get", "", token)
+		if err != nil || strings.Contains(header, token) == strips || !strings.Contains(header, "Content-Type") {
+			t.Errorf("strips %v: the handler sees %s, %v", strips, header, err)
+		}
+	}
+}
+
 // TestAMethodWithoutARowIsRefused: unary and streaming, with any key, and the
 // refusal says what to do.
 func TestAMethodWithoutARowIsRefused(t *testing.T) {
