@@ -100,9 +100,11 @@ func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 // expires, the context ends with the cause [apikey.RevokedKey],
 // [apikey.DisabledKey] or [apikey.ExpiredKey], and then onCut is called, unless it
 // is nil, from any goroutine, to take away what the handler may be blocked on,
-// such as its connection. It is called at most once and not after End has
-// returned; it must be quick and must not call End. If the key has ended already,
-// the context has, and onCut may be called before Begin returns.
+// such as its connection. The context comes first, because taking the connection
+// away may end the context that it was made from, and the cause would be lost.
+// onCut is called at most once and not after End has returned; it must be quick and
+// must not call End. If the key has ended already, the context has, and onCut may
+// be called before Begin returns.
 //
 // Begin is called at most once. A transport whose handlers have no context may
 // leave it out: such a request runs to its end, and End tells that it was cut.

@@ -51,14 +51,17 @@ type Options struct {
 	// file decide who may open it.
 	TrustUnixSocket bool
 
-	// StripCredential takes the key out of the request that a net/http handler
-	// gets: the cookie or query parameter in which it was found, and every header
-	// field in which it occurs, such as a Referer that repeats the query. A handler
-	// that forwards requests, such as httputil.ReverseProxy, then forwards no
-	// secret. The path, other parameters and the body are left alone. Middleware
-	// around the guard still sees the key, and so does an inner door of this Guard;
-	// an inner door of another Guard finds no key. It costs a copy of the header's
-	// map.
+	// StripCredential takes the key out of the request that an http.Handler gets:
+	// the cookie or query parameter in which it was found, and every header field in
+	// which it occurs, such as a Referer that repeats the query. A handler that
+	// forwards requests, such as httputil.ReverseProxy, then forwards no secret. The
+	// path, other parameters and the body are left alone. Middleware around the guard
+	// still sees the key, and so does an inner door of this Guard; an inner door of
+	// another Guard finds no key. It costs a copy of the header's map.
+	//
+	// It holds behind net/http doors, and behind adapters that call
+	// [Call.StripCredential], as latchconnect does. Handlers behind latchfiber and
+	// latchgrpc still find the key.
 	StripCredential bool
 
 	// PreflightCORS lets CORS preflights (OPTIONS with Origin and
@@ -73,10 +76,11 @@ type Options struct {
 	// refusals only. Default: X-Request-Id if it is 1 to 128 of A-Z, a-z, 0-9 and
 	// "-._~+/=:@", otherwise a random text.
 	RequestID func(ctx context.Context, f Fields) string
-	// ErrorHandler answers a refused net/http request in place of the problem
-	// document. The header fields of the refusal are already set; ErrorHandler
-	// writes the status and the body, for example with [Outcome.ServeHTTP]. It must
-	// not call the next handler.
+	// ErrorHandler answers a request that a net/http door refuses, in place of the
+	// problem document. The header fields of the refusal are already set;
+	// ErrorHandler writes the status and the body, for example with
+	// [Outcome.ServeHTTP]. It must not call the next handler. It is not called for a
+	// [Call], whose adapter answers.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
 	// OnDecision sees every decision once it is final, for metrics and traces: a
 	// refusal before it is answered, an admission by a net/http door when the

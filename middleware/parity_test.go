@@ -39,7 +39,7 @@ func carried(d *middleware.Door, h http.Handler) http.Handler {
 				rec.Header().Set(name, value)
 			}
 		}
-		h.ServeHTTP(rec, r.WithContext(call.Begin(nil)))
+		h.ServeHTTP(rec, call.StripCredential(r.WithContext(call.Begin(nil))))
 		if call.End(rec.Code) != nil {
 			call.ServeHTTP(w, r)
 			return

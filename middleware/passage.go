@@ -16,7 +16,7 @@ import (
 type passage struct {
 	guard    *Guard
 	parent   context.Context
-	original *http.Request // as the server made it; nil for other transports
+	original *http.Request // as the server made it; nil for a Call that has stripped none
 	inner    atomic.Pointer[innerContext]
 	nested   atomic.Pointer[nested]
 	flight   engine.Flight

@@ -148,19 +148,25 @@ func TestStripCredential(t *testing.T) {
 				auth, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "))
 				return all.String() + string(auth) + r.URL.String() + r.RequestURI + r.Form.Encode()
 			}
-			var seen string
-			inner := k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = sent(r) }))
-			r := get("")
-			x.send(r, token)
-			before := sent(r)
-			if res := serve(k.guard.Require(middleware.AnyKey())(inner), r); res.StatusCode != 200 {
-				t.Fatalf("%s: %d through two doors", rule, res.StatusCode)
-			}
-			if strings.Contains(seen, token) == strips || strips && !strings.Contains(seen, x.stays) {
-				t.Errorf("%s, strips %v: the handler sees %q", rule, strips, seen)
-			}
-			if after := sent(r); after != before {
-				t.Errorf("%s: outside the guard the request changed from %q to %q", rule, before, after)
+			door := k.guard.Door(middleware.Route{Need: middleware.AnyKey()})
+			for kind, guard := range map[string]func(http.Handler) http.Handler{
+				"net/http": door.Wrap,
+				"Call":     func(h http.Handler) http.Handler { return carried(door, h) },
+			} {
+				var seen string
+				inner := guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = sent(r) }))
+				r := get("")
+				x.send(r, token)
+				before := sent(r)
+				if res := serve(guard(inner), r); res.StatusCode != 200 {
+					t.Fatalf("%s, %s: %d through two doors", kind, rule, res.StatusCode)
+				}
+				if strings.Contains(seen, token) == strips || strips && !strings.Contains(seen, x.stays) {
+					t.Errorf("%s, %s, strips %v: the handler sees %q", kind, rule, strips, seen)
+				}
+				if after := sent(r); after != before {
+					t.Errorf("%s, %s: outside the guard the request changed from %q to %q", kind, rule, before, after)
+				}
 			}
 		}
 	}

@@ -10,6 +10,20 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 )
 
+// StripCredential returns the request for the handler of an admitted Call: r, or
+// with [Options.StripCredential] a copy without the key. It is for adapters that
+// hand on an http.Request; r has the context of [Call.Begin], and a door inside
+// still finds the key. Of nested doors the outermost strips.
+func (c *Call) StripCredential(r *http.Request) *http.Request {
+	if !c.entered || !c.passage.guard.o.StripCredential {
+		return r
+	}
+	c.passage.original = r
+	stripped := r.WithContext(r.Context())
+	c.passage.guard.strip(stripped)
+	return stripped
+}
+
 // strip takes the key out of a request, a copy that still shares its header,
 // address and form with the original. Middleware around the guard sees those
 // unchanged. It also removes every header field in which the key occurs: a

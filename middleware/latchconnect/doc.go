@@ -56,11 +56,10 @@
 //
 // # Limitations
 //
-// A Connect handler gets the key in its header, whatever
-// [middleware.Options.StripCredential] says. The status that a key's last use shows
-// is that of HTTP: 200 for every call of gRPC and every stream that was served. A
-// door of the same Guard around this one therefore keeps the charge of a call that
-// this one refuses over gRPC: put none there.
+// The status that a key's last use shows is that of HTTP: 200 for every call of
+// gRPC and every stream that was served. A door of the same Guard around this one
+// therefore keeps the charge of a call that this one refuses over gRPC: put none
+// there.
 //
 // Middleware around this one that replaces the ResponseWriter must give its writer
 // an Unwrap method, or stand inside: otherwise blocked calls are not woken. Inside, the

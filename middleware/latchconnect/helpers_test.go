@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/middleware/latchconnect"
-	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
@@ -40,9 +38,7 @@ var methods = latchconnect.Methods{
 		"/test.Things/Watch":    {Need: middleware.AllOf("things:read")},
 		"/test.Things/Chat":     {Need: middleware.AllOf("things:read")},
 		"/test.Things/Raw":      {Need: middleware.AllOf("things:read")},
-		"/test.Things/Write":    {Need: middleware.AllOf("things:write")},
 		"/test.Things/Optional": {Need: middleware.AnyKey(), Optional: true},
-		"/test.Things/Dear":     {Need: middleware.AnyKey(), Cost: 3},
 	},
 	Public: []string{"/test.Health/*"},
 }
@@ -74,7 +70,6 @@ func each(t *testing.T, test func(t *testing.T, k *kit)) {
 // kit is a server on a socket, with a client.
 type kit struct {
 	t       testing.TB
-	store   *store
 	keys    *latchkey.Service
 	guard   *middleware.Guard
 	server  *httptest.Server
@@ -86,30 +81,22 @@ type kit struct {
 	raw   http.HandlerFunc                                                         // serves Raw
 }
 
-type store struct {
-	*memstore.Store
-	down atomic.Bool
-}
-
-func (s *store) Get(ctx context.Context, id string) (storage.Record, error) {
-	if s.down.Load() {
-		return storage.Record{}, errors.New("down")
-	}
-	return s.Store.Get(ctx, id)
-}
-
-func newGuard(t testing.TB) *kit {
+func newGuard(t testing.TB, change ...func(*middleware.Options)) *kit {
 	t.Helper()
-	k := &kit{t: t, store: &store{Store: memstore.New()}}
+	k := &kit{t: t}
 	k.get = func(_ context.Context, in string) (string, error) { return in, nil }
 	k.watch = func(context.Context, *connect.ServerStream[message]) error { return nil }
 	quiet := slog.New(slog.DiscardHandler)
 	var err error
-	k.keys, err = latchkey.New(k.store, latchkey.Options{Logger: quiet, Environments: apikey.LiveAndTest("https://api.example.com", "https://sandbox.example.com")})
+	k.keys, err = latchkey.New(memstore.New(), latchkey.Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.guard, err = middleware.New(k.keys, middleware.Options{Logger: quiet, Realm: "things"}); err != nil {
+	o := middleware.Options{Logger: quiet, Realm: "things"}
+	for _, f := range change {
+		f(&o)
+	}
+	if k.guard, err = middleware.New(k.keys, o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -122,7 +109,7 @@ func newGuard(t testing.TB) *kit {
 // start starts a server, with something around the guard.
 func (k *kit) start(http2 bool, around func(http.Handler) http.Handler) {
 	mux := http.NewServeMux()
-	for _, method := range []string{"/test.Things/Get", "/test.Things/Write", "/test.Things/Hidden", "/test.Things/Optional", "/test.Things/Dear", "/test.Health/Check"} {
+	for _, method := range []string{"/test.Things/Get", "/test.Things/Hidden", "/test.Things/Optional", "/test.Health/Check"} {
 		mux.Handle(method, connect.NewUnaryHandler(method, func(ctx context.Context, in *connect.Request[message]) (*connect.Response[message], error) {
 			out, err := k.get(ctx, in.Msg.Value)
 			res := connect.NewResponse(wrapperspb.String(out))
@@ -155,27 +142,16 @@ func (k *kit) start(http2 bool, around func(http.Handler) http.Handler) {
 		k.server.CloseClientConnections()
 		k.server.Close()
 	})
-	k.server.Client().Transport = host{k.server.Client().Transport}
 	k.server.Client().Timeout = patience
 }
 
-// host calls the host of the environment "live".
-type host struct{ http.RoundTripper }
-
-func (h host) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Host = "api.example.com"
-	return h.RoundTripper.RoundTrip(r)
-}
-
 // key creates a key and returns its id and token.
-func (k *kit) key(change ...func(*latchkey.NewKey)) (id, token string) {
+func (k *kit) key() (id, token string) {
 	k.t.Helper()
-	n := latchkey.NewKey{Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"}, Limits: []apikey.Limit{{Name: "minute", N: 1_000_000, Window: time.Minute}}}
-	for _, f := range change {
-		f(&n)
-	}
-	key, secret, err := k.keys.Create(context.Background(), ops, n)
+	key, secret, err := k.keys.Create(context.Background(), ops, latchkey.NewKey{
+		Name: "production-backend", Owner: "acme", Scopes: []string{"things:read"},
+		Limits: []apikey.Limit{{Name: "minute", N: 1_000_000, Window: time.Minute}},
+	})
 	if err != nil {
 		k.t.Fatal(err)
 	}

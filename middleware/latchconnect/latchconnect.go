@@ -57,7 +57,7 @@ func (s *server) call(door *middleware.Door, w http.ResponseWriter, r *http.Requ
 		}
 	}()
 	a.ctx = call.Begin(a.cut)
-	next.ServeHTTP(a, r.WithContext(a.ctx))
+	next.ServeHTTP(a, call.StripCredential(r.WithContext(a.ctx)))
 	a.complete()
 	returned = true
 }

@@ -21,7 +21,8 @@
 //
 //	func refuse(c fiber.Ctx, o *middleware.Outcome) error { return fiber.NewError(o.Status(), o.Detail()) }
 //
-// [middleware.Options] has ErrorHandler and StripCredential for net/http alone.
+// [middleware.Options.ErrorHandler] is not called. Handlers find the key in the
+// request also with [middleware.Options.StripCredential].
 //
 // # Requests in flight
 //

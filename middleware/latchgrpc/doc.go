@@ -11,7 +11,8 @@
 //
 // A key comes in the metadata "authorization", as on HTTP, or where
 // [middleware.Options] say; the host is :authority. Handlers find the principal
-// with [middleware.PrincipalFrom]. A method without a row is refused with
+// with [middleware.PrincipalFrom], and the key in their metadata also with
+// [middleware.Options.StripCredential]. A method without a row is refused with
 // PERMISSION_DENIED: health checks and reflection work only where Methods says so.
 //
 // # Answers
@@ -22,7 +23,7 @@
 // name in upper case as the reason (REVOKED_KEY) and, where it applies, the
 // metadata missing_scopes and base_url, and a RetryInfo if waiting helps. Its
 // header metadata are the fields of the same refusal on HTTP, without
-// content-type.
+// content-type. [middleware.Options.ErrorHandler] is not called.
 //
 // # Calls in flight
 //

@@ -26,7 +26,10 @@ var adapters = []adapter{
 	{"gin", "middleware/latchgin", "TestTransport"},
 	{"echo", "middleware/latchecho", "TestTransport"},
 	{"fiber", "middleware/latchfiber", "TestTransport"},
-	// connect: latchconnect's TestTransport comes here.
+	{"connect", "middleware/latchconnect", "TestTransport"},
+	{"connect, streams", "middleware/latchconnect", "TestTransportOfStreams"},
+	{"grpc-web", "middleware/latchconnect", "TestTransportOfWeb"},
+	{"grpc by connect", "middleware/latchconnect", "TestTransportOfGRPC"},
 	{"grpc, unary", "middleware/latchgrpc", "TestTransport"},
 	{"grpc, streams", "middleware/latchgrpc", "TestTransportOfStreams"},
 }
