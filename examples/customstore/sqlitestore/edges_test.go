@@ -158,3 +158,22 @@ func TestHoursPastTheRetentionGo(t *testing.T) {
 		t.Errorf("the old hour goes, its count stays in the total: %+v, error %v", u, err)
 	}
 }
+
+// A service sends a batch again after an error.
+func TestABatchOfUsageIsAddedWholeOrNotAtAll(t *testing.T) {
+	s := openAt(t, filepath.Join(t.TempDir(), "keys.sqlite"))
+	var batch []storage.UsageDelta
+	for _, id := range []string{"one", "two"} {
+		if _, err := s.Apply(nobody, creation(id)); err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, storage.UsageDelta{KeyID: id, Secret: 1, Hour: time.Now(), Counts: apikey.Counts{Allowed: 1}})
+	}
+	run(t, s, `CREATE TRIGGER fails BEFORE INSERT ON secrets WHEN new.key_id = 'two' BEGIN SELECT raise(ABORT, 'test'); END`)
+	if err := s.AddUsage(nobody, batch); err == nil {
+		t.Fatal("the second delta fails, the batch does not")
+	}
+	if u, err := s.Usage(nobody, "one", time.Time{}); err != nil || len(u.Hours)+len(u.Secrets) != 0 {
+		t.Errorf("what came before the failure was added: %+v, error %v", u, err)
+	}
+}

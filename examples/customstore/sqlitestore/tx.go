@@ -31,10 +31,7 @@ func (s *Store) change(ctx context.Context, what string, f func(context.Context,
 	if err := f(ctx, tx); err != nil {
 		return failed(ctx, what, err)
 	}
-	if err := tx.Commit(); err != nil {
-		// SQLite leaves the transaction open, on a full disk for example, and
-		// database/sql takes it for ended.
-		_, _ = conn.ExecContext(ctx, "ROLLBACK")
+	if err := tx.Commit(); err != nil { // the driver ends a transaction that SQLite leaves open
 		return failed(ctx, what, err)
 	}
 	return nil
