@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,6 +35,11 @@ func TestOneProcessAtATimeHasTheFile(t *testing.T) {
 	s := openAt(t, path)
 	if _, err := Open(path); err == nil || !strings.Contains(err.Error(), "open in another process") {
 		t.Errorf("a second store on the file: error %v", err)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), childFile+"="+path)
+	if out, err := child.CombinedOutput(); err == nil || !strings.Contains(string(out), "open in another process") {
+		t.Errorf("another process: error %v\n%s", err, out)
 	}
 	if _, err := os.Stat(path); err != nil {
 		t.Error(err)
