@@ -14,10 +14,11 @@ GOFUMPT := .bin/gofumpt-$(GOFUMPT_VERSION)
 STATICCHECK := .bin/staticcheck-$(STATICCHECK_VERSION)
 
 # Every module of the tree, the root first, and those that "make test" leaves to "make prove" to run with the race
-# detector: they measure, drive browsers and generate code. What they run of the library is raced in its own modules.
+# detector: they measure, drive browsers and generate code, or run SQLite as Go code, which takes the detector a minute.
+# What they run of the library is raced in its own modules.
 MODULES := $(shell find . \( -name '.?*' -o -name testdata -o -name node_modules \) -prune -o \
 	-name go.mod -printf '%h\n' | sort)
-UNRACED := ./bench ./tools/browser ./tools/clients ./tools/openapi
+UNRACED := ./bench ./examples/customstore ./tools/browser ./tools/clients ./tools/openapi
 
 # How long to fuzz each target, how long the tests of one package may take, and which rows of the defences table to
 # try (a regexp; empty is all of them).

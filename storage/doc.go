@@ -1,4 +1,4 @@
-// Package storage is the kit for authors of an [Store]. A store is four
+// Package storage is the kit for authors of a [Store]. A store is four
 // things: a place for bytes, an order, a transaction, and the rules that every
 // store shares. The rules are here, so that all stores agree on them:
 //
@@ -11,8 +11,14 @@
 //     key is found, [Compare] and [NameKey] in which order keys are listed;
 //   - [Hub] notifies the subscribers in this process of changes.
 //
+// What a store can do besides are small interfaces: [Notifier] or [Feed],
+// [Announcer] and [BatchGetter] here, limiter.Journal, which keeps limits across
+// restarts, [io.Closer], and a method Refusing() error, which says why changes are
+// refused at the moment (latchkey.Health reports it).
+//
 // Package memstore shows how they fit together in the fewest lines; package
 // badgerstore is the durable default; package pgstore, a module of its own, is
-// for several processes that share their keys. The suite in package storetest
-// decides whether a store is correct.
+// for several processes that share their keys. examples/customstore is a store
+// outside this module. The suite in package storetest decides whether a store is
+// correct; docs/writing-a-store.md lists the contract with the suite's cases.
 package storage

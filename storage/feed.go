@@ -51,7 +51,7 @@ type Announcer interface {
 // ErrNoPush is returned by [Feed.Await] of a store that cannot wake its
 // readers, for example behind a pooler that lends connections for one
 // transaction only.
-var ErrNoPush = errors.New("apikey: this store cannot push changes: they are found by polling alone")
+var ErrNoPush = errors.New("storage: this store cannot push changes: they are found by polling alone")
 
 // FeedQuery is one poll of a [Feed].
 type FeedQuery struct {

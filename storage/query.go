@@ -17,7 +17,7 @@ const (
 	NewestFirst Order = iota
 	// OldestFirst is the reverse of NewestFirst.
 	OldestFirst
-	// ByName sorts by the name ignoring letter case (Fold of package storage),
+	// ByName sorts by the name ignoring letter case ([Fold]),
 	// then by the name, then by ID, all ascending.
 	ByName
 )
@@ -34,8 +34,8 @@ type Query struct {
 	// case; empty means all. A word begins at the start of the name, and wherever
 	// a letter or digit follows a character that is neither: "back" and
 	// "production-b" find "production-backend", "ckend" does not. Only the first
-	// [MaxName] bytes of a name and of a term count. Package storage defines the
-	// words and their case folding.
+	// [MaxName] bytes of a name and of a term count. [Terms] defines the words and
+	// [Fold] their case folding.
 	Search string
 	// UnusedSince leaves out keys that were used or created at that time or later;
 	// the rest were not used since then, if ever. Zero means all.

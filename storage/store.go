@@ -14,9 +14,12 @@ import (
 // All methods may be called concurrently. Nothing returned shares memory with
 // the store, and the store keeps nothing that the caller passed. A method whose
 // context is cancelled returns the context's error and changes nothing. Get and
-// Apply return [apikey.NotFound] for a key that does not exist; a call after Close
-// returns [apikey.Closed]; a record that cannot be decoded is an error for that key
-// alone.
+// Apply return [apikey.NotFound] for a key that does not exist; a record that
+// cannot be decoded is an error for that key alone. Errors may be wrapped.
+//
+// A store that has to be closed is an [io.Closer]. Close may come at any time,
+// more than once: calls that are running succeed or return [apikey.Closed], and
+// later ones return that.
 //
 // Times are stored in UTC with microsecond precision. Strings are valid UTF-8
 // without NUL, compared byte by byte.
@@ -35,18 +38,20 @@ type Store interface {
 	// whatever its revision: revoked stays revoked. After any error that is
 	// neither an [*apikey.Error] nor ctx's own, the outcome is unknown. It is also
 	// unknown if ctx ends while the change is on its way; the error must then not
-	// be ctx's own.
+	// be ctx's own. A key whose record cannot be decoded cannot be changed or
+	// created again, because it may have been revoked.
 	Apply(ctx context.Context, c Change) (revision uint64, err error)
 
 	// List returns the records that a query selects, in its order, that come
 	// strictly after q.After, and where the list continues. Records that are
 	// inserted meanwhile never shift a page. A record that cannot be decoded is
 	// left out: it must not hide the others. Whatever indexes a store keeps, it
-	// returns a record only for a query that the record itself matches: Filter of
-	// package storage decides.
+	// returns a record only for a query that the record itself matches: [Filter]
+	// decides.
 	List(ctx context.Context, q Query) (Listing, error)
 
-	// Audit returns audit entries, newest first.
+	// Audit returns audit entries, newest first. One that cannot be decoded is left
+	// out.
 	Audit(ctx context.Context, q apikey.AuditQuery) ([]apikey.AuditEntry, error)
 
 	// AddUsage adds a batch of counts. Counts commute; LastUse replaces only an
@@ -70,7 +75,7 @@ type Store interface {
 	// Activity sums up the usage of keys: one Activity for each ID, in the order
 	// asked, zero except for its ID if the key has no usage or does not exist. Its
 	// days begin with that of since, in UTC; days without a count are left out.
-	// More than [apikey.MaxActivity] IDs are [apikey.InvalidArgument].
+	// More than [MaxActivity] IDs are [apikey.InvalidArgument].
 	Activity(ctx context.Context, ids []string, since time.Time) ([]apikey.Activity, error)
 }
 
@@ -121,7 +126,9 @@ type Notice struct {
 // that the store's other methods need. So a Service on such a store is never
 // stale: revocation is synchronous.
 //
-// Notices of one key may arrive out of order; their revisions show the order.
+// Such a store keeps other processes from opening its data: a change that one of
+// them made would never be noticed. Notices of one key may arrive out of order;
+// their revisions show the order.
 type Notifier interface {
 	Subscribe(f func(Notice)) (cancel func())
 }

@@ -1,5 +1,5 @@
 // Package badgerstore keeps keys in a directory, with the embedded database
-// Badger: an [storage.Store] that survives restarts and needs no server. It is
+// Badger: a [storage.Store] that survives restarts and needs no server. It is
 // the default for a program that runs as one process.
 //
 // What it promises:

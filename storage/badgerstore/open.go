@@ -19,7 +19,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Store is an [storage.Store] and an [storage.Notifier] in a directory, and keeps
+// Store is a [storage.Store] and a [storage.Notifier] in a directory, and keeps
 // the limiter's windows as well. Make one with [Open]; it may be used
 // concurrently.
 type Store struct {

@@ -1,4 +1,4 @@
-// Package memstore is an [storage.Store] that lives in memory. It is for tests,
+// Package memstore is a [storage.Store] that lives in memory. It is for tests,
 // for examples and for programs that create new keys at every start: nothing
 // survives the process.
 //

@@ -10,7 +10,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Store is an [storage.Store] and an [storage.Notifier] in memory. Make one with
+// Store is a [storage.Store] and a [storage.Notifier] in memory. Make one with
 // [New]; it may be used concurrently.
 type Store struct {
 	hub storage.Hub

@@ -1,4 +1,4 @@
-// Package pgstore keeps keys in PostgreSQL (13 or later): an [storage.Store]
+// Package pgstore keeps keys in PostgreSQL (13 or later): a [storage.Store]
 // that any number of processes share, the [storage.Feed] that keeps their caches
 // correct, and a [limiter.Limiter] that counts for all of them together.
 //

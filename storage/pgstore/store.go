@@ -15,7 +15,7 @@ import (
 	"github.com/wontopos/latchkey/storage"
 )
 
-// Store is an [storage.Store] and an [storage.Feed] in a schema of a PostgreSQL
+// Store is a [storage.Store] and a [storage.Feed] in a schema of a PostgreSQL
 // database. Make one with [New] or [Open]; it may be used concurrently, and by
 // as many processes as the database has connections for.
 type Store struct {

@@ -74,7 +74,7 @@ var batchChecks = []check{
 			return broken("the other keys of the batch: got errors %v and %v", errs[0], errs[2])
 		}
 		if errs[1] == nil || apikey.CodeOf(errs[1]) == apikey.NotFound {
-			return broken("the damaged record: got error %v, want one that says so and not ErrNotFound", errs[1])
+			return broken("the damaged record: got error %v, want one that says so and not NotFound", errs[1])
 		}
 		return nil
 	}},
@@ -113,7 +113,7 @@ var batchChecks = []check{
 func (e *env) batch(ctx context.Context, ids []string) (records []storage.Record, errs []error, err error) {
 	b, ok := e.s.(storage.BatchGetter)
 	if !ok {
-		return nil, nil, broken("the store is no apikey.BatchGetter, which its harness declares")
+		return nil, nil, broken("the store is no storage.BatchGetter, which its harness declares")
 	}
 	records, errs = b.GetBatch(ctx, ids)
 	if len(records) != len(ids) || len(errs) != len(ids) {
@@ -124,7 +124,7 @@ func (e *env) batch(ctx context.Context, ids []string) (records []storage.Record
 
 func needsBatches(h Harness) string {
 	if !h.Batches {
-		return "declared: is no apikey.BatchGetter (Harness.Batches is false)"
+		return "declared: is no storage.BatchGetter (Harness.Batches is false)"
 	}
 	return ""
 }

@@ -38,7 +38,7 @@ const (
 	ruleHandles   = "two handles on the same data have one feed"
 	ruleAwait     = "Await returns when there is something new, or says that it cannot tell"
 	ruleCancelled = "a poll or a wait that was cancelled is an error, and registers nobody"
-	ruleClosed    = "Close ends a wait, and after it the feed is ErrClosed"
+	ruleClosed    = "Close ends a wait, and after it the feed is Closed"
 	ruleLeast     = "what is acknowledged is the least that an instance alive has applied"
 	ruleEpoch     = "what is acknowledged in another epoch counts for nothing"
 	ruleLease     = "an instance whose lease has run out does not count, until it polls again"

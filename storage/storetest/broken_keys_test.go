@@ -165,7 +165,7 @@ var brokenKeys = map[string]brokenStore{
 		},
 	},
 
-	"finds nobody": {fails: "a key that does not exist is ErrNotFound", wrap: only(func(m *memstore.Store, w *wrap) {
+	"finds nobody": {fails: "a key that does not exist is NotFound", wrap: only(func(m *memstore.Store, w *wrap) {
 		w.get = func(ctx context.Context, id string) (storage.Record, error) {
 			r, err := m.Get(ctx, id)
 			if errors.Is(err, apikey.NotFound) {
@@ -219,7 +219,7 @@ var brokenKeys = map[string]brokenStore{
 		}),
 	},
 	"mends what makes no sense": {
-		fails: "a change that makes no sense is ErrInvalidArgument and changes nothing",
+		fails: "a change that makes no sense is InvalidArgument and changes nothing",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.apply = func(ctx context.Context, c storage.Change) (uint64, error) {
 				c.Entry.KeyID = c.Record.Key.ID

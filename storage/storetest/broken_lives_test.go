@@ -136,11 +136,11 @@ var brokenLives = map[string]brokenStore{
 		}),
 	},
 	"works on when closed": {
-		fails: "use after Close is ErrClosed",
+		fails: "use after Close is Closed",
 		wrap:  func(m *memstore.Store) storage.Store { return closer{&wrap{Store: m}, func() error { return nil }} },
 	},
 	"fails oddly when closed": {
-		fails: "Close may come while calls run: each succeeds or is ErrClosed",
+		fails: "Close may come while calls run: each succeeds or is Closed",
 		wrap: only(func(m *memstore.Store, w *wrap) {
 			w.get = func(ctx context.Context, id string) (storage.Record, error) {
 				r, err := m.Get(ctx, id)

@@ -11,7 +11,7 @@ import (
 )
 
 var changeChecks = []check{
-	{name: "a key that does not exist is ErrNotFound", run: func(e *env) error {
+	{name: "a key that does not exist is NotFound", run: func(e *env) error {
 		_, err := e.s.Get(e.ctx, "nobody")
 		if err := want("get", err, apikey.NotFound); err != nil {
 			return err
@@ -177,7 +177,7 @@ var changeChecks = []check{
 		}
 		return equal("no update is lost", r.Key.Metadata["n"], strconv.Itoa(writers*wins))
 	}},
-	{name: "a change that makes no sense is ErrInvalidArgument and changes nothing", run: func(e *env) error {
+	{name: "a change that makes no sense is InvalidArgument and changes nothing", run: func(e *env) error {
 		for what, edit := range map[string]func(c *storage.Change){
 			"an empty ID":               func(c *storage.Change) { c.Record.Key.ID, c.Entry.KeyID = "", "" },
 			"an entry for another key":  func(c *storage.Change) { c.Entry.KeyID = "other" },

@@ -1,4 +1,4 @@
-// Package storetest decides whether an [storage.Store] is correct: a store's
+// Package storetest decides whether a [storage.Store] is correct: a store's
 // tests call [Run], and every rule of the contract becomes a subtest with the
 // rule as its name.
 //

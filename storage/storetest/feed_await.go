@@ -75,7 +75,7 @@ var awaitChecks = []check{
 		}
 		return equal("instances alive", p.Alive, 0)
 	}},
-	{name: "Close ends a wait, and after it the feed is ErrClosed", needs: needs(needsFeed, needsClose), run: func(e *env) error {
+	{name: "Close ends a wait, and after it the feed is Closed", needs: needs(needsFeed, needsClose), run: func(e *env) error {
 		f, err := ability[storage.Feed](e)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ var awaitChecks = []check{
 			return err
 		}
 		if err := <-done; err != nil && !errors.Is(err, apikey.Closed) && !errors.Is(err, storage.ErrNoPush) {
-			return broken("await while the store is closed: got error %v, want ErrClosed", err)
+			return broken("await while the store is closed: got error %v, want Closed", err)
 		}
 		_, err = f.Poll(e.ctx, storage.FeedQuery{})
 		if err := want("poll", err, apikey.Closed); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
-// feedData is what several handles on one memory share: an [storage.Feed] in the
+// feedData is what several handles on one memory share: a [storage.Feed] in the
 // fewest words.
 type feedData struct {
 	mem *memstore.Store

@@ -36,13 +36,13 @@ type Harness struct {
 	// Nil declares that only one can be open at a time.
 	Second func(t testing.TB, s storage.Store) storage.Store
 
-	// Notifies declares that s is an [storage.Notifier].
+	// Notifies declares that s is a [storage.Notifier].
 	Notifies bool
 
-	// Feeds declares that s is an [storage.Feed].
+	// Feeds declares that s is a [storage.Feed].
 	Feeds bool
 
-	// Batches declares that s is an [storage.BatchGetter].
+	// Batches declares that s is a [storage.BatchGetter].
 	Batches bool
 
 	// Closes declares that s is an [io.Closer].
@@ -135,14 +135,14 @@ func needsCorrupt(h Harness) string {
 
 func needsNotices(h Harness) string {
 	if !h.Notifies {
-		return "declared: is no apikey.Notifier (Harness.Notifies is false)"
+		return "declared: is no storage.Notifier (Harness.Notifies is false)"
 	}
 	return ""
 }
 
 func needsFeed(h Harness) string {
 	if !h.Feeds {
-		return "declared: is no apikey.Feed (Harness.Feeds is false)"
+		return "declared: is no storage.Feed (Harness.Feeds is false)"
 	}
 	return ""
 }
@@ -177,16 +177,16 @@ var abilityChecks = []check{{
 	name: "a store has the abilities that it declares, and no others",
 	run: func(e *env) error {
 		if _, ok := storage.As[storage.Notifier](e.s); ok != e.h.Notifies {
-			return broken("Harness.Notifies is %v, but apikey.As finds a Notifier: %v", e.h.Notifies, ok)
+			return broken("Harness.Notifies is %v, but storage.As finds a Notifier: %v", e.h.Notifies, ok)
 		}
 		if _, ok := storage.As[storage.Feed](e.s); ok != e.h.Feeds {
-			return broken("Harness.Feeds is %v, but apikey.As finds a Feed: %v", e.h.Feeds, ok)
+			return broken("Harness.Feeds is %v, but storage.As finds a Feed: %v", e.h.Feeds, ok)
 		}
 		if _, ok := e.s.(storage.BatchGetter); ok != e.h.Batches {
 			return broken("Harness.Batches is %v, but the store is a BatchGetter: %v", e.h.Batches, ok)
 		}
 		if _, ok := storage.As[io.Closer](e.s); ok != e.h.Closes {
-			return broken("Harness.Closes is %v, but apikey.As finds an io.Closer: %v", e.h.Closes, ok)
+			return broken("Harness.Closes is %v, but storage.As finds an io.Closer: %v", e.h.Closes, ok)
 		}
 		return nil
 	},

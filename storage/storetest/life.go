@@ -67,7 +67,7 @@ var lifeChecks = []check{
 		}
 		return e.hasNoUsage("key")
 	}},
-	{name: "use after Close is ErrClosed", needs: needsClose, run: func(e *env) error {
+	{name: "use after Close is Closed", needs: needsClose, run: func(e *env) error {
 		if _, err := e.create("key", nil); err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ var lifeChecks = []check{
 		}
 		return nil
 	}},
-	{name: "Close may come while calls run: each succeeds or is ErrClosed", needs: needsClose, run: func(e *env) error {
+	{name: "Close may come while calls run: each succeeds or is Closed", needs: needsClose, run: func(e *env) error {
 		if _, err := e.create("key", nil); err != nil {
 			return err
 		}

@@ -254,7 +254,7 @@ var recordChecks = []check{
 		}
 		e.h.Corrupt(e.t, e.s, "two")
 		if _, err := e.s.Get(e.ctx, "two"); err == nil || apikey.CodeOf(err) == apikey.NotFound {
-			return broken("get of a damaged record: got error %v, want one that says so and not ErrNotFound", err)
+			return broken("get of a damaged record: got error %v, want one that says so and not NotFound", err)
 		}
 		for _, id := range []string{"one", "three"} {
 			if _, err := e.get(id); err != nil {

@@ -245,7 +245,7 @@ func (e *env) race(id string) error {
 				r.Key.Name = fmt.Sprint("writer ", w)
 				_, err = e.s.Apply(e.ctx, change(r, "update"))
 				if after && !errors.Is(err, apikey.InvalidState) {
-					errs[w] = broken("an update after the revocation was acknowledged: got error %v, want ErrInvalidState", err)
+					errs[w] = broken("an update after the revocation was acknowledged: got error %v, want InvalidState", err)
 					return
 				}
 			}
