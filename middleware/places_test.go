@@ -83,7 +83,9 @@ func TestMorePlacesForKeys(t *testing.T) {
 func TestPlacesThatCannotBe(t *testing.T) {
 	k := newKit(t, middleware.Options{})
 	for _, e := range []middleware.Extractor{
-		{}, {Field: "X-Key"}, middleware.Scheme("Bearer"), middleware.Scheme("basic"), middleware.Scheme("two words"),
+		{},
+		{Field: "X-Key"},
+		middleware.Scheme("Bearer"), middleware.Scheme("basic"), middleware.Scheme("two words"),
 		middleware.Subprotocol(""), middleware.Subprotocol("a,b"),
 	} {
 		if _, err := middleware.New(k.keys, middleware.Options{Extractors: []middleware.Extractor{e}}); apikey.CodeOf(err) != apikey.InvalidArgument {
