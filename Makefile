@@ -25,6 +25,10 @@ FUZZTIME ?= 60s
 TIMEOUT ?= 8m
 ROWS ?=
 
+# What to release, and whether to make its branch and tags or only look.
+VERSION ?=
+APPLY ?=
+
 # Tests see each module as its users do, without the workspace, which would hide a missing require or replace;
 # lint sees the workspace, as an editor does. Allocation budgets (all in the root module) are counted in a second run,
 # because the race detector makes pools forget on purpose. testsum counts, and fails the pipe (see tools/testsum).
@@ -112,6 +116,10 @@ quickstart: ## run the example server
 .PHONY: screenshots
 screenshots: ## pictures of the settings page, into docs/images; needs chromium and fonts-inter
 	@mkdir -p docs/images && cd tools/browser && GOWORK=off go run ./cmd/screenshots $(CURDIR)/docs/images '^(list|list-dark|list-phone|reveal|key)$$'
+
+.PHONY: release
+release: ## check whether VERSION can be released; with APPLY=1, make its branch and tags (see RELEASE.md)
+	@GOWORK=off go build -o .bin/release ./tools/release && .bin/release $(if $(APPLY),-apply) '$(VERSION)'
 
 .PHONY: clean
 clean: ## remove tools, coverage, profiles and the quickstart's database
