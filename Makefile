@@ -29,6 +29,10 @@ ROWS ?=
 # How many modules to test at a time: while the tests of one wait for a server or a clock, those of another compute.
 JOBS ?= 2
 
+# What to release, and whether to make its branch and tags or only look.
+VERSION ?=
+APPLY ?=
+
 # Lint sees the workspace, as an editor does; tests do not (see .ci/module). testsum counts them, and fails.
 define run_tests
 	UNRACED='$(UNRACED)' TIMEOUT=$(1) .bin/testsum -j $(JOBS) .ci/module $(MODULES)
@@ -108,6 +112,10 @@ quickstart: ## run the example server
 .PHONY: screenshots
 screenshots: ## pictures of the settings page, into docs/images; needs chromium and fonts-inter
 	@mkdir -p docs/images && cd tools/browser && GOWORK=off go run ./cmd/screenshots $(CURDIR)/docs/images '^(list|list-dark|list-phone|reveal|key)$$'
+
+.PHONY: release
+release: ## check whether VERSION can be released; with APPLY=1, make its branch and tags (see RELEASE.md)
+	@GOWORK=off go build -o .bin/release ./tools/release && .bin/release $(if $(APPLY),-apply) '$(VERSION)'
 
 .PHONY: clean
 clean: ## remove tools, coverage, profiles and the quickstart's database

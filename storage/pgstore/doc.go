@@ -56,6 +56,9 @@
 // default_query_exec_mode=exec in the DSN unless the pooler supports prepared
 // statements. Changes are then found by polling.
 //
+// [Store.CopyFrom] moves here from another store, and the command
+// cmd/badger2pg does so from package badgerstore.
+//
 // # Lists
 //
 // Keys are listed from indexes, by time and by name, and a search looks up
