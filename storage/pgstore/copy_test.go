@@ -97,8 +97,16 @@ func TestACopyOfBadgerTellsTheSame(t *testing.T) {
 	// Not by CopyFrom's own comparison: by all that a store answers.
 	at, since := time.Now(), time.Now().Add(-30*24*time.Hour)
 	for _, q := range []storage.Query{
-		{}, {Order: storage.OldestFirst}, {Order: storage.ByName}, {Owner: "owner 3"}, {Search: "back"}, {Search: "399"},
-		{State: apikey.Revoked}, {State: apikey.Expired}, {Rotating: true}, {UnusedSince: at.Add(-24 * time.Hour)},
+		{},
+		{Order: storage.OldestFirst},
+		{Order: storage.ByName},
+		{Owner: "owner 3"},
+		{Search: "back"},
+		{Search: "399"},
+		{State: apikey.Revoked},
+		{State: apikey.Expired},
+		{Rotating: true},
+		{UnusedSince: at.Add(-24 * time.Hour)},
 	} {
 		if diff := cmp.Diff(listed(t, from, q), listed(t, to, q)); diff != "" {
 			t.Errorf("List %+v differs (-badger +postgres):\n%s", q, diff)
