@@ -45,8 +45,8 @@ func (s *Store) CopyFrom(ctx context.Context, from storage.Store) error {
 	if err != nil {
 		return failed(ctx, "copy", err)
 	}
-	// Days that begin to be too old while this runs may be gone.
-	if err := s.compare(ctx, from, since.Add(24*time.Hour)); err != nil {
+	// Hours that become too old while this runs may be gone; it does not run for days.
+	if err := s.compare(ctx, from, since.Add(3*24*time.Hour)); err != nil {
 		return fmt.Errorf("pgstore: copy: everything was written, but could not be confirmed: drop the schema and copy again: %w", err)
 	}
 	return nil
