@@ -190,7 +190,7 @@ func (s *Store) findTimeline(ctx context.Context) error {
 	case sqlState(err) == "55000": // it is in recovery
 		return fmt.Errorf(readOnly+": %w", err)
 	default:
-		s.log.WarnContext(ctx, "pgstore: the server does not tell its timeline: a restored backup may go unnoticed", "err", err)
+		s.log.WarnContext(ctx, "pgstore: the server does not tell its timeline: a restored backup may go unnoticed", "error", err)
 	}
 	return nil
 }
