@@ -78,7 +78,8 @@ type Options struct {
 	// writes the status and the body, for example with [Outcome.ServeHTTP]. It must
 	// not call the next handler.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
-	// OnDecision sees every decision once it is final, for metrics and traces: a
+	// OnDecision sees every decision once it is final, for metrics and traces
+	// ([Outcome.Route], [Outcome.Took]; package latchotel has both ready): a
 	// refusal before it is answered, an admission by a net/http door when the
 	// response begins or the handler has returned, and one of a [Call] when it
 	// ends. Nested doors make one decision. It runs inside the request: be quick.

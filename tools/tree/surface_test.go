@@ -24,6 +24,7 @@ var surface = map[string]int{
 	"middleware/latchfiber":   4,
 	"middleware/latchgin":     3,
 	"middleware/latchgrpc":    2,
+	"middleware/latchotel":    2,
 	"storage/memstore":        2, "storage/badgerstore": 3, "storage/pgstore": 13, "storage/pgstore/pgtest": 5,
 }
 
