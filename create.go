@@ -124,7 +124,7 @@ func (s *Service) Create(ctx context.Context, by apikey.Actor, n NewKey) (apikey
 		if id != "" {
 			s.engine.Forget(id) // a name may be used again after a purge; a random id does not come again
 		}
-		return k, Token{text}, nil
+		return k, newToken(text), nil
 	}
 	return apikey.Key{}, Token{}, apikey.Conflict
 }

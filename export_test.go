@@ -13,7 +13,7 @@ func Mint(id string) Token {
 		panic(err)
 	}
 	text, _ := f.Mint(0, id)
-	return Token{text}
+	return newToken(text)
 }
 
 var (

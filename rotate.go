@@ -87,7 +87,7 @@ func (s *Service) Rotate(ctx context.Context, by apikey.Actor, id string, o Rota
 			old.EndsAt = e.At.Add(o.Grace)
 		}
 		text, parsed := s.format.Mint(env, k.ID)
-		token = Token{text}
+		token = newToken(text)
 		k.Secrets = []apikey.Secret{{Number: number, CreatedAt: e.At}, old}
 		r.Digests = []storage.Digest{s.digest.Sign(parsed), r.Digests[0]}
 		e.Reason = o.Reason

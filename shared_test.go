@@ -21,6 +21,7 @@ type sharedStore struct {
 
 	mu        sync.Mutex // one change, or one poll, at a time
 	epoch     string
+	made      []time.Time // the changes, by this store's clock
 	changes   []storage.FeedChange
 	instances map[string]instance
 	woken     chan struct{} // closed at a change
@@ -101,6 +102,7 @@ func (l *link) Apply(ctx context.Context, c storage.Change) (uint64, error) {
 // add adds to the feed; the store is locked.
 func (s *sharedStore) add(n storage.Notice) {
 	s.changes = append(s.changes, storage.FeedChange{Position: uint64(len(s.changes) + 1), Notice: n})
+	s.made = append(s.made[:len(s.changes)-1], time.Now())
 	close(s.woken)
 	s.woken = make(chan struct{})
 }
@@ -156,6 +158,9 @@ func (l *link) Poll(ctx context.Context, q storage.FeedQuery) (storage.FeedPage,
 		}
 		if q.After < p.Head {
 			p.Changes = append(p.Changes, s.changes[q.After:min(p.Head, q.After+uint64(q.Limit))]...)
+			for i := range p.Changes {
+				p.Changes[i].Age = now.Sub(s.made[p.Changes[i].Position-1])
+			}
 		}
 		return p, nil
 	})

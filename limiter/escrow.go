@@ -159,6 +159,10 @@ func NewEscrow(shared Limiter, o EscrowOptions) (*Escrow, error) {
 	return e, nil
 }
 
+// Degraded returns why decisions are made without the shared limiter: the newest
+// failure, until a call of it succeeds. It is nil while the shared limiter answers.
+func (e *Escrow) Degraded() error { return e.breaker.degraded() }
+
 // now returns nanoseconds on the monotonic clock.
 func (e *Escrow) now() int64 { return int64(time.Since(e.base)) }
 

@@ -43,6 +43,13 @@ func (b *breaker) admit(now int64) (probe bool, err error) {
 	return true, nil
 }
 
+// degraded returns the newest failure; nil if the breaker is closed.
+func (b *breaker) degraded() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cause
+}
+
 func (b *breaker) succeed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -69,7 +76,7 @@ func (b *breaker) fail(now int64, probe bool, err error) error {
 		return b.cause
 	}
 	if b.failures == 0 {
-		b.log.Warn("limiter: the shared limiter does not answer", "err", err)
+		b.log.Warn("limiter: the shared limiter does not answer", "error", err)
 	}
 	pause := min(shortestPause<<min(b.failures, 10), longestPause)
 	b.failures, b.probing = b.failures+1, false

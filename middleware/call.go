@@ -63,7 +63,8 @@ type Call struct {
 // nothing of r.
 func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 	g := d.guard
-	q := ask{r, &d.route, &c.passage.flight, (*callCutter)(c), g.tells, true}
+	q := ask{Request: r, route: &d.route, flight: &c.passage.flight, cutter: (*callCutter)(c), call: true}
+	q.observed(g)
 	c.ctx = ctx
 	if outer := g.outermost(ctx); outer != nil {
 		if v, _, same := d.inside(ctx, &q, outer, false, &c.Outcome); same {
@@ -86,7 +87,7 @@ func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 	case c.code != apikey.OK:
 		g.report(ctx, &c.Outcome)
 	case c.presented != nil:
-		c.passage.admitted(d.route.Cost, &c.Outcome)
+		c.passage.admitted(d.route.Cost, &c.Outcome, nil)
 		if c.sample != nil {
 			c.method = strings.Clone(r.Method)
 		}
@@ -177,6 +178,9 @@ func (c *Call) End(status int) error {
 		return c.cause
 	}
 	c.ended = true
+	if c.pattern != "" && c.guard != nil && c.guard.tells {
+		c.route = c.pattern
+	}
 	switch {
 	case c.outer != nil:
 		c.endInside()
@@ -203,6 +207,9 @@ func (c *Call) endPassage(status int) {
 	p.flight.Leave()
 	(*requestContext)(p).release()
 	if p.state.Load()&undecided != 0 {
+		if n := p.nested.Load(); c.route != "" {
+			n.admitted.route = c.route
+		}
 		p.settle(status)
 	}
 	p.served()

@@ -32,11 +32,18 @@ func (g *Guard) check(ctx context.Context, q *ask, o *Outcome) {
 	o.code = g.decide(ctx, q, o)
 	finished = true
 	o.private = g.o.private && o.presented != nil
-	g.addClient(q, o)
+	g.addFacts(q, o)
 }
 
-// addClient finds the client's address for those who may ask for it.
-func (g *Guard) addClient(q *ask, o *Outcome) {
+// addFacts adds what hooks may ask for, and the client's address for others who
+// may.
+func (g *Guard) addFacts(q *ask, o *Outcome) {
+	if q.tells {
+		o.took = time.Since(processStart) - q.began
+		if o.route = q.Pattern; q.call {
+			o.route = strings.Clone(q.Pattern) // the transport may reuse its memory
+		}
+	}
 	if (q.tells || q.call && o.code != apikey.OK) && !o.client.IsValid() {
 		o.client = g.client(&q.Request)
 	}

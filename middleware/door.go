@@ -121,7 +121,8 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 	var o Outcome
 	var q ask
 	q.of(r)
-	q.route, q.flight, q.cutter, q.tells = &d.route, c.flight(), c.cutter(), g.tells
+	q.route, q.flight, q.cutter = &d.route, c.flight(), c.cutter()
+	q.observed(g)
 	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		g.pockets.Put(p)
 		next(w, r, nil)
@@ -153,7 +154,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 			p.announce(h, &o, c.fields[:1:1], c.fields[1:])
 		}
 		g.pockets.Put(p)
-		c.w.admitted(d.route.Cost, &o)
+		c.w.admitted(d.route.Cost, &o, &c.req)
 		if o.sample != nil {
 			c.runSampled(o.sample, next)
 		} else {

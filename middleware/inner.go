@@ -36,7 +36,7 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 	}
 	if s := outer.state.Load(); s&cut != 0 { // it has been refused, and its handler should return
 		o.code, o.cause = s.code(), s.cause()
-		g.addClient(q, o)
+		g.addFacts(q, o)
 		return seen, false, true
 	}
 	if code == apikey.OK {
@@ -45,7 +45,7 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 	if o.code = code; code == apikey.OK {
 		outer.drop()
 	}
-	g.addClient(q, o)
+	g.addFacts(q, o)
 	return seen, raised, true
 }
 
@@ -54,8 +54,9 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 // the outermost one.
 func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *passage, next handler) (code apikey.Code, same bool) {
 	g, direct := d.guard, outer.leadsTo(w)
-	q, o := ask{route: &d.route, tells: g.tells}, Outcome{}
+	q, o := ask{route: &d.route}, Outcome{}
 	q.of(r)
+	q.observed(g)
 	seen, raised, same := d.inside(r.Context(), &q, outer, direct, &o)
 	switch {
 	case !same:

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 
@@ -35,8 +36,9 @@ type nested struct {
 	pending  *Outcome
 	refusing bool
 	sample   *engine.Sample
-	report   *Outcome // for OnDecision; nil once it was told, or without OnDecision
-	admitted Outcome  // what report points to at first
+	report   *Outcome      // for OnDecision; nil once it was told, or without OnDecision
+	admitted Outcome       // what report points to at first
+	served   *http.Request // whose pattern a mux may set later; nil for other transports than net/http
 }
 
 // giveBackTimeout bounds a round trip made for a request whose client may be
@@ -65,8 +67,8 @@ func (p *passage) holdOn(n *nested) {
 }
 
 // holdBack keeps the outermost door's decision until it is final.
-func (p *passage) holdBack(o *Outcome) {
-	n := &nested{sample: o.sample}
+func (p *passage) holdBack(o *Outcome, served *http.Request) {
+	n := &nested{sample: o.sample, served: served}
 	p.holdOn(n)
 	if p.guard.o.OnDecision != nil {
 		n.admitted = *o
@@ -215,6 +217,9 @@ func (p *passage) tell(ctx context.Context, n *nested) {
 	n.report = nil
 	n.mu.Unlock()
 	if o != nil {
+		if o.route == "" && n.served != nil {
+			o.route = n.served.Pattern
+		}
 		p.guard.o.OnDecision(ctx, *o)
 	}
 }

@@ -82,7 +82,8 @@ type Options struct {
 	// [Outcome.ServeHTTP]. It must not call the next handler. It is not called for a
 	// [Call], whose adapter answers.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, o Outcome)
-	// OnDecision sees every decision once it is final, for metrics and traces: a
+	// OnDecision sees every decision once it is final, for metrics and traces
+	// ([Outcome.Route], [Outcome.Took]; package latchotel has both ready): a
 	// refusal before it is answered, an admission by a net/http door when the
 	// response begins or the handler has returned, and one of a [Call] when it
 	// ends. Nested doors make one decision. It runs inside the request: be quick.

@@ -25,6 +25,8 @@ type Outcome struct {
 	presented *apikey.Principal // whose secret was right, if any
 	need      apikey.Requirement
 	client    netip.Addr
+	route     string        // for OnDecision and OnCut
+	took      time.Duration // for OnDecision
 	cause     error
 	entered   bool // the request is in flight
 	// unknownHost says that the request's Host belongs to no environment.
@@ -87,6 +89,16 @@ func (o *Outcome) Cause() error { return o.cause }
 // for refusals, and for admitted requests only where [Options] has OnDecision or
 // OnCut. It is not valid if it was not, or cannot be determined.
 func (o *Outcome) Client() netip.Addr { return o.client }
+
+// Route returns the route's pattern, as a router knows it, if it is known: of
+// net/http the Pattern of the request, of other transports what their adapter
+// says, which may be a path that the client chose ([Call.Matched]). It is looked up
+// for OnDecision and OnCut.
+func (o *Outcome) Route() string { return o.route }
+
+// Took returns how long the door needed for its decision, the limiter included.
+// It is measured for OnDecision.
+func (o *Outcome) Took() time.Duration { return o.took }
 
 // Principal returns who an admitted request acts for. It is nil for a request
 // without a key on a route where the key is optional, and for every refusal.

@@ -51,14 +51,15 @@ func (g *Guard) decidesAgain(p *passage) {
 	})
 }
 
-// admitted notes what the outermost door decided.
-func (p *passage) admitted(cost int64, o *Outcome) {
+// admitted notes what the outermost door decided. served is what the handler will
+// get; nil for other transports than net/http.
+func (p *passage) admitted(cost int64, o *Outcome, served *http.Request) {
 	p.cost = max(cost, 1)
 	p.charged = o.decision.Allowed && o.decision.N > 0
 	p.chargedAt = o.decision.At
 	p.used = o.used
 	if p.guard.o.OnDecision != nil || o.sample != nil {
-		p.holdBack(o)
+		p.holdBack(o, served)
 	}
 }
 
@@ -106,7 +107,7 @@ func (p *passage) refusal() Outcome {
 	s, v := p.state.Load(), p.flight.Verified()
 	o := Outcome{code: s.code(), cause: s.cause(), guard: p.guard, verified: v, presented: v.Principal()}
 	if p.guard.tells {
-		o.client = p.guard.ClientAddr(p.original)
+		o.client, o.route = p.guard.ClientAddr(p.original), p.original.Pattern
 	}
 	return o
 }

@@ -3,6 +3,7 @@ package middleware
 import (
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/wontopos/latchkey/internal/engine"
 )
@@ -54,6 +55,14 @@ type ask struct {
 	route  *Route
 	flight *engine.Flight // entered with cutter before the request is charged
 	cutter engine.Cutter
-	tells  bool // somebody may ask for the client's address
-	call   bool // and for that of a refusal in any case
+	began  time.Duration // since processStart, if tells
+	tells  bool          // somebody may ask for the client's address, the route, and how long it took
+	call   bool          // and for the address of a refusal in any case
+}
+
+// observed notes when the decision begins, if hooks may ask.
+func (q *ask) observed(g *Guard) {
+	if q.tells = g.tells; q.tells {
+		q.began = time.Since(processStart)
+	}
 }

@@ -99,5 +99,8 @@ type FeedPage struct {
 // Record.
 type FeedChange struct {
 	Position uint64
+	// Age is how long before the page was read the change was made, by the
+	// store's clock, for figures. Nothing depends on it: 0 if it is not known.
+	Age time.Duration
 	Notice
 }

@@ -43,6 +43,7 @@ type Engine struct {
 	known     *readQueue   // to the store, for keys that are in the cache
 	strangers *readQueue   // for ids that were never seen; both are nil on a store in this process
 	rereads   atomic.Int32 // requests in awaitReread
+	loads     atomic.Uint64
 
 	notifier       storage.Notifier  // nil unless synchronous
 	announcer      storage.Announcer // nil on a store that cannot announce
@@ -194,19 +195,37 @@ func (eng *Engine) LeaveOthers(ctx context.Context) {
 	})
 }
 
-// Health returns what the last good poll found, and when the lease ends. On a
-// store without a feed nothing is known, and ready only says that the engine is
-// not closed.
-func (eng *Engine) Health() (h FeedState, left time.Duration, push, ready bool) {
-	ready = !eng.closed.Load()
+// Health is the state of an engine.
+type Health struct {
+	FeedState
+	Ready  bool
+	Push   bool
+	Left   time.Duration // until the lease ends
+	Age    time.Duration // of the lease: since the last good poll was sent
+	Cached int
+	Loads  uint64
+}
+
+// Health returns what the last good poll found, when the lease ends, and what
+// the engine holds. On a store without a feed nothing is known of the former,
+// and Ready only says that the engine is not closed.
+func (eng *Engine) Health() (h Health) {
+	h.Ready, h.Loads = !eng.closed.Load(), eng.loads.Load()
+	h.Cached = eng.cache.size()
 	l := eng.lease
 	if l == nil {
-		return h, 0, false, ready
+		return h
 	}
 	at := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.health, time.Duration(l.until.Load().mono) - at.Sub(processStart), l.push.Load(), ready && l.holds(at)
+	since, end := at.Sub(processStart), time.Duration(l.until.Load().mono)
+	h.FeedState, h.Push, h.Ready = l.health, l.push.Load(), h.Ready && l.holds(at)
+	h.Left, h.Age = end-since, since
+	if end != 0 { // a poll has succeeded
+		h.Age -= end - l.length()
+	}
+	return h
 }
 
 // RefreshPlans makes every key's limits be looked up again at its next request,
@@ -261,6 +280,9 @@ func (eng *Engine) Shrink() { eng.cache.shrink() }
 
 // Cached returns how many keys are in the table.
 func (eng *Engine) Cached() int { return eng.cache.size() }
+
+// AllInFlight counts the requests being served with any key.
+func (eng *Engine) AllInFlight() int { return eng.cache.allInFlight() }
 
 // InFlight counts the requests being served with one secret of a key.
 func (eng *Engine) InFlight(id string, secret uint32) int { return eng.cache.inFlight(id, secret) }

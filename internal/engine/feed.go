@@ -46,6 +46,7 @@ func (l *lease) poll(ctx context.Context) error {
 	l.recheck(ctx, sent)
 	if len(l.behind) == 0 && l.acked != l.position {
 		l.acked = l.position
+		l.delays.tell()
 		if page, err = l.ask(ctx); err != nil { // tell the others now
 			return err
 		}
@@ -59,6 +60,7 @@ func (l *lease) poll(ctx context.Context) error {
 }
 
 func (l *lease) ask(ctx context.Context) (storage.FeedPage, error) {
+	l.asked = time.Now()
 	q := storage.FeedQuery{Instance: l.o.Instance, Acked: l.acked, Epoch: l.epoch, Lease: l.length(), After: l.position, Limit: pollLimit}
 	page, err := foreign.Call(ctx, l.callee, func(ctx context.Context) (storage.FeedPage, error) { return l.feed.Poll(ctx, q) })
 	select {
@@ -93,6 +95,7 @@ func (l *lease) apply(page *storage.FeedPage) {
 	for i := range page.Changes {
 		c := &page.Changes[i]
 		l.position = c.Position
+		l.delays.add(l.asked, c.Age)
 		if l.eng.changed(c.Notice) {
 			l.behind[c.ID] = true
 		}
@@ -114,6 +117,7 @@ func (l *lease) startOver(page *storage.FeedPage) {
 		l.mu.Unlock()
 		l.eng.workers.Go(func() { l.reassert(ids) })
 	}
+	l.delays.forget()
 	for _, id := range l.eng.cache.flush() {
 		l.behind[id] = true
 	}

@@ -42,8 +42,11 @@ type lease struct {
 	// Guarded by turn.
 	epoch    string
 	position uint64          // up to which the feed is applied
+	asked    time.Time       // when the last poll was sent
 	acked    uint64          // and up to which requests in flight have been judged
 	behind   map[string]bool // keys with requests in flight whose new state could not be read yet
+
+	delays delays
 
 	mu      sync.Mutex
 	health  FeedState

@@ -114,6 +114,7 @@ func (eng *Engine) tooMany() {
 func (eng *Engine) read(l *load) {
 	ctx, cancel := context.WithTimeout(context.Background(), eng.o.StoreTimeout) // not a request's context: others wait, too
 	defer cancel()
+	eng.loads.Add(1)
 	r, err := eng.store.GetAlone(ctx, l.id.String())
 	eng.finish(ctx, l, r, err)
 }
@@ -126,6 +127,7 @@ func (eng *Engine) readAll(loads []*load) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), eng.o.StoreTimeout)
 	defer cancel()
+	eng.loads.Add(uint64(len(loads)))
 	ids := make([]string, len(loads))
 	for i, l := range loads {
 		ids[i] = l.id.String()

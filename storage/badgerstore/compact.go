@@ -54,7 +54,7 @@ func (s *Store) compactor() {
 			err = s.compact()
 		}
 		if err != nil && s.db.Levels()[0].NumTables < s.db.Opts().NumLevelZeroTablesStall*3/4 {
-			s.log.Debug("badgerstore: tables are not compacted yet", "err", err)
+			s.log.Debug("badgerstore: tables are not compacted yet", "error", err)
 			err = nil
 		}
 		s.reserve.cannotCompact(err)

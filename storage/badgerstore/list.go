@@ -146,7 +146,7 @@ func (l *lister) load(id string, r *storage.Record) bool {
 	case errors.Is(err, apikey.NotFound):
 		return false
 	case err != nil:
-		l.log.ErrorContext(l.ctx, "badgerstore: list leaves out a record that cannot be read", "err", err)
+		l.log.ErrorContext(l.ctx, "badgerstore: list leaves out a record that cannot be read", "error", err)
 		return false
 	}
 	if !l.filter.Match(&r.Key) {

@@ -68,7 +68,7 @@ func (s *Store) collect() {
 		s.flow.RUnlock()
 		if err != nil {
 			if err != badger.ErrNoRewrite && err != badger.ErrRejected {
-				s.log.Warn("badgerstore: value log", "err", err)
+				s.log.Warn("badgerstore: value log", "error", err)
 			}
 			return
 		}

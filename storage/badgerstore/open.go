@@ -169,7 +169,7 @@ func (s *Store) prepare(dir string, newest uint64) error {
 	}
 	if err == nil && s.db.Levels()[0].NumTables >= s.db.Opts().NumLevelZeroTablesStall {
 		if err := s.compact(); err != nil {
-			s.log.Warn("badgerstore: tables are not compacted yet", "err", err)
+			s.log.Warn("badgerstore: tables are not compacted yet", "error", err)
 		}
 	}
 	return err

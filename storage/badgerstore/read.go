@@ -85,7 +85,7 @@ func (s *Store) Audit(ctx context.Context, q apikey.AuditQuery) (_ []apikey.Audi
 		})
 		switch {
 		case err != nil:
-			s.log.ErrorContext(ctx, "badgerstore: audit leaves out an entry that cannot be read", "seq", seq, "err", err)
+			s.log.ErrorContext(ctx, "badgerstore: audit leaves out an entry that cannot be read", "seq", seq, "error", err)
 		case (q.KeyID == "" || e.KeyID == q.KeyID) && (q.Owner == "" || e.Owner == q.Owner):
 			page = append(page, e)
 		}

@@ -155,7 +155,7 @@ func (r *reserve) lose(why error) error {
 	}
 	r.gone.Store(&err)
 	r.refuses.Store(&err)
-	r.log.Error("badgerstore: changes are refused, and only keys in the cache are verified", "err", err)
+	r.log.Error("badgerstore: changes are refused, and only keys in the cache are verified", "error", err)
 	return err
 }
 
@@ -242,7 +242,7 @@ func (r *reserve) tell(err error) {
 	case err != nil:
 		r.refuses.Store(&err)
 		if before == nil {
-			r.log.Error("badgerstore: changes are refused; keys go on being verified", "err", err)
+			r.log.Error("badgerstore: changes are refused; keys go on being verified", "error", err)
 		}
 	}
 }

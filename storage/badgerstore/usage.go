@@ -206,7 +206,7 @@ func (s *Store) overlook(key []byte, err error) error {
 	case errors.Is(err, badger.ErrKeyNotFound):
 		return nil
 	case errors.Is(err, storage.ErrCorrupt):
-		s.log.Error("badgerstore: a usage row cannot be read and counts as zero", "row", fmt.Sprintf("%q", key), "err", err)
+		s.log.Error("badgerstore: a usage row cannot be read and counts as zero", "row", fmt.Sprintf("%q", key), "error", err)
 		return nil
 	}
 	return err
@@ -286,7 +286,7 @@ func (s *Store) scanUsage(it *badger.Iterator, prefix, from []byte, f func(suffi
 		item := it.Item()
 		err := item.Value(func(v []byte) error { return f(item.Key()[len(prefix):], v) })
 		if errors.Is(err, storage.ErrCorrupt) {
-			s.log.Error("badgerstore: a usage row cannot be read and is left out", "row", fmt.Sprintf("%q", item.Key()), "err", err)
+			s.log.Error("badgerstore: a usage row cannot be read and is left out", "row", fmt.Sprintf("%q", item.Key()), "error", err)
 			continue
 		}
 		if err != nil {

@@ -45,19 +45,20 @@ SELECT
 	e.epoch,
 	h.head,
 	h.head > $2::bigint AND coalesce((SELECT min(f.position) FROM "latchkey".feed AS f) > $2::bigint + 1, true),
-	c.positions, c.ids, c.revisions, c.deleted,
+	c.positions, c.ids, c.revisions, c.deleted, c.ages,
 	coalesce(i.acked, h.head), i.alive
 FROM "latchkey".feed_head AS h,
 LATERAL (
 	SELECT h.epoch::text || $4::text || CASE WHEN $5::boolean THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) ELSE '' END
 ) AS e (epoch),
 LATERAL (
-	SELECT array_agg(f.position), array_agg(f.key_id), array_agg(f.revision), array_agg(f.deleted)
+	SELECT array_agg(f.position), array_agg(f.key_id), array_agg(f.revision), array_agg(f.deleted),
+		array_agg((extract(epoch FROM clock_timestamp() - f.at) * 1000000)::bigint)
 	FROM (
 		SELECT * FROM "latchkey".feed WHERE position > $2::bigint AND position <= h.head
 		ORDER BY position LIMIT $3::bigint
 	) AS f
-) AS c (positions, ids, revisions, deleted),
+) AS c (positions, ids, revisions, deleted, ages),
 LATERAL (
 	SELECT min(CASE WHEN i.epoch = e.epoch THEN i.acked ELSE 0 END), count(*) FROM "latchkey".instances AS i
 	WHERE i.beat_at + i.lease > clock_timestamp() OR i.id = $1::text
@@ -158,18 +159,19 @@ func scanPage(row pgx.Row, p *storage.FeedPage) error {
 	var (
 		head, acked          int64
 		positions, revisions []int64
+		ages                 []int64 // in microseconds
 		ids                  []string
 		deleted              []bool
 	)
-	err := row.Scan(&p.Epoch, &head, &p.Truncated, &positions, &ids, &revisions, &deleted, &acked, &p.Alive)
+	err := row.Scan(&p.Epoch, &head, &p.Truncated, &positions, &ids, &revisions, &deleted, &ages, &acked, &p.Alive)
 	if err != nil {
 		return err
 	}
 	p.Head, p.Acked = uint64(head), uint64(acked)
 	for i, position := range positions {
 		p.Changes = append(p.Changes, storage.FeedChange{
-			Position: uint64(position),
-			Notice:   storage.Notice{ID: ids[i], Revision: uint64(revisions[i]), Deleted: deleted[i]},
+			Position: uint64(position), Age: max(0, time.Duration(ages[i])*time.Microsecond),
+			Notice: storage.Notice{ID: ids[i], Revision: uint64(revisions[i]), Deleted: deleted[i]},
 		})
 	}
 	return nil
@@ -188,7 +190,7 @@ func (s *Store) findTimeline(ctx context.Context) error {
 	case sqlState(err) == "55000": // it is in recovery
 		return fmt.Errorf(readOnly+": %w", err)
 	default:
-		s.log.WarnContext(ctx, "pgstore: the server does not tell its timeline: a restored backup may go unnoticed", "err", err)
+		s.log.WarnContext(ctx, "pgstore: the server does not tell its timeline: a restored backup may go unnoticed", "error", err)
 	}
 	return nil
 }

@@ -158,3 +158,15 @@ func TestARestoredServerHasAnotherEpoch(t *testing.T) {
 		t.Errorf("after a recovery the epoch is still %q", after)
 	}
 }
+
+// TestChangesHaveTheirAge: by the server's clock, whatever that of the reader says.
+func TestChangesHaveTheirAge(t *testing.T) {
+	s := newStore(t)
+	apply(t, s, changeOf("key", 0, nil))
+	apply(t, s, changeOf("key", 1, nil))
+	exec(t, connect(t, s), `UPDATE "latchkey".feed SET at = clock_timestamp() - interval '90 minutes' WHERE position = 1`)
+	p := poll(t, s, storage.FeedQuery{})
+	if len(p.Changes) != 2 || p.Changes[0].Age < 90*time.Minute || p.Changes[0].Age > 2*time.Hour || p.Changes[1].Age <= 0 || p.Changes[1].Age > time.Hour {
+		t.Errorf("changes made 90 minutes ago, and just now: %+v", p.Changes)
+	}
+}

@@ -216,6 +216,6 @@ func (l *Limiter) tidy(ctx context.Context) {
 	var gone int64
 	err := ours{l.s.pool}.run(ctx, l.prune, []any{int64(0), int64(pruneLimitsRows)}, func(row pgx.Row) error { return row.Scan(&gone) })
 	if err != nil && ctx.Err() == nil {
-		l.log.WarnContext(ctx, "pgstore: idle limits could not be removed", "err", advised(err))
+		l.log.WarnContext(ctx, "pgstore: idle limits could not be removed", "error", advised(err))
 	}
 }

@@ -75,7 +75,7 @@ func (s *Store) list(ctx context.Context, q storage.Query) (page storage.Listing
 			q.After = r.place()
 			record, err := r.decode()
 			if err != nil {
-				s.log.ErrorContext(ctx, "pgstore: list leaves out a record that cannot be read", "err", err)
+				s.log.ErrorContext(ctx, "pgstore: list leaves out a record that cannot be read", "error", err)
 				continue
 			}
 			if filter.Match(&record.Key) && filter.Unused(r.last()) {

@@ -141,7 +141,7 @@ func (l *listener) run() {
 			pause, complained = l.pause, false
 		}
 		if !complained { // once per outage
-			l.log.Warn("pgstore: the connection that listens for changes is lost; they are found by polling until it is there again", "err", advised(err))
+			l.log.Warn("pgstore: the connection that listens for changes is lost; they are found by polling until it is there again", "error", advised(err))
 			complained = true
 		}
 		select {

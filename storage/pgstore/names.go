@@ -101,7 +101,7 @@ func (n *names) batch(ctx context.Context) (more bool, err error) {
 	for _, r := range rows {
 		key := []byte{} // for a damaged record, which is not listed anywhere
 		if record, err := r.decode(); err != nil {
-			n.log.ErrorContext(ctx, "pgstore: a record that cannot be read has no name to be listed by", "err", err)
+			n.log.ErrorContext(ctx, "pgstore: a record that cannot be read has no name to be listed by", "error", err)
 		} else {
 			key = storage.NameKey(record.Key.Name)
 			for _, word := range wordsOf(&record.Key) {

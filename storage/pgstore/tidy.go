@@ -64,7 +64,7 @@ func (s *Store) tidy(ctx context.Context) {
 		return
 	}
 	if _, err := s.prune(ctx); err != nil && ctx.Err() == nil {
-		s.log.WarnContext(ctx, "pgstore: what is old could not be removed", "err", advised(err))
+		s.log.WarnContext(ctx, "pgstore: what is old could not be removed", "error", advised(err))
 	}
 }
 

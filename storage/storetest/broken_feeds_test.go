@@ -57,6 +57,11 @@ var brokenFeeds = map[string]brokenStore{
 			p.Changes[i].Deleted = false
 		}
 	}),
+	"feeds changes before they were made": telling(ruleOne, func(_ *feeder, _ storage.FeedQuery, p *storage.FeedPage) {
+		for i := range p.Changes {
+			p.Changes[i].Age = -time.Second
+		}
+	}),
 	"feeds the revision before": telling(ruleOne, func(_ *feeder, _ storage.FeedQuery, p *storage.FeedPage) {
 		for i := range p.Changes {
 			p.Changes[i].Revision--

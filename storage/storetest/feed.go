@@ -316,6 +316,12 @@ func (e *env) poll(q storage.FeedQuery) (storage.FeedPage, error) {
 	if err != nil {
 		return p, broken("poll %+v: %w", q, err)
 	}
+	for i := range p.Changes { // depends on when the page was read
+		if age := p.Changes[i].Age; age < 0 || age > time.Hour {
+			return p, broken("a change of this test was made %v before it was read", age)
+		}
+		p.Changes[i].Age = 0
+	}
 	return p, nil
 }
 

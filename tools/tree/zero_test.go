@@ -36,7 +36,7 @@ var zeros = map[string][]any{
 		new(storage.Digest), new(storage.FeedQuery), new(storage.Position), new(storage.Query), new(storage.Record), new(storage.UsageDelta),
 	},
 	".": {
-		new(latchkey.Explanation), new(latchkey.Step), new(latchkey.Token),
+		new(latchkey.Explanation), new(latchkey.Pepper), new(latchkey.Step), new(latchkey.Token),
 	},
 	"internal/engine": {
 		new(engine.Flight), new(engine.Sample), new(engine.Verified),
