@@ -178,9 +178,7 @@ func (c *Call) End(status int) error {
 		return c.cause
 	}
 	c.ended = true
-	if c.pattern != "" && c.guard != nil && c.guard.tells {
-		c.route = c.pattern
-	}
+	c.learn(c.pattern)
 	switch {
 	case c.outer != nil:
 		c.endInside()
@@ -207,9 +205,7 @@ func (c *Call) endPassage(status int) {
 	p.flight.Leave()
 	(*requestContext)(p).release()
 	if p.state.Load()&undecided != 0 {
-		if n := p.nested.Load(); c.route != "" {
-			n.admitted.route = c.route
-		}
+		p.nested.Load().admitted.facts = c.facts
 		p.settle(status)
 	}
 	p.served()

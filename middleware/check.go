@@ -39,9 +39,9 @@ func (g *Guard) check(ctx context.Context, q *ask, o *Outcome) {
 // may.
 func (g *Guard) addFacts(q *ask, o *Outcome) {
 	if q.tells {
-		o.took = time.Since(processStart) - q.began
-		if o.route = q.Pattern; q.call {
-			o.route = strings.Clone(q.Pattern) // the transport may reuse its memory
+		o.facts = &facts{q.Pattern, time.Since(processStart) - q.began}
+		if q.call {
+			o.facts.route = strings.Clone(q.Pattern) // the transport may reuse its memory
 		}
 	}
 	if (q.tells || q.call && o.code != apikey.OK) && !o.client.IsValid() {

@@ -217,8 +217,8 @@ func (p *passage) tell(ctx context.Context, n *nested) {
 	n.report = nil
 	n.mu.Unlock()
 	if o != nil {
-		if o.route == "" && n.served != nil {
-			o.route = n.served.Pattern
+		if n.served != nil && o.Route() == "" {
+			o.learn(n.served.Pattern)
 		}
 		p.guard.o.OnDecision(ctx, *o)
 	}

@@ -25,8 +25,7 @@ type Outcome struct {
 	presented *apikey.Principal // whose secret was right, if any
 	need      apikey.Requirement
 	client    netip.Addr
-	route     string        // for OnDecision and OnCut
-	took      time.Duration // for OnDecision
+	facts     *facts // for OnDecision and OnCut; nil without
 	cause     error
 	entered   bool // the request is in flight
 	// unknownHost says that the request's Host belongs to no environment.
@@ -94,11 +93,35 @@ func (o *Outcome) Client() netip.Addr { return o.client }
 // net/http the Pattern of the request, of other transports what their adapter
 // says, which may be a path that the client chose ([Call.Matched]). It is looked up
 // for OnDecision and OnCut.
-func (o *Outcome) Route() string { return o.route }
+func (o *Outcome) Route() string {
+	if o.facts == nil {
+		return ""
+	}
+	return o.facts.route
+}
 
 // Took returns how long the door needed for its decision, the limiter included.
 // It is measured for OnDecision.
-func (o *Outcome) Took() time.Duration { return o.took }
+func (o *Outcome) Took() time.Duration {
+	if o.facts == nil {
+		return 0
+	}
+	return o.facts.took
+}
+
+// facts are what hooks may ask an Outcome, so that the Outcomes of guards without
+// hooks have no room for them.
+type facts struct {
+	route string
+	took  time.Duration
+}
+
+// learn sets the route where the decision was made before it was known.
+func (o *Outcome) learn(route string) {
+	if route != "" && o.facts != nil {
+		o.facts = &facts{route, o.facts.took} // another copy of the Outcome may be read
+	}
+}
 
 // Principal returns who an admitted request acts for. It is nil for a request
 // without a key on a route where the key is optional, and for every refusal.

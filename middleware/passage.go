@@ -107,7 +107,7 @@ func (p *passage) refusal() Outcome {
 	s, v := p.state.Load(), p.flight.Verified()
 	o := Outcome{code: s.code(), cause: s.cause(), guard: p.guard, verified: v, presented: v.Principal()}
 	if p.guard.tells {
-		o.client, o.route = p.guard.ClientAddr(p.original), p.original.Pattern
+		o.client, o.facts = p.guard.ClientAddr(p.original), &facts{route: p.original.Pattern}
 	}
 	return o
 }

@@ -23,8 +23,8 @@ func (g *Guard) serveUnkeyed(w http.ResponseWriter, r *http.Request, o *Outcome,
 	defer func() {
 		handBack(r, served)
 		if !mark.told.Load() {
-			if o.route == "" {
-				o.route = r.Pattern
+			if o.Route() == "" {
+				o.learn(r.Pattern)
 			}
 			g.report(r.Context(), o)
 		}
