@@ -160,4 +160,5 @@ var operations = map[string]string{
 	"Scopes": "GET /v1/scopes", "DefaultPlan": "GET /v1/whoami",
 	"Verify": "is the API's own door", "Close": "is the program's", "Attach": "is the limiter's", "Store": "is the program's",
 	"Redact": "cleans what is shown", "Prefix": "shows in the hint of a key", "MaxAge": "shows in rotate_by of a key",
+	"InFlight": "is a figure for metrics", "ObserveDelay": "is a figure for metrics",
 }
