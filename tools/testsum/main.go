@@ -57,9 +57,18 @@ func main() {
 	}
 }
 
-// run runs the command of a module.
+// run runs the command of a module, and once more for packages in which the race
+// detector itself has failed: that says nothing about them.
 func (s *summary) run(command, module string) {
-	cmd := exec.Command(command, module)
+	if again := s.once(false, command, module); len(again) > 0 {
+		s.once(true, command, append([]string{module}, again...)...)
+	}
+}
+
+// once runs the command and returns the packages to run again, unless this is
+// that time.
+func (s *summary) once(last bool, command string, args ...string) (again []string) {
+	cmd := exec.Command(command, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -68,7 +77,7 @@ func (s *summary) run(command, module string) {
 	if err != nil {
 		fail(err)
 	}
-	s.module(module, out, cmd.Wait)
+	return s.module(args[0], last, out, cmd.Wait)
 }
 
 func fail(why any) {

@@ -58,11 +58,18 @@ type stream struct {
 	*summary
 	running map[string]*pkg
 	builds  map[string]*strings.Builder
+	last    bool     // there is no other try
+	again   []string // packages that are to be tried again
 }
 
-// module reads what the command of a module prints, and then how it ended.
-func (s *summary) module(name string, r io.Reader, wait func() error) {
-	m := &stream{s, map[string]*pkg{}, map[string]*strings.Builder{}}
+// detectorFailed is what the race detector says when it gives up on itself, which
+// takes the test binary down: one of its own checks found it broken.
+const detectorFailed = "ThreadSanitizer: CHECK failed"
+
+// module reads what the command of a module prints, and then how it ended. It
+// returns the packages to try again, unless this is the last try.
+func (s *summary) module(name string, last bool, r io.Reader, wait func() error) (again []string) {
+	m := &stream{summary: s, running: map[string]*pkg{}, builds: map[string]*strings.Builder{}, last: last}
 	began, failed := time.Now(), 0
 	count := func(step func()) {
 		s.mu.Lock()
@@ -88,12 +95,13 @@ func (s *summary) module(name string, r io.Reader, wait func() error) {
 		}
 	})
 	count(func() {
-		if err != nil && failed == 0 {
+		if err != nil && failed == 0 && len(m.again) == 0 {
 			s.failed++
 			fmt.Fprintf(s.out, "FAIL %s: %v, and no test says why\n", name, err)
 		}
 		fmt.Fprintf(s.out, "     %s took %.0fs, compiling included\n", name, time.Since(began).Seconds())
 	})
+	return m.again
 }
 
 func (s *stream) line(line []byte) {
@@ -153,8 +161,19 @@ func (s *stream) pkg(e event) {
 		p.output.WriteString(e.Output)
 	case "pass", "fail", "skip":
 		delete(s.running, e.Package)
+		if e.Action == "fail" && !s.last && p.says(detectorFailed) {
+			s.again = append(s.again, e.Package)
+			fmt.Fprintf(s.out, "     %s is tested again: the race detector itself failed\n", e.Package)
+			return
+		}
 		s.finish(e, p)
 	}
+}
+
+// says reports whether the package or one of its tests printed a text.
+func (p *pkg) says(text string) bool {
+	return strings.Contains(p.output.String(), text) ||
+		slices.ContainsFunc(p.order, func(t *test) bool { return strings.Contains(t.output.String(), text) })
 }
 
 // finish counts the tests of a package that has ended and prints its line.

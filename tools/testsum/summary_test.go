@@ -144,7 +144,7 @@ func TestSummary(t *testing.T) {
 			t.Parallel()
 			var out strings.Builder
 			s := &summary{out: &out, strict: tc.strict, budget: budget{usual: 1, of: map[string]float64{"p": 2}}}
-			s.module("./sub", strings.NewReader(tc.in), func() error { return tc.exit })
+			s.module("./sub", true, strings.NewReader(tc.in), func() error { return tc.exit })
 			if good := s.close(); good != tc.good {
 				t.Errorf("good = %t, want %t", good, tc.good)
 			}
@@ -173,8 +173,8 @@ func TestStreamsSideBySide(t *testing.T) {
 	s := &summary{out: &out}
 	first, second := make(chan string), make(chan string)
 	var both sync.WaitGroup
-	both.Go(func() { s.module("./first", lines(first), func() error { return errors.New("exit status 1") }) })
-	both.Go(func() { s.module("./second", lines(second), func() error { return errors.New("exit status 2") }) })
+	both.Go(func() { s.module("./first", true, lines(first), func() error { return errors.New("exit status 1") }) })
+	both.Go(func() { s.module("./second", true, lines(second), func() error { return errors.New("exit status 2") }) })
 	first <- stdout("run p TestA", "output p TestA | of the first")
 	second <- stdout("run p TestA", "output p TestA | of the second", "fail p TestA", "fail p")
 	close(second)
@@ -196,4 +196,24 @@ func (l lines) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return copy(p, text), nil
+}
+
+// A race detector that fails says nothing about the package: it is tested once more.
+func TestAPackageIsTestedAgainIfTheRaceDetectorFails(t *testing.T) {
+	broken := stdout("run p TestA", `output p TestA | ThreadSanitizer: CHECK failed: x.cpp:1\n`, "fail p", "run q TestB", "pass q TestB", "pass q")
+	failed := func() error { return errors.New("exit status 1") }
+	var out strings.Builder
+	s := &summary{out: &out}
+	if again := s.module(".", false, strings.NewReader(broken), failed); len(again) != 1 || again[0] != "p" {
+		t.Errorf("to be tested again: %q, want p", again)
+	}
+	good := stdout("run p TestA", "pass p TestA", "pass p")
+	if again := s.module(".", true, strings.NewReader(good), func() error { return nil }); len(again) > 0 || !s.close() {
+		t.Errorf("after it passed: again %q\n%s", again, &out)
+	}
+	out.Reset()
+	s = &summary{out: &out}
+	if again := s.module(".", true, strings.NewReader(broken), failed); len(again) > 0 || s.close() {
+		t.Errorf("the second time it is a failure: again %q\n%s", again, &out)
+	}
 }
