@@ -64,6 +64,10 @@ func TestConformanceHTTP1(t *testing.T) {
 	}
 }
 
+func TestTransport(t *testing.T) {
+	middlewaretest.RunTransport(t, middlewaretest.HTTP(middlewaretest.Harness{Start: start(native["humago"], (*httptest.Server).Start)}))
+}
+
 func TestConformanceHTTP2(t *testing.T) {
 	for _, name := range []string{"humago", "humagin"} { // which has its own request, and which has not
 		t.Run(name, func(t *testing.T) {

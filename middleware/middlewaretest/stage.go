@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
@@ -143,9 +144,11 @@ func (s *stage) ask(script, token string) Ask {
 	return a
 }
 
-func (s *stage) do(a Ask) Reply {
+func (s *stage) do(a Ask) Reply { return s.doWithin(patience, a) }
+
+func (s *stage) doWithin(d time.Duration, a Ask) Reply {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	return s.call(ctx, a)
 }

@@ -26,6 +26,7 @@ var adapters = []adapter{
 	{"gin", "middleware/latchgin", "TestTransport"},
 	{"echo", "middleware/latchecho", "TestTransport"},
 	{"fiber", "middleware/latchfiber", "TestTransport"},
+	{"huma", "middleware/latchhuma", "TestTransport"},
 	{"connect", "middleware/latchconnect", "TestTransport"},
 	{"connect, streams", "middleware/latchconnect", "TestTransportOfStreams"},
 	{"grpc-web", "middleware/latchconnect", "TestTransportOfWeb"},

@@ -20,6 +20,10 @@ func TestAdapters(t *testing.T) {
 	}
 }
 
+// apart are modules beside the adapters that serve no scripts: MCP has tools, not
+// requests with an answer of any form, and latchotel guards nothing.
+var apart = []string{"middleware/latchmcp", "middleware/latchotel"}
+
 func TestEveryAdapterIsInTheTable(t *testing.T) {
 	modules, err := filepath.Glob("../../middleware/latch*/go.mod")
 	if err != nil || len(modules) == 0 {
@@ -27,7 +31,7 @@ func TestEveryAdapterIsInTheTable(t *testing.T) {
 	}
 	for _, m := range modules {
 		dir := filepath.ToSlash(filepath.Dir(strings.TrimPrefix(filepath.ToSlash(m), "../../")))
-		if !slices.ContainsFunc(adapters, func(a adapter) bool { return a.dir == dir }) {
+		if !slices.Contains(apart, dir) && !slices.ContainsFunc(adapters, func(a adapter) bool { return a.dir == dir }) {
 			t.Errorf("%s has no column in the table", dir)
 		}
 	}
