@@ -62,8 +62,9 @@ func listenAndServe(s *http.Server) error {
 
 // Shutdown ends a program in the right order:
 //
-//  1. The servers accept no more, and requests have half of the time that ctx
-//     gives, or ten seconds without a deadline, to end by themselves.
+//  1. The servers accept no more, and requests, hijacked connections among them,
+//     have half of the time that ctx gives, or ten seconds without a deadline, to
+//     end by themselves.
 //  2. Guarded requests that remain are cut with the cause [apikey.Unavailable],
 //     as if the store could not be asked: their context ends, the client gets a
 //     503 or a response that does not look complete. They have a second to return.
@@ -97,8 +98,10 @@ func (g *Guard) Shutdown(ctx context.Context, store io.Closer, servers ...interf
 		all.Wait()
 		return ctx.Err() == nil, errors.Join(errs...)
 	}
+	end := time.Now().Add(grace)
 	done, err := shut(grace)
-	g.engine.CutAll() // hijacked connections are in flight even if the servers are done
+	g.idle(ctx, end) // servers do not wait for hijacked connections
+	g.engine.CutAll()
 	if !done {
 		if done, err = shut(lastWords); !done {
 			err = nil
@@ -114,4 +117,19 @@ func (g *Guard) Shutdown(ctx context.Context, store io.Closer, servers ...interf
 		err = errors.Join(err, store.Close())
 	}
 	return errors.Join(err, unwritten)
+}
+
+// idle waits until no request with a key is in flight, or until end.
+func (g *Guard) idle(ctx context.Context, end time.Time) {
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for g.engine.AllInFlight() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }

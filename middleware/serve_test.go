@@ -3,9 +3,11 @@ package middleware_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,6 +152,62 @@ func TestShutdownEndsStreamsThatGoOn(t *testing.T) {
 	}
 	if n := soon(t, store.closed); n != 2 {
 		t.Errorf("when the store was closed, %d requests were written, want 2", n)
+	}
+}
+
+// A connection that a handler took over is in flight, although servers do not wait
+// for it: it has its time, too, and is cut after that.
+func TestShutdownGivesHijackedConnectionsTheirTime(t *testing.T) {
+	k := newKitOn(t, memstore.New(), middleware.Options{}, latchkey.Options{})
+	_, token := k.key()
+	bye, taken := make(chan struct{}), make(chan struct{}, 2)
+	s := httptest.NewServer(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		taken <- struct{}{}
+		if r.URL.Path == "/stays" {
+			<-r.Context().Done()
+			return
+		}
+		<-bye
+		_, _ = io.WriteString(conn, "bye")
+	})))
+	defer s.Close()
+	said := func(path string) (string, error) {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: api.example.com\r\nAuthorization: Bearer %s\r\n\r\n", path, token)
+		b, err := io.ReadAll(conn)
+		return string(b), err
+	}
+	leaves, stays := make(chan string, 1), make(chan error, 1)
+	go func() {
+		text, err := said("/leaves")
+		leaves <- fmt.Sprint(text, err)
+	}()
+	go func() {
+		_, err := said("/stays")
+		stays <- err
+	}()
+	soon(t, taken)
+	soon(t, taken)
+	s.Config.RegisterOnShutdown(func() { close(bye) })
+	if err := k.guard.Shutdown(stopping(t, time.Second), nil, s.Config); err != nil {
+		t.Fatal(err)
+	}
+	if got := soon(t, leaves); got != "bye<nil>" {
+		t.Errorf("a connection that says goodbye: %q", got)
+	}
+	if err := soon(t, stays); err == nil {
+		t.Error("a connection that stays ends as if by itself")
 	}
 }
 
