@@ -54,6 +54,7 @@ var layers = []layer{
 		"outside HTTP/1.1 cut": "hijack looks orderly: the guard resets the proxy's connection, and the proxy closes its client's; a WebSocket has an end of its own, which is missing",
 	}},
 	{name: "chi RequestID", build: is(chimw.RequestID, named)},
+	//lint:ignore SA1019 people use it: the table shows what it does to keys that are bound to networks
 	{name: "chi RealIP", build: is(chimw.RealIP, boundToNetwork), lacks: forgeable},
 	{name: "chi Logger", build: logs(func(w io.Writer) wrapper {
 		return chimw.RequestLogger(&chimw.DefaultLogFormatter{Logger: log.New(w, "", 0), NoColor: true})
