@@ -18,6 +18,11 @@ type column struct {
 	look       func(v *visit) (wrong string)
 }
 
+// in reports whether the column has a cell there.
+func (c *column) in(p place, protocol string) bool {
+	return !(c.needsGuard && p == alone) && !(c.http1 && protocol != "HTTP/1.1")
+}
+
 var columns = []column{
 	{name: "status", look: status},
 	{name: "stream", look: streams[0].look},

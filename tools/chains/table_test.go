@@ -66,7 +66,7 @@ func TestMiddlewareAroundAndInsideTheGuard(t *testing.T) {
 						t.Parallel()
 						s := open(lasting{t, group}, l, p, protocol)
 						for _, c := range columns {
-							if p == alone && c.needsGuard || protocol != "HTTP/1.1" && c.http1 {
+							if !c.in(p, protocol) {
 								continue
 							}
 							got := cell{declared: l.lacks.at(p, protocol, c.name)}
@@ -158,9 +158,13 @@ func drawn(cells map[string]cell) string {
 func TestEveryDeclarationNamesACell(t *testing.T) {
 	keys := map[string]bool{}
 	for _, c := range columns {
-		for _, p := range []string{"", "alone ", "outside ", "inside "} {
-			for _, protocol := range []string{"", "HTTP/1.1 ", "HTTP/2 "} {
-				keys[p+protocol+c.name] = true
+		for _, p := range places {
+			for _, protocol := range protocols {
+				if c.in(p, protocol) {
+					for _, before := range []string{"", string(p) + " ", protocol + " ", string(p) + " " + protocol + " "} {
+						keys[before+c.name] = true
+					}
+				}
 			}
 		}
 	}
