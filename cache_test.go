@@ -207,7 +207,8 @@ func TestVerdictsAreLinearizableWithEvictions(t *testing.T) {
 	for _, size := range []int{1, 128, 100_000} {
 		mem := memstore.New()
 		s := serviceOn(t, mem, latchkey.Options{CacheSize: size})
-		const keys, changes = 192, 150
+		const keys = 192
+		changes := longer(150, 400)
 		type subject struct {
 			id, token string
 			mu        sync.Mutex   // one writer at a time

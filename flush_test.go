@@ -193,7 +193,8 @@ func (p pausing) Usage(ctx context.Context, id string, since time.Time) (apikey.
 // before it began and after it ended, while a flush follows the other.
 func TestUsageIsNeverReadTwiceNorMissed(t *testing.T) {
 	s := serviceOn(t, pausing{memstore.New()}, latchkey.Options{FlushEvery: time.Millisecond})
-	const keys, each = 200, 100 // several parts a flush
+	const keys = 200 // several parts a flush
+	each := longer(100, 300)
 	var ids, tokens []string
 	for range keys {
 		k, token := create(t, s)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"testing"
 
@@ -93,4 +94,12 @@ func (c *counting) Unwrap() storage.Store { return c.Store }
 func (c *counting) Get(ctx context.Context, id string) (storage.Record, error) {
 	c.gets.Add(1)
 	return c.Store.Get(ctx, id)
+}
+
+// longer returns the size of a test in its short form, or in its long one.
+func longer(short, long int) int {
+	if os.Getenv("LATCHKEY_LONG") != "" {
+		return long
+	}
+	return short
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -57,10 +56,7 @@ func TestRevokeReturnsWhenEveryProcessHasIt(t *testing.T) {
 func TestAPartitionEndsWithTheLease(t *testing.T) {
 	const length = 3 * time.Second
 	rng := rand.New(rand.NewPCG(7, 7))
-	trials := 24
-	if os.Getenv("LATCHKEY_LONG") != "" {
-		trials = 1000
-	}
+	trials := longer(24, 1000)
 	for trial := range trials {
 		store, push := trial%3 != 0, trial%3 != 1 // what is cut: push, the store, or both
 		synctest.Test(t, func(t *testing.T) {

@@ -177,9 +177,9 @@ func (l *longTrail) Audit(_ context.Context, q apikey.AuditQuery) ([]apikey.Audi
 // page.
 func TestAuditCSVIsWhole(t *testing.T) {
 	t.Parallel()
-	endless := &longTrail{Store: memstore.New(), length: 23_456}
+	endless := &longTrail{Store: memstore.New(), length: 123_456}
 	g := newRigWith(t, endless, signIn, admin.Options{})
-	if n := strings.Count(g.want(200, "operator", "GET", "/v1/audit.csv", "").body, "\n") - 1; n != 23_456 || endless.pages != 24 {
+	if n := strings.Count(g.want(200, "operator", "GET", "/v1/audit.csv", "").body, "\n") - 1; n != 123_456 || endless.pages != 124 {
 		t.Errorf("%d rows in %d pages", n, endless.pages)
 	}
 	endless.pages = 0

@@ -154,7 +154,7 @@ func TestEscrowUnderAdmissionIsBounded(t *testing.T) {
 		f := newFleet(t, instances, false, limiter.EscrowOptions{Block: 50})
 		rng := rand.New(rand.NewPCG(1, 1))
 		most := map[string]int64{}
-		for range 1000 { // bursts that end at once are the worst for blocks
+		for range longer(1000, 4000) { // bursts that end at once are the worst for blocks
 			n := []int64{60, 600, 6000}[rng.IntN(3)]
 			r := ask(fmt.Sprint(n), apikey.PerMinute(n))
 			i := rng.IntN(instances)
@@ -263,7 +263,7 @@ func TestEscrowTakeAllocatesNothing(t *testing.T) {
 func TestEscrowMemoryFollowsTheLiveSubjects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEscrow(t, newWindow(t, limiter.Options{}), limiter.EscrowOptions{})
-		most, total := 0, 10_000
+		most, total := 0, longer(10_000, 100_000)
 		for i := range total {
 			if i%100 == 0 {
 				time.Sleep(time.Second)

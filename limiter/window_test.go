@@ -3,6 +3,7 @@ package limiter_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -214,4 +215,12 @@ func TestStateOfOneKeyIsSmall(t *testing.T) {
 	if n := w.Size("k"); n == 0 || n > 512 {
 		t.Errorf("a key in use on the free plan takes %d bytes, want at most 512", n)
 	}
+}
+
+// longer returns the size of a test in its short form, or in its long one.
+func longer(short, long int) int {
+	if os.Getenv("LATCHKEY_LONG") != "" {
+		return long
+	}
+	return short
 }
