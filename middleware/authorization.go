@@ -21,6 +21,29 @@ func bearer(lines []string) (token string, code apikey.Code) {
 	return schemed(lines, "bearer")
 }
 
+// schemed reads the credential of a scheme, which is in lower case.
+func schemed(lines []string, scheme string) (string, apikey.Code) {
+	value, code := authorization(lines, scheme)
+	if code != apikey.OK {
+		return "", code
+	}
+	_, rest := cutScheme(value)
+	token := strings.TrimLeft(rest, " ")
+	if len(token) == len(rest) || token == "" {
+		return "", apikey.MalformedRequest
+	}
+	return token, apikey.OK
+}
+
+// alone reads a field that holds a key and nothing else. A credential of some
+// scheme is not meant for this service.
+func alone(lines []string) (string, apikey.Code) {
+	if len(lines) == 1 && strings.Contains(strings.Trim(lines[0], " \t"), " ") {
+		return "", apikey.MissingKey
+	}
+	return oneLine(lines)
+}
+
 // authorization returns the single credential in the lines of an Authorization
 // field if it is of the given scheme, which is in lower case.
 func authorization(lines []string, scheme string) (value string, code apikey.Code) {

@@ -91,21 +91,6 @@ func Cookie(name string) Extractor {
 	})
 }
 
-// Subprotocol takes the key from one of the protocols that a WebSocket client
-// offers in Sec-WebSocket-Protocol, after a prefix such as "key.": a script in a
-// browser can set no other field of its own,
-//
-//	new WebSocket(url, ["chat", "key." + key])
-//
-// The server must choose another one, such as "chat": what it chooses is sent back.
-func Subprotocol(prefix string) Extractor {
-	return in(inSocket, prefix, func(f Fields, _, prefix string) (string, apikey.Code) {
-		return offered(f.Values(socketField), prefix)
-	})
-}
-
-const socketField = "Sec-Websocket-Protocol"
-
 // InsecureQuery takes the key from a parameter of the query string. That is
 // insecure: URLs are kept in access logs, browser histories and Referer
 // fields. It is for clients that can send nothing else, with keys that may
@@ -153,8 +138,16 @@ func (e *Extractor) prepare() {
 }
 
 func (e Extractor) check(field string) error {
+	if e.place != inOwn && (e.Find != nil || e.Field != "") {
+		return invalidf(field, "has a Find or a Field beside %s: use one or the other", e)
+	}
 	switch e.place {
-	case inBearer, inBasic, inOwn:
+	case inBearer, inBasic:
+		return nil
+	case inOwn:
+		if _, rest := cutScheme(e.Field); rest != "" {
+			return invalidf(field, "Field %q is no name of a header field", e.Field)
+		}
 		return nil
 	case inScheme:
 		if _, rest := cutScheme(e.name); rest != "" || equalFold(e.name, "bearer") || equalFold(e.name, "basic") {
@@ -183,7 +176,7 @@ func (e Extractor) check(field string) error {
 
 // SetCredential puts a token into a request where the first of
 // [Options.Extractors] looks for it, in place of what is there; for an Extractor
-// with a Find of its own, alone in its Field. It is for the client's side: for
+// with a Find of its own, alone in its Field, if it has one. It is for the client's side: for
 // tests, and for programs that call an API of their own.
 func (g *Guard) SetCredential(r *http.Request, token string) {
 	switch e := &g.o.Extractors[0]; e.place {
@@ -194,7 +187,9 @@ func (g *Guard) SetCredential(r *http.Request, token string) {
 	case inSocket:
 		setOffered(r.Header, e.name, token)
 	case inOwn:
-		r.Header.Set(e.Field, token)
+		if e.Field != "" {
+			r.Header.Set(e.Field, token)
+		}
 	case inBasic:
 		r.SetBasicAuth(token, "")
 	case inHeader:
@@ -265,67 +260,6 @@ func (g *Guard) somebodyElses(r *Request, token string, code apikey.Code) bool {
 		return slices.ContainsFunc(lines, func(line string) bool { return strings.Trim(line, " \t") != "" })
 	}
 	return false // unreadable
-}
-
-// schemed reads the credential of a scheme, which is in lower case.
-func schemed(lines []string, scheme string) (string, apikey.Code) {
-	value, code := authorization(lines, scheme)
-	if code != apikey.OK {
-		return "", code
-	}
-	_, rest := cutScheme(value)
-	token := strings.TrimLeft(rest, " ")
-	if len(token) == len(rest) || token == "" {
-		return "", apikey.MalformedRequest
-	}
-	return token, apikey.OK
-}
-
-// alone reads a field that holds a key and nothing else. A credential of some
-// scheme is not meant for this service.
-func alone(lines []string) (string, apikey.Code) {
-	if len(lines) == 1 && strings.Contains(strings.Trim(lines[0], " \t"), " ") {
-		return "", apikey.MissingKey
-	}
-	return oneLine(lines)
-}
-
-// offered reads the subprotocol with the prefix.
-func offered(lines []string, prefix string) (string, apikey.Code) {
-	token, code := "", apikey.MissingKey
-	for _, line := range lines {
-		for word := range strings.SplitSeq(line, ",") {
-			rest, ok := strings.CutPrefix(strings.Trim(word, " \t"), prefix)
-			switch {
-			case !ok || rest == "":
-			case code == apikey.OK:
-				return "", apikey.MalformedRequest
-			default:
-				token, code = rest, apikey.OK
-			}
-		}
-	}
-	return token, code
-}
-
-// stripOffered takes the subprotocol with the prefix out of a header.
-func stripOffered(h http.Header, prefix string) {
-	var words []string
-	for _, line := range h[socketField] {
-		for word := range strings.SplitSeq(line, ",") {
-			if word = strings.Trim(word, " \t"); word != "" && !strings.HasPrefix(word, prefix) {
-				words = append(words, word)
-			}
-		}
-	}
-	if delete(h, socketField); len(words) > 0 {
-		h[socketField] = []string{strings.Join(words, ", ")}
-	}
-}
-
-func setOffered(h http.Header, prefix, token string) {
-	stripOffered(h, prefix)
-	h[socketField] = []string{strings.Join(append(h[socketField], prefix+token), ", ")}
 }
 
 func basicUser(lines []string) (string, apikey.Code) {

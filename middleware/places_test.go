@@ -82,6 +82,9 @@ func TestMorePlacesForKeys(t *testing.T) {
 
 func TestPlacesThatCannotBe(t *testing.T) {
 	k := newKit(t, middleware.Options{})
+	own := func(middleware.Fields, string) (string, apikey.Code) { return "", apikey.MissingKey }
+	withFind := middleware.Bearer()
+	withFind.Find = own
 	for _, e := range []middleware.Extractor{
 		{},
 		{Field: "X-Key"},

@@ -3,11 +3,11 @@ package middleware
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -67,7 +67,8 @@ func listenAndServe(s *http.Server) error {
 //     end by themselves.
 //  2. Guarded requests that remain are cut with the cause [apikey.Unavailable],
 //     as if the store could not be asked: their context ends, the client gets a
-//     503 or a response that does not look complete. They have a second to return.
+//     503 or a response that does not look complete. They have a second to return,
+//     or less if ctx gives less than four.
 //     Then the servers are closed, if they have a method Close, as an
 //     [http.Server] has.
 //  3. The Guard, its service and the store are closed, in this order: counts are
@@ -77,8 +78,9 @@ func listenAndServe(s *http.Server) error {
 // own, need to be told by [http.Server.RegisterOnShutdown]. Several Guards of one
 // service: call Close of the others first.
 //
-// Shutdown returns nil once everything is written, also if requests had to be cut.
-// After an error call it again to continue: what is closed stays so.
+// Shutdown returns nil once everything is written and closed, also if requests had
+// to be cut. It returns when ctx ends, whatever servers and the store do. After an
+// error call it again to continue: what is closed stays so.
 func (g *Guard) Shutdown(ctx context.Context, store io.Closer, servers ...interface {
 	Shutdown(ctx context.Context) error
 },
@@ -90,42 +92,59 @@ func (g *Guard) Shutdown(ctx context.Context, store io.Closer, servers ...interf
 	shut := func(grace time.Duration) (done bool, err error) {
 		ctx, cancel := context.WithTimeout(ctx, grace)
 		defer cancel()
-		errs := make([]error, len(servers))
-		var all sync.WaitGroup
-		for i, s := range servers {
-			all.Go(func() { errs[i] = s.Shutdown(ctx) })
+		results := make(chan error, len(servers))
+		for _, s := range servers {
+			go func() { results <- s.Shutdown(ctx) }()
 		}
-		all.Wait()
-		return ctx.Err() == nil, errors.Join(errs...)
+		for range servers {
+			err = errors.Join(err, soonest(ctx, results, ctx.Err))
+		}
+		return ctx.Err() == nil, err
 	}
 	end := time.Now().Add(grace)
 	done, err := shut(grace)
 	g.idle(ctx, end) // servers do not wait for hijacked connections
 	g.engine.CutAll()
 	if !done {
-		if done, err = shut(lastWords); !done {
+		if done, err = shut(min(lastWords, grace/2)); !done {
 			err = nil
 			for _, s := range servers {
 				if c, ok := s.(io.Closer); ok {
 					err = errors.Join(err, c.Close())
+				} else {
+					err = errors.Join(err, fmt.Errorf("middleware: a %T has not shut down in time, and has no Close", s))
 				}
 			}
 		}
 	}
 	unwritten := errors.Join(g.Close(ctx), g.keys.Close(ctx))
 	if unwritten == nil && store != nil { // otherwise the store is needed once more
-		err = errors.Join(err, store.Close())
+		closed := make(chan error, 1)
+		go func() { closed <- store.Close() }()
+		err = errors.Join(err, soonest(ctx, closed, func() error { return errStoreOpen }))
 	}
 	return errors.Join(err, unwritten)
+}
+
+var errStoreOpen = errors.New("middleware: everything is written, but the store has not closed in time")
+
+// soonest receives an error, or returns what late says if ctx ends first.
+func soonest(ctx context.Context, c <-chan error, late func() error) error {
+	select {
+	case err := <-c:
+		return err
+	case <-ctx.Done():
+		return late()
+	}
 }
 
 // idle waits until no request with a key is in flight, or until end.
 func (g *Guard) idle(ctx context.Context, end time.Time) {
 	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond) // looking at 100,000 keys takes some 20
 	defer tick.Stop()
-	for g.engine.AllInFlight() > 0 {
+	for g.engine.Busy() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

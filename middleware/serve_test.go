@@ -237,6 +237,32 @@ func TestShutdownKeepsTheStoreOpenForWhatIsNotWritten(t *testing.T) {
 	}
 }
 
+// stuck is a store that does not close.
+type stuck struct{ release chan struct{} }
+
+func (s stuck) Close() error { <-s.release; return nil }
+
+// deaf is a server that does not shut down, whatever its context says.
+type deaf struct{ release chan struct{} }
+
+func (d deaf) Shutdown(context.Context) error { <-d.release; return nil }
+
+func TestShutdownWaitsForNobodyBeyondItsContext(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	k := newKit(t, middleware.Options{}, latchkey.Options{})
+	store := &closing{Store: memstore.New(), closed: make(chan uint64, 1)}
+	if err := k.guard.Shutdown(stopping(t, time.Second), store, deaf{release}); err == nil || !strings.Contains(err.Error(), "deaf has not shut down in time") {
+		t.Errorf("with a server that never ends, and cannot be closed: %v", err)
+	}
+	soon(t, store.closed)
+	done := make(chan error, 1)
+	go func() { done <- k.guard.Shutdown(stopping(t, 200*time.Millisecond), stuck{release}) }()
+	if err := soon(t, done); err == nil || !strings.Contains(err.Error(), "the store has not closed in time") {
+		t.Errorf("with a store that does not close: %v", err)
+	}
+}
+
 func TestListenAndServeClosesEverythingWhenItCannotServe(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -281,6 +281,9 @@ func (eng *Engine) Shrink() { eng.cache.shrink() }
 // Cached returns how many keys are in the table.
 func (eng *Engine) Cached() int { return eng.cache.size() }
 
+// Busy reports whether a request with any key is being served.
+func (eng *Engine) Busy() bool { return eng.cache.busy() }
+
 // AllInFlight counts the requests being served with any key.
 func (eng *Engine) AllInFlight() int { return eng.cache.allInFlight() }
 

@@ -234,6 +234,54 @@ func (eng *Engine) CutAll() {
 	}
 }
 
+// inUse returns the entries with requests in flight.
+func (c *cache) inUse() (all []*entry) {
+	c.visit(func(e *entry) bool {
+		if e.first != nil {
+			all = append(all, e)
+		}
+		return true
+	})
+	return all
+}
+
+// busy reports whether any request is being served.
+func (c *cache) busy() (busy bool) {
+	c.visit(func(e *entry) bool {
+		busy = e.first != nil
+		return !busy
+	})
+	return busy
+}
+
+// allInFlight counts the requests being served.
+func (c *cache) allInFlight() (n int) {
+	c.visit(func(e *entry) bool {
+		for f := e.first; f != nil; f = f.next {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// inFlight counts the requests being served with one secret of a key.
+func (c *cache) inFlight(id string, secret uint32) int {
+	e := c.entry(id)
+	if e == nil {
+		return 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for f := e.first; f != nil; f = f.next {
+		if f.v.Principal().Secret() == secret {
+			n++
+		}
+	}
+	return n
+}
+
 // timerStep bounds one wait of an entry's timer. So if the wall clock is set
 // forward, requests in flight outlive the end of a secret by no more than this.
 // New requests read the clock.

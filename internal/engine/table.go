@@ -311,56 +311,28 @@ func (c *cache) flush() (ids []string) {
 	return ids
 }
 
-// inUse returns the entries with requests in flight.
-func (c *cache) inUse() (all []*entry) {
+// visit calls f with each entry, locked, until f returns false. A shard is locked
+// for as long as its entries take.
+func (c *cache) visit(f func(*entry) bool) {
 	for i := range c.shards {
-		sh := &c.shards[i]
-		sh.mu.Lock()
-		for _, e := range sh.entries {
-			e.mu.Lock()
-			if e.first != nil {
-				all = append(all, e)
-			}
-			e.mu.Unlock()
+		if !c.shards[i].visit(f) {
+			return
 		}
-		sh.mu.Unlock()
 	}
-	return all
 }
 
-// allInFlight counts the requests being served. It looks at each key, and a
-// shard is locked for as long as that takes.
-func (c *cache) allInFlight() (n int) {
-	for i := range c.shards {
-		sh := &c.shards[i]
-		sh.mu.Lock()
-		for _, e := range sh.entries {
-			e.mu.Lock()
-			for f := e.first; f != nil; f = f.next {
-				n++
-			}
-			e.mu.Unlock()
-		}
-		sh.mu.Unlock()
-	}
-	return n
-}
-
-// inFlight counts the requests being served with one secret of a key.
-func (c *cache) inFlight(id string, secret uint32) int {
-	e := c.entry(id)
-	if e == nil {
-		return 0
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := 0
-	for f := e.first; f != nil; f = f.next {
-		if f.v.Principal().Secret() == secret {
-			n++
+func (sh *shard) visit(f func(*entry) bool) (more bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, e := range sh.entries {
+		e.mu.Lock()
+		more := f(e)
+		e.mu.Unlock()
+		if !more {
+			return false
 		}
 	}
-	return n
+	return true
 }
 
 // size returns how many keys the cache holds.
@@ -376,17 +348,11 @@ func (c *cache) size() int {
 }
 
 func (c *cache) stopTimers() {
-	for i := range c.shards {
-		sh := &c.shards[i]
-		sh.mu.Lock()
-		for _, e := range sh.entries {
-			e.mu.Lock()
-			if e.timer != nil {
-				e.timer.Stop()
-				e.timer = nil
-			}
-			e.mu.Unlock()
+	c.visit(func(e *entry) bool {
+		if e.timer != nil {
+			e.timer.Stop()
+			e.timer = nil
 		}
-		sh.mu.Unlock()
-	}
+		return true
+	})
 }
