@@ -33,7 +33,10 @@ var ratioGoals = []ratioGoal{
 	{"peers", "latchkey-Require", "hand-typical+2rate", 10_000, 0.55},
 	{"peers", "latchkey-Require", "echo-keyauth+2limiters", 10_000, 0.50},
 	{"peers", "latchkey-Require", "hand-typical+2httprate", 10_000, 0.45},
-	{"peers", "latchkey-Require", "fiber-keyauth+2sliding", 10_000, 0.50},
+	{"peers", "latchkey-Require", "fiber-keyauth+2sliding", 10_000, 0.30},
+
+	{"peers", "latchkey-HandlerFunc", "hand-typical", 10_000, 0.70},
+	{"peers", "latchkey-HandlerFunc", "hand-careful", 10_000, 1.0},
 
 	{"limiters", "latchkey-Window", "go-limiter", 10_000, 0.5},
 	{"limiters", "latchkey-Window", "go-limiter", 1_000_000, 0.7},

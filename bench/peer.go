@@ -128,6 +128,6 @@ func wholeJob() []peer {
 		echoBare(), echoKeyAuth(),
 		ginBare(), ginHand(),
 		fiberBare(), fiberKeyAuth("fixed", limiter.FixedWindow{}), fiberKeyAuth("sliding", limiter.SlidingWindow{}),
-		latchkeyRequire(), latchkeyHandlerFunc(),
+		latchkeyRequire(), latchkeyHandlerFunc(), floorPeer(),
 	}
 }
