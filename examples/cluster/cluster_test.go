@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -202,15 +203,34 @@ func TestTheFullestWindow(t *testing.T) {
 		want  int
 	}{
 		{nil, 0, 0},
-		{[]call{{0, 1}, {9, 10}}, 0, 1},
-		{[]call{{0, 1}, {8, 9}}, 0, 2},
-		{[]call{{12, 13}, {0, 1}, {5, 6}, {9, 10}}, 0, 3},
-		{[]call{{0, 30}, {1, 2}, {3, 4}}, 0, 2}, // the first may have been admitted at any time
-		{[]call{{0, 1}, {1, 2}, {20, 21}}, 10, 1},
+		{[]call{{0, 1, 0}, {9, 10, 0}}, 0, 1},
+		{[]call{{0, 1, 0}, {8, 9, 0}}, 0, 2},
+		{[]call{{12, 13, 0}, {0, 1, 0}, {5, 6, 0}, {9, 10, 0}}, 0, 3},
+		{[]call{{0, 30, 0}, {1, 2, 0}, {3, 4, 0}}, 0, 2}, // the first may have been admitted at any time
+		{[]call{{0, 1, 0}, {1, 2, 0}, {20, 21, 0}}, 10, 1},
 	} {
 		b := &budget{admitted: c.calls}
-		if got := b.most(10, c.after); got != c.want {
+		if got, _ := b.most(10, c.after); got != c.want {
 			t.Errorf("%v: %d in the fullest window after %d, want %d", c.calls, got, c.after, c.want)
+		}
+	}
+}
+
+// Instances that lost the database may admit their shares, and no more.
+func TestSharesOfInstancesThatAreAlone(t *testing.T) {
+	admit := func(n, alone int) (all []call) {
+		for range n {
+			all = append(all, call{0, 1, alone})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		first, second, others int
+		counted               int
+	}{{0, 0, limitN, limitN}, {share, share, limitN, limitN}, {share + 1, 0, limitN, limitN + 1}, {3, 0, limitN - 1, limitN - 1}} {
+		b := &budget{admitted: slices.Concat(admit(c.first, 1), admit(c.second, 2), admit(c.others, 0))}
+		if most, counted := b.most(10, 0); most != c.first+c.second+c.others || counted != c.counted {
+			t.Errorf("%+v: %d in the window, %d of them counted", c, most, counted)
 		}
 	}
 }

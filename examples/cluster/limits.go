@@ -25,7 +25,10 @@ type budget struct {
 
 // call is when a request was sent and when it was answered: it was admitted
 // somewhere in between.
-type call struct{ sent, told time.Duration }
+type call struct {
+	sent, told time.Duration
+	alone      int // 1 + the index of an instance that had lost the database; 0 if it had not
+}
 
 func (b *budget) count(c call, status int) {
 	b.mu.Lock()
@@ -45,25 +48,32 @@ func (b *budget) refusals() int {
 }
 
 // most is how many requests were admitted within one window, whenever between
-// question and answer they were, among those that were sent after an instant.
-func (b *budget) most(window, after time.Duration) (most int) {
+// question and answer they were, among those that were sent after an instant;
+// counted is the same without what instances may admit on their own: a share of
+// the limit each.
+func (b *budget) most(window, after time.Duration) (most, counted int) {
 	b.mu.Lock()
 	calls := slices.DeleteFunc(slices.Clone(b.admitted), func(c call) bool { return c.sent < after })
 	b.mu.Unlock()
 	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.sent, b.sent) })
 	for i, first := range calls {
-		n := 0
+		n, alone := 0, [1 + instances]int{}
 		for _, c := range calls[i:] {
 			if c.sent >= first.sent+window {
 				break
 			}
 			if c.told < first.sent+window {
 				n++
+				alone[c.alone]++
 			}
 		}
 		most = max(most, n)
+		for _, of := range alone[1:] {
+			n -= min(of, share)
+		}
+		counted = max(counted, n)
 	}
-	return most
+	return most, counted
 }
 
 // limit gives the script that begins limited keys of its own, so that nothing
@@ -125,26 +135,40 @@ func (c *cluster) flood(ctx context.Context) {
 
 // take uses a limited key once.
 func (c *cluster) take(ctx context.Context, m *member, b *budget) {
-	sent := c.judge.now()
+	sent, alone := c.judge.now(), 0
+	cut := m.troubled.Load() || int64(sent) < m.calmAt.Load()+int64(longestPause)
 	status := c.ask(ctx, m, b.key)
-	b.count(call{sent, c.judge.now()}, status)
+	if cut || m.troubled.Load() {
+		alone = 1 + m.index
+	}
+	b.count(call{sent, c.judge.now(), alone}, status)
 }
+
+// longestPause is how long an instance may go on alone after a partition has ended:
+// its limiter leaves a database that did not answer for up to three leases alone for
+// pauses of 0.1 to 1.6 seconds.
+const longestPause = 2 * time.Second
 
 // over is how much more than the limit was admitted in a window of late.
 func (c *cluster) over() (over int) {
 	for _, b := range c.limited() {
-		over = max(over, b.most(limitWindow, c.judge.now()-3*limitWindow)-limitN)
+		most, _ := b.most(limitWindow, c.judge.now()-3*limitWindow)
+		over = max(over, most-limitN)
 	}
 	return over
 }
 
 // settleLimits holds the script that ends to the limit, and to what more is
-// allowed for the instances that it cut off, or for a crash of the database.
+// allowed: for the instances that it cut off, as many as a window saw, or for a
+// crash of the database.
 func (c *cluster) settleLimits(more int) {
 	for _, b := range c.limited() {
-		most := b.most(limitWindow, 0)
+		most, counted := b.most(limitWindow, 0)
 		c.judge.with(func(f *figures) { f.most, f.limited = max(f.most, most), f.limited+b.refusals() })
-		if most > limitN+more {
+		switch {
+		case more == shares && counted > limitN:
+			c.judge.violation(ruleOver, "%d in %v, and what instances may admit alone, want at most %d", counted, limitWindow, limitN)
+		case more != shares && most > limitN+more:
 			c.judge.violation(ruleOver, "%d in %v, want at most %d", most, limitWindow, limitN+more)
 		}
 	}

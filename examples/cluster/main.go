@@ -51,17 +51,20 @@ type options struct {
 type script struct {
 	name, heading string
 	play          func(c *cluster, ctx, inTime context.Context) error
-	more          int // how much more than the limit a window may admit
+	more          int // how much more than the limit a window may admit, or shares
 }
 
 // share is what an instance may admit of the limit without the database.
 const share = limitN / instances
 
+// shares is a share for each instance that lost the database within the window.
+const shares = -1
+
 var scripts = []script{
 	{"none", "keys are revoked on one instance, and used on all", (*cluster).calm, 0},
 	{"fresh", "keys are created on one instance, and used at once on all", (*cluster).fresh, 0},
 	{"rotate", "keys of the load get new secrets, and the old ones are ended", (*cluster).rotations, 0},
-	{"partition", "an instance loses the database around a revocation", (*cluster).partitions, share},
+	{"partition", "an instance loses the database around a revocation", (*cluster).partitions, shares},
 	{"stop", "an instance stands still (SIGSTOP) for three leases, while a key is revoked", (*cluster).stops, share},
 	{"outage", "all instances lose the database for longer than the lease", (*cluster).outages, 0},
 	// A crash loses up to 0.6 seconds of counts, and the load brings twice the limit.
