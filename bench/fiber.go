@@ -44,8 +44,13 @@ func fiberOps(app *fiber.App, k *keyset) func() op {
 // idleConn is a connection of TCP, as far as its addresses go.
 type idleConn struct{ net.Conn }
 
-func (idleConn) LocalAddr() net.Addr  { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80} }
-func (idleConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1234} }
+func (idleConn) LocalAddr() net.Addr  { return localAddr }
+func (idleConn) RemoteAddr() net.Addr { return remoteAddr }
+
+var (
+	localAddr  = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}
+	remoteAddr = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1234}
+)
 
 func fiberBare() peer {
 	return peer{
