@@ -21,7 +21,7 @@ var surface = map[string]int{
 	"limiter/limitertest": 6, "middleware/middlewaretest": 19, "storage/storetest": 4,
 	"middleware/latchconnect": 2,
 	"middleware/latchecho":    3,
-	"middleware/latchfiber":   4,
+	"middleware/latchfiber":   5,
 	"middleware/latchgin":     3,
 	"middleware/latchgrpc":    2,
 	"middleware/latchhuma":    3,
