@@ -27,7 +27,7 @@ var surface = map[string]int{
 	"middleware/latchhuma":    3,
 	"middleware/latchopenapi": 3,
 	"storage/memstore":        2, "storage/badgerstore": 3, "storage/pgstore": 13, "storage/pgstore/pgtest": 5,
-	"middleware/latchmcp":  3,
+	"middleware/latchmcp":  4,
 	"middleware/latchotel": 2,
 }
 
