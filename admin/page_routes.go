@@ -6,8 +6,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/middleware"
 )
+
+// routesBody lists the routes of the API, or those for which a key may need a scope.
+type routesBody struct {
+	Scope string // as it is granted: "things:*" stands for "things:read", too
+	Rows  []apiRoute
+}
 
 // apiRoute is a route of the API, with what it requires of a key.
 type apiRoute struct {
@@ -20,19 +27,24 @@ type apiRoute struct {
 
 // pageRoutes shows operators what the routes of the API require.
 func (c *call) pageRoutes() error {
-	if err := c.params().err(); err != nil {
+	q := c.params("scope")
+	if err := q.err(); err != nil {
 		return err
 	}
-	var rows []apiRoute
+	b := routesBody{Scope: q.text("scope")}
+	granted := func(scope string) bool { return apikey.Scope{Name: scope}.GrantedBy(b.Scope) }
 	if c.h.o.Routes != nil {
 		for pattern, route := range c.h.o.Routes {
-			rows = append(rows, newAPIRoute(pattern, route))
+			row := newAPIRoute(pattern, route)
+			if b.Scope == "" || slices.ContainsFunc(row.Scopes, granted) {
+				b.Rows = append(b.Rows, row)
+			}
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b apiRoute) int {
+	slices.SortStableFunc(b.Rows, func(a, b apiRoute) int {
 		return cmp.Or(strings.Compare(pathOf(a.Pattern), pathOf(b.Pattern)), strings.Compare(a.Pattern, b.Pattern))
 	})
-	return c.page(http.StatusOK, "routes", "Routes", rows)
+	return c.page(http.StatusOK, "routes", "Routes", b)
 }
 
 // pathOf is a pattern without its method.

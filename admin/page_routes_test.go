@@ -70,6 +70,34 @@ func TestRoutesAreShownToOperators(t *testing.T) {
 	}
 }
 
+// TestAScopeLeadsToItsRoutes: on an operator's page of a key, also that of a scope
+// which stands for others.
+func TestAScopeLeadsToItsRoutes(t *testing.T) {
+	t.Parallel()
+	g := newRigWith(t, memstore.New(), signIn, admin.Options{Routes: routesOf(
+		"GET /marketplace", &middleware.Route{Need: middleware.AnyOf("marketplace:read", "marketplace:admin")},
+		"POST /marketplace", &middleware.Route{Need: middleware.AllOf("marketplace:write")},
+		"GET /search", &middleware.Route{Need: middleware.AnyKey()},
+		"/health", nil,
+	)})
+	k, _ := g.scoped("marketplace:*", "orders:read")
+	if a := g.want(200, "operator", "GET", "/keys/"+k.ID, ""); !strings.Contains(a.body, `<a href="../routes?scope=marketplace%3a%2a"><code>marketplace:*</code></a>`) {
+		t.Errorf("the scope is no link:\n%s", a.body)
+	}
+	if a := g.want(200, "owner", "GET", "/keys/"+k.ID, ""); strings.Contains(a.body, "routes") {
+		t.Errorf("a customer is shown a link to the routes:\n%s", a.body)
+	}
+	for scope, want := range map[string]string{
+		"marketplace%3a%2a": "Routes that need marketplace:* · Show all Route Key Notes GET /marketplace any of marketplace:read marketplace:admin POST /marketplace marketplace:write ",
+		"marketplace:write": "Routes that need marketplace:write · Show all Route Key Notes POST /marketplace marketplace:write ",
+		"orders:read":  "Routes that need orders:read · Show all No route needs this scope ",
+	} {
+		if a := g.want(200, "operator", "GET", "/routes?scope="+scope, ""); !strings.Contains(text(a), want) {
+			t.Errorf("%s: the page says %q, want %q", scope, text(a), want)
+		}
+	}
+}
+
 func TestWithoutRoutesThereIsNoLinkToThem(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
