@@ -2,6 +2,7 @@ package admin
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -29,6 +30,11 @@ type Options struct {
 	// limit, and the audit trail and [BasicAuth] have the address of a client that
 	// its TrustedProxies forward.
 	Guard *middleware.Guard
+	// Routes are the routes of the API and what each requires, as
+	// [middleware.Mux.Routes] yields them; a nil Route is public. Operators find them
+	// on a page of their own. They are read each time that it is opened. For routes
+	// that another router or transport has, make a map and pass maps.All of it.
+	Routes iter.Seq2[string, *middleware.Route]
 	// TrustedOrigins are origins like "https://admin.example.com" whose pages may
 	// send changes here, in addition to the handler's own. Usually none.
 	TrustedOrigins []string

@@ -93,6 +93,8 @@
 //   - A key that somebody found is pasted at leak, identified, and rotated or
 //     revoked with the second click. It is hashed at once, and neither shown
 //     again nor logged.
+//   - With [Options.Routes], operators see at routes what each route requires, and
+//     which of them need a scope of a key.
 //
 // [Options.Style] is CSS that comes after the page's own: set the custom
 // properties at the top of the page's style sheet.

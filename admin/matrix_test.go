@@ -59,6 +59,7 @@ var exchange = map[string]struct {
 	"GET /keys/{id}/{action}":            {"", 303, nil},
 	"GET /leak":                          {"", 200, nil},
 	"POST /leak":                         {"text=TOKEN", 200, nil},
+	"GET /routes":                        {"", 200, nil},
 	"GET /keys/{id}/copy":                {"", 200, nil},
 	"GET /keys/{id}/secret":              {"", 200, nil},
 	"GET /keys/{id}/first-use":           {"", 200, nil},

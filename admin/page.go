@@ -19,7 +19,7 @@ var assets embed.FS
 var pages = func() map[string]*template.Template {
 	layout := template.Must(template.New("layout.html").Funcs(templateFuncs).ParseFS(assets, "assets/layout.html", "assets/parts.html"))
 	all := make(map[string]*template.Template)
-	for _, name := range []string{"list", "new", "secret", "key", "again", "first-use", "leak", "failure"} {
+	for _, name := range []string{"list", "new", "secret", "key", "again", "first-use", "leak", "routes", "failure"} {
 		all[name] = template.Must(template.Must(layout.Clone()).ParseFS(assets, "assets/"+name+".html"))
 	}
 	return all
@@ -71,6 +71,7 @@ type view struct {
 	Style  string
 	Script string
 	Actor  *Actor // nil on failures, if nobody is known
+	Routes bool   // there is a list of them
 	Body   any
 }
 
@@ -83,7 +84,7 @@ func (v *view) Operator() bool { return v.Actor != nil && v.Actor.operator() }
 // page answers with a rendered page.
 func (c *call) page(status int, name, title string, body any) error {
 	var out bytes.Buffer
-	v := &view{Title: title, App: c.h.o.Title, Root: c.root(), Body: body}
+	v := &view{Title: title, App: c.h.o.Title, Root: c.root(), Routes: c.h.o.Routes != nil, Body: body}
 	v.Style, v.Script = v.Root+c.h.style.address(), v.Root+c.h.script.address()
 	if c.actor.Role != 0 {
 		v.Actor = &c.actor

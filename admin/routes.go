@@ -80,6 +80,7 @@ func table() []route {
 		{http.MethodPost, "/new", writes, (*call).pageCreate},
 		{http.MethodGet, "/leak", reads, (*call).pageLeak},
 		{http.MethodPost, "/leak", reads, (*call).pageFind},
+		{http.MethodGet, "/routes", operatorRead, (*call).pageRoutes},
 		{http.MethodGet, "/keys/{id}", reads, (*call).pageKey},
 		{http.MethodGet, "/keys/{id}/copy", writes, (*call).pageCopy},
 		{http.MethodGet, "/keys/{id}/secret", reads, (*call).pageGone},

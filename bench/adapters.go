@@ -5,103 +5,71 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
-	"github.com/go-chi/chi/v5"
-	"github.com/labstack/echo/v5"
+	"github.com/gofiber/fiber/v3/middleware/limiter"
 
 	"github.com/wontopos/latchkey/middleware"
 )
 
-// The adapters suite measures what a guard adds to a route of each framework,
-// through the public API alone.
+// The adapters suite measures what each of our adapters adds to a bare route of
+// its framework, beside what people put there without it. Both sides verify a
+// key, check a scope, and charge two limits of the key.
 
-const chiModule = "github.com/go-chi/chi/v5"
+// framework is a route three times: open to everybody, behind our adapter, and
+// behind others.
+type framework struct {
+	name       string
+	bare, ours peer
+	rivals     []peer
+}
 
-// adapter is a framework with a route, bare and guarded.
-type adapter struct{ bare, guarded peer }
-
-// adapterOf describes one. build makes the route; a nil guard leaves it open.
-func adapterOf(name, module, how string, build func(k *keyset, g *middleware.Guard) func() op) adapter {
-	return adapter{
-		bare: peer{
-			name: name, module: module, how: "one route, no middleware", does: admitAll,
-			open: func(k *keyset) (func() op, func(), error) { return build(k, nil), nothing, nil },
-		},
-		guarded: peer{
-			name: name + "+latchkey", module: module, how: how,
-			open: func(k *keyset) (func() op, func(), error) {
-				g, err := middleware.New(k.service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
-				if err != nil {
-					return nil, nil, err
-				}
-				return build(k, g), func() { _ = g.Close(context.Background()) }, nil
-			},
-		},
+func frameworks() []framework {
+	return []framework{
+		{"net/http", barePeer(), latchkeyRequire(), []peer{handScopedRate()}},
+		{"chi", chiBare(), latchChi(), []peer{chiHTTPRate()}},
+		{"gin", ginBare(), latchGin(), []peer{ginRate(), ginUlule()}},
+		{"echo", echoBare(), latchEcho(), []peer{echoKeyAuth()}},
+		{"fiber", fiberBare(), latchFiber(), []peer{fiberKeyAuth("sliding", limiter.SlidingWindow{})}},
+		{"huma", humaBare(), latchHuma(), []peer{humaRate()}},
+		{"gRPC", grpcBare(), latchGRPC(), []peer{grpcRate()}},
+		{"Connect", connectBare(), latchConnect(), []peer{connectRate()}},
 	}
 }
 
-func adapters() []adapter {
-	return []adapter{
-		adapterOf("net/http", "", "Guard.Require", func(k *keyset, g *middleware.Guard) func() op {
-			m := http.NewServeMux()
-			if g == nil {
-				m.HandleFunc("GET /things", bare)
-			} else {
-				m.Handle("GET /things", g.Require(middleware.AllOf(need))(http.HandlerFunc(servedPrincipal)))
-			}
-			return httpOps(m, k)
-		}),
-		adapterOf("chi", chiModule, "Guard.Require as the middleware of a route", func(k *keyset, g *middleware.Guard) func() op {
-			r := chi.NewRouter()
-			if g == nil {
-				r.Get("/things", bare)
-			} else {
-				r.With(g.Require(middleware.AllOf(need))).Get("/things", servedPrincipal)
-			}
-			return httpOps(r, k)
-		}),
-		adapterOf("gin", ginModule, "Door.Serve in a middleware function, with gin's ResponseWriter over the door's", ginRoute),
-		adapterOf("echo", echoModule, "echo.WrapMiddleware(Guard.Require), which wraps anew for every request", echoRoute),
-		adapterOf("fiber", fiberModule, "Door.Decide with Fields over fasthttp's header; requests in flight are not cut", fiberRoute),
-	}
-}
+func (f framework) peers() []peer { return append([]peer{f.bare, f.ours}, f.rivals...) }
 
-func echoRoute(k *keyset, g *middleware.Guard) func() op {
-	e := newEcho()
-	if g == nil {
-		e.GET("/things", func(c *echo.Context) error { return c.Blob(http.StatusOK, "text/plain", okBody) })
-		return httpOps(e, k)
-	}
-	e.GET("/things", func(c *echo.Context) error {
-		if _, ok := middleware.PrincipalFrom(c.Request().Context()); !ok {
-			return echo.ErrInternalServerError
+// guarded describes a route behind a guard of its own.
+func guarded(name, module, how string, build func(k *keyset, g *middleware.Guard) func() op) peer {
+	return peer{name: name, module: module, how: how, open: func(k *keyset) (func() op, func(), error) {
+		g, err := middleware.New(k.service, middleware.Options{Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return nil, nil, err
 		}
-		return c.Blob(http.StatusOK, "text/plain", okBody)
-	}, echo.WrapMiddleware(g.Require(middleware.AllOf(need))))
-	return httpOps(e, k)
+		return build(k, g), func() { _ = g.Close(context.Background()) }, nil
+	}}
 }
+
+const adaptersTable = "adapters: what a key check with two limits adds"
 
 func adaptersSuite(o *options, out *report) error {
-	var all []adapter
-	for _, a := range adapters() {
-		if o.only.MatchString(a.guarded.name) {
-			all = append(all, a)
-		}
-	}
+	all := slices.DeleteFunc(frameworks(), func(f framework) bool {
+		return !o.only.MatchString(f.name) && !o.only.MatchString(f.ours.name)
+	})
 	var peers []peer
-	for _, a := range all {
-		peers = append(peers, a.bare, a.guarded)
-		out.setup(a.bare)
-		out.setup(a.guarded)
+	for _, f := range all {
+		for _, p := range f.peers() {
+			peers = append(peers, p)
+			out.setup(p)
+		}
 	}
 	out.progress("parity of adapters")
 	if err := parity(peers); err != nil {
 		return err
 	}
-	const title = "adapters: what a guard adds"
 	out.tables = append(out.tables, table{
-		title: title, columns: []string{"framework", "keys", "CPU", "bare ns", "guarded ns", "added ns", "added B", "added allocs"},
-		note: "Medians over the rounds; what is added is the median of the differences within a round.",
+		title: adaptersTable, columns: []string{"framework", "contestant", "keys", "CPU", "ns", "added ns", "added B", "added allocs", "ours / it"},
+		note: "Medians over the rounds. What is added is the median of the differences to the bare route within a round, and the last column is the ratio of two such medians.",
 	})
 	for _, keys := range o.keys {
 		if keys > fastSet {
@@ -116,16 +84,30 @@ func adaptersSuite(o *options, out *report) error {
 			return err
 		}
 		for _, cpu := range o.cpus {
-			c := cell{"adapters", keys, load, cpu}
-			for _, a := range all {
-				bare, guarded := out.find(c, a.bare.name), out.find(c, a.guarded.name)
-				out.row(title, a.bare.name, fmt.Sprint(keys), fmt.Sprint(cpu),
-					fmt.Sprintf("%.0f", median(bare.column(nsOf))), fmt.Sprintf("%.0f", median(guarded.column(nsOf))),
-					fmt.Sprintf("%.0f", added(bare, guarded, nsOf)), fmt.Sprintf("%.0f", added(bare, guarded, bytesOf)), fmt.Sprintf("%.2f", added(bare, guarded, allocsOf)))
+			for _, f := range all {
+				out.compareAdded(f, cell{"adapters", keys, load, cpu})
 			}
 		}
 	}
 	return nil
+}
+
+// compareAdded writes the rows of a framework, and judges its goals: our adapter
+// adds no more than what people use without it.
+func (r *report) compareAdded(f framework, c cell) {
+	bare, ours := r.find(c, f.bare.name), r.find(c, f.ours.name)
+	of := func(name string, s *series, ratio string) {
+		r.row(adaptersTable, f.name, name, fmt.Sprint(c.keys), fmt.Sprint(c.cpu), fmt.Sprintf("%.0f", median(s.column(nsOf))),
+			fmt.Sprintf("%.0f", added(bare, s, nsOf)), fmt.Sprintf("%.0f", added(bare, s, bytesOf)), fmt.Sprintf("%.2f", added(bare, s, allocsOf)), ratio)
+	}
+	r.row(adaptersTable, f.name, f.bare.name, fmt.Sprint(c.keys), fmt.Sprint(c.cpu), fmt.Sprintf("%.0f", median(bare.column(nsOf))), "", "", "", "")
+	of(f.ours.name, ours, "")
+	for _, p := range f.rivals {
+		rival := r.find(c, p.name)
+		ratio := added(bare, ours, nsOf) / added(bare, rival, nsOf)
+		of(p.name, rival, fmt.Sprintf("%.2f", ratio))
+		r.goal(ratio <= 1, "added to "+f.name+": "+f.ours.name+" / "+p.name, place(c), fmt.Sprintf("%.2fx", ratio), "<= 1.00x")
+	}
 }
 
 // added returns the median of b - a, round by round.
@@ -135,4 +117,46 @@ func added(a, b *series, of func(sample) float64) float64 {
 		d[i] = of(b.samples[i]) - of(a.samples[i])
 	}
 	return median(d)
+}
+
+// handLimits is what the rivals have that bring no limits: the careful look-up of
+// a key, its scopes, and two x/time/rate limiters a key.
+type handLimits struct {
+	keys  *carefulKeys
+	rates *visitors
+}
+
+func newHandLimits(k *keyset) *handLimits {
+	return &handLimits{newCarefulKeys(k), newVisitors(k.budget)}
+}
+
+// admit returns who a request acts for, or the status of its refusal.
+func (h *handLimits) admit(authorization string) (*account, int) {
+	a, status := h.keys.admit(authorization)
+	if status == http.StatusOK && !h.rates.allow(a) {
+		return nil, http.StatusTooManyRequests
+	}
+	return a, status
+}
+
+const handHow = "the careful look-up, a scope, two x/time/rate limiters a key in a map behind a mutex"
+
+// handScoped is the hand-written middleware, for scopes and whatever else admit checks.
+func handScoped(admit func(authorization string) (*account, int)) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			a, status := admit(r.Header.Get("Authorization"))
+			if status != http.StatusOK {
+				http.Error(w, http.StatusText(status), status)
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), accountKey{}, a)))
+		})
+	}
+}
+
+func handScopedRate() peer {
+	return peer{name: "hand-scoped+2rate", module: "golang.org/x/time", how: "hand-written middleware with " + handHow, open: func(k *keyset) (func() op, func(), error) {
+		return httpOps(handScoped(newHandLimits(k).admit)(http.HandlerFunc(served)), k), nothing, nil
+	}}
 }

@@ -8,6 +8,9 @@ import (
 
 	"github.com/labstack/echo/v5"
 	"github.com/labstack/echo/v5/middleware"
+
+	guard "github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/middleware/latchecho"
 )
 
 const echoModule = "github.com/labstack/echo/v5"
@@ -42,7 +45,7 @@ func echoStores(b budget) (minute, day *middleware.RateLimiterMemoryStore) {
 func echoKeyAuth() peer {
 	return peer{
 		name: "echo-keyauth+2limiters", module: echoModule,
-		how: "KeyAuth with the careful look-up as its Validator, two RateLimiter with memory stores keyed by the key id",
+		how: "KeyAuth with the careful look-up and a scope as its Validator, two RateLimiter with memory stores keyed by the key id",
 		open: func(k *keyset) (func() op, func(), error) {
 			keys, e := newCarefulKeys(k), newEcho()
 			minute, day := echoStores(k.budget)
@@ -59,7 +62,7 @@ func echoKeyAuth() peer {
 					if ok {
 						c.Set("account", a)
 					}
-					return ok, nil
+					return ok && a.may(need), nil
 				}),
 				middleware.RateLimiterWithConfig(middleware.RateLimiterConfig{Store: minute, IdentifierExtractor: id}),
 				middleware.RateLimiterWithConfig(middleware.RateLimiterConfig{Store: day, IdentifierExtractor: id}),
@@ -73,4 +76,17 @@ func echoKeyAuth() peer {
 			return httpOps(e, k), nothing, nil
 		},
 	}
+}
+
+func latchEcho() peer {
+	return guarded("latchecho", echoModule, "latchecho.Require", func(k *keyset, g *guard.Guard) func() op {
+		e := newEcho()
+		e.GET("/things", func(c *echo.Context) error {
+			if _, ok := latchecho.Principal(c); !ok {
+				return echo.ErrInternalServerError
+			}
+			return c.Blob(http.StatusOK, "text/plain", okBody)
+		}, latchecho.Require(g, guard.AllOf(need)))
+		return httpOps(e, k)
+	})
 }

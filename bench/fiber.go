@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/gofiber/fiber/v3"
@@ -9,17 +10,22 @@ import (
 	"github.com/gofiber/fiber/v3/middleware/keyauth"
 	"github.com/gofiber/fiber/v3/middleware/limiter"
 	"github.com/valyala/fasthttp"
+
+	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/middleware/latchfiber"
 )
 
 const fiberModule = "github.com/gofiber/fiber/v3"
 
 // fiberOps drives an app as fasthttp's server would: one context for each
 // goroutine, whose Authorization line is set and whose response is reset each
-// time. It is not net/http: compare with fiber-bare.
+// time, with a connection that nobody reads. It is not net/http: compare with
+// fiber-bare.
 func fiberOps(app *fiber.App, k *keyset) func() op {
 	handler := app.Handler()
 	return func() op {
 		c := new(fasthttp.RequestCtx)
+		c.Init2(idleConn{}, nil, false)
 		c.Request.SetRequestURI("/things")
 		c.Request.Header.SetMethod(fasthttp.MethodGet)
 		c.Request.Header.SetHost("api.example.com")
@@ -34,6 +40,17 @@ func fiberOps(app *fiber.App, k *keyset) func() op {
 		}
 	}
 }
+
+// idleConn is a connection of TCP, as far as its addresses go.
+type idleConn struct{ net.Conn }
+
+func (idleConn) LocalAddr() net.Addr  { return localAddr }
+func (idleConn) RemoteAddr() net.Addr { return remoteAddr }
+
+var (
+	localAddr  = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2), Port: 80}
+	remoteAddr = &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1234}
+)
 
 func fiberBare() peer {
 	return peer{
@@ -51,7 +68,7 @@ func fiberBare() peer {
 func fiberKeyAuth(name string, kind limiter.Handler) peer {
 	return peer{
 		name: "fiber-keyauth+2" + name, module: fiberModule,
-		how: fmt.Sprintf("keyauth with the careful look-up as its Validator, two limiters of kind %T keyed by the key id (they set X-RateLimit headers), on fasthttp", kind),
+		how: fmt.Sprintf("keyauth with the careful look-up and a scope as its Validator, two limiters of kind %T keyed by the key id (they set X-RateLimit headers), on fasthttp", kind),
 		open: func(k *keyset) (func() op, func(), error) {
 			keys, app := newCarefulKeys(k), fiber.New()
 			id := func(c fiber.Ctx) string {
@@ -63,7 +80,7 @@ func fiberKeyAuth(name string, kind limiter.Handler) peer {
 					Extractor: extractors.FromAuthHeader("Bearer"),
 					Validator: func(c fiber.Ctx, key string) (bool, error) {
 						a, ok := keys.find(key)
-						if !ok {
+						if !ok || !a.may(need) {
 							return false, keyauth.ErrMissingOrMalformedAPIKey
 						}
 						c.Locals(accountKey{}, a)
@@ -86,4 +103,17 @@ func fiberKeyAuth(name string, kind limiter.Handler) peer {
 
 func fiberWindow(kind limiter.Handler, n int, window time.Duration, id func(fiber.Ctx) string) fiber.Handler {
 	return limiter.New(limiter.Config{Max: n, Expiration: window, KeyGenerator: id, LimiterMiddleware: kind})
+}
+
+func latchFiber() peer {
+	return guarded("latchfiber", fiberModule, "latchfiber.Require, on fasthttp", func(k *keyset, g *middleware.Guard) func() op {
+		app := fiber.New()
+		app.Get("/things", latchfiber.Require(g, middleware.AllOf(need)), func(c fiber.Ctx) error {
+			if _, ok := latchfiber.Principal(c); !ok {
+				return fiber.ErrInternalServerError
+			}
+			return c.Send(okBody)
+		})
+		return fiberOps(app, k)
+	})
 }

@@ -3,8 +3,15 @@ package main
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
+	ululelimiter "github.com/ulule/limiter/v3"
+	ululegin "github.com/ulule/limiter/v3/drivers/middleware/gin"
+	"github.com/ulule/limiter/v3/drivers/store/memory"
+
+	"github.com/wontopos/latchkey/middleware"
+	"github.com/wontopos/latchkey/middleware/latchgin"
 )
 
 const ginModule = "github.com/gin-gonic/gin"
@@ -58,4 +65,71 @@ func ginHand() peer {
 			return httpOps(e, k), nothing, nil
 		},
 	}
+}
+
+// ginLimited is a hand-written check of keys and scopes, with limits behind it.
+func ginLimited(name, module, how string, limits func(budget) []gin.HandlerFunc) peer {
+	return peer{
+		name: name, module: module, how: "a middleware function with the careful look-up and a scope; " + how,
+		open: func(k *keyset) (func() op, func(), error) {
+			keys, e := newCarefulKeys(k), newGin()
+			e.Use(func(c *gin.Context) {
+				a, status := keys.admit(c.GetHeader("Authorization"))
+				if status != http.StatusOK {
+					c.AbortWithStatusJSON(status, gin.H{"error": http.StatusText(status)})
+					return
+				}
+				c.Set("account", a)
+			})
+			e.Use(limits(k.budget)...)
+			e.GET("/things", func(c *gin.Context) {
+				if ginAccount(c) == nil {
+					c.AbortWithStatus(http.StatusInternalServerError)
+					return
+				}
+				c.Data(http.StatusOK, "text/plain", okBody)
+			})
+			return httpOps(e, k), nothing, nil
+		},
+	}
+}
+
+func ginAccount(c *gin.Context) *account {
+	a, _ := c.MustGet("account").(*account)
+	return a
+}
+
+func ginRate() peer {
+	return ginLimited("gin-hand+2rate", ginModule, "two x/time/rate limiters a key in a map behind a mutex", func(b budget) []gin.HandlerFunc {
+		rates := newVisitors(b)
+		return []gin.HandlerFunc{func(c *gin.Context) {
+			if !rates.allow(ginAccount(c)) {
+				c.AbortWithStatusJSON(http.StatusTooManyRequests, gin.H{"error": "rate limit exceeded"})
+			}
+		}}
+	})
+}
+
+func ginUlule() peer {
+	return ginLimited("gin-hand+2ulule", "github.com/ulule/limiter/v3", "two ulule limiters with its middleware for gin, keyed by the key id (they set X-RateLimit headers)", func(b budget) []gin.HandlerFunc {
+		id := ululegin.WithKeyGetter(func(c *gin.Context) string { return ginAccount(c).id })
+		of := func(n int64, period time.Duration) gin.HandlerFunc {
+			return ululegin.NewMiddleware(ululelimiter.New(memory.NewStore(), ululelimiter.Rate{Period: period, Limit: n}), id)
+		}
+		return []gin.HandlerFunc{of(b.minute, time.Minute), of(b.day, day)}
+	})
+}
+
+func latchGin() peer {
+	return guarded("latchgin", ginModule, "latchgin.Require, release mode", func(k *keyset, g *middleware.Guard) func() op {
+		e := newGin()
+		e.GET("/things", latchgin.Require(g, middleware.AllOf(need)), func(c *gin.Context) {
+			if _, ok := latchgin.Principal(c); !ok {
+				c.AbortWithStatus(http.StatusInternalServerError)
+				return
+			}
+			c.Data(http.StatusOK, "text/plain", okBody)
+		})
+		return httpOps(e, k)
+	})
 }

@@ -3,7 +3,10 @@ module github.com/wontopos/latchkey/bench
 go 1.26.0
 
 require (
+	connectrpc.com/authn v0.2.0
+	connectrpc.com/connect v1.21.1
 	github.com/RussellLuo/slidingwindow v0.0.0-20200528002341-535bb99d338b
+	github.com/danielgtaylor/huma/v2 v2.37.2
 	github.com/dgraph-io/badger/v4 v4.9.6
 	github.com/didip/tollbooth/v7 v7.0.2
 	github.com/gin-gonic/gin v1.12.0
@@ -11,6 +14,7 @@ require (
 	github.com/go-chi/httprate v0.16.1
 	github.com/gofiber/fiber/v3 v3.1.0
 	github.com/gofiber/utils/v2 v2.0.2
+	github.com/grpc-ecosystem/go-grpc-middleware/v2 v2.3.4
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/labstack/echo/v5 v5.4.4
 	github.com/sethvargo/go-limiter v0.7.1
@@ -22,7 +26,10 @@ require (
 	golang.org/x/net v0.61.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/time v0.16.0
+	google.golang.org/grpc v1.85.0
 )
+
+require google.golang.org/genproto/googleapis/rpc v0.0.0-20261110000943-09e21b237f2c // indirect
 
 require (
 	github.com/bytedance/gopkg v0.1.3 // indirect
@@ -34,7 +41,7 @@ require (
 	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/gabriel-vasile/mimetype v1.4.16 // indirect
 	github.com/gin-contrib/sse v1.1.0 // indirect
-	github.com/go-logr/logr v1.4.3 // indirect
+	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-pkgz/expirable-cache/v3 v3.0.0 // indirect
 	github.com/go-playground/locales v0.14.2 // indirect
@@ -67,20 +74,38 @@ require (
 	github.com/twitchyliquid64/golang-asm v0.15.1 // indirect
 	github.com/ugorji/go/codec v1.3.1 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
+	github.com/wontopos/latchkey/middleware/latchconnect v0.0.0
+	github.com/wontopos/latchkey/middleware/latchecho v0.0.0
+	github.com/wontopos/latchkey/middleware/latchfiber v0.0.0
+	github.com/wontopos/latchkey/middleware/latchgin v0.0.0
+	github.com/wontopos/latchkey/middleware/latchgrpc v0.0.0
+	github.com/wontopos/latchkey/middleware/latchhuma v0.0.0
 	github.com/zeebo/xxh3 v1.0.2 // indirect
 	go.mongodb.org/mongo-driver/v2 v2.5.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
-	go.opentelemetry.io/otel v1.41.0 // indirect
-	go.opentelemetry.io/otel/metric v1.41.0 // indirect
-	go.opentelemetry.io/otel/trace v1.41.0 // indirect
-	golang.org/x/arch v0.22.0 // indirect
+	go.opentelemetry.io/otel v1.45.0 // indirect
+	go.opentelemetry.io/otel/metric v1.45.0 // indirect
+	go.opentelemetry.io/otel/trace v1.45.0 // indirect
+	golang.org/x/arch v0.24.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
-	google.golang.org/protobuf v1.36.10 // indirect
+	google.golang.org/protobuf v1.36.12
 )
 
 replace (
 	github.com/wontopos/latchkey => ../
 	github.com/wontopos/latchkey/storage/pgstore => ../storage/pgstore
 )
+
+replace github.com/wontopos/latchkey/middleware/latchgin => ../middleware/latchgin
+
+replace github.com/wontopos/latchkey/middleware/latchecho => ../middleware/latchecho
+
+replace github.com/wontopos/latchkey/middleware/latchfiber => ../middleware/latchfiber
+
+replace github.com/wontopos/latchkey/middleware/latchgrpc => ../middleware/latchgrpc
+
+replace github.com/wontopos/latchkey/middleware/latchconnect => ../middleware/latchconnect
+
+replace github.com/wontopos/latchkey/middleware/latchhuma => ../middleware/latchhuma

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// This file is what people write who take no library: it verifies a key, knows
-// no scopes, sends no RateLimit headers and cuts nobody off.
+// This file is what people write who take no library: it verifies a key, sends no
+// RateLimit headers and cuts nobody off. Scopes are checked beside frameworks alone.
 
 type accountKey struct{}
 
@@ -78,6 +78,22 @@ func (t *carefulKeys) find(token string) (*account, bool) {
 	return a, true
 }
 
+// admit returns who a request acts for, or the status of its refusal.
+func (t *carefulKeys) admit(authorization string) (*account, int) {
+	token, ok := strings.CutPrefix(authorization, "Bearer ")
+	if !ok {
+		return nil, http.StatusUnauthorized
+	}
+	a, ok := t.find(token)
+	switch {
+	case !ok:
+		return nil, http.StatusUnauthorized
+	case !a.may(need):
+		return nil, http.StatusForbidden
+	}
+	return a, http.StatusOK
+}
+
 // handWritten is the middleware over either table.
 func handWritten(find func(token string) (*account, bool), allow func(*account) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -119,6 +135,8 @@ type visitors struct {
 
 type visitor struct{ minute, day *rate.Limiter }
 
+func newVisitors(b budget) *visitors { return &visitors{rates: map[string]*visitor{}, b: b} }
+
 func (v *visitors) allow(a *account) bool {
 	v.mu.Lock()
 	of, ok := v.rates[a.id]
@@ -139,7 +157,7 @@ func handTypical(limits string) peer {
 	p.open = func(k *keyset) (func() op, func(), error) {
 		var allow func(*account) bool
 		if limits == rateLimits {
-			allow = (&visitors{rates: map[string]*visitor{}, b: k.budget}).allow
+			allow = newVisitors(k.budget).allow
 		}
 		return httpOps(handWritten(newTypicalKeys(k).find, allow, http.HandlerFunc(served)), k), nothing, nil
 	}

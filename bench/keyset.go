@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/wontopos/latchkey"
@@ -113,8 +114,11 @@ func mistype(token string) string {
 type account struct {
 	id, hexDigest string
 	digest        [32]byte
+	scopes        []string
 	rates         visitor // of the careful version
 }
+
+func (a *account) may(scope string) bool { return slices.Contains(a.scopes, scope) }
 
 // accounts returns what hand-written code would have loaded from its database.
 // Every contestant gets records of its own.
@@ -123,7 +127,7 @@ func (k *keyset) accounts() []*account {
 	for i := range all {
 		token := strings.TrimPrefix(k.auth[i], "Bearer ")
 		sum := sha256.Sum256([]byte(token))
-		all[i] = &account{id: k.ids[i], digest: sum, hexDigest: hex.EncodeToString(sum[:])}
+		all[i] = &account{id: k.ids[i], digest: sum, hexDigest: hex.EncodeToString(sum[:]), scopes: []string{need}}
 	}
 	return all
 }

@@ -87,9 +87,9 @@ func (r *report) in(c cell) (all []*series) {
 }
 
 // reference returns the contestant that the others of its cell are compared
-// with: mostly the one that the goals are about. nil: there is none.
+// with: mostly the one that the goals are about. nil: there is none, as among frameworks.
 func (r *report) reference(c cell) *series {
-	name, ok := map[string]string{"peers": "latchkey-Require", "limiters": "latchkey-Window", "micro": "hand-careful"}[c.suite]
+	name, ok := map[string]string{"peers": "latchkey-Require", "limiters": "latchkey-Window", "micro": "hand-careful", "adapters": ""}[c.suite]
 	for _, s := range r.in(c) {
 		if s.name == name || !ok && s.ours() {
 			return s
@@ -101,7 +101,7 @@ func (r *report) reference(c cell) *series {
 // ours reports whether the contestant is this library.
 func (s *series) ours() bool { return ours(s.name) }
 
-func ours(name string) bool { return strings.HasPrefix(name, "latchkey") }
+func ours(name string) bool { return strings.HasPrefix(name, "latch") }
 
 // find returns the series of a contestant in a cell, nil if there is none.
 func (r *report) find(c cell, name string) *series {

@@ -20,7 +20,7 @@ var suiteHelp = []struct{ name, line string }{
 	{"revoke", "from Revoke to the last request that it cuts, and to the last that is accepted"},
 	{"memory", "bytes a key takes, idle keys, the cost of a collection, reads of the store"},
 	{"store", "each store beside a bare use of what it is made of"},
-	{"adapters", "what a guard adds to a route of net/http, chi, gin, echo and fiber"},
+	{"adapters", "what each of our adapters adds to a route of its framework, beside what people use there without it"},
 	{"page", "the settings page's list with 100,000 keys, and what lists do to the API beside them"},
 	{"shutdown", "flushes of 20,000 and 100,000 keys, the API beside them, what a kill -9 loses, Close; fails when a goal is missed"},
 	{"flood", "what tokens of unknown keys, thousands a second, do to requests with good keys; exits 1 when a goal is missed"},

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,23 @@ func TestIdleKeysAreCollected(t *testing.T) {
 
 func TestAdapters(t *testing.T) {
 	r := shortly(t, adaptersSuite) // the parity check included
-	wantRows(t, r, []string{"adapters: what a guard adds"}, []string{"net/http", "chi", "gin", "echo", "fiber"})
+	var names []string
+	for _, f := range frameworks() {
+		names = append(names, f.name)
+		for _, p := range f.peers() {
+			names = append(names, p.name)
+			if p.name != f.bare.name && p.does != verifyAndLimit {
+				t.Errorf("%s does less than the whole job", p.name)
+			}
+		}
+		for _, p := range f.rivals {
+			figure := "added to " + f.name + ": " + f.ours.name + " / " + p.name
+			if !slices.ContainsFunc(r.verdicts, func(v verdict) bool { return v.figure == figure }) {
+				t.Errorf("nothing was judged by %q", figure)
+			}
+		}
+	}
+	wantRows(t, r, []string{adaptersTable}, names)
 }
 
 func TestStores(t *testing.T) {

@@ -20,7 +20,9 @@ import (
 //
 //	for pattern := range mux.Routes() { routes = append(routes, pattern) }               // middleware.Mux
 //	for _, r := range engine.Routes() { routes = append(routes, r.Method+" "+r.Path) }   // gin
+//	h, routes := latchfiber.Routes(app)                                                  // fiber
 //
+// latchgrpc.Methods.Check compares the methods of a gRPC server with its guard's.
 // Of nested doors it sees the outermost. No handler behind a door runs, but that of
 // a route without one does, with an empty request.
 func CheckRoutes(t testing.TB, guard *middleware.Guard, h http.Handler, routes []string, public ...string) {

@@ -66,7 +66,8 @@ func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 	q := ask{Request: r, route: &d.route, flight: &c.passage.flight, cutter: (*callCutter)(c), call: true}
 	q.observed(g)
 	c.ctx = ctx
-	if outer := g.outermost(ctx); outer != nil {
+	switch outer := ctx.Value(guardKey{g}).(type) {
+	case *passage:
 		if v, _, same := d.inside(ctx, &q, outer, false, &c.Outcome); same {
 			c.outer, c.seen = outer, v
 			if c.code != apikey.OK && c.cause == nil {
@@ -76,6 +77,9 @@ func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 			return
 		}
 		q.Request, c.Outcome = r, Outcome{}
+	case *inspection:
+		outer.found = &d.route
+		return // c stays refused
 	}
 	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		c.guard = g

@@ -28,7 +28,8 @@ func (i *inspection) Value(key any) any {
 // It decides nothing, and what is behind the door does not run; of nested doors it
 // returns the outermost. False means that r came to no door: its route is not
 // guarded, and its handler has run. It is for tests: see CheckRoutes of package
-// latchkeytest.
+// latchkeytest. A door on any transport is found that is asked with a context made
+// from the request's.
 func (g *Guard) RouteOf(h http.Handler, r *http.Request) (Route, bool) {
 	i := &inspection{Context: r.Context(), guard: g}
 	h.ServeHTTP(&discard{header: http.Header{}}, r.WithContext(i))

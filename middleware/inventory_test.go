@@ -39,6 +39,7 @@ func TestMuxListsItsRoutes(t *testing.T) {
 
 func TestRouteOfFindsTheDoorAndRunsNothingBehindIt(t *testing.T) {
 	k := newKit(t, middleware.Options{})
+	_, token := k.key()
 	ran := ""
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ran = r.URL.Path })
 	mux := http.NewServeMux()
@@ -46,9 +47,20 @@ func TestRouteOfFindsTheDoorAndRunsNothingBehindIt(t *testing.T) {
 	mux.Handle("/optional", k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Optional: true}).Wrap(handler))
 	mux.Handle("/open", handler)
 	mux.Handle("/nested", k.guard.Require(middleware.AnyKey())(k.guard.Require(middleware.AllOf("things:inner"))(handler)))
-	for path, want := range map[string]string{"/guarded": "things:read true", "/optional": " true", "/open": " false", "/nested": " true"} {
+	call := k.guard.Door(middleware.Route{Need: middleware.AllOf("things:read")})
+	mux.HandleFunc("/call", func(w http.ResponseWriter, r *http.Request) { // as an adapter of another transport
+		var c middleware.Call
+		call.Decide(r.Context(), &c, middleware.Request{Fields: r.Header, Host: r.Host, Peer: r.RemoteAddr})
+		if c.Allowed() {
+			handler.ServeHTTP(w, r)
+		}
+		_ = c.End(http.StatusOK)
+	})
+	for path, want := range map[string]string{"/call": "things:read true", "/guarded": "things:read true", "/optional": " true", "/open": " false", "/nested": " true"} {
 		ran = ""
-		r, ok := k.guard.RouteOf(mux, httptest.NewRequest("GET", path, nil))
+		q := httptest.NewRequest("GET", "https://api.example.com"+path, nil)
+		q.Header.Set("Authorization", "Bearer "+token)
+		r, ok := k.guard.RouteOf(mux, q)
 		if got := fmt.Sprint(r.Need, " ", ok); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}

@@ -19,29 +19,24 @@ const linger = time.Second
 
 var past = time.Unix(1, 0)
 
-// answer is the ResponseWriter of a call. Nothing that the handler writes after
+// answer is a call, and its ResponseWriter. Nothing that the handler writes after
 // the cut goes out, and nothing that it had set before is in the refusal. Except
 // for cut, its methods are called by the handler's goroutine.
 type answer struct {
+	call     middleware.Call
 	under    http.ResponseWriter
 	request  *http.Request
 	refuser  refuser
 	protocol protocol
 	ctx      context.Context // of Begin
 
-	header    http.Header // the handler's; copied to under's when the response begins
+	before    http.Header // the fields that were set when the call came; nil if there were none
 	status    int         // that was sent; 0: none
 	envelopes envelopes
 	held      []byte // the prefix of an envelope whose message has not been written
 
 	begun atomic.Bool // status was sent, or is about to be
 	code  atomic.Uint32
-}
-
-func newAnswer(w http.ResponseWriter, r *http.Request, f refuser, o *middleware.Outcome) *answer {
-	a := &answer{under: w, request: r, refuser: f, protocol: protocolOf(r), header: w.Header().Clone()}
-	addFields(a.header, o)
-	return a
 }
 
 // cut is called when the key ends, by any goroutine. A handler that is blocked in
@@ -69,7 +64,7 @@ func (a *answer) cause() error {
 	return nil
 }
 
-func (a *answer) Header() http.Header { return a.header }
+func (a *answer) Header() http.Header { return a.under.Header() }
 
 func (a *answer) WriteHeader(status int) {
 	if status >= http.StatusOK {
@@ -120,28 +115,16 @@ func (a *answer) begin(status int) error {
 	}
 	if a.status == 0 {
 		a.status = status
-		a.copyHeader()
 		a.under.WriteHeader(status)
 	}
 	return nil
 }
 
-func (a *answer) copyHeader() {
-	h := a.under.Header()
-	clear(h)
-	maps.Copy(h, a.header)
-}
-
-// complete ends the response of a handler that has returned.
-func (a *answer) complete() {
-	if a.begin(http.StatusOK) == nil {
-		a.copyHeader() // the trailers
-	}
-}
-
 // refuse ends a call that was cut, in its protocol where that is possible. False
 // says that the response was broken off.
-func (a *answer) refuse(o *middleware.Outcome) bool {
+func (a *answer) refuse() bool {
+	h := a.under.Header() // of a response that has begun, these are trailers
+	clear(h)
 	conn := http.NewResponseController(a.under)
 	_ = conn.SetWriteDeadline(time.Now().Add(linger))
 	if a.request.ProtoMajor == 1 {
@@ -149,13 +132,14 @@ func (a *answer) refuse(o *middleware.Outcome) bool {
 	}
 	switch {
 	case a.status == 0:
-		a.refuser.refuse(a.under, a.request, o)
+		maps.Copy(h, a.before)
+		a.refuser.refuse(a.under, a.request, &a.call.Outcome)
 	case a.envelopes.ended: // by the handler itself, before the cut
 	case a.protocol == unary || !a.envelopes.between():
 		a.breakOff(conn)
 		return false
 	default:
-		a.refuser.end(a.under, a.request, a.protocol, o)
+		a.refuser.end(a.under, a.request, a.protocol, &a.call.Outcome)
 	}
 	return true
 }

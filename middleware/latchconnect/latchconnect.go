@@ -42,22 +42,26 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, next http.Handler
 // call decides a call of one of Connect's protocols, and lets next serve it with
 // the context of Begin.
 func (s *server) call(door *middleware.Door, w http.ResponseWriter, r *http.Request, next http.Handler) {
-	call := new(middleware.Call)
-	door.Decide(r.Context(), call, middleware.Request{
+	a := &answer{under: w, request: r, refuser: s.refuser, protocol: protocolOf(r)}
+	door.Decide(r.Context(), &a.call, middleware.Request{
 		Fields: r.Header, RawQuery: r.URL.RawQuery, Host: r.Host, Peer: r.RemoteAddr, Pattern: r.URL.Path,
 	})
-	if !call.Allowed() {
-		s.refuser.refuse(w, r, &call.Outcome)
+	if !a.call.Allowed() {
+		s.refuser.refuse(w, r, &a.call.Outcome)
 		return
 	}
-	a, returned := newAnswer(w, r, s.refuser, &call.Outcome), false
+	if h := w.Header(); len(h) > 0 {
+		a.before = h.Clone()
+	}
+	addFields(w.Header(), &a.call.Outcome)
+	returned := false
 	defer func() { // also when next panics
-		if call.End(a.status) != nil && !a.refuse(&call.Outcome) && returned {
+		if a.call.End(a.status) != nil && !a.refuse() && returned {
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	a.ctx = call.Begin(a.cut)
-	next.ServeHTTP(a, call.StripCredential(r.WithContext(a.ctx)))
-	a.complete()
+	a.ctx = a.call.Begin(a.cut)
+	next.ServeHTTP(a, a.call.StripCredential(r.WithContext(a.ctx)))
+	_ = a.begin(http.StatusOK)
 	returned = true
 }

@@ -3,7 +3,6 @@ package latchconnect
 import (
 	"bytes"
 	"encoding/binary"
-	"maps"
 	"net/http"
 	"strings"
 
@@ -57,7 +56,6 @@ func (f refuser) end(w http.ResponseWriter, r *http.Request, p protocol, o *midd
 		envelope := binary.BigEndian.AppendUint32([]byte{endOfWeb}, uint32(text.Len())) //nolint:gosec // a few hundred bytes
 		_, _ = w.Write(append(envelope, text.Bytes()...))
 	case grpc:
-		maps.DeleteFunc(w.Header(), func(name string, _ []string) bool { return strings.HasPrefix(name, http.TrailerPrefix) })
 		for name, values := range trailers {
 			w.Header()[http.TrailerPrefix+name] = values
 		}

@@ -37,6 +37,10 @@ func addFields(h http.Header, o *middleware.Outcome) {
 		case "Content-Type": // each protocol has its own
 		case "Vary":
 			h.Add(name, value)
+		case "RateLimit-Policy": // every answer has these two: Set would make their canonical names anew
+			h["Ratelimit-Policy"] = []string{value}
+		case "RateLimit":
+			h["Ratelimit"] = []string{value}
 		default:
 			h.Set(name, value)
 		}

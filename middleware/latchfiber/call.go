@@ -44,8 +44,8 @@ func (x *call) enter(c fiber.Ctx) {
 	if conn := x.under.Conn(); !madeUp(conn) {
 		x.conn = conn
 	}
-	if outer, ok := x.under.UserValue(ofRequest{}).(*call); ok {
-		x.outer, x.root = outer, outer.root
+	if x.outer != nil {
+		x.root = x.outer.root
 	}
 	x.under.SetUserValue(ofRequest{}, x)
 	x.before = fasthttp.AcquireResponse()

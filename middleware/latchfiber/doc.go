@@ -10,7 +10,8 @@
 // or a whole app. Inside it c.Context() ends with the key. The guard is asked about
 // the peer of the connection and the host as fasthttp has them: which proxies are
 // trusted is [middleware.Options.TrustedProxies], not fiber's TrustProxy. Nothing of
-// the request is kept, so fiber may reuse its memory.
+// the request is kept, so fiber may reuse its memory. [Routes] is for a test that no
+// route was forgotten.
 //
 // # Refusals
 //

@@ -1,6 +1,7 @@
 package latchfiber
 
 import (
+	"context"
 	"net"
 
 	"github.com/gofiber/fiber/v3"
@@ -34,6 +35,12 @@ func Door(d *middleware.Door, refuse ...Refuse) fiber.Handler {
 	}
 	return func(c fiber.Ctx) error {
 		x, parent := new(call), c.Context()
+		switch of := c.RequestCtx().UserValue(ofRequest{}).(type) {
+		case *call:
+			x.outer = of
+		case context.Context: // of the handler that Routes returns
+			parent = of
+		}
 		d.Decide(parent, &x.Call, request(c))
 		if !x.Allowed() {
 			announce(c, &x.Outcome)

@@ -1,19 +1,25 @@
 // Package latchgrpc guards the methods of a gRPC server with API keys.
 //
-//	server := grpc.NewServer(latchgrpc.New(guard, latchgrpc.Methods{
+//	methods := latchgrpc.Methods{
 //		Guarded: map[string]middleware.Route{
 //			"/things.v1.Things/List":  {Need: middleware.AllOf("things:read")},
 //			"/things.v1.Things/Watch": {Need: middleware.AllOf("things:read"), Cost: 10},
 //			"/things.v1.Things/*":     {Need: middleware.AllOf("things:write")},
 //		},
 //		Public: []string{"/grpc.health.v1.Health/*"},
-//	})...)
+//	}
+//	server := grpc.NewServer(latchgrpc.New(guard, methods)...)
+//	thingsv1.RegisterThingsServer(server, things)
+//	if err := methods.Check(server); err != nil {
+//		log.Fatal(err)
+//	}
 //
 // A key comes in the metadata "authorization", as on HTTP, or where
 // [middleware.Options] say; the host is :authority. Handlers find the principal
 // with [middleware.PrincipalFrom], and the key in their metadata also with
 // [middleware.Options.StripCredential]. A method without a row is refused with
 // PERMISSION_DENIED: health checks and reflection work only where Methods says so.
+// [Methods.Check] finds such methods, and misspelt rows, before the first call.
 //
 // # Answers
 //

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/middleware"
@@ -12,7 +14,7 @@ import (
 	"github.com/wontopos/latchkey/storage/memstore"
 )
 
-// A server whose methods need keys, except for its health.
+// A server whose methods need keys, except for one. Another one was forgotten.
 func ExampleNew() {
 	keys, err := latchkey.New(memstore.New(), latchkey.Options{})
 	if err != nil {
@@ -25,14 +27,16 @@ func ExampleNew() {
 	}
 	defer func() { _ = guard.Close(context.Background()) }()
 
-	server := grpc.NewServer(latchgrpc.New(guard, latchgrpc.Methods{
+	methods := latchgrpc.Methods{
 		Guarded: map[string]middleware.Route{
-			"/things.v1.Things/List": {Need: middleware.AllOf("things:read")},
-			"/things.v1.Things/*":    {Need: middleware.AllOf("things:write")},
+			"/grpc.health.v1.Health/List": {Need: middleware.AllOf("health:read")},
 		},
-		Public: []string{"/grpc.health.v1.Health/*"},
-	})...)
+		Public: []string{"/grpc.health.v1.Health/Check"},
+	}
+	server := grpc.NewServer(latchgrpc.New(guard, methods)...)
 	defer server.Stop()
-	fmt.Println("register services, and serve")
-	// Output: register services, and serve
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	fmt.Println(methods.Check(server)) // before it serves
+	// Output:
+	// latchgrpc: Methods and the server differ: nobody may call /grpc.health.v1.Health/Watch: add it to Guarded or Public
 }

@@ -3,6 +3,7 @@ package latchgrpc
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -72,11 +73,15 @@ func (s *server) serve(ctx context.Context, method string, handle func(context.C
 
 func request(ctx context.Context, method string) middleware.Request {
 	r := middleware.Request{Fields: fields{ctx}, Pattern: method}
-	if host := (fields{ctx}).Values(":authority"); len(host) > 0 {
+	if host := metadata.ValueFromIncomingContext(ctx, ":authority"); len(host) > 0 {
 		r.Host = host[0]
 	}
 	if p, ok := peer.FromContext(ctx); ok && p.Addr != nil {
-		r.Peer = p.Addr.String()
+		if tcp, ok := p.Addr.(*net.TCPAddr); ok {
+			r.PeerAddr = tcp.AddrPort().Addr()
+		} else {
+			r.Peer = p.Addr.String()
+		}
 	}
 	return r
 }
@@ -84,7 +89,9 @@ func request(ctx context.Context, method string) middleware.Request {
 // fields are the metadata of a call.
 type fields struct{ ctx context.Context }
 
-func (f fields) Values(name string) []string { return metadata.ValueFromIncomingContext(f.ctx, name) }
+func (f fields) Values(name string) []string {
+	return metadata.ValueFromIncomingContext(f.ctx, lower(name))
+}
 
 // ender returns what ends a call from outside its handler: it answers the client
 // and wakes blocked SendMsg and RecvMsg. The stream's WriteStatus is what grpc-go

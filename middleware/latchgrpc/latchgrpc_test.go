@@ -114,3 +114,41 @@ func TestLastUseTellsTheMethodAndTheStatus(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckComparesTheMethodsWithTheServer: it names each method that nobody may
+// call, and each row for nothing.
+func TestCheckComparesTheMethodsWithTheServer(t *testing.T) {
+	k := newGuard(t)
+	server := k.server()
+	need := middleware.Route{Need: middleware.AnyKey()}
+	for name, c := range map[string]struct {
+		m    latchgrpc.Methods
+		want []string
+	}{
+		"by services": {latchgrpc.Methods{Guarded: map[string]middleware.Route{"/test.Things/*": need}, Public: []string{"/test.Health/*"}}, nil},
+		"by methods": {latchgrpc.Methods{
+			Guarded: map[string]middleware.Route{"/test.Things/Get": need, "/test.Things/Write": need, "/test.Things/Hidden": need, "/test.Things/Watch": need},
+			Public:  []string{"/test.Health/Check", "/test.Things/HiddenWatch"},
+		}, nil},
+		"methods without rows": {methods, []string{
+			"nobody may call /test.Things/Hidden: add it to Guarded or Public", "nobody may call /test.Things/HiddenWatch: add it to Guarded or Public",
+		}},
+		"rows for nothing": {latchgrpc.Methods{
+			Guarded: map[string]middleware.Route{"/test.Things/*": need, "/test.Things/Gte": need, "/test.Thing/*": need},
+			Public:  []string{"/test.Health/*", "/test.Health/Watch"},
+		}, []string{"the server has no /test.Health/Watch", "the server has no /test.Thing/*", "the server has no /test.Things/Gte"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := c.m.Check(server)
+			if c.want == nil {
+				if err != nil {
+					t.Errorf("there is nothing wrong, and Check says %v", err)
+				}
+				return
+			}
+			if want := "latchgrpc: Methods and the server differ: " + strings.Join(c.want, "; "); err == nil || err.Error() != want {
+				t.Errorf("Check says\n%v, want\n%s", err, want)
+			}
+		})
+	}
+}

@@ -19,10 +19,25 @@ func header(o *middleware.Outcome) metadata.MD {
 	md := make(metadata.MD)
 	for name, value := range o.ResponseFields() {
 		if name != "Content-Type" { // gRPC has its own
-			md.Append(name, value)
+			name = lower(name)
+			md[name] = append(md[name], value)
 		}
 	}
 	return md
+}
+
+// lower spells the name of a field as metadata do, without memory for those of an
+// admitted call.
+func lower(name string) string {
+	switch name {
+	case "Authorization":
+		return "authorization"
+	case "RateLimit-Policy":
+		return "ratelimit-policy"
+	case "RateLimit":
+		return "ratelimit"
+	}
+	return strings.ToLower(name)
 }
 
 // refusal is the status of a refused call.

@@ -62,6 +62,7 @@
 //   - The SDK's older transport, SSEHandler, stdio and any other way into the
 //     server are refused.
 //   - Notifications need a key, and no scopes.
-//   - A server that takes OAuth tokens as well chooses between this endpoint and
-//     auth.RequireBearerToken for another mcp.Server by the form of the token.
+//   - It takes keys only. A server that takes OAuth tokens as well chooses between
+//     this endpoint and auth.RequireBearerToken for another mcp.Server by the form of
+//     the token, or uses [TokenVerifier], which does less.
 package latchmcp

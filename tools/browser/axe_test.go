@@ -50,6 +50,7 @@ func states(t *testing.T, s *browser.Site) []state {
 		{"key of a reader", "/reader/keys/" + ids["contractor"], nil, "#audit-title"},
 		{"rotation", "/customer/keys/" + ids["mobile-gateway"], steps{openAll}, ".rotation"},
 		{"leak", "/customer/leak", steps{chromedp.SendKeys("#text", leaked.Reveal()), chromedp.Click("form .primary")}, ".choose"},
+		{"routes", "/operator/routes", nil, "table"},
 		{"help", "/customer/", steps{chromedp.WaitReady("html.js"), chromedp.Click("#open-help")}, "#help[open]"},
 		{"refused", "/reader/new", nil, "h1"},
 	}

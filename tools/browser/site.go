@@ -81,9 +81,18 @@ func Start(style string) (*Site, error) {
 		fmt.Fprintln(w, "[]")
 	})))
 
+	routes := s.guard.Mux()
+	nothing := http.NotFoundHandler()
+	routes.Handle("GET /v1/marketplace/apis", middleware.AllOf("marketplace:read"), nothing)
+	routes.Handle("POST /v1/marketplace/apis", middleware.AllOf("marketplace:write"), nothing)
+	routes.Handle("GET /v1/orders/{id}", middleware.AnyOf("orders:read", "orders:write"), nothing)
+	routes.Handle("POST /v1/orders", middleware.AllOf("orders:write", "billing:read"), nothing)
+	routes.Route("GET /v1/report", middleware.Route{Need: middleware.AllOf("billing:read"), Cost: 10}, nothing)
+	routes.Route("GET /v1/search", middleware.Route{Need: middleware.AnyKey(), Optional: true}, nothing)
+	routes.Public("GET /health", nothing)
 	pages := http.NewServeMux()
 	for name, actor := range People {
-		page, err := admin.New(s.Keys, func(*http.Request) (admin.Actor, error) { return actor, nil }, admin.Options{ExamplePath: "/v1/marketplace/apis", Style: style, Guard: s.guard, Logger: quiet})
+		page, err := admin.New(s.Keys, func(*http.Request) (admin.Actor, error) { return actor, nil }, admin.Options{ExamplePath: "/v1/marketplace/apis", Style: style, Guard: s.guard, Routes: routes.Routes(), Logger: quiet})
 		if err != nil {
 			return nil, err
 		}

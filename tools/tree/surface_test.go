@@ -21,13 +21,13 @@ var surface = map[string]int{
 	"limiter/limitertest": 6, "middleware/middlewaretest": 19, "storage/storetest": 4,
 	"middleware/latchconnect": 2,
 	"middleware/latchecho":    3,
-	"middleware/latchfiber":   4,
+	"middleware/latchfiber":   5,
 	"middleware/latchgin":     3,
 	"middleware/latchgrpc":    2,
 	"middleware/latchhuma":    3,
 	"middleware/latchopenapi": 3,
 	"storage/memstore":        2, "storage/badgerstore": 3, "storage/pgstore": 13, "storage/pgstore/pgtest": 5,
-	"middleware/latchmcp":  3,
+	"middleware/latchmcp":  4,
 	"middleware/latchotel": 2,
 }
 

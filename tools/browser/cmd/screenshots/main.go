@@ -98,6 +98,10 @@ func run(ctx context.Context, dir, only string) (err error) {
 		{"empty", "/newcomer/", 1280, 640, false, nil},
 		{"leak", "/operator/leak", 1280, 640, false, nil},
 		{"operator", "/operator/", 1280, 900, false, nil},
+		{"routes", "/operator/routes", 1280, 760, false, nil},
+		{"key-operator", "/operator/keys/" + ids["production-backend"], 1280, 1300, false, nil},
+		{"routes-scope", "/operator/routes?scope=orders:write", 1280, 500, false, nil},
+		{"routes-phone", "/operator/routes", 390, 844, true, nil},
 		{"help", "/customer/", 1280, 800, true, steps{chromedp.KeyEvent("?")}},
 	} {
 		if !wanted.MatchString(s.name) {
