@@ -225,7 +225,8 @@ func (g *Guard) countAllowed(r *Request, o *Outcome) {
 		o.verified.Count(apikey.OK, 0, nil)
 		return
 	}
-	u := engine.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
+	u := engine.Use{Source: g.client(r)}
+	u.Method, u.Route = route(r.Method, r.Pattern)
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
 		u.UserAgent = values[0]
 	}

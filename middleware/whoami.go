@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -43,7 +44,8 @@ func (g *Guard) WhoAmI() http.Handler {
 			return
 		}
 		door.Decide(r.Context(), call, q)
-		call.Matched(routeOf(r))
+		method, what := routeOf(r)
+		call.Matched(strings.TrimLeft(method+" "+what, " "))
 		if !call.Allowed() || call.End(http.StatusOK) != nil {
 			g.refuse(w, r, &call.Outcome)
 			return

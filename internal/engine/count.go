@@ -1,11 +1,8 @@
 package engine
 
 import (
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/bounds"
@@ -70,7 +67,7 @@ func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
 // count has already been collected, the caller of Collect has it.
 func (m *meter) recount(c *credential, o outcome, s *Sample) {
 	if s != nil {
-		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is reported about it now is ignored
+		s.ignoreEnd()
 		if c.last.CompareAndSwap(s, nil) {
 			s = nil
 		}
@@ -86,7 +83,7 @@ func (m *meter) recount(c *credential, o outcome, s *Sample) {
 	defer m.mu.Unlock()
 	w := Withdrawal{KeyID: c.snap.id, Secret: c.principal.Secret(), as: o}
 	if s != nil {
-		w.last = s.use.At
+		w.last = s.used()
 	}
 	m.withdrawn = append(m.withdrawn, w)
 }
@@ -152,33 +149,6 @@ func (c *credential) takeUsed() (scopes []string) {
 	return scopes
 }
 
-// network removes the host part of an address: it returns the /24 of IPv4, the
-// /48 of IPv6.
-func network(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	a = a.Unmap().WithZone("")
-	bits := 48
-	if a.Is4() {
-		bits = 24
-	}
-	p, _ := a.Prefix(bits)
-	return p.String()
-}
-
-// clip returns a copy of at most n bytes, as UTF-8 without control characters,
-// including those that change the direction of a text.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
-	return strings.Clone(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s))
-}
-
 // Counted returns how many secrets were counted since Collect was last called.
 func (eng *Engine) Counted() int {
 	eng.meter.mu.Lock()
@@ -192,11 +162,11 @@ func (eng *Engine) Collect(owe func(storage.UsageDelta)) {
 	m, at := &eng.meter, bounds.Now()
 	m.mu.Lock()
 	used, ended := m.dirty, m.ended
-	m.dirty, m.ended = nil, nil
+	m.dirty, m.ended = make([]*credential, 0, len(used)), nil // about as many as the last time
 	m.mu.Unlock()
 	hour := at.Truncate(time.Hour)
 	for _, s := range ended {
-		owe(storage.UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.Secret(), Hour: s.hour, Last: s.lastUse()})
+		owe(storage.UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.Secret(), Hour: time.Unix(s.hour, 0).UTC(), Last: s.lastUse()})
 	}
 	for _, c := range used {
 		allowed := c.allowed.Swap(0) // before the other counts: a later one lists it again
@@ -208,7 +178,7 @@ func (eng *Engine) Collect(owe func(storage.UsageDelta)) {
 		}
 		d.Counts.Allowed = allowed &^ listed
 		if last != nil {
-			last.hour = hour
+			last.hour = hour.Unix()
 			d.Last = last.lastUse()
 		}
 		owe(d)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"testing"
 
@@ -22,7 +23,8 @@ func TestWhoeverIsCountedIsListed(t *testing.T) {
 }
 
 func TestWhatIsKeptOfAUseNamesNoHostAndControlsNothing(t *testing.T) {
-	if got := network(netip.MustParseAddr("::ffff:10.1.2.3")); got != "10.1.2.0/24" {
+	all := &texts{seed: maphash.MakeSeed()}
+	if got := sourceOf(netip.MustParseAddr("::ffff:10.1.2.3")).network(all); got != "10.1.2.0/24" {
 		t.Errorf("network of a mapped address is %s", got)
 	}
 	if got := clip("a\x00b\xffc", 128); got != "a bc" {
