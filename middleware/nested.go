@@ -115,7 +115,7 @@ func (p *passage) raise(ctx context.Context, cost int64, direct bool, o *Outcome
 		n.cost = cost
 		return false, apikey.OK
 	}
-	demand := limiter.Request{Demands: g.demand(new(demands), o)}
+	demand := limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), o)}
 	var err error
 	whole := direct && len(n.charges) == 1 && p.state.Load()&(sent|served) == 0
 	if whole {
@@ -232,7 +232,7 @@ func (p *passage) withdraw(ctx context.Context, n *nested, o *Outcome) {
 	if len(n.charges) == 0 || !g.limited(o) {
 		return
 	}
-	demand := limiter.Request{Demands: g.demand(new(demands), o)}
+	demand := limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), o)}
 	ctx = context.WithoutCancel(ctx)
 	if g.window == nil { // it may make a round trip
 		var cancel context.CancelFunc

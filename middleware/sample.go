@@ -11,13 +11,15 @@ import (
 // recorded last use, however the handler ends.
 func (c *httpCall) runSampled(s *engine.Sample, next handler) {
 	returned := false
-	defer func() {
-		method, what := routeOf(c.w.original)
-		s.Ended(method, what, c.status(returned))
-	}()
+	defer func() { c.tellEnd(s, returned) }()
 	c.run(next)
 	returned = true
 	c.conclude()
+}
+
+func (c *httpCall) tellEnd(s *engine.Sample, returned bool) {
+	method, what := routeOf(c.w.original)
+	s.Ended(method, what, c.status(returned))
 }
 
 // status returns the status that the client got, or 0 if it is not known: the

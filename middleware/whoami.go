@@ -59,7 +59,7 @@ func (g *Guard) WhoAmI() http.Handler {
 func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 	o := Outcome{guard: g, verified: g.outermost(r.Context()).flight.Verified(), presented: p}
 	if g.limited(&o) {
-		demand := limiter.Request{Demands: g.demand(new(demands), &o)}
+		demand := limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), &o)}
 		d, err := g.limiter.Peek(r.Context(), demand)
 		if err = asked(&demand, &d, err); err != nil {
 			g.complaint.say(g, err)

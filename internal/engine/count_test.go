@@ -12,9 +12,7 @@ import (
 // its time, to have its count collected.
 func TestWhoeverIsCountedIsListed(t *testing.T) {
 	eng := new(Engine)
-	snap := &snapshot{terms: &terms{engine: eng}}
-	c := &snap.current
-	c.snap = snap
+	c := &credential{terms: &terms{engine: eng}}
 	c.last.Store(newSample(c, nil)) // another request is the last use, and has not listed the secret yet
 	Verified{c}.Count(apikey.OK, 0, nil)
 	if n := eng.Counted(); n != 1 {

@@ -76,7 +76,7 @@ func (x *index) put(hash uint64, e *entry) {
 	tags := g.tags.Load()
 	way := int(tags >> 56)
 	for i := range indexWays {
-		if old := g.ways[i].Load(); old == nil || old == e || old.id == e.id || old.snap.Load() == nil {
+		if old := g.ways[i].Load(); old == nil || old == e || old.id == e.id || old.current.Load() == nil {
 			way = i
 			break
 		}

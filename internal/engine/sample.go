@@ -70,7 +70,7 @@ func (s *Sample) Ended(method, route string, status int) {
 	// The end is published before last is read; a flush takes the sample from last
 	// before it reads the end: at least one of the two sees the other.
 	if s.credential.last.Load() != s {
-		m := &s.credential.snap.terms.engine.meter
+		m := &s.credential.terms.engine.meter
 		m.mu.Lock()
 		m.ended = append(m.ended, s)
 		m.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *Sample) ignoreEnd() { s.end.CompareAndSwap(0, isEnding) }
 
 // text makes a client's words safe to store: see [texts.clean].
 func (s *Sample) text(method, what string) string {
-	eng := s.credential.snap.terms.engine
+	eng := s.credential.terms.engine
 	return eng.texts.clean(method, what, eng.o.Redact)
 }
 
@@ -91,7 +91,7 @@ func (s *Sample) used() time.Time { return time.UnixMicro(s.at).UTC() }
 
 // lastUse returns everything that is known now.
 func (s *Sample) lastUse() apikey.LastUse {
-	texts := &s.credential.snap.terms.engine.texts
+	texts := &s.credential.terms.engine.texts
 	u := apikey.LastUse{At: s.used(), Network: s.source.network(texts), UserAgent: s.userAgent, Route: s.route}
 	if end := s.end.Load(); end&hasEnded != 0 {
 		u.Route, u.Status = s.endRoute, int(end&^hasEnded)

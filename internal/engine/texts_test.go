@@ -42,9 +42,7 @@ func TestSharedTextsHoldNoSecrets(t *testing.T) {
 // every second one.
 func TestTheFirstRequestOfAFlushAllocatesOnce(t *testing.T) {
 	eng := &Engine{o: Options{Redact: strings.Clone}, texts: texts{seed: maphash.MakeSeed()}}
-	snap := &snapshot{terms: &terms{engine: eng}}
-	c := &snap.current
-	c.snap = snap
+	c := &credential{terms: &terms{engine: eng}}
 	u := Use{Source: netip.MustParseAddr("10.1.2.3"), UserAgent: "curl/8"}
 	if n := testing.AllocsPerRun(100, func() {
 		c.last.Store(nil)
