@@ -59,19 +59,8 @@ func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
 	if !c.last.CompareAndSwap(nil, s) {
 		s = nil
 	}
-	c.setSampled()
-	m.list(c)
+	m.listSampled(c)
 	return s
-}
-
-// setSampled makes sampled true if there is a last use, whoever takes that away
-// meanwhile: they clear sampled afterwards. Where it is not set and should be, the
-// next request makes a sample in vain, and sets it.
-func (c *credential) setSampled() {
-	c.allowed.Or(sampled)
-	if c.last.Load() == nil {
-		c.allowed.And(^uint64(sampled))
-	}
 }
 
 // takeLast returns the last use, and makes room for the next.
@@ -129,10 +118,22 @@ func (m *meter) list(c *credential) {
 	}
 }
 
-func (m *meter) listNew(c *credential) {
+func (m *meter) listNew(c *credential) { m.listAs(c, listed) }
+
+// listSampled is list, and makes sampled true if there is a last use, whoever
+// takes that away meanwhile: they clear sampled afterwards. Where it is not set
+// and should be, the next request makes a sample in vain, and sets it.
+func (m *meter) listSampled(c *credential) {
+	m.listAs(c, listed|sampled)
+	if c.last.Load() == nil {
+		c.allowed.And(^uint64(sampled))
+	}
+}
+
+func (m *meter) listAs(c *credential, bits uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.allowed.Or(listed)&listed == 0 {
+	if c.allowed.Or(bits)&listed == 0 {
 		m.dirty = append(m.dirty, c)
 	}
 }

@@ -67,7 +67,7 @@ const (
 	// count takes it out of the list in the same step.
 	listed = 1 << 63
 	// sampled says that there is a last use, so that a request need not look. It is a
-	// hint: see credential.setSampled.
+	// hint: see meter.listSampled.
 	sampled = 1 << 62
 
 	counted = sampled - 1

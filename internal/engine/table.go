@@ -128,11 +128,24 @@ func (c *cache) lookup(id string) *credential {
 			return nil
 		}
 	}
-	current := e.current.Load()
-	if current != nil && !current.has(recent) {
-		current.marks.Or(recent)
+	switch current := e.current.Load(); current {
+	case &e.own:
+		// Not current: then the processor fetches the secret's cache line without
+		// waiting for the entry's, in which the pointer is.
+		return e.own.lookedUp()
+	case nil:
+		return nil
+	default:
+		return current.lookedUp()
 	}
-	return current
+}
+
+// lookedUp marks the secret as recent.
+func (c *credential) lookedUp() *credential {
+	if !c.has(recent) {
+		c.marks.Or(recent)
+	}
+	return c
 }
 
 // entry returns the entry of an id, or nil if it has none, and helps the index
