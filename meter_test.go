@@ -199,7 +199,7 @@ func TestARequestIsCountedOnceThatIsRefusedAfterACollection(t *testing.T) {
 	refuse := func(v engine.Verified, sample *engine.Sample) {
 		usage()
 		v.Recount(apikey.InsufficientScope, sample)
-		sample.Ended("", 403)
+		sample.Ended("", "", 403)
 	}
 	for range 3 {
 		refuse(admit())

@@ -178,7 +178,7 @@ func TestNoSecretIsWrittenDown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Count(apikey.OK, 0, &engine.Use{UserAgent: strings.Repeat("x", 90) + " " + text}).Ended("GET /things/"+text, 200)
+	v.Count(apikey.OK, 0, &engine.Use{UserAgent: strings.Repeat("x", 90) + " " + text}).Ended("GET", "/things/"+text, 200)
 	u, err := keys.Usage(ctx, k.ID, k.CreatedAt)
 	clean("a User-Agent and a path", u, err)
 	if last := u.Last(); !strings.Contains(last.Route, k.ID) || last.UserAgent == "" {

@@ -58,13 +58,13 @@ func TestLastUseTellsWhatWasAskedAndHowItEnded(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newService(t, latchkey.Options{})
 			k, token := create(t, s)
-			sample(t, s, token, tc.route).Ended(tc.endRoute, tc.status)
+			sample(t, s, token, tc.route).Ended("", tc.endRoute, tc.status)
 			if got := usageOf(t, s, k.ID).Last(); got.Route != tc.want || got.Status != tc.wantStatus || got.UserAgent != "curl/8" {
 				t.Errorf("last use %+v, want %q and status %d", got, tc.want, tc.wantStatus)
 			}
 		})
 	}
-	(*engine.Sample)(nil).Ended("GET /", 200) // of all requests that are none
+	(*engine.Sample)(nil).Ended("", "GET /", 200) // of all requests that are none
 }
 
 // A slow handler outlives the flush that writes its use down.
@@ -79,8 +79,8 @@ func TestARequestThatOutlivesItsFlushTellsItsEndLater(t *testing.T) {
 		if got := first.Last(); got.Route != "GET /slow" || got.Status != 0 {
 			t.Errorf("while it is served: %+v, want its route and no status", got)
 		}
-		slow.Ended("", 204)
-		slow.Ended("GET /other", 500)
+		slow.Ended("", "", 204)
+		slow.Ended("", "GET /other", 500)
 		for _, where := range []string{"in memory", "in the store"} {
 			u := usageOf(t, s, k.ID)
 			if got := u.Last(); got.Route != "GET /slow" || got.Status != 204 || !got.At.Equal(first.Last().At) {
@@ -94,8 +94,8 @@ func TestARequestThatOutlivesItsFlushTellsItsEndLater(t *testing.T) {
 
 		slow = sample(t, s, token, "GET /slow")
 		time.Sleep(time.Minute)
-		sample(t, s, token, "GET /quick").Ended("", 200)
-		slow.Ended("", 500)
+		sample(t, s, token, "GET /quick").Ended("", "", 200)
+		slow.Ended("", "", 500)
 		if got := usageOf(t, s, k.ID).Last(); got.Route != "GET /quick" || got.Status != 200 {
 			t.Errorf("the late end of an older use stands before a newer one: %+v", got)
 		}
@@ -117,7 +117,7 @@ func TestNoEndIsLostBetweenFlushes(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				v.Count(apikey.OK, 0, fromHome).Ended("", 201)
+				v.Count(apikey.OK, 0, fromHome).Ended("", "", 201)
 			}
 		})
 	}

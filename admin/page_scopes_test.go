@@ -34,7 +34,7 @@ func (g *rig) request(token latchkey.Token, route string, status int, scopes ...
 	if code != apikey.OK {
 		g.t.Fatal(code)
 	}
-	v.Count(apikey.OK, used, &engine.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8", Route: route}).Ended("", status)
+	v.Count(apikey.OK, used, &engine.Use{Source: netip.MustParseAddr("203.0.113.9"), UserAgent: "curl/8", Route: route}).Ended("", "", status)
 }
 
 func (g *rig) scoped(scopes ...string) (apikey.Key, latchkey.Token) {

@@ -222,7 +222,8 @@ func (c *Call) endPassage(status int) {
 		}
 	}
 	if c.sample != nil {
-		c.sample.Ended(route(c.method, c.pattern), status)
+		method, pattern := route(c.method, c.pattern)
+		c.sample.Ended(method, pattern, status)
 	}
 }
 

@@ -75,7 +75,7 @@ func (g *Guard) decide(ctx context.Context, q *ask, o *Outcome) apikey.Code {
 			continue // the key has changed since: check it again
 		}
 		o.entered = true
-		if code := g.charge(ctx, q.route.Cost, o); code != apikey.OK {
+		if code := g.charge(ctx, token, q.route.Cost, o); code != apikey.OK {
 			if cause := q.flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which tells the client more
 				code, o.decision = cause, limiter.Decision{}
 			}
@@ -126,13 +126,14 @@ func (g *Guard) permits(q *ask, o *Outcome) (code apikey.Code) {
 	return code
 }
 
-// charge charges all limits of the request, or none.
-func (g *Guard) charge(ctx context.Context, cost int64, o *Outcome) apikey.Code {
+// charge charges all limits of the request, or none. The id of the key is read
+// from the token, which is at hand, and our own limiter keeps nothing of it.
+func (g *Guard) charge(ctx context.Context, token string, cost int64, o *Outcome) apikey.Code {
 	if g.window == nil {
 		return g.chargeElsewhere(ctx, cost, o)
 	}
 	var room demands // on the stack, unlike what an interface is given
-	q := limiter.Request{Demands: g.demand(&room, o), Cost: cost}
+	q := limiter.Request{Demands: g.demand(&room, engine.KeyID(token), o), Cost: cost}
 	if len(q.Demands) == 0 {
 		return apikey.OK
 	}
@@ -150,7 +151,7 @@ func (g *Guard) chargeElsewhere(ctx context.Context, cost int64, o *Outcome) api
 		return apikey.OK
 	}
 	room := g.demands.Get().(*demands)
-	q := limiter.Request{Demands: g.demand(room, o), Cost: cost}
+	q := limiter.Request{Demands: g.demand(room, o.verified.KeyID(), o), Cost: cost}
 	err := g.take(ctx, &q, o)
 	*room = demands{}
 	g.demands.Put(room)
@@ -182,10 +183,10 @@ type demands [2]limiter.Demand
 func (g *Guard) limited(o *Outcome) bool { return len(o.verified.Limits())+len(g.o.OwnerLimits) > 0 }
 
 // demand names the limits of the request, the key's first, in room.
-func (g *Guard) demand(room *demands, o *Outcome) []limiter.Demand {
+func (g *Guard) demand(room *demands, id string, o *Outcome) []limiter.Demand {
 	all := room[:0]
 	if limits := o.verified.Limits(); len(limits) > 0 {
-		all = append(all, limiter.Demand{Subject: o.verified.KeyID(), Limits: limits})
+		all = append(all, limiter.Demand{Subject: id, Limits: limits})
 	}
 	if len(g.o.OwnerLimits) > 0 {
 		all = append(all, limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits})
@@ -225,7 +226,8 @@ func (g *Guard) countAllowed(r *Request, o *Outcome) {
 		o.verified.Count(apikey.OK, 0, nil)
 		return
 	}
-	u := engine.Use{Source: g.client(r), Route: route(r.Method, r.Pattern)}
+	u := engine.Use{Source: g.client(r)}
+	u.Method, u.Route = route(r.Method, r.Pattern)
 	if values := r.Fields.Values("User-Agent"); len(values) > 0 {
 		u.UserAgent = values[0]
 	}

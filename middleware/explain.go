@@ -40,7 +40,7 @@ func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Expl
 	o.presented = o.verified.Principal()
 	code := apikey.OK
 	if g.limited(&o) {
-		o.decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), &o)})
+		o.decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), &o)})
 		if code = g.decided(ctx, err, &o); err != nil && ctx.Err() != nil {
 			return e, Outcome{}, ctx.Err()
 		}

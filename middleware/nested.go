@@ -35,7 +35,6 @@ type nested struct {
 	// response; refusing is true while that answer is being written.
 	pending  *Outcome
 	refusing bool
-	sample   *engine.Sample
 	report   *Outcome      // for OnDecision; nil once it was told, or without OnDecision
 	admitted Outcome       // what report points to at first
 	served   *http.Request // whose pattern a mux may set later; nil for other transports than net/http
@@ -60,22 +59,20 @@ func (p *passage) more() *nested {
 
 // holdOn records in n what the outermost door charged.
 func (p *passage) holdOn(n *nested) {
-	n.cost = p.cost
-	if p.charged {
-		n.charges = []charge{{p.chargedAt, p.cost}}
+	n.cost = int64(p.cost)
+	if p.chargedAt != notCharged {
+		n.charges = []charge{{p.chargedAt, n.cost}}
 	}
 }
 
-// holdBack keeps the outermost door's decision until it is final.
+// holdBack keeps the outermost door's decision until it is final, for
+// OnDecision.
 func (p *passage) holdBack(o *Outcome, served *http.Request) {
-	n := &nested{sample: o.sample, served: served}
+	n := &nested{served: served, admitted: *o}
 	p.holdOn(n)
-	if p.guard.o.OnDecision != nil {
-		n.admitted = *o
-		n.report = &n.admitted
-		p.state.Or(undecided)
-		p.guard.speaks(p.parent)
-	}
+	n.report = &n.admitted
+	p.state.Or(undecided)
+	p.guard.speaks(p.parent)
 	p.nested.Store(n)
 }
 
@@ -105,7 +102,7 @@ func (p *passage) pends() bool {
 // all before it. If the limits refuse, raise leaves it to refuse to give back
 // what is still charged.
 func (p *passage) raise(ctx context.Context, cost int64, direct bool, o *Outcome) (raised bool, code apikey.Code) {
-	if cost <= p.cost { // true of most inner doors
+	if cost <= int64(p.cost) { // true of most inner doors
 		return false, apikey.OK
 	}
 	n, g := p.more(), p.guard
@@ -118,7 +115,7 @@ func (p *passage) raise(ctx context.Context, cost int64, direct bool, o *Outcome
 		n.cost = cost
 		return false, apikey.OK
 	}
-	demand := limiter.Request{Demands: g.demand(new(demands), o)}
+	demand := limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), o)}
 	var err error
 	whole := direct && len(n.charges) == 1 && p.state.Load()&(sent|served) == 0
 	if whole {
@@ -231,11 +228,11 @@ func (p *passage) withdraw(ctx context.Context, n *nested, o *Outcome) {
 		return
 	}
 	g := p.guard
-	p.flight.Verified().Recount(o.code, n.sample)
+	p.flight.Verified().Recount(o.code, p.sample)
 	if len(n.charges) == 0 || !g.limited(o) {
 		return
 	}
-	demand := limiter.Request{Demands: g.demand(new(demands), o)}
+	demand := limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), o)}
 	ctx = context.WithoutCancel(ctx)
 	if g.window == nil { // it may make a round trip
 		var cancel context.CancelFunc

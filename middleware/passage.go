@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"sync/atomic"
 
@@ -22,11 +23,15 @@ type passage struct {
 	flight   engine.Flight
 
 	// What the outermost door charged, and what else inner doors need to know.
-	chargedAt, cost int64
-	used            uint64 // scopes
-	state           atomicState
-	charged         bool
+	chargedAt int64          // notCharged, or when, if the limiter says so
+	used      uint64         // scopes
+	sample    *engine.Sample // nil for all but one request per flush
+	state     atomicState
+	cost      uint32 // what is charged is never above apikey.MaxLimitN
 }
+
+// notCharged is the chargedAt of a request without limits.
+const notCharged = math.MinInt64
 
 // outermost returns the passage with which the guard admitted the request, or
 // nil if this is the first of its doors.
@@ -54,11 +59,13 @@ func (g *Guard) decidesAgain(p *passage) {
 // admitted notes what the outermost door decided. served is what the handler will
 // get; nil for other transports than net/http.
 func (p *passage) admitted(cost int64, o *Outcome, served *http.Request) {
-	p.cost = max(cost, 1)
-	p.charged = o.decision.Allowed && o.decision.N > 0
-	p.chargedAt = o.decision.At
-	p.used = o.used
-	if p.guard.o.OnDecision != nil || o.sample != nil {
+	p.cost = uint32(min(max(cost, 1), math.MaxUint32))
+	p.chargedAt = notCharged
+	if o.decision.Allowed && o.decision.N > 0 {
+		p.chargedAt = o.decision.At
+	}
+	p.used, p.sample = o.used, o.sample
+	if p.guard.o.OnDecision != nil {
 		p.holdBack(o, served)
 	}
 }

@@ -11,10 +11,15 @@ import (
 // recorded last use, however the handler ends.
 func (c *httpCall) runSampled(s *engine.Sample, next handler) {
 	returned := false
-	defer func() { s.Ended(routeOf(c.w.original), c.status(returned)) }()
+	defer func() { c.tellEnd(s, returned) }()
 	c.run(next)
 	returned = true
 	c.conclude()
+}
+
+func (c *httpCall) tellEnd(s *engine.Sample, returned bool) {
+	method, what := routeOf(c.w.original)
+	s.Ended(method, what, c.status(returned))
 }
 
 // status returns the status that the client got, or 0 if it is not known: the
@@ -35,21 +40,21 @@ func (c *httpCall) status(returned bool) int {
 // routeOf names what a request asked for: the pattern of a mux that it went
 // through, inside or outside the guard, otherwise its escaped path, without the
 // query.
-func routeOf(r *http.Request) string {
-	if named := route(r.Method, r.Pattern); named != "" {
-		return named
+func routeOf(r *http.Request) (method, what string) {
+	if method, what = route(r.Method, r.Pattern); what != "" {
+		return method, what
 	}
-	return r.Method + " " + r.URL.EscapedPath()
+	return r.Method, r.URL.EscapedPath()
 }
 
-// route puts the method before a pattern that has none. Without a pattern, or
-// with one that matches every path, there is no route.
-func route(method, pattern string) string {
+// route returns the pattern, and the method if the pattern has none. Without a
+// pattern, or with one that matches every path, there is no route.
+func route(method, pattern string) (before, what string) {
 	switch {
 	case pattern == "" || pattern == "/" || strings.HasSuffix(pattern, " /"):
-		return ""
-	case method == "" || strings.ContainsAny(pattern, " \t"):
-		return pattern
+		return "", ""
+	case strings.ContainsAny(pattern, " \t"):
+		return "", pattern
 	}
-	return method + " " + pattern
+	return method, pattern
 }

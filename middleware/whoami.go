@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
@@ -43,7 +44,8 @@ func (g *Guard) WhoAmI() http.Handler {
 			return
 		}
 		door.Decide(r.Context(), call, q)
-		call.Matched(routeOf(r))
+		method, what := routeOf(r)
+		call.Matched(strings.TrimLeft(method+" "+what, " "))
 		if !call.Allowed() || call.End(http.StatusOK) != nil {
 			g.refuse(w, r, &call.Outcome)
 			return
@@ -57,7 +59,7 @@ func (g *Guard) WhoAmI() http.Handler {
 func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
 	o := Outcome{guard: g, verified: g.outermost(r.Context()).flight.Verified(), presented: p}
 	if g.limited(&o) {
-		demand := limiter.Request{Demands: g.demand(new(demands), &o)}
+		demand := limiter.Request{Demands: g.demand(new(demands), o.verified.KeyID(), &o)}
 		d, err := g.limiter.Peek(r.Context(), demand)
 		if err = asked(&demand, &d, err); err != nil {
 			g.complaint.say(g, err)

@@ -1,11 +1,8 @@
 package engine
 
 import (
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/bounds"
@@ -52,7 +49,7 @@ func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
 	}
 	n := c.allowed.Add(1)
 	c.mark(used)
-	if c.last.Load() != nil {
+	if n&sampled != 0 {
 		if n&listed == 0 {
 			m.listNew(c)
 		}
@@ -62,20 +59,30 @@ func (m *meter) count(c *credential, o outcome, used uint64, u *Use) *Sample {
 	if !c.last.CompareAndSwap(nil, s) {
 		s = nil
 	}
-	m.list(c)
+	m.listSampled(c)
 	return s
+}
+
+// takeLast returns the last use, and makes room for the next.
+func (c *credential) takeLast() *Sample {
+	last := c.last.Swap(nil)
+	if c.allowed.Load()&sampled != 0 {
+		c.allowed.And(^uint64(sampled))
+	}
+	return last
 }
 
 // recount turns the count of a request as admitted into the refusal o. If that
 // count has already been collected, the caller of Collect has it.
 func (m *meter) recount(c *credential, o outcome, s *Sample) {
 	if s != nil {
-		s.end.CompareAndSwap(nil, new(sampleEnd)) // whatever is reported about it now is ignored
+		s.ignoreEnd()
 		if c.last.CompareAndSwap(s, nil) {
+			c.allowed.And(^uint64(sampled))
 			s = nil
 		}
 	}
-	for n := c.allowed.Load(); s == nil && n&^listed > 0; n = c.allowed.Load() {
+	for n := c.allowed.Load(); s == nil && n&counted > 0; n = c.allowed.Load() {
 		if c.allowed.CompareAndSwap(n, n-1) {
 			c.refused[o-1].Add(1)
 			m.list(c)
@@ -84,9 +91,9 @@ func (m *meter) recount(c *credential, o outcome, s *Sample) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	w := Withdrawal{KeyID: c.snap.id, Secret: c.principal.Secret(), as: o}
+	w := Withdrawal{KeyID: c.snap.key.ID, Secret: c.principal.Secret(), as: o}
 	if s != nil {
-		w.last = s.use.At
+		w.last = s.used()
 	}
 	m.withdrawn = append(m.withdrawn, w)
 }
@@ -111,10 +118,22 @@ func (m *meter) list(c *credential) {
 	}
 }
 
-func (m *meter) listNew(c *credential) {
+func (m *meter) listNew(c *credential) { m.listAs(c, listed) }
+
+// listSampled is list, and makes sampled true if there is a last use, whoever
+// takes that away meanwhile: they clear sampled afterwards. Where it is not set
+// and should be, the next request makes a sample in vain, and sets it.
+func (m *meter) listSampled(c *credential) {
+	m.listAs(c, listed|sampled)
+	if c.last.Load() == nil {
+		c.allowed.And(^uint64(sampled))
+	}
+}
+
+func (m *meter) listAs(c *credential, bits uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c.allowed.Or(listed)&listed == 0 {
+	if c.allowed.Or(bits)&listed == 0 {
 		m.dirty = append(m.dirty, c)
 	}
 }
@@ -126,57 +145,30 @@ func (u *scopeUses) UseScope(i int) { (*credential)(u).mark(1 << (uint(i) % apik
 
 // mark records scopes that let a request through, once per flush.
 func (c *credential) mark(used uint64) {
-	if used&^uint64(c.used.Load()) != 0 {
+	if used&^uint64(c.marks.Load()&markedScopes) != 0 {
 		c.markNew(used)
 	}
 }
 
 func (c *credential) markNew(used uint64) {
-	low, high := uint32(used), uint32(used>>32)
-	if c.used.Load()&low == low && c.usedHigh.Load()&high == high {
+	low, high := uint32(used&markedScopes), used&^markedScopes
+	if c.marks.Load()&low == low && c.used.Load()&high == high {
 		return
 	}
-	c.used.Or(low)
-	c.usedHigh.Or(high)
-	c.snap.terms.engine.meter.list(c)
+	c.marks.Or(low)
+	c.used.Or(high)
+	c.terms.engine.meter.list(c)
 }
 
 // takeUsed returns the granted scopes that were used since it was last called.
 func (c *credential) takeUsed() (scopes []string) {
-	used := uint64(c.used.Swap(0)) | uint64(c.usedHigh.Swap(0))<<32
-	for i, scope := range c.snap.terms.scopes {
+	used := uint64(c.marks.And(^uint32(markedScopes))&markedScopes) | c.used.Swap(0)
+	for i, scope := range c.terms.scopes {
 		if used&(1<<(uint(i)%apikey.MaxScopes)) != 0 {
 			scopes = append(scopes, scope)
 		}
 	}
 	return scopes
-}
-
-// network removes the host part of an address: it returns the /24 of IPv4, the
-// /48 of IPv6.
-func network(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	a = a.Unmap().WithZone("")
-	bits := 48
-	if a.Is4() {
-		bits = 24
-	}
-	p, _ := a.Prefix(bits)
-	return p.String()
-}
-
-// clip returns a copy of at most n bytes, as UTF-8 without control characters,
-// including those that change the direction of a text.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s[:min(len(s), n)], "")
-	return strings.Clone(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s))
 }
 
 // Counted returns how many secrets were counted since Collect was last called.
@@ -192,23 +184,23 @@ func (eng *Engine) Collect(owe func(storage.UsageDelta)) {
 	m, at := &eng.meter, bounds.Now()
 	m.mu.Lock()
 	used, ended := m.dirty, m.ended
-	m.dirty, m.ended = nil, nil
+	m.dirty, m.ended = make([]*credential, 0, len(used)), nil // about as many as the last time
 	m.mu.Unlock()
 	hour := at.Truncate(time.Hour)
 	for _, s := range ended {
-		owe(storage.UsageDelta{KeyID: s.credential.snap.id, Secret: s.credential.principal.Secret(), Hour: s.hour, Last: s.lastUse()})
+		owe(storage.UsageDelta{KeyID: s.credential.snap.key.ID, Secret: s.credential.principal.Secret(), Hour: time.Unix(s.hour, 0).UTC(), Last: s.lastUse()})
 	}
 	for _, c := range used {
 		allowed := c.allowed.Swap(0) // before the other counts: a later one lists it again
-		last := c.last.Swap(nil)
-		d := storage.UsageDelta{KeyID: c.snap.id, Secret: c.principal.Secret(), Hour: hour, Scopes: c.takeUsed()}
+		last := c.takeLast()
+		d := storage.UsageDelta{KeyID: c.snap.key.ID, Secret: c.principal.Secret(), Hour: hour, Scopes: c.takeUsed()}
 		counts := d.Counts.Fields()
 		for i := range c.refused {
-			*counts[i+1] = c.refused[i].Swap(0)
+			*counts[i+1] = uint64(c.refused[i].Swap(0))
 		}
-		d.Counts.Allowed = allowed &^ listed
+		d.Counts.Allowed = allowed & counted
 		if last != nil {
-			last.hour = hour
+			last.hour = hour.Unix()
 			d.Last = last.lastUse()
 		}
 		owe(d)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"testing"
 
@@ -11,9 +12,7 @@ import (
 // its time, to have its count collected.
 func TestWhoeverIsCountedIsListed(t *testing.T) {
 	eng := new(Engine)
-	snap := &snapshot{terms: &terms{engine: eng}}
-	c := &snap.current
-	c.snap = snap
+	c := &credential{terms: &terms{engine: eng}}
 	c.last.Store(newSample(c, nil)) // another request is the last use, and has not listed the secret yet
 	Verified{c}.Count(apikey.OK, 0, nil)
 	if n := eng.Counted(); n != 1 {
@@ -22,7 +21,8 @@ func TestWhoeverIsCountedIsListed(t *testing.T) {
 }
 
 func TestWhatIsKeptOfAUseNamesNoHostAndControlsNothing(t *testing.T) {
-	if got := network(netip.MustParseAddr("::ffff:10.1.2.3")); got != "10.1.2.0/24" {
+	all := &texts{seed: maphash.MakeSeed()}
+	if got := sourceOf(netip.MustParseAddr("::ffff:10.1.2.3")).network(all); got != "10.1.2.0/24" {
 		t.Errorf("network of a mapped address is %s", got)
 	}
 	if got := clip("a\x00b\xffc", 128); got != "a bc" {

@@ -10,6 +10,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"slices"
 	"sync"
@@ -34,6 +35,7 @@ type Engine struct {
 	lease  *lease // nil on a store that only one process uses
 	terms  termsTable
 	meter  meter
+	texts  texts
 	jobs   chan Job
 
 	cutters *foreign.Callee // of requests in flight
@@ -91,7 +93,7 @@ var (
 func New(inner storage.Store, store foreign.Store, format *token.Format, digest *token.Digester, o Options) (*Engine, error) {
 	eng := &Engine{
 		o: o, store: store, format: format, digest: digest,
-		jobs: make(chan Job, 256), cutters: &foreign.Callee{Name: "a Cutter", Log: o.Log}, gate: newGate(), idle: make(chan struct{}), cancel: func() {},
+		jobs: make(chan Job, 256), cutters: &foreign.Callee{Name: "a Cutter", Log: o.Log}, gate: newGate(), texts: texts{seed: maphash.MakeSeed()}, idle: make(chan struct{}), cancel: func() {},
 	}
 	feed, shared := storage.As[storage.Feed](inner)
 	eng.notifier, eng.synchronous = storage.As[storage.Notifier](inner)

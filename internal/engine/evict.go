@@ -9,7 +9,6 @@ import (
 // insert adds an entry, in place of one that the clock selects; the shard is
 // locked.
 func (c *cache) insert(sh *shard, e *entry) {
-	e.used.Store(true)
 	sh.entries[e.id] = e
 	if len(sh.ring) >= sh.most {
 		steps := 2 * len(sh.ring)
@@ -37,7 +36,7 @@ func (c *cache) evict(sh *shard, steps int) bool {
 	for range steps {
 		sh.hand = (sh.hand + 1) % len(sh.ring)
 		old := sh.ring[sh.hand]
-		if old.used.Swap(false) || !old.retire() {
+		if old.wasRecent() || !old.retire() {
 			continue
 		}
 		delete(sh.entries, old.id)
@@ -45,6 +44,12 @@ func (c *cache) evict(sh *shard, steps int) bool {
 		return true
 	}
 	return false
+}
+
+// wasRecent reports whether the key was looked up since it was last called.
+func (e *entry) wasRecent() bool {
+	c := e.current.Load()
+	return c != nil && c.has(recent) && c.marks.And(^uint32(recent))&recent != 0
 }
 
 // trim undoes the growth of a shard whose keys were in flight; the shard is
@@ -93,7 +98,7 @@ func (e *entry) retire() bool {
 	if e.first != nil {
 		return false
 	}
-	e.snap.Store(nil)
+	e.current.Store(nil)
 	if e.timer != nil {
 		e.timer.Stop()
 		e.timer = nil

@@ -239,7 +239,7 @@ func (eng *Engine) reread(ctx context.Context, id string) bool {
 	case snap == nil: // the key is gone
 		eng.Notice(storage.Notice{ID: id, Deleted: true})
 	default:
-		eng.rejudge(snap.entry, &snap.key, snap.era)
+		eng.rejudge(snap.current.entry, &snap.key, snap.era)
 	}
 	return true
 }

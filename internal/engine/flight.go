@@ -51,10 +51,9 @@ func (v Verified) Enter(f *Flight, c Cutter) bool {
 	if v.credential == nil {
 		return false
 	}
-	snap := v.snap
-	e := snap.entry
+	e := v.entry
 	e.mu.Lock()
-	if e.snap.Load() != snap || snap.timed && !v.inTime(e) {
+	if !v.holds() || v.has(timed) && !v.inTime(e) {
 		e.mu.Unlock()
 		return false
 	}
@@ -67,12 +66,19 @@ func (v Verified) Enter(f *Flight, c Cutter) bool {
 	return true
 }
 
+// holds reports whether the secret belongs to the key's snapshot; the entry is
+// locked.
+func (c *credential) holds() bool {
+	current := c.entry.current.Load()
+	return current == c || current != nil && current.snap == c.snap
+}
+
 // inTime reports whether the secret has not ended; e is locked. It sets the
 // timer first and then reads the clock, which catches an end that has already
 // come and that the timer therefore misses.
 func (v Verified) inTime(e *entry) bool {
 	if e.timer == nil {
-		v.snap.terms.engine.armTimer(e)
+		v.terms.engine.armTimer(e)
 	}
 	return v.refusal() == apikey.OK
 }
@@ -87,7 +93,7 @@ func (f *Flight) Leave() (cause apikey.Code) {
 	if f.v.credential == nil {
 		return apikey.OK
 	}
-	e := f.v.snap.entry
+	e := f.v.entry
 	e.mu.Lock()
 	f.unlink(e)
 	s, ended := f.cutter.(*ending) // cutFlights cuts no others
@@ -131,8 +137,8 @@ func (s *ending) Cut(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cutter != nil {
-		s.v.snap.terms.engine.meter.count(s.v.credential, wasCut, 0, nil)
-		_ = s.v.snap.terms.engine.cutters.Safely(func() error { s.cutter.Cut(cause); return nil })
+		s.v.terms.engine.meter.count(s.v.credential, wasCut, 0, nil)
+		_ = s.v.terms.engine.cutters.Safely(func() error { s.cutter.Cut(cause); return nil })
 	}
 }
 
@@ -142,7 +148,7 @@ func (s *ending) Sever() {
 	defer s.mu.Unlock()
 	if c := s.cutter; c != nil {
 		s.cutter = nil
-		_ = s.v.snap.terms.engine.cutters.Safely(func() error { c.Sever(); return nil })
+		_ = s.v.terms.engine.cutters.Safely(func() error { c.Sever(); return nil })
 	}
 }
 

@@ -54,6 +54,10 @@ func tagOf(hash uint64) uint64 { return hash>>57 | 0x80 }
 
 // find returns the entry of an id, or nil if it is not in the index.
 func (x *index) find(hash uint64, id string) *entry {
+	if len(id) != len(keyID{}) {
+		return nil
+	}
+	want := keyID([]byte(id)) // compared as two words
 	g := x.group(hash)
 	differ := g.tags.Load() ^ tagOf(hash)*everyByte
 	// The bytes of differ that are 0: exact for the lowest, good enough for a
@@ -63,7 +67,7 @@ func (x *index) find(hash uint64, id string) *entry {
 		if way == indexWays {
 			return nil
 		}
-		if e := g.ways[way].Load(); e != nil && string(e.id[:]) == id {
+		if e := g.ways[way].Load(); e != nil && e.id == want {
 			return e
 		}
 	}
@@ -76,7 +80,7 @@ func (x *index) put(hash uint64, e *entry) {
 	tags := g.tags.Load()
 	way := int(tags >> 56)
 	for i := range indexWays {
-		if old := g.ways[i].Load(); old == nil || old == e || old.id == e.id || old.snap.Load() == nil {
+		if old := g.ways[i].Load(); old == nil || old == e || old.id == e.id || old.current.Load() == nil {
 			way = i
 			break
 		}

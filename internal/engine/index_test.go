@@ -33,13 +33,13 @@ func TestIndexFindsTheRightEntryOrNone(t *testing.T) {
 			switch old := put[id]; {
 			case old == nil:
 			case rng.IntN(8) == 0:
-				old.snap.Store(nil) // it left the cache, and another takes its place
+				old.current.Store(nil) // it left the cache, and another takes its place
 			default:
 				x.put(hash, old)
 				continue
 			}
 			e := &entry{id: keyID([]byte(id))}
-			e.snap.Store(new(snapshot))
+			e.current.Store(&e.own)
 			put[id] = e
 			x.put(hash, e)
 		}
@@ -57,9 +57,7 @@ func TestIndexGrowsWithTheCache(t *testing.T) {
 	id := func(i int) keyID { return keyID([]byte(fmt.Sprintf("%016d", i))) }
 	for i := range keys {
 		_, l, _ := c.begin(id(i), nil, 0, nil)
-		h := new(home)
-		h.snapshot.entry = &h.entry
-		c.finish(l, &h.snapshot, nil)
+		c.finish(l, emptySnapshot(), nil)
 	}
 	missed := 0
 	for range 2 { // the first time those that were put in before it grew

@@ -20,20 +20,20 @@ func (eng *Engine) Jobs() <-chan Job { return eng.jobs }
 
 // noteUse queues the work that the use of a current secret requires. If the
 // queue is full, the marks stay, and a later request queues the work.
-func (eng *Engine) noteUse(snap *snapshot, text string) {
-	job := Job{KeyID: snap.key.ID, Secret: snap.key.Secrets[0].Number, From: snap.current.digest}
-	first, redigest := snap.firstUse.Swap(false), snap.redigest.Swap(false)
-	if redigest {
+func (eng *Engine) noteUse(c *credential, text string) {
+	job := Job{KeyID: c.snap.key.ID, Secret: c.principal.Secret(), From: c.digest}
+	const due = firstUse | redigest
+	marks := c.marks.And(^uint32(due)) & due
+	if marks&redigest != 0 {
 		t, _ := eng.format.Parse(text) // parsed again, because a secret hardly ever needs a new digest
 		job.To = eng.digest.Sign(t)
 	}
-	if !first && !redigest {
+	if marks == 0 {
 		return
 	}
 	select {
 	case eng.jobs <- job:
 	default:
-		snap.firstUse.Store(first)
-		snap.redigest.Store(redigest)
+		c.marks.Or(marks)
 	}
 }

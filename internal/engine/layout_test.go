@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLayoutFollowsCacheLines: what every request reads of a key fills three
-// cache lines that lie together.
+// TestLayoutFollowsCacheLines: what every request reads of a key fills two cache
+// lines that processors fetch together.
 func TestLayoutFollowsCacheLines(t *testing.T) {
 	if strconv.IntSize != 64 {
 		t.Skip("laid out for 64 bits")
@@ -21,12 +21,10 @@ func TestLayoutFollowsCacheLines(t *testing.T) {
 		return f.Offset
 	}
 	for what, at := range map[string]struct{ got, want uintptr }{
-		"what comes after the entry's hot part":      {offset(reflect.TypeFor[entry](), "key"), line},
-		"the snapshot in its home":                   {offset(reflect.TypeFor[home](), "snapshot"), 2 * line},
-		"the current secret in its snapshot":         {offset(reflect.TypeFor[snapshot](), "current"), line},
-		"what comes after the hot part of a secret":  {offset(reflect.TypeFor[credential](), "principal"), line},
-		"memory of a key, a size of the allocator's": {reflect.TypeFor[home]().Size(), 12 * line},
-		"the next group of the index":                {reflect.TypeFor[indexGroup]().Size(), line},
+		"the first secret of an entry":                  {offset(reflect.TypeFor[entry](), "own"), line},
+		"what comes after the hot part of a secret":     {offset(reflect.TypeFor[credential](), "snap"), line},
+		"memory of an entry, a size of the allocator's": {reflect.TypeFor[entry]().Size(), 4 * line},
+		"the next group of the index":                   {reflect.TypeFor[indexGroup]().Size(), line},
 	} {
 		if at.got != at.want {
 			t.Errorf("%s: byte %d, want %d", what, at.got, at.want)

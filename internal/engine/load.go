@@ -171,7 +171,7 @@ func (eng *Engine) finish(ctx context.Context, l *load, r storage.Record, err er
 	switch {
 	case l.overtaken || err != nil:
 	case snap != nil:
-		eng.rejudge(snap.entry, &snap.key, snap.era) // the change was not announced
+		eng.rejudge(snap.current.entry, &snap.key, snap.era) // the change was not announced
 	case !eng.synchronous && eng.cache.has(l.id):
 		eng.Notice(storage.Notice{ID: l.id.String(), Deleted: true})
 	}

@@ -19,67 +19,76 @@ import (
 )
 
 // snapshot is a record prepared for verifying requests: everything that can be
-// computed once has been. It is immutable except for its marks and counters, so
-// the hot path reads it without a lock.
-//
-// With ten thousand keys in use, the cost of a request is that of its cold
-// cache lines. So the fields that every request reads are adjacent: 64 bytes
-// here and the first 64 of current, right behind the 64 of the entry (see
-// home).
+// computed once has been. It is immutable, except for the marks and counters of
+// its credentials. A request with a cached key does not read it: what requests
+// read of a key are the two cache lines with which its entry begins.
 type snapshot struct {
-	entry      *entry // of the key; final when the snapshot is published
-	terms      *terms
-	id         string
-	generation uint64        // of the plans from which the limits came
-	loadedAt   time.Duration // when its read began, since the start of the process; for stores that may be stale
-	envIndex   uint8
-	closed     apikey.Code // why no secret of the key works: revoked or disabled; otherwise OK
-	timed      bool        // some secret has an end, so the clock must be read
-	bound      bool        // to networks
-	firstUse   atomic.Bool // the new secret's first use is still to be recorded
-	redigest   atomic.Bool // the current secret's digest is not under the newest pepper
-	era        uint32      // of the cache, when its read began; final when the snapshot is published
-
-	current  credential
-	previous *credential // nil if the key has one secret
+	current  *credential
+	previous *credential   // nil if the key has one secret
+	loadedAt time.Duration // when its read began, since the start of the process; for stores that may be stale
+	era      uint32        // of the cache, when its read began; final when the snapshot is published
+	closed   apikey.Code   // why no secret of the key works: revoked or disabled; otherwise OK
 	key      apikey.Key
 }
 
-// credential is one secret of a snapshot.
+// credential is one secret of a snapshot. What every request reads comes first,
+// and fills a cache line.
 type credential struct {
-	digest    storage.Digest
-	used      atomic.Uint32 // the first 32 scopes, since the last flush
-	snap      *snapshot
-	last      atomic.Pointer[Sample] // the first admitted request since the last flush
-	allowed   atomic.Uint64          // admitted requests since the last flush; with listed, in the meter's list
-	principal apikey.Principal
-	usedHigh  atomic.Uint32                  // the other scopes
+	digest  storage.Digest
+	marks   atomic.Uint32
+	allowed atomic.Uint64 // admitted requests since the last flush, with listed and sampled
+	terms   *terms
+	entry   *entry // of the key; final when the snapshot is published
+
+	snap      *snapshot                      // ends the first cache line
+	last      atomic.Pointer[Sample]         // the first admitted request since the last flush
+	used      atomic.Uint64                  // the scopes since the last flush that have no mark
 	ends      int64                          // when it stops working, in Unix microseconds; never: math.MaxInt64
-	refused   [numOutcomes - 1]atomic.Uint64 // all other outcomes, from the first after allowed, since the last flush
+	refused   [numOutcomes - 1]atomic.Uint32 // all other outcomes, from the first after allowed, since the last flush
+	principal apikey.Principal
 }
 
-// listed is the bit of credential.allowed that says that the meter has the
-// credential in its list. Collecting the count takes it out of the list in the
-// same step.
-const listed = 1 << 63
+// The bits of credential.marks. Those without a comment never change.
+const (
+	markedScopes = 1<<16 - 1        // the first scopes, if they were used since the last flush
+	recent       = 1 << (15 + iota) // the key was looked up since the clock hand last passed; of a current secret
+	firstUse                        // the new secret's first use is still to be recorded; of a current secret
+	redigest                        // the digest is not under the newest pepper; of a current secret
+	shut                            // no secret of the key works: see snapshot.closed
+	timed                           // some secret of the key has an end, so the clock must be read
+	bound                           // to networks
 
-// home is the memory of a snapshot, and of its key's entry if there is none
-// yet: for most keys the two stay adjacent.
-type home struct {
-	entry entry
-	snapshot
-}
+	envShift = 24 // above: the index of the environment
+)
+
+// The bits of credential.allowed above the count.
+const (
+	// listed says that the meter has the credential in its list. Collecting the
+	// count takes it out of the list in the same step.
+	listed = 1 << 63
+	// sampled says that there is a last use, so that a request need not look. It is a
+	// hint: see meter.listSampled.
+	sampled = 1 << 62
+
+	counted = sampled - 1
+)
+
+// has reports whether any of the marks is set.
+func (c *credential) has(marks uint32) bool { return c.marks.Load()&marks != 0 }
+
+func (c *credential) envIndex() int { return int(c.marks.Load() >> envShift) }
 
 // terms are what many keys have in common. Keys with equal terms share them,
 // which saves memory and keeps what every request reads in the processor's
 // cache.
 type terms struct {
-	engine *Engine
-	env    *apikey.Environment
-	limits []apikey.Limit
-	policy string   // the RateLimit-Policy field of the limits
-	items  []string // the beginning of each item of the RateLimit field
-	scopes []string
+	engine     *Engine
+	generation uint64 // of the plans from which the limits came
+	env        *apikey.Environment
+	limits     []apikey.Limit
+	policy     string   // the RateLimit-Policy field of the limits
+	items      []string // the beginning of each item of the RateLimit field
+	scopes     []string
 }
 
 // termsTable interns terms.
@@ -92,10 +101,10 @@ type termsTable struct {
 // again.
 const mostTerms = 1 << 12
 
-// termsOf returns the terms of a key on a plan. The plan is validated unless
-// its limits equal those validated before: a key is loaded often, and plans are
-// few.
-func (eng *Engine) termsOf(k *apikey.Key, env *apikey.Environment, p apikey.Plan) (*terms, error) {
+// termsOf returns the terms of a key on a plan of the generation. The plan is
+// validated unless its limits equal those validated before: a key is loaded
+// often, and plans are few.
+func (eng *Engine) termsOf(k *apikey.Key, env *apikey.Environment, p apikey.Plan, generation uint64) (*terms, error) {
 	name := env.Name + "\n" + p.Name + "\n" + strings.Join(k.Scopes, " ") // no scope contains a space
 	t := &eng.terms
 	t.mu.Lock()
@@ -107,14 +116,14 @@ func (eng *Engine) termsOf(k *apikey.Key, env *apikey.Environment, p apikey.Plan
 			return nil, err
 		}
 	}
-	if known {
+	if known && same.generation == generation {
 		return same, nil
 	}
 	if t.all == nil || len(t.all) >= mostTerms {
 		t.all = make(map[string]*terms)
 	}
 	p.Limits = slices.Clone(p.Limits) // a source may change its own
-	made := &terms{eng, env, p.Limits, policyHeader(p.Limits), rateLimitItems(p.Limits), k.Scopes}
+	made := &terms{eng, generation, env, p.Limits, policyHeader(p.Limits), rateLimitItems(p.Limits), k.Scopes}
 	t.all[name] = made
 	return made, nil
 }
@@ -144,47 +153,71 @@ func (eng *Engine) compile(ctx context.Context, r storage.Record, began time.Dur
 	if !ok {
 		return nil, faults.Unavailable("verify", fmt.Errorf("key %s belongs to environment %q, which this service does not have", k.ID, k.Environment))
 	}
-	h := &home{snapshot: snapshot{
-		id: k.ID, key: k, envIndex: uint8(env), bound: len(k.Networks) > 0,
-		generation: eng.planGeneration.Load(), loadedAt: began,
-	}}
-	snap := &h.snapshot
-	snap.entry = &h.entry
+	snap := &snapshot{key: k, loadedAt: began}
+	generation := eng.planGeneration.Load()
 	plan, err := eng.planOf(ctx, &k)
+	var of *terms
 	if err == nil {
-		snap.terms, err = eng.termsOf(&k, &eng.o.Environments[env], plan)
+		of, err = eng.termsOf(&k, &eng.o.Environments[env], plan, generation)
 	}
 	if err != nil {
 		return nil, faults.Unavailable("plan", err)
 	}
-	snap.key.Scopes = snap.terms.scopes
+	snap.key.Scopes = of.scopes
+	marks := uint32(env) << envShift
+	if len(k.Networks) > 0 {
+		marks |= bound
+	}
 	switch {
 	case !k.RevokedAt.IsZero():
 		snap.closed = apikey.RevokedKey
 	case !k.DisabledAt.IsZero():
 		snap.closed = apikey.DisabledKey
 	}
-	snap.add(&snap.current, 0, r.Digests[0])
-	if len(k.Secrets) == 2 {
-		snap.previous = new(credential)
-		snap.add(snap.previous, 1, r.Digests[1])
-		snap.firstUse.Store(k.Secrets[0].FirstUsedAt.IsZero() && k.RotatingAt(bounds.Now()))
+	if snap.closed != apikey.OK {
+		marks |= shut
 	}
-	snap.redigest.Store(r.Digests[0].Pepper != eng.digest.Newest)
+	for i := range k.Secrets {
+		if !k.Secrets[i].EndsAt.IsZero() || !k.ExpiresAt.IsZero() {
+			marks |= timed
+		}
+	}
+	if len(k.Secrets) == 2 {
+		snap.previous = snap.credential(1, r.Digests[1], of, marks, new(credential))
+		if k.Secrets[0].FirstUsedAt.IsZero() && k.RotatingAt(bounds.Now()) {
+			marks |= firstUse
+		}
+	}
+	if r.Digests[0].Pepper != eng.digest.Newest {
+		marks |= redigest
+	}
+	e := new(entry)
+	snap.current = snap.credential(0, r.Digests[0], of, marks|recent, &e.own)
+	snap.belong(e)
 	return snap, nil
 }
 
-// add makes a credential of secret i.
-func (s *snapshot) add(c *credential, i int, d storage.Digest) {
+// belong makes the snapshot one of the entry.
+func (s *snapshot) belong(e *entry) {
+	s.current.entry = e
+	if s.previous != nil {
+		s.previous.entry = e
+	}
+}
+
+// credential makes c the credential of secret i.
+func (s *snapshot) credential(i int, d storage.Digest, of *terms, marks uint32, c *credential) *credential {
 	secret := &s.key.Secrets[i]
 	c.ends = math.MaxInt64
 	for _, end := range []time.Time{secret.EndsAt, s.key.ExpiresAt} {
 		if !end.IsZero() {
-			c.ends, s.timed = min(c.ends, end.UnixMicro()), true
+			c.ends = min(c.ends, end.UnixMicro())
 		}
 	}
-	c.digest, c.snap = d, s
+	c.digest, c.terms, c.snap = d, of, s
+	c.marks.Store(marks)
 	c.principal = apikey.NewPrincipal(&s.key, secret.Number, (*scopeUses)(c))
+	return c
 }
 
 // policyHeader formats limits as the RateLimit-Policy field of
@@ -215,10 +248,11 @@ func rateLimitItems(limits []apikey.Limit) []string {
 
 // refusal says why the secret does not work now; OK if it does.
 func (c *credential) refusal() apikey.Code {
-	switch {
-	case c.snap.closed != apikey.OK:
+	switch marks := c.marks.Load(); {
+	case marks&(shut|timed) == 0:
+	case marks&shut != 0:
 		return c.snap.closed
-	case c.snap.timed && time.Now().UnixMicro() >= c.ends:
+	case time.Now().UnixMicro() >= c.ends:
 		return apikey.ExpiredKey
 	}
 	return apikey.OK
@@ -226,9 +260,11 @@ func (c *credential) refusal() apikey.Code {
 
 // nobody is the credential of a zero Verified or Principal.
 var nobody = func() *credential {
-	s := &snapshot{entry: new(entry), terms: &terms{env: new(apikey.Environment)}, bound: true}
-	s.current.snap = s
-	return &s.current
+	e := new(entry)
+	c := &e.own
+	c.entry, c.terms, c.snap = e, &terms{env: new(apikey.Environment)}, &snapshot{current: c}
+	c.marks.Store(bound)
+	return c
 }()
 
 // allowsNetwork reports whether addr is in one of the key's networks.

@@ -62,27 +62,38 @@ type keyID [token.IDLen]byte
 func (id keyID) String() string { return string(id[:]) }
 
 // entry is the permanent part of one key: snapshots come and go, while requests
-// in flight and their lock stay. The fields that every request reads come first
-// and fit into one cache line.
+// in flight and their lock stay.
+//
+// With ten thousand keys in use, the cost of a request is that of its cold
+// cache lines, and of the pages that they are in. So the fields that every
+// request reads fill the first two cache lines, which processors fetch together,
+// and all the rest is apart from them: an entry and its first secret, then the
+// snapshot elsewhere.
 type entry struct {
-	id    keyID
-	snap  atomic.Pointer[snapshot] // nil: must be loaded; stored under mu
-	mu    sync.Mutex
-	first *Flight     // requests in flight, linked through themselves
-	used  atomic.Bool // since the clock hand last passed
-	slot  uint32      // in the shard's ring; guarded by the shard
+	id       keyID
+	current  atomic.Pointer[credential] // the newest secret; nil: must be loaded; stored under mu
+	mu       sync.Mutex
+	first    *Flight   // requests in flight, linked through themselves
+	attached slot.Slot // see Verified.Attachment
+	slot     uint32    // in the shard's ring; guarded by the shard
+	era      uint32    // see key
 
-	attached slot.Slot // see Verified.Attachment; ends the first cache line
+	own credential // what current points to until the key is loaded again; begins the second cache line
 
 	// The newest known state, by which requests in flight are judged, and the era
 	// in which it was read. It is set from the first snapshot on, for as long as
 	// the entry lives: timers read it.
-	key   *apikey.Key
-	era   uint32
-	timer *time.Timer // cuts requests that outlive their secret; nil when not needed
-
+	key    *apikey.Key
+	timer  *time.Timer  // cuts requests that outlive their secret; nil when not needed
 	reread atomic.Int64 // when a wrong secret last caused a reread, since processStart
-	_      [32]byte     // what follows it in a home begins a new cache line
+}
+
+// snapshot returns the key's snapshot, or nil if it must be loaded.
+func (e *entry) snapshot() *snapshot {
+	if c := e.current.Load(); c != nil {
+		return c.snap
+	}
+	return nil
 }
 
 // absent records that an id has no key, so that a client that keeps using a
@@ -108,8 +119,8 @@ func (c *cache) shard(hash uint64) *shard { return &c.shards[hash%cacheShards] }
 
 func (c *cache) hash(id string) uint64 { return maphash.String(c.seed, id) }
 
-// lookup returns the snapshot of a key, or nil if it must be loaded.
-func (c *cache) lookup(id string) *snapshot {
+// lookup returns the current secret of a key, or nil if it must be loaded.
+func (c *cache) lookup(id string) *credential {
 	hash := c.hash(id)
 	e := c.index.Load().find(hash, id)
 	if e == nil {
@@ -117,10 +128,24 @@ func (c *cache) lookup(id string) *snapshot {
 			return nil
 		}
 	}
-	if !e.used.Load() {
-		e.used.Store(true)
+	switch current := e.current.Load(); current {
+	case &e.own:
+		// Not current: then the processor fetches the secret's cache line without
+		// waiting for the entry's, in which the pointer is.
+		return e.own.lookedUp()
+	case nil:
+		return nil
+	default:
+		return current.lookedUp()
 	}
-	return e.snap.Load()
+}
+
+// lookedUp marks the secret as recent.
+func (c *credential) lookedUp() *credential {
+	if !c.has(recent) {
+		c.marks.Or(recent)
+	}
+	return c
 }
 
 // entry returns the entry of an id, or nil if it has none, and helps the index
@@ -172,7 +197,7 @@ func (c *cache) begin(id keyID, old *snapshot, generation uint64, n *readQueue) 
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if e := sh.entries[id]; e != nil {
-		if snap = e.snap.Load(); snap != nil && snap != old && snap.generation >= generation {
+		if snap = e.snapshot(); snap != nil && snap != old && snap.current.terms.generation >= generation {
 			c.index.Load().put(hash, e)
 			return snap, nil, nil
 		}
@@ -235,16 +260,17 @@ func (c *cache) finish(l *load, snap *snapshot, err error) {
 	c.clearAbsent(hash, id)
 	e := sh.entries[id]
 	if e == nil {
-		e = snap.entry
+		e = snap.current.entry
 		e.id = id
 		c.insert(sh, e)
 		if x := c.index.Load(); x.crowded(len(sh.entries) * cacheShards) {
 			c.index.CompareAndSwap(x, newIndex(2*len(x.groups)))
 		}
 	}
-	snap.entry, snap.era = e, l.era
+	snap.belong(e)
+	snap.era = l.era
 	e.mu.Lock()
-	e.snap.Store(snap)
+	e.current.Store(snap.current)
 	e.key, e.era = &snap.key, snap.era
 	e.mu.Unlock()
 	c.index.Load().put(hash, e)
@@ -272,8 +298,8 @@ func (c *cache) invalidate(n storage.Notice) *entry {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if snap := e.snap.Load(); snap != nil && (n.Deleted || snap.key.Revision < n.Revision) {
-		e.snap.Store(nil)
+	if snap := e.snapshot(); snap != nil && (n.Deleted || snap.key.Revision < n.Revision) {
+		e.current.Store(nil)
 	}
 	return e
 }
@@ -297,7 +323,7 @@ func (c *cache) flush() (ids []string) {
 		}
 		for _, e := range sh.entries {
 			e.mu.Lock()
-			e.snap.Store(nil)
+			e.current.Store(nil)
 			if e.first != nil {
 				ids = append(ids, e.id.String())
 			}

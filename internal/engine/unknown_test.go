@@ -4,12 +4,21 @@ import (
 	"testing"
 )
 
+// emptySnapshot is one that has nothing but its place.
+func emptySnapshot() *snapshot {
+	e := new(entry)
+	s := &snapshot{current: &e.own}
+	e.own.snap = s
+	s.belong(e)
+	return s
+}
+
 // A record that was read is known before the change that made it is announced: it stays known when its entry leaves the
 // cache.
 func TestAnIDWhoseRecordWasReadIsNotRememberedAsUnknown(t *testing.T) {
 	c := newCache(1, 0)
 	id := keyID([]byte("0123456789abcdef"))
-	for _, snap := range []*snapshot{nil, {entry: new(entry)}} {
+	for _, snap := range []*snapshot{nil, emptySnapshot()} {
 		_, l, left := c.begin(id, nil, 0, nil)
 		if l == nil || l != left {
 			t.Fatal("the load is not the caller's")

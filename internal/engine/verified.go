@@ -5,6 +5,7 @@ import (
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/slot"
+	"github.com/wontopos/latchkey/internal/token"
 )
 
 // Verified is a token whose secret was found right. It is a small value that
@@ -28,34 +29,37 @@ func (v Verified) IsZero() bool { return v.credential == nil }
 func (v Verified) Principal() *apikey.Principal { return &v.of().principal }
 
 // KeyID returns the key's public id.
-func (v Verified) KeyID() string { return v.of().snap.id }
+func (v Verified) KeyID() string { return v.of().snap.key.ID }
+
+// KeyID returns the id in a token that was found right: a part of its memory.
+func KeyID(text string) string { return text[len(text)-token.TailLen+1:][:token.IDLen] }
 
 // Limits returns the limits that apply to the key; none means unlimited. The
 // slice is shared: do not modify it.
-func (v Verified) Limits() []apikey.Limit { return v.of().snap.terms.limits }
+func (v Verified) Limits() []apikey.Limit { return v.of().terms.limits }
 
 // RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
-func (v Verified) RateLimitPolicy() string { return v.of().snap.terms.policy }
+func (v Verified) RateLimitPolicy() string { return v.of().terms.policy }
 
 // RateLimitItem returns the beginning of item i of the RateLimit field, up to
 // the number that is left.
 func (v Verified) RateLimitItem(i int) string {
-	if items := v.of().snap.terms.items; uint(i) < uint(len(items)) {
+	if items := v.of().terms.items; uint(i) < uint(len(items)) {
 		return items[i]
 	}
 	return ""
 }
 
 // Environment returns the key's environment. It is shared: do not modify it.
-func (v Verified) Environment() *apikey.Environment { return v.of().snap.terms.env }
+func (v Verified) Environment() *apikey.Environment { return v.of().terms.env }
 
 // Networks reports whether the key is bound to networks: only then does
 // [Verified.Permits] use the client's address.
-func (v Verified) Networks() bool { return v.of().snap.bound }
+func (v Verified) Networks() bool { return v.of().has(bound) }
 
 // Serves reports whether the key works on a request's Host.
 func (v Verified) Serves(host string) bool {
-	return v.credential != nil && v.snap.terms.env.Serves(host)
+	return v.credential != nil && v.terms.env.Serves(host)
 }
 
 // AllowsNetwork reports whether the key may be used from addr. A key that is
@@ -66,7 +70,7 @@ func (v Verified) AllowsNetwork(addr netip.Addr) bool {
 
 // Meets reports whether the key has the scopes that a route requires.
 func (v Verified) Meets(q apikey.Requirement) bool {
-	return v.credential != nil && q.MetBy(v.snap.terms.scopes)
+	return v.credential != nil && q.MetBy(v.terms.scopes)
 }
 
 // Permits makes the free checks, in their order: the environment against the
@@ -78,12 +82,12 @@ func (v Verified) Permits(host string, client netip.Addr, need *apikey.Requireme
 	switch {
 	case v.credential == nil:
 		return 0, apikey.InvalidKey
-	case !v.snap.terms.env.Serves(host):
+	case !v.terms.env.Serves(host):
 		return 0, apikey.EnvironmentMismatch
-	case v.snap.bound && !v.snap.allowsNetwork(client):
+	case v.has(bound) && !v.snap.allowsNetwork(client):
 		return 0, apikey.NetworkNotAllowed
 	}
-	used, met := need.Used(v.snap.terms.scopes)
+	used, met := need.Used(v.terms.scopes)
 	if !met {
 		return 0, apikey.InsufficientScope
 	}
@@ -91,16 +95,16 @@ func (v Verified) Permits(host string, client netip.Addr, need *apikey.Requireme
 }
 
 // Missing returns the required scopes that the key lacks.
-func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of().snap.terms.scopes) }
+func (v Verified) Missing(q apikey.Requirement) []string { return q.Missing(v.of().terms.scopes) }
 
 // Attachment returns the key's slot for a value of whoever called
 // [Engine.Attach], such as the limiter: one look-up then finds both. The value
 // is lost when the key leaves the cache; the slot is empty at first.
-func (v Verified) Attachment() *slot.Slot { return &v.of().snap.entry.attached }
+func (v Verified) Attachment() *slot.Slot { return &v.of().entry.attached }
 
 // Sampled reports whether the next [apikey.OK] given to Count would use
 // its Use. If not, pass nil and save the effort of making one.
-func (v Verified) Sampled() bool { return v.of().last.Load() == nil }
+func (v Verified) Sampled() bool { return v.of().allowed.Load()&sampled == 0 }
 
 // Count records how a request ended. It costs a few atomic operations: the
 // counts are written in batches. For an admitted request pass the scopes that
@@ -111,7 +115,7 @@ func (v Verified) Count(code apikey.Code, used uint64, u *Use) *Sample {
 	if v.credential == nil {
 		return nil
 	}
-	return v.snap.terms.engine.meter.count(v.credential, outcomeOf(code), used, u)
+	return v.terms.engine.meter.count(v.credential, outcomeOf(code), used, u)
 }
 
 // Recount turns a request that was counted as [apikey.OK] into the refusal
@@ -123,7 +127,7 @@ func (v Verified) Recount(code apikey.Code, s *Sample) {
 	if v.credential == nil || code == apikey.OK {
 		return
 	}
-	v.snap.terms.engine.meter.recount(v.credential, outcomeOf(code), s)
+	v.terms.engine.meter.recount(v.credential, outcomeOf(code), s)
 }
 
 // Used records that scopes let something through within a request that has

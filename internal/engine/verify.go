@@ -25,8 +25,8 @@ import (
 // kept.
 func (eng *Engine) Verify(ctx context.Context, token string) (Verified, error) {
 	v, err := eng.Authenticate(ctx, token)
-	if err == nil && v.credential == &v.snap.current && (v.snap.firstUse.Load() || v.snap.redigest.Load()) {
-		eng.noteUse(v.snap, token)
+	if err == nil && v.has(firstUse|redigest) {
+		eng.noteUse(v.credential, token)
 	}
 	return v, err
 }
@@ -40,13 +40,13 @@ func (eng *Engine) Authenticate(ctx context.Context, token string) (Verified, er
 	if !ok {
 		return Verified{}, apikey.InvalidKey
 	}
-	snap, err := eng.snapshot(ctx, t)
+	newest, err := eng.current(ctx, t)
 	if err != nil {
 		return Verified{}, err
 	}
-	c, err := eng.match(snap, t)
+	c, err := eng.match(newest, t)
 	if err != nil {
-		if c, err = eng.matchNewer(ctx, snap, t, err); err != nil {
+		if c, err = eng.matchNewer(ctx, newest, t, err); err != nil {
 			return Verified{}, err
 		}
 	}
@@ -56,24 +56,29 @@ func (eng *Engine) Authenticate(ctx context.Context, token string) (Verified, er
 	return Verified{c}, nil
 }
 
-// snapshot returns what is known about a token's key, as fresh as the store
+// current returns the newest secret of a token's key, as fresh as the store
 // allows.
-func (eng *Engine) snapshot(ctx context.Context, t token.Parsed) (*snapshot, error) {
+func (eng *Engine) current(ctx context.Context, t token.Parsed) (*credential, error) {
 	if eng.lease != nil && !eng.lease.holds(time.Now()) {
 		if err := eng.lease.confirm(ctx, eng.queueOf(t.ID)); err != nil {
 			return nil, err
 		}
 	}
-	snap := eng.cache.lookup(t.ID)
-	if snap == nil || !eng.current(snap) {
-		return eng.fetch(ctx, t, snap)
+	c := eng.cache.lookup(t.ID)
+	if c == nil || !eng.fresh(c) {
+		return eng.fetch(ctx, t, c)
 	}
-	return snap, nil
+	return c, nil
 }
 
-// fetch reads the snapshot of a key from the store, if the cache has none, or
-// only one that is not good enough.
-func (eng *Engine) fetch(ctx context.Context, t token.Parsed, old *snapshot) (snap *snapshot, err error) {
+// fetch reads a key from the store, if the cache has none, or only a state that
+// is not good enough.
+func (eng *Engine) fetch(ctx context.Context, t token.Parsed, cached *credential) (*credential, error) {
+	var snap, old *snapshot
+	var err error
+	if cached != nil {
+		old = cached.snap
+	}
 	if !eng.cache.isAbsent(t.ID) {
 		snap, err = eng.load(ctx, keyID([]byte(t.ID)), old, eng.queueOf(t.ID))
 	}
@@ -81,28 +86,31 @@ func (eng *Engine) fetch(ctx context.Context, t token.Parsed, old *snapshot) (sn
 		eng.digest.Decoy(t)
 		err = apikey.InvalidKey
 	}
-	return snap, err
+	if err != nil {
+		return nil, err
+	}
+	return snap.current, nil
 }
 
-// current reports whether a cached snapshot may still be trusted.
-func (eng *Engine) current(snap *snapshot) bool {
-	if snap.generation != eng.planGeneration.Load() {
+// fresh reports whether what is cached may still be trusted.
+func (eng *Engine) fresh(c *credential) bool {
+	if c.terms.generation != eng.planGeneration.Load() {
 		return false
 	}
-	return eng.cache.stale == 0 || time.Since(processStart)-snap.loadedAt < eng.cache.stale
+	return eng.cache.stale == 0 || time.Since(processStart)-c.snap.loadedAt < eng.cache.stale
 }
 
 // match finds which of the key's secrets the token contains. The digest covers
 // only id and secret, so a token relabelled for another environment has the
 // right digest: its environment must be the record's.
-func (eng *Engine) match(snap *snapshot, t token.Parsed) (*credential, error) {
-	if t.Env != int(snap.envIndex) {
+func (eng *Engine) match(newest *credential, t token.Parsed) (*credential, error) {
+	if t.Env != newest.envIndex() {
 		eng.digest.Decoy(t)
 		return nil, apikey.InvalidKey
 	}
-	for c := &snap.current; c != nil; c = c.next() {
+	for c := newest; c != nil; c = c.next() {
 		if !eng.digest.Knows(c.digest.Pepper, t.Env) {
-			eng.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", snap.key.ID, "pepper", c.digest.Pepper)
+			eng.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", c.snap.key.ID, "pepper", c.digest.Pepper)
 			return nil, apikey.Unavailable
 		}
 		if eng.digest.Matches(t, &c.digest) {
@@ -120,22 +128,22 @@ const rereadEvery = 250 * time.Millisecond
 // the key that began after the request came, and there is one per rereadEvery:
 // otherwise a client that keeps using an old secret would make a new one count
 // as wrong.
-func (eng *Engine) matchNewer(ctx context.Context, snap *snapshot, t token.Parsed, err error) (*credential, error) {
-	if eng.synchronous || err != apikey.InvalidKey || t.Env != int(snap.envIndex) {
+func (eng *Engine) matchNewer(ctx context.Context, newest *credential, t token.Parsed, err error) (*credential, error) {
+	if eng.synchronous || err != apikey.InvalidKey || t.Env != newest.envIndex() {
 		return nil, err
 	}
 	came := time.Since(processStart)
-	if err := eng.awaitReread(ctx, snap.entry); err != nil {
+	if err := eng.awaitReread(ctx, newest.entry); err != nil {
 		return nil, err
 	}
-	for newer := snap; ; {
+	for newer := newest.snap; ; {
 		switch newer, err = eng.load(ctx, keyID([]byte(t.ID)), newer, eng.strangers); {
 		case err != nil:
 			return nil, err
 		case newer == nil:
 			return nil, apikey.InvalidKey
 		case newer.loadedAt >= came:
-			return eng.match(newer, t)
+			return eng.match(newer.current, t)
 		}
 	}
 }
@@ -173,7 +181,7 @@ func (eng *Engine) awaitReread(ctx context.Context, e *entry) error {
 
 // next returns the credential to try after this one.
 func (c *credential) next() *credential {
-	if c == &c.snap.current {
+	if c == c.snap.current {
 		return c.snap.previous
 	}
 	return nil
@@ -190,13 +198,13 @@ func (eng *Engine) Known(ctx context.Context, id string, secret uint32) (Verifie
 	if len(id) != token.IDLen {
 		return Verified{}, apikey.NotFound
 	}
-	snap, err := eng.snapshot(ctx, token.Parsed{ID: id})
+	newest, err := eng.current(ctx, token.Parsed{ID: id})
 	if errors.Is(err, apikey.InvalidKey) {
 		return Verified{}, apikey.NotFound
 	} else if err != nil {
 		return Verified{}, err
 	}
-	for c := &snap.current; c != nil; c = c.next() {
+	for c := newest; c != nil; c = c.next() {
 		if secret != 0 && secret != c.principal.Secret() {
 			continue
 		}
