@@ -14,20 +14,20 @@ import (
 // What was admitted without the shared limiter is settled in this instance.
 // What was admitted with it keeps its original cost in the share of this
 // instance, in case the shared limiter goes away.
-func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) (after Decision, err error) {
-	if cost < 0 {
-		return after, invalidf("cost %d is negative", cost)
+func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, s Settlement) (after Decision, err error) {
+	if s.Cost < 0 {
+		return after, invalidf("cost %d is negative", s.Cost)
 	}
 	was, _, err := r.check()
 	if err != nil {
 		return after, err
 	}
 	if d.At < 0 { // see degrade
-		if !e.shares(&r, max(was, cost)) {
-			return after, fmt.Errorf("%w: cost %d is above the share of this instance", ErrUnavailable, cost)
+		if !e.shares(&r, max(was, s.Cost)) {
+			return after, fmt.Errorf("%w: cost %d is above the share of this instance", ErrUnavailable, s.Cost)
 		}
 		d.At = -d.At
-		after, err = e.own.Settle(ctx, r, d, cost)
+		after, err = e.own.Settle(ctx, r, d, s)
 		after.At = -after.At
 		return after, err
 	}
@@ -48,7 +48,7 @@ func (e *Escrow) Settle(ctx context.Context, r Request, d Decision, cost int64) 
 	bounded, cancel := context.WithTimeout(ctx, e.timeout)
 	defer cancel()
 	sent := e.now()
-	after, err = shared.Settle(bounded, r, d, cost)
+	after, err = shared.Settle(bounded, r, d, s)
 	answered = true
 	switch {
 	case err == nil || errors.Is(err, ErrInvalid) || errors.Is(err, ErrClosed):

@@ -24,11 +24,11 @@ func (f *failing) Reserve(ctx context.Context, r limiter.Request) (d limiter.Dec
 	return f.Window.Reserve(ctx, r)
 }
 
-func (f *failing) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+func (f *failing) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
 	if f.err != nil {
 		return limiter.Decision{}, f.err
 	}
-	return f.Window.Settle(ctx, r, d, cost)
+	return f.Window.Settle(ctx, r, d, s)
 }
 
 // What is refused is remembered, also for a pair of subjects, until something is
@@ -50,7 +50,7 @@ func TestEscrowForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
 		if d := mustTake(t, e, pair("b")); d.Allowed {
 			t.Fatalf("61 of the owner's 60: %v", d)
 		}
-		d, err := e.Settle(t.Context(), r, all, 30)
+		d, err := e.Settle(t.Context(), r, all, limiter.Settlement{Cost: 30})
 		if err != nil || d.Windows[0].Remaining != 30 || d.Windows[1].Remaining != 30 {
 			t.Fatalf("giving 30 back: %v, %v", d, err)
 		}
@@ -77,7 +77,7 @@ func TestEscrowSettlesWhatItAdmittedAlone(t *testing.T) {
 			t.Fatalf("the share of 60 is 30: %v, %v", alone, d)
 		}
 		shared.err = nil
-		if d, err := e.Settle(t.Context(), r, alone, 10); err != nil || !d.Allowed || d.Windows[0].Remaining != 20 {
+		if d, err := e.Settle(t.Context(), r, alone, limiter.Settlement{Cost: 10}); err != nil || !d.Allowed || d.Windows[0].Remaining != 20 {
 			t.Errorf("giving back to the share: %v, %v", d, err)
 		}
 		if d, err := shared.Peek(t.Context(), ask("k", minute)); err != nil || d.Windows[0].Remaining != 60 {
@@ -90,7 +90,7 @@ func TestEscrowOverOneThatCannotSettleSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEscrow(t, plain{newWindow(t, limiter.Options{})}, limiter.EscrowOptions{Logger: quiet})
 		r := ask("k", minute)
-		if _, err := e.Settle(t.Context(), r, mustTake(t, e, r), 0); !errors.Is(err, errors.ErrUnsupported) {
+		if _, err := e.Settle(t.Context(), r, mustTake(t, e, r), limiter.Settlement{}); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("got %v, want ErrUnsupported", err)
 		}
 	})
@@ -106,7 +106,7 @@ func TestEscrowSettleFailsWithTheSharedLimiter(t *testing.T) {
 		d := mustTake(t, e, r)
 		shared.err = errors.New("down")
 		for range 3 {
-			if _, err := e.Settle(t.Context(), r, d, 0); !errors.Is(err, limiter.ErrUnavailable) {
+			if _, err := e.Settle(t.Context(), r, d, limiter.Settlement{}); !errors.Is(err, limiter.ErrUnavailable) {
 				t.Errorf("got %v, want ErrUnavailable", err)
 			}
 		}

@@ -8,39 +8,49 @@ import (
 )
 
 // Settler is an optional ability of a [Limiter]: to change what a request costs
-// after it was admitted. A caller that charges a request before it knows
-// whether, or as what, it is served gives back or pays the difference.
+// after it was admitted, and to be told that it is over. A caller that charges
+// a request before it knows what it costs gives back or pays the difference.
 type Settler interface {
 	Limiter
-	// Settle changes the cost of an admitted request from r.Cost to cost, over all
-	// windows of all demands in one atomic step. r is what Take was given, except
-	// for the cost if the request was settled before. d is what Take or Settle
-	// returned for it: only d.At is used.
+	// Settle makes an admitted request cost what s says, over all limits of all
+	// demands in one atomic step. r is the request at the cost that it has: what
+	// Take was given, or what it was last settled at. d is what Take returned for
+	// it: At, Slot and, if any limit is a shadow, Windows are used.
 	//
-	// A lower cost, including 0, gives the difference back: in each window, as
-	// much as the charge still counts there, and never more. The decision is an
-	// admission.
+	// The difference is given back or charged where the original charge counts: at
+	// its time in a window, in its period of a quota, and nowhere if it does not
+	// count there any more. What is charged above N is counted all the same, and
+	// delays what comes next. As long as nothing is settled above what it was taken
+	// at, all charges of an interval never add up to more than N.
 	//
-	// A higher cost is decided as Take would decide a request of that cost if this
-	// one had not been there. If it is admitted, the whole request counts from now
-	// on; if it is refused, nothing of it is charged any more.
-	//
-	// The statuses are those afterwards. After an error nobody knows whether the
+	// Settle never refuses, and the decision that it returns is an admission whose
+	// statuses are those afterwards. After an error nobody knows whether the
 	// request was settled; nothing else was charged or given back. A limiter that
 	// wraps one which cannot settle returns [errors.ErrUnsupported]. Do not settle
-	// a request concurrently with itself, nor once its cost is 0.
-	Settle(ctx context.Context, r Request, d Decision, cost int64) (Decision, error)
+	// a request concurrently with itself, nor once it is over.
+	Settle(ctx context.Context, r Request, d Decision, s Settlement) (Decision, error)
+}
+
+// Settlement says what a request turned out to cost: in all, not in addition.
+type Settlement struct {
+	// Cost replaces Request.Cost. 0 gives all of it back.
+	Cost int64
+	// Amounts replace those of the request with the same units. A unit that is not
+	// named keeps its amount; one that the request did not name is an error.
+	Amounts []Amount
+	// Over says that the request has ended: its slots are free.
+	Over bool
 }
 
 var _ Settler = (*Window)(nil)
 
 // Settle implements [Settler]. It does I/O where Take would. With a Journal,
 // what was given back counts again after a crash, and only then.
-func (w *Window) Settle(ctx context.Context, r Request, d Decision, cost int64) (after Decision, err error) {
-	if cost < 0 {
-		return Decision{}, invalidf("cost %d is negative", cost)
+func (w *Window) Settle(ctx context.Context, r Request, d Decision, s Settlement) (after Decision, err error) {
+	if s.Cost < 0 {
+		return Decision{}, invalidf("cost %d is negative", s.Cost)
 	}
-	err = w.decide(ctx, &r, deed{charge: true, settle: true, at: d.At, cost: cost}, &after)
+	err = w.decide(ctx, &r, deed{charge: true, settle: true, at: d.At, cost: s.Cost}, &after)
 	return after, err
 }
 

@@ -34,7 +34,7 @@ func (g *Guard) settle(ctx context.Context, demand *limiter.Request, c charge, c
 		return false, nil
 	}
 	demand.Cost = c.cost
-	d, err := g.settler.Settle(ctx, *demand, limiter.Decision{At: c.at}, cost)
+	d, err := g.settler.Settle(ctx, *demand, limiter.Decision{At: c.at}, limiter.Settlement{Cost: cost})
 	if errors.Is(err, errors.ErrUnsupported) {
 		return false, nil
 	}

@@ -34,7 +34,8 @@ type flawed struct {
 }
 
 // Settle implements [limiter.Settler].
-func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	cost := s.Cost
 	was := max(r.Cost, 1)
 	back := f.back
 	if back == nil {

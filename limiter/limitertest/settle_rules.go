@@ -33,7 +33,7 @@ func (e *env) settler() limiter.Settler {
 	e.Helper()
 	l, ok := e.l.(limiter.Settler)
 	if ok {
-		_, err := l.Settle(e.Context(), ask("can it settle", e.long(1)), limiter.Decision{}, 0)
+		_, err := l.Settle(e.Context(), ask("can it settle", e.long(1)), limiter.Decision{}, limiter.Settlement{})
 		ok = !errors.Is(err, errors.ErrUnsupported)
 	}
 	if !ok {
@@ -46,7 +46,7 @@ func (e *env) settle(r limiter.Request, charged limiter.Decision, cost int64) li
 	e.Helper()
 	l := e.settler()
 	before := time.Now()
-	d, err := l.Settle(e.Context(), r, charged, cost)
+	d, err := l.Settle(e.Context(), r, charged, limiter.Settlement{Cost: cost})
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
 		e.Fatalf("Settle(%v, %d): %v", r, cost, err)
@@ -256,7 +256,7 @@ func settlesAtOnce(e *env) {
 				hold(2)
 				to := int64([]int{0, 1, 0, 3}[(i+j)%4])
 				held.Add(-2) // others may already see some of it as free
-				d, err = l.Settle(e.Context(), costing(r, 2), d, to)
+				d, err = l.Settle(e.Context(), costing(r, 2), d, limiter.Settlement{Cost: to})
 				if err != nil {
 					e.Errorf("Settle: %v", err)
 				}
