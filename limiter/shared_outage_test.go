@@ -230,31 +230,36 @@ func TestSharedErrors(t *testing.T) {
 	})
 }
 
-// panicking panics once.
+// panicking fails, then panics, and then works.
 type panicking struct {
 	limiter.Limiter
-	done bool
+	calls int
 }
 
 func (p *panicking) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	if !p.done {
-		p.done = true
+	switch p.calls++; p.calls {
+	case 1:
+		return limiter.Decision{}, errDown
+	case 2:
 		panic("driver bug")
 	}
 	return p.Limiter.Take(ctx, r)
 }
 
-func TestSharedPanickingLimiterLeavesNoLock(t *testing.T) {
+func TestSharedAsksAgainAfterAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newShared(t, &panicking{Limiter: newWindow(t, limiter.Options{})}, limiter.SharedOptions{Logger: quiet})
+		p := &panicking{Limiter: newWindow(t, limiter.Options{})}
+		s := newShared(t, p, limiter.SharedOptions{Logger: quiet})
+		mustTake(t, s, ask("k", minute))
+		time.Sleep(time.Second)
 		func() {
 			defer func() { recover() }()
-			e.Take(t.Context(), ask("k", minute))
+			s.Take(t.Context(), ask("k", minute))
 			t.Error("the panic was swallowed")
 		}()
 		time.Sleep(time.Second)
-		if d := mustTake(t, e, ask("k", minute)); !d.Allowed {
-			t.Errorf("after a panic: %v", d)
+		if mustTake(t, s, ask("k", minute)); p.calls != 3 || s.Degraded() != nil {
+			t.Errorf("after a panic: %d calls, %v", p.calls, s.Degraded())
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,17 +158,24 @@ func TestSharedSeesWhatOthersGiveBack(t *testing.T) {
 	})
 }
 
-// TestSharedAnswersThatComeLateAreNotRemembered: something was given back while
-// the refusal was under way.
+// TestSharedRefusalOvertakenByASettlementIsForgotten: it was decided before the
+// settlement, and arrives after it.
 func TestSharedRefusalOvertakenByASettlementIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1, limiter.SharedOptions{Timeout: time.Second})
 		s, r := f.all[0], ask("k", minute)
 		r.Cost = 60
 		all := mustTake(t, s, r)
-		f.delay = func() time.Duration { return 100 * time.Millisecond }
+		var ways atomic.Int64
+		f.delay = func() time.Duration { // there and back, of the refusal and of the settlement in between
+			return []time.Duration{10, 300, 10, 10}[ways.Add(1)-1] * time.Millisecond
+		}
 		var wg sync.WaitGroup
-		wg.Go(func() { mustTake(t, s, ask("k", minute)) }) // decided after 100 ms, refused
+		wg.Go(func() {
+			if d := mustTake(t, s, ask("k", minute)); d.Allowed {
+				t.Errorf("61 of 60: %v", d)
+			}
+		})
 		time.Sleep(50 * time.Millisecond)
 		wg.Go(func() {
 			if _, err := s.Settle(t.Context(), r, all, limiter.Settlement{}); err != nil {
@@ -175,6 +183,7 @@ func TestSharedRefusalOvertakenByASettlementIsForgotten(t *testing.T) {
 			}
 		})
 		wg.Wait()
+		f.delay = nil
 		if d := mustTake(t, s, ask("k", minute)); !d.Allowed {
 			t.Errorf("after all was given back: %v", d)
 		}
