@@ -2,7 +2,9 @@ package limitertest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,7 +26,7 @@ func newEnv(t testing.TB, h Harness) *env {
 	e := &env{TB: t, Harness: h, l: h.New(t)}
 	// Start at a multiple of the window, where fixed windows begin.
 	e.start = time.Now().Truncate(h.Unit).Add(h.Unit)
-	time.Sleep(time.Until(e.start))
+	e.sleep(time.Until(e.start))
 	return e
 }
 
@@ -82,6 +84,36 @@ func with(r limiter.Request, subject string, limits ...apikey.Limit) limiter.Req
 // mostDemands is how many demands a request may have.
 const mostDemands = 4
 
+// describe names a request in a failure.
+func describe(r limiter.Request) string {
+	var b strings.Builder
+	for _, q := range r.Demands {
+		fmt.Fprintf(&b, "%q:", q.Subject)
+		for _, l := range q.Limits {
+			kind := string(l.Period) + " " + l.Zone
+			if l.Window > 0 {
+				kind = l.Window.String()
+			} else if l.Concurrent {
+				kind = "at once"
+			}
+			fmt.Fprintf(&b, " [%s: %d %s in %s", l.Name, l.N, l.Unit, strings.TrimSpace(kind))
+			if l.Shadow {
+				b.WriteString(", shadow")
+			}
+			b.WriteString("]")
+		}
+		b.WriteString("; ")
+	}
+	fmt.Fprintf(&b, "cost %d", r.Cost)
+	for _, a := range r.Amounts {
+		fmt.Fprintf(&b, ", %d %s", a.N, a.Unit)
+	}
+	if r.Shadow {
+		b.WriteString(", all in the shadow")
+	}
+	return b.String()
+}
+
 // limits returns how many limits the request has.
 func limits(r limiter.Request) (n int) {
 	for _, q := range r.Demands {
@@ -102,7 +134,7 @@ func (e *env) takeFrom(l limiter.Limiter, r limiter.Request) limiter.Decision {
 	d, err := l.Take(e.Context(), r)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Take(%v): %v", r, err)
+		e.Fatalf("Take(%s): %v", describe(r), err)
 	}
 	e.wellFormed(r, d)
 	return d
@@ -137,10 +169,10 @@ func (e *env) settleAs(r limiter.Request, charged limiter.Decision, s limiter.Se
 	d, err := l.Settle(e.Context(), r, charged, s)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Settle(%v, %+v): %v", r, s, err)
+		e.Fatalf("Settle(%s, %+v): %v", describe(r), s, err)
 	}
 	if !d.Allowed || d.RetryAfter != 0 {
-		e.Fatalf("Settle never refuses: %+v at %+v: %v", r, s, d)
+		e.Fatalf("Settle never refuses: %s at %+v: %v", describe(r), s, d)
 	}
 	e.wellFormed(r, d)
 	return d
@@ -162,7 +194,7 @@ func (e *env) peek(r limiter.Request) limiter.Decision {
 	d, err := e.l.Peek(e.Context(), r)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Peek(%v): %v", r, err)
+		e.Fatalf("Peek(%s): %v", describe(r), err)
 	}
 	e.wellFormed(r, d)
 	return d

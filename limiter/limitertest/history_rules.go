@@ -37,7 +37,7 @@ func newMix(e *env, seed uint64) *mix {
 			all = append(all, counting(e.limit(60), "tokens"), counting(e.long(400), "images"))
 		}
 		if !e.NoQuotas {
-			ever := e.quota(300, apikey.Ever)
+			ever := e.quota(90, apikey.Ever)
 			hour, day, month := e.quota(15, apikey.Hourly), e.quota(60, apikey.Daily), e.quota(500, apikey.Monthly)
 			if e.Virtual { // where clocks change
 				day.Zone, month.Zone = "America/New_York", "Europe/Berlin"
@@ -66,7 +66,9 @@ func (m *mix) request() (r limiter.Request) {
 		}
 		r = with(r, m.names[i], all...)
 	}
-	r.Cost = m.rng.Int64N(4)
+	if r.Cost = m.rng.Int64N(4); m.rng.IntN(20) == 0 {
+		r.Cost = 5 // more than the N of a route
+	}
 	if !m.NoUnits && m.rng.IntN(3) > 0 {
 		r = of(r, "tokens", m.rng.Int64N(15))
 	}

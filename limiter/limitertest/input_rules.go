@@ -17,9 +17,11 @@ var inputRules = []rule{
 	{"cost is charged to every window and 0 means 1", always, costs},
 	{"subjects are bytes", always, subjects},
 	{"a limiter keeps no reference to its arguments", always, references},
-	{"invalid requests are errors that name the field, and charge nothing", always, invalid},
+	{invalidRequests, always, invalid},
 	{"a cancelled context gives an answer or its error", always, cancelled},
 }
+
+const invalidRequests = "invalid requests are errors that name the field, and charge nothing"
 
 func costs(e *env) {
 	r := with(ask("cost", e.long(10), e.limit(10)), "owner of cost", e.long(20))
@@ -66,7 +68,7 @@ func references(e *env) {
 }
 
 func invalid(e *env) {
-	const rule = "invalid requests are errors that name the field, and charge nothing"
+	const rule = invalidRequests
 	ok := e.long(5)
 	bad := func(change func(*apikey.Limit)) apikey.Limit {
 		l := e.limit(5)

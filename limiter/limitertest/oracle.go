@@ -78,7 +78,7 @@ func (o *oracle) take(rule string, r limiter.Request) *taken {
 	holds := false
 	each(r, func(i int, _ count, l apikey.Limit) { holds = holds || l.Concurrent && t.paid[i] != nil })
 	if (d.Slot != 0) != holds {
-		o.Fatalf("%s: Slot names the place of a request in progress, and is 0 if it has none: %+v got %+v", rule, r, d)
+		o.Fatalf("%s: Slot names the place of a request in progress, and is 0 if it has none: %s got Slot %d: %v", rule, describe(r), d.Slot, d)
 	}
 	o.statuses(rule, r, d, asked, told)
 	return t
@@ -110,18 +110,18 @@ func (o *oracle) judge(rule string, r limiter.Request, d limiter.Decision, asked
 	o.Helper()
 	least, most := o.past.decide(r, told, exactly), o.past.decide(r, asked, o.slack())
 	if d.Allowed && !least.Allowed {
-		o.Fatalf("%s: %+v was admitted, and is to be refused: %v, want %v", rule, r, d, least)
+		o.Fatalf("%s: %s was admitted, and is to be refused: %v, want %v", rule, describe(r), d, least)
 	}
 	if !d.Allowed && most.Allowed {
-		o.Fatalf("%s: %+v was refused, and there is room: %v, want %v", rule, r, d, most)
+		o.Fatalf("%s: %s was refused, and there is room: %v, want %v", rule, describe(r), d, most)
 	}
 	each(r, func(i int, _ count, l apikey.Limit) {
 		if got := d.Windows[i].Violated; got != least.Windows[i].Violated && got != most.Windows[i].Violated {
-			o.Fatalf("%s: %+v: Violated of limit %d is %t: %v, want %v", rule, r, i, got, d, least)
+			o.Fatalf("%s: %s: Violated of limit %d is %t: %v, want %v", rule, describe(r), i, got, d, least)
 		}
 	})
 	if !d.Allowed && (exceeds(least.RetryAfter, d.RetryAfter, o.tolerance()) || exceeds(d.RetryAfter, most.RetryAfter, o.tolerance())) {
-		o.Fatalf("%s: %+v: RetryAfter is %v, want %v to %v", rule, r, d, least.RetryAfter, most.RetryAfter)
+		o.Fatalf("%s: %s: RetryAfter is %v, want %v to %v", rule, describe(r), d, least.RetryAfter, most.RetryAfter)
 	}
 }
 
@@ -133,14 +133,14 @@ func (o *oracle) statuses(rule string, r limiter.Request, d limiter.Decision, as
 		least, _ := o.past.decideOne(c, l, 0, told, exactly)
 		most, _ := o.past.decideOne(c, l, 0, asked, s)
 		if got := d.Windows[i].Remaining; got > least.Remaining || got < most.Remaining {
-			o.Fatalf("%s: %+v: Remaining of limit %d is %d, want %d to %d: %v", rule, r, i, got, most.Remaining, least.Remaining, d)
+			o.Fatalf("%s: %s: Remaining of limit %d is %d, want %d to %d: %v", rule, describe(r), i, got, most.Remaining, least.Remaining, d)
 		}
 		from, to := most.Reset-o.tolerance(), least.Reset+o.tolerance()
 		if more := s.longer(c, l); l.Window > 0 && more > 0 {
 			from, to = 0, to+more
 		}
 		if got := d.Windows[i].Reset; got < from || got > to {
-			o.Fatalf("%s: %+v: Reset of limit %d is %v, want %v to %v: %v", rule, r, i, got, from, to, d)
+			o.Fatalf("%s: %s: Reset of limit %d is %v, want %v to %v: %v", rule, describe(r), i, got, from, to, d)
 		}
 	})
 }

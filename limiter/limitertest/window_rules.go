@@ -7,15 +7,16 @@ import (
 )
 
 const (
-	exactLeave = "a charge leaves a window of at most 128 exactly one window later"
-	grainLeave = "a charge counts at most one segment longer than a window of more than 128"
+	exactLeave   = "a charge leaves a window of at most 128 exactly one window later"
+	grainLeave   = "a charge counts at most one segment longer than a window of more than 128"
+	neverRefused = "a client that keeps to a window of at most 128 is never refused"
 )
 
 var windowRules = []rule{
 	{"no interval of the window's length admits more than N", always, exact},
 	{exactLeave, always, leavesExactly},
 	{grainLeave, always, leavesLate},
-	{"a client that keeps to a window of at most 128 is never refused", virtual, paced},
+	{neverRefused, virtual, paced},
 	{"sustained overload admits at least 98 percent of an exact log", virtual, sustained},
 	{"Status tells what remains and when it grows", always, statuses},
 	{"an idle subject is as good as new", always, idle},
