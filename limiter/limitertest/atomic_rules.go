@@ -14,7 +14,7 @@ import (
 )
 
 var atomicRules = []rule{
-	{"a request refused by one window is charged to none", always, refusedUncharged},
+	{uncharged, always, refusedUncharged},
 	{allOrNone, always, demandsAtomic},
 	{"no subject of up to four in a request admits more than N", virtual, demandsExact},
 	{"two subjects are independent", always, independent},
@@ -25,7 +25,7 @@ var atomicRules = []rule{
 	{"zero demands ask for nothing", always, nothing},
 }
 
-const uncharged = "a request refused by one window is charged to none"
+const uncharged = "a request refused by one limit is charged to none"
 
 func refusedUncharged(e *env) {
 	// The refusing window is first, last, and in the middle.
@@ -111,7 +111,7 @@ func demandsExact(e *env) {
 				for _, l := range limits(i) {
 					counted := int64(0)
 					for _, h := range admitted[i] {
-						if h.At+l.Window+e.Grain*(l.Window/e.Unit)+time.Microsecond > e.now() {
+						if h.At+l.Window+e.late(l) > e.now() {
 							counted += h.Cost
 						}
 					}
@@ -119,7 +119,7 @@ func demandsExact(e *env) {
 				}
 			}
 			if room {
-				e.Fatalf("a request is refused only if one of its windows is full: %+v got %+v", r, d)
+				e.Fatalf("a request is refused only if one of its limits is full: %+v got %+v", r, d)
 			}
 			continue
 		}

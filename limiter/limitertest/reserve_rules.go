@@ -33,16 +33,16 @@ func (e *env) reserver() reserver {
 func lives(e *env) {
 	const rule = "a reserved charge counts a whole window from the end of its life"
 	l := e.reserver()
-	other := apikey.Limit{Name: "other", N: 8, Window: 3 * e.Unit}
+	other := apikey.Limit{Name: "other", N: 800, Window: 3 * e.Unit}
 	for i := range time.Duration(12) {
 		e.nextUnit()
 		e.sleep(i * e.Grain / 11)
-		r := with(ask("lives "+string(rune('a'+i)), e.limit(5)), "owner of lives "+string(rune('a'+i)), other)
+		r := with(ask("lives "+string(rune('a'+i)), e.limit(500)), "owner of lives "+string(rune('a'+i)), other)
 		for n := range int(i) % 3 { // which last longer, and so do not decide
-			r = with(r, fmt.Sprintf("more of lives %c %d", 'a'+rune(i), n), e.long(50))
+			r = with(r, fmt.Sprintf("more of lives %c %d", 'a'+rune(i), n), e.long(5000))
 		}
 		asked := e.now()
-		d, life, err := l.Reserve(e.Context(), costing(r, 5))
+		d, life, err := l.Reserve(e.Context(), costing(r, 500))
 		if err != nil || !d.Allowed || life < 0 {
 			e.Fatalf("%s: got %+v, %v, %v", rule, d, life, err)
 		}
@@ -50,9 +50,9 @@ func lives(e *env) {
 			continue
 		}
 		e.until(asked + life + e.Unit - 2) // used at life - 1
-		e.refuse(rule, ask(r.Demands[0].Subject, e.limit(5)))
+		e.refuse(rule, ask(r.Demands[0].Subject, e.limit(500)))
 		e.until(asked + life + other.Window - 2)
-		if d := e.peek(limiter.Request{Demands: r.Demands[1:2], Cost: 4}); d.Allowed {
+		if d := e.peek(limiter.Request{Demands: r.Demands[1:2], Cost: 400}); d.Allowed {
 			e.Errorf("%s: %v after a life of %v: %+v", rule, other.Window, life, d)
 		}
 	}
