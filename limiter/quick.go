@@ -10,7 +10,7 @@ import (
 func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decision) error {
 	done, due := w.quick(r, at, d)
 	if !done {
-		return w.decide(ctx, r, deed{charge: true, slot: at}, d)
+		return w.decide(ctx, r, at, deed{charge: true}, d)
 	}
 	if due {
 		w.sweep(ctx)

@@ -106,6 +106,6 @@ func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
 // Peek implements [Limiter]. With a Journal the first use of a subject reads
 // its record.
 func (w *Window) Peek(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.decide(ctx, &r, deed{}, &d)
+	err = w.decide(ctx, &r, nil, deed{}, &d)
 	return d, err
 }
