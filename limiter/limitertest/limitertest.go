@@ -36,11 +36,6 @@ type Harness struct {
 	// What it lacks, it refuses with limiter.ErrInvalid.
 	NoQuotas, NoConcurrent, NoUnits, NoShadows bool
 
-	// Unused is the most cost that may be charged to a subject, in a window with
-	// limit n, and never be admitted: what was reserved in advance and not used in
-	// time. nil: none.
-	Unused func(n int64) int64
-
 	// Restart closes the limiter properly and returns one that continues with its
 	// counts. nil: counts are not kept.
 	Restart func(t testing.TB, l limiter.Limiter) limiter.Limiter
@@ -158,7 +153,7 @@ func rules() []rule {
 	var all []rule
 	for _, group := range [][]rule{
 		windowRules, retryRules, quotaRules, concurrentRules, unitRules, shadowRules, atomicRules, inputRules, lackRules,
-		planRules, historyRules, keepRules, clockRules, processRules, reserveRules, settleRules, resettleRules,
+		planRules, historyRules, keepRules, clockRules, processRules, settleRules, resettleRules,
 	} {
 		all = append(all, group...)
 	}

@@ -83,8 +83,15 @@ func manyProcesses(life time.Duration) Harness {
 	return h
 }
 
-func TestLog(t *testing.T)       { Run(t, exactLog()) }
-func TestLogShared(t *testing.T) { Run(t, manyProcesses(limiter.SlotLife)) }
+func TestLog(t *testing.T) { Run(t, exactLog()) }
+
+func TestLogShared(t *testing.T) {
+	for _, r := range processRules {
+		if messages := breaks(t, r.name, manyProcesses(limiter.SlotLife)); len(messages) > 0 {
+			t.Errorf("%s: %s", r.name, messages[0])
+		}
+	}
+}
 
 // A limiter that lacks all kinds but plain windows passes, too.
 func TestLogOfWindowsAlone(t *testing.T) {
