@@ -330,20 +330,6 @@ func byPlan() flawed {
 	}}
 }
 
-// reserving has the method Reserve. What it reserves lives as long as life.
-type reserving struct {
-	*flawed
-	life time.Duration
-}
-
-func (f reserving) Reserve(ctx context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
-	d, err := f.Take(ctx, r)
-	if !d.Allowed {
-		return d, 0, err
-	}
-	return d, f.life, err
-}
-
 // impatient charges a request whose context has ended, and says that it has not.
 type impatient struct{ *Log }
 

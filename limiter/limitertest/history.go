@@ -46,14 +46,11 @@ type history struct {
 	leaves func(l apikey.Limit, at time.Time) time.Time
 }
 
-// slack is how much fuller than the truth a limiter may take its limits to be.
-type slack struct {
-	longer func(c count, l apikey.Limit) time.Duration // how much longer charges count
-	unused func(n int64) int64                         // charged, and never admitted
-}
+// slack is how much longer than it should a charge to a window may count.
+type slack func(c count, l apikey.Limit) time.Duration
 
 // exactly is no slack.
-var exactly *slack
+var exactly slack
 
 // leaving is the contract: when a charge stops to count.
 func leaving(l apikey.Limit, at time.Time) time.Time {
@@ -72,11 +69,11 @@ type counted struct {
 
 // counted returns the charges that count at an instant, in the order in which
 // they leave.
-func (h *history) counted(c count, l apikey.Limit, now time.Time, s *slack) []counted {
+func (h *history) counted(c count, l apikey.Limit, now time.Time, s slack) []counted {
 	all := make([]counted, 0, len(h.charges[c]))
 	late := time.Duration(0)
 	if s != nil && l.Window > 0 {
-		late = s.longer(c, l)
+		late = s(c, l)
 	}
 	for _, x := range h.charges[c] {
 		leaves := x.leaves
@@ -103,12 +100,9 @@ func sum(all []counted) (n int64) {
 
 // decideOne returns the state of a limit at an instant, and how long it refuses
 // a cost; 0 if it admits it now.
-func (h *history) decideOne(c count, l apikey.Limit, cost int64, now time.Time, s *slack) (st limiter.Status, wait time.Duration) {
-	all, n := h.counted(c, l, now, s), l.N
-	if s != nil && s.unused != nil && l.Window > 0 {
-		n -= s.unused(l.N)
-	}
-	st.Remaining = max(n-sum(all), 0)
+func (h *history) decideOne(c count, l apikey.Limit, cost int64, now time.Time, s slack) (st limiter.Status, wait time.Duration) {
+	all := h.counted(c, l, now, s)
+	st.Remaining = max(l.N-sum(all), 0)
 	if len(all) > 0 && !all[0].leaves.IsZero() {
 		st.Reset = all[0].leaves.Sub(now)
 	}
@@ -116,7 +110,7 @@ func (h *history) decideOne(c count, l apikey.Limit, cost int64, now time.Time, 
 		return st, limiter.Never
 	}
 	// An amount of 0 needs room for 1.
-	for ; len(all) > 0 && sum(all) > n-max(cost, 1); all = all[1:] {
+	for ; len(all) > 0 && sum(all) > l.N-max(cost, 1); all = all[1:] {
 		switch {
 		case l.Concurrent:
 			return st, limiter.Unknown
@@ -180,7 +174,7 @@ func (h *history) report(r limiter.Request, now time.Time, d *limiter.Decision) 
 }
 
 // decide returns what Peek should.
-func (h *history) decide(r limiter.Request, now time.Time, s *slack) (d limiter.Decision) {
+func (h *history) decide(r limiter.Request, now time.Time, s slack) (d limiter.Decision) {
 	d.Allowed = true
 	each(r, func(i int, c count, l apikey.Limit) {
 		d.N++
@@ -267,6 +261,15 @@ func (p paid) end(r limiter.Request) {
 			x.over = true
 		}
 	})
+}
+
+// endAll ends all requests in progress, as a process does that ends.
+func (h *history) endAll() {
+	for c, all := range h.charges {
+		for _, x := range all {
+			x.over = x.over || c.concurrent
+		}
+	}
 }
 
 // settledAt returns the request at the cost that it was settled at; a cost of 0

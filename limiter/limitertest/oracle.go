@@ -22,6 +22,7 @@ type oracle struct {
 
 // taken is a request that was admitted, at the cost that it has.
 type taken struct {
+	by   limiter.Limiter
 	r    limiter.Request
 	d    limiter.Decision
 	paid paid
@@ -29,14 +30,12 @@ type taken struct {
 
 func newOracle(e *env) *oracle { return &oracle{env: e, coarse: map[count]bool{}} }
 
-// slack is what the limiter may count beyond the truth.
-func (o *oracle) slack() *slack {
-	return &slack{unused: o.unused, longer: func(c count, l apikey.Limit) time.Duration {
-		if o.coarse[c] {
-			l.N = mostExact + 1
-		}
-		return o.late(l)
-	}}
+// slack is how much longer than it should a charge may count.
+func (o *oracle) slack(c count, l apikey.Limit) time.Duration {
+	if o.coarse[c] {
+		l.N = mostExact + 1
+	}
+	return o.late(l)
 }
 
 // late is how much longer than it should a charge may count.
@@ -74,7 +73,7 @@ func (o *oracle) take(rule string, r limiter.Request) *taken {
 		o.statuses(rule, r, d, asked, told)
 		return nil
 	}
-	t := &taken{r, d, o.past.charge(r, d, asked, told)}
+	t := &taken{o.l, r, d, o.past.charge(r, d, asked, told)}
 	holds := false
 	each(r, func(i int, _ count, l apikey.Limit) { holds = holds || l.Concurrent && t.paid[i] != nil })
 	if (d.Slot != 0) != holds {
@@ -108,7 +107,7 @@ func (o *oracle) settle(rule string, t *taken, s limiter.Settlement) {
 // judge compares what was allowed, and who refused for how long.
 func (o *oracle) judge(rule string, r limiter.Request, d limiter.Decision, asked, told time.Time) {
 	o.Helper()
-	least, most := o.past.decide(r, told, exactly), o.past.decide(r, asked, o.slack())
+	least, most := o.past.decide(r, told, exactly), o.past.decide(r, asked, o.slack)
 	if d.Allowed && !least.Allowed {
 		o.Fatalf("%s: %s was admitted, and is to be refused: %v, want %v", rule, describe(r), d, least)
 	}
@@ -128,15 +127,14 @@ func (o *oracle) judge(rule string, r limiter.Request, d limiter.Decision, asked
 // statuses compares what is left.
 func (o *oracle) statuses(rule string, r limiter.Request, d limiter.Decision, asked, told time.Time) {
 	o.Helper()
-	s := o.slack()
 	each(r, func(i int, c count, l apikey.Limit) {
 		least, _ := o.past.decideOne(c, l, 0, told, exactly)
-		most, _ := o.past.decideOne(c, l, 0, asked, s)
+		most, _ := o.past.decideOne(c, l, 0, asked, o.slack)
 		if got := d.Windows[i].Remaining; got > least.Remaining || got < most.Remaining {
 			o.Fatalf("%s: %s: Remaining of limit %d is %d, want %d to %d: %v", rule, describe(r), i, got, most.Remaining, least.Remaining, d)
 		}
 		from, to := most.Reset-o.tolerance(), least.Reset+o.tolerance()
-		if more := s.longer(c, l); l.Window > 0 && more > 0 {
+		if more := o.slack(c, l); l.Window > 0 && more > 0 {
 			from, to = 0, to+more
 		}
 		if got := d.Windows[i].Reset; got < from || got > to {

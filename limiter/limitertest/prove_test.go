@@ -50,7 +50,7 @@ func breaks(t *testing.T, name string, h Harness) (messages []string) {
 		if r.name != name {
 			continue
 		}
-		h.Unit, h.Grain, h.SlotLife = time.Minute, time.Second, limiter.SlotLife
+		h.Unit, h.Grain, h.SlotLife, h.Histories = time.Minute, time.Second, limiter.SlotLife, 4
 		if why := r.needs(h); why != "" {
 			t.Fatalf("%q is not checked: %s", name, why)
 		}
@@ -273,12 +273,6 @@ func flaws() []flaw {
 		{"gives back what came later", harnessOf(flawed{settle: backOfNewest}), []string{lateBack, settledFits}},
 		{"refuses to raise", harnessOf(flawed{settle: refusesRaises}), []string{raisedAll}},
 		{"raises now", harnessOf(flawed{settle: raisesNow}), []string{raisedAll, lateBack, byHistory}},
-		{"holds a charge past its time", changed(func(h *Harness) {
-			h.New = func(testing.TB) limiter.Limiter { return reserving{&flawed{Log: new(Log)}, time.Second} }
-		}), []string{"a reserved charge counts a whole window from the end of its life"}},
-		{"reserves what it refuses", changed(func(h *Harness) {
-			h.New = func(testing.TB) limiter.Limiter { return reserving{&flawed{Log: new(Log), takes: chargesRefused}, 0} }
-		}), []string{"Reserve decides as Take does"}},
 	}
 }
 
