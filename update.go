@@ -107,7 +107,11 @@ func limitText(limits []apikey.Limit) string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		fmt.Fprintf(&b, "%s=%d%s/", l.Name, l.N, l.Unit)
+		fmt.Fprintf(&b, "%s=%d", l.Name, l.N)
+		if l.Unit != "" {
+			b.WriteString("*" + l.Unit)
+		}
+		b.WriteByte('/')
 		switch {
 		case l.Concurrent:
 			b.WriteString("concurrent")

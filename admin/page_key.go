@@ -176,7 +176,7 @@ func (c *call) limitsOf(k *apikey.Key) []apikey.Limit {
 // plan's.
 func (c *call) limitsText(k *apikey.Key) string {
 	if len(k.Limits) > 0 {
-		return planText(k.Limits) + " (its own)"
+		return strings.Join(limitLines(k.Limits), " · ") + " (its own)"
 	}
 	plans := c.h.keys.Plans()
 	if i := slices.IndexFunc(plans, func(p apikey.Plan) bool { return p.Name == k.Plan }); i >= 0 {

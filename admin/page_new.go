@@ -173,7 +173,7 @@ func planLines(p apikey.Plan) []string {
 	if p.Unlimited {
 		return []string{"unlimited"}
 	}
-	return strings.Split(planText(p.Limits), " · ")
+	return limitLines(p.Limits)
 }
 
 func describePlan(p apikey.Plan) string { return strings.Join(planLines(p), " · ") }
