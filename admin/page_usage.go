@@ -54,7 +54,7 @@ var periods = []period{
 
 // usagePart shows the requested period; by default the last day if it had any
 // requests, otherwise the month.
-func (c *call) usagePart(use apikey.Usage) usagePart {
+func (c *call) usagePart(use apikey.Usage, limits []apikey.Limit) usagePart {
 	all := make([][]span, len(periods))
 	var sums [3]apikey.Counts
 	for i, p := range periods {
@@ -73,7 +73,7 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 			chosen = i
 		}
 	}
-	p, sum, limits := periods[chosen], sums[chosen], c.limitsOf(&c.key)
+	p, sum := periods[chosen], sums[chosen]
 	part := usagePart{Name: p.name, Admitted: sum.Allowed, Cut: sum.Cut, Day: sums[0]}
 	part.Refused = sum.Total() - part.Admitted
 	part.Many = part.Refused > 0 && part.Refused*100 >= sum.Total()
