@@ -17,7 +17,8 @@ type reserver interface {
 var _ reserver = (*Window)(nil)
 
 // Reserve is what [NewEscrow] looks for: the life is what was left of the
-// current segment, in the window whose segment ends first.
+// current segment, in the window whose segment ends first. In a window that keeps
+// instants it is zero.
 func (w *Window) Reserve(ctx context.Context, r Request) (d Decision, life time.Duration, err error) {
 	asked := w.now()
 	if err = w.decide(ctx, &r, deed{charge: true}, &d); err != nil || !d.Allowed {
@@ -25,11 +26,13 @@ func (w *Window) Reserve(ctx context.Context, r Request) (d Decision, life time.
 	}
 	// If a segment has ended since, or the clock was behind it, the hit is in a
 	// later segment than this and counts even longer.
+	life = forAges
 	for _, q := range r.Demands {
 		for i := range q.Limits {
-			shape := newRing(q.Limits[i].Window, asked)
-			if left := time.Duration(shape.edge - asked); life == 0 || left < life {
-				life = left
+			s := newShape(&q.Limits[i])
+			c := newCount(&s, asked)
+			if life = min(life, time.Duration(c.edge-asked)); s.kind == pairs || s.kind == slots {
+				life = 0
 			}
 		}
 	}
