@@ -321,7 +321,7 @@ func TestInnerDoorsChargeWhatTheyAskBeyond(t *testing.T) {
 		"admitted":               {middleware.Route{Need: middleware.AnyKey()}, 204, 70},
 		"refused for its scopes": {middleware.Route{Need: middleware.AllOf("things:write")}, 403, 0},
 		"refused for its amount": {middleware.Route{Need: middleware.AnyKey(), Amounts: []limiter.Amount{{Unit: "tokens", N: 1001}}}, 429, 0},
-		"refused for its limit":  {middleware.Route{Need: middleware.AnyKey(), Cost: 2, Limits: []apikey.Limit{reports}}, 429, 0},
+		"refused for its limit":  {middleware.Route{Need: middleware.AnyKey(), Cost: 3, Limits: []apikey.Limit{reports}}, 429, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -329,7 +329,7 @@ func TestInnerDoorsChargeWhatTheyAskBeyond(t *testing.T) {
 			k := newKit(t, middleware.Options{Limiter: n, OwnerLimits: []apikey.Limit{apikey.PerDay(100)}})
 			id, token := k.key(limits(oneAtATime, tokensADay))
 			outer := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Amounts: []limiter.Amount{{Unit: "tokens", N: 50}}})
-			inner := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Amounts: []limiter.Amount{{Unit: "tokens", N: 70}}, Limits: []apikey.Limit{two}})
+			inner := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Cost: 2, Amounts: []limiter.Amount{{Unit: "tokens", N: 70}}, Limits: []apikey.Limit{two}})
 			res := serve(outer.Wrap(inner.Wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if tokens, slots := left(t, n, id, tokensADay), left(t, n, id, two); tokens != 930 || slots != 1 {
 					t.Errorf("inside, %d tokens and %d slots are left", tokens, slots)
@@ -349,12 +349,30 @@ func TestInnerDoorsChargeWhatTheyAskBeyond(t *testing.T) {
 			}
 			owner := int64(100)
 			if c.status == 204 {
-				owner--
+				owner -= 2
 			}
 			if got := left(t, n, "owner:acme", apikey.PerDay(100)); got != owner {
 				t.Errorf("%d are left of the owner's, want %d", got, owner)
 			}
 		})
+	}
+}
+
+// TestAnInnerPlaceIsFreed, though the outermost door has none.
+func TestAnInnerPlaceIsFreed(t *testing.T) {
+	n := newNotary(t)
+	k := newKit(t, middleware.Options{Limiter: n}, unlimited)
+	id, token := k.key()
+	inner := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Limits: []apikey.Limit{oneAtATime}})
+	h := k.guard.Require(middleware.AnyKey())(inner.Wrap(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if free := left(t, n, id, oneAtATime); free != 0 {
+			t.Errorf("inside, %d places are free", free)
+		}
+	})))
+	for range 2 {
+		if res := serve(h, get(token)); res.StatusCode != 200 {
+			t.Errorf("got %d", res.StatusCode)
+		}
 	}
 }
 

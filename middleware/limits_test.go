@@ -93,8 +93,6 @@ func TestShadowsRefuseNobody(t *testing.T) {
 			if got := left(t, middleware.LimiterOf(k.guard), id, apikey.PerDay(9)); c.fields && got != 6 {
 				t.Errorf("%d are left of a limit in force, want 6", got)
 			}
-			bad := get(token)
-			bad.Host = "other.example.com"
 			if res := serve(k.guard.Require(middleware.AllOf("things:write"))(noContent), get(token)); res.StatusCode != 403 {
 				t.Errorf("a key without the scope: %d", res.StatusCode)
 			}
@@ -105,6 +103,45 @@ func TestShadowsRefuseNobody(t *testing.T) {
 	_, token := k.key(limits(real))
 	if res := serve(k.guard.Require(middleware.AnyKey())(noContent), get(token)); res.StatusCode != 204 {
 		t.Errorf("a shadow whose limiter is down: %d", res.StatusCode)
+	}
+}
+
+// TestARefusalNamesNoShadow: a client cannot keep to what is not in force.
+func TestARefusalNamesNoShadow(t *testing.T) {
+	k := newKit(t, middleware.Options{LegacyHeaders: true})
+	_, token := k.key(limits(apikey.Limit{Name: "trial", N: 1, Window: time.Hour, Shadow: true}, apikey.PerMinute(2)))
+	h := k.guard.Require(middleware.AnyKey())(noContent)
+	var res *http.Response
+	for range 3 {
+		res = serve(h, get(token))
+	}
+	text := body(t, res)
+	if res.StatusCode != 429 || !strings.Contains(text, `"violated-policies":["minute"]`) || !strings.Contains(text, `"detail":"The limit of 2 per minute is reached. Try again in `) {
+		t.Errorf("%d: %s", res.StatusCode, text)
+	}
+	if got := res.Header.Get("X-Ratelimit-Limit"); got != "2" {
+		t.Errorf("X-RateLimit-Limit is %q", got)
+	}
+}
+
+// TestALimitInForceWinsOverAShadow of the same name.
+func TestALimitInForceWinsOverAShadow(t *testing.T) {
+	reports := apikey.Limit{Name: "reports", N: 2, Window: time.Minute}
+	for _, shadowed := range []string{"route", "key"} {
+		k := newKit(t, middleware.Options{})
+		ofRoute, ofKey := reports, reports
+		if shadowed == "route" {
+			ofRoute.Shadow, ofRoute.N = true, 1
+		} else {
+			ofKey.Shadow, ofKey.N = true, 1
+		}
+		_, token := k.key(limits(ofKey))
+		h := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Limits: []apikey.Limit{ofRoute}}).Wrap(noContent)
+		for i, want := range []int{204, 204, 429} {
+			if res := serve(h, get(token)); res.StatusCode != want {
+				t.Errorf("the %s has a shadow: request %d is answered %d, want %d", shadowed, i, res.StatusCode, want)
+			}
+		}
 	}
 }
 
@@ -162,15 +199,10 @@ func TestRoutesHaveLimitsOfTheirOwn(t *testing.T) {
 			t.Errorf("a key with %d, on a route with 2: %d are admitted", own, admitted)
 		}
 	}
-	_, unlimited := newKeyOn(t, k, "reports only")
+	_, unlimited := k.key()
 	if res := serve(a, get(unlimited)); res.Header.Get("RateLimit") == "" {
 		t.Error("no limit of the route applies to a key of another plan")
 	}
-}
-
-func newKeyOn(t *testing.T, k *kit, name string) (id, token string) {
-	t.Helper()
-	return k.key(func(n *latchkey.NewKey) { n.Name = name })
 }
 
 // TestMistakesInARouteArePanics that name the field.
