@@ -2,44 +2,9 @@ package apikey
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"time"
 
 	"github.com/wontopos/latchkey/internal/redact"
 )
-
-// Limit allows at most N requests in any interval of length Window.
-//
-// The zero value is invalid. To allow nothing, disable the key; N = 0 is not
-// allowed, so that a forgotten field never means "refuse all" or "allow all" by
-// accident.
-type Limit struct {
-	// Name identifies the limit to clients: it is the quoted policy name in the
-	// RateLimit headers. 1 to 32 characters of a-z, 0-9, '-' and '_'.
-	Name string `json:"name"`
-	// N is the number of requests (or cost units) the window admits, 1 to
-	// 1e9.
-	N int64 `json:"n"`
-	// Window is the length of the sliding window, in whole seconds, from one
-	// second to 31 days.
-	Window time.Duration `json:"window"`
-}
-
-// Bounds of a plan. They keep one key's state small and an answer's headers
-// short.
-const (
-	MaxLimits      = 4                   // limits in one plan
-	MaxLimitN      = 1_000_000_000       // requests in one window
-	MaxLimitWindow = 31 * 24 * time.Hour // length of one window
-)
-
-// PerMinute allows n requests in any 60 seconds. It and PerDay are the two
-// windows of the plans that people know.
-func PerMinute(n int64) Limit { return Limit{Name: "minute", N: n, Window: time.Minute} }
-
-// PerDay allows n requests in any 24 hours.
-func PerDay(n int64) Limit { return Limit{Name: "day", N: n, Window: 24 * time.Hour} }
 
 // Plan is a named set of limits. A key names its plan; all limits of the plan
 // are decided and charged together. A plan without limits admits every request:
@@ -74,6 +39,13 @@ type PlanSource interface {
 	Plan(ctx context.Context, name string) (Plan, error)
 }
 
+// PlanLister is an optional ability of a [PlanSource]: it lists its plans, so
+// that people can choose one. The list is not asked for by requests.
+type PlanLister interface {
+	PlanSource
+	Plans(ctx context.Context) ([]Plan, error)
+}
+
 // Validate returns an error if the plan is invalid, naming the field.
 func (p Plan) Validate() error {
 	if err := validName("Plan.Name", p.Name, 64); err != nil {
@@ -86,28 +58,6 @@ func (p Plan) Validate() error {
 		return invalidf("Plan.Limits", "plan %q has no limits: add one, or set Unlimited", p.Name)
 	}
 	return validLimits("Plan.Limits", p.Limits)
-}
-
-func validLimits(field string, limits []Limit) error {
-	if len(limits) > MaxLimits {
-		return invalidf(field, "%d limits, at most %d are allowed", len(limits), MaxLimits)
-	}
-	for i, l := range limits {
-		at := fmt.Sprintf("%s[%d]", field, i)
-		if err := validName(at+".Name", l.Name, 32); err != nil {
-			return err
-		}
-		if l.N < 1 || l.N > MaxLimitN {
-			return invalidf(at+".N", "%d is not between 1 and %d", l.N, MaxLimitN)
-		}
-		if l.Window < time.Second || l.Window > MaxLimitWindow || l.Window%time.Second != 0 {
-			return invalidf(at+".Window", "%v is not a whole number of seconds between 1s and %v", l.Window, MaxLimitWindow)
-		}
-		if slices.ContainsFunc(limits[:i], func(o Limit) bool { return o.Name == l.Name || o.Window == l.Window }) {
-			return invalidf(at, "name %s or window %v is duplicated", redact.Quoted(l.Name), l.Window)
-		}
-	}
-	return nil
 }
 
 // validName accepts the short lower-case names of plans, limits and

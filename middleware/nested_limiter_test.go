@@ -31,12 +31,12 @@ func (f *failOpen) Take(ctx context.Context, r limiter.Request) (limiter.Decisio
 	return f.Window.Take(ctx, r)
 }
 
-func (f *failOpen) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+func (f *failOpen) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
 	f.settled++
 	if f.err != nil {
 		return limiter.Decision{}, f.err
 	}
-	return f.Window.Settle(ctx, r, d, cost)
+	return f.Window.Settle(ctx, r, d, s)
 }
 
 // TestNothingIsGivenBackOfNothing: a limiter that failed open took nothing, and
@@ -105,7 +105,7 @@ func TestALimiterThatCannotGiveBack(t *testing.T) {
 // settlePanics is a limiter with a mistake.
 type settlePanics struct{ *limiter.Window }
 
-func (settlePanics) Settle(context.Context, limiter.Request, limiter.Decision, int64) (limiter.Decision, error) {
+func (settlePanics) Settle(context.Context, limiter.Request, limiter.Decision, limiter.Settlement) (limiter.Decision, error) {
 	panic("mine")
 }
 

@@ -129,7 +129,8 @@ func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decis
 }
 
 // Settle implements [limiter.Settler], in one round trip.
-func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	cost := s.Cost
 	was := max(r.Cost, 1)
 	switch {
 	case cost < 0:

@@ -54,7 +54,7 @@ func history(t *testing.T, seed uint64, steps int) (all []told) {
 			case i < len(charged):
 				was := charged[i].d
 				now.r, now.settled, now.cost = charged[i].r, &was, rng.Int64N(7)
-				now.d, err = w.Settle(t.Context(), now.r, *now.settled, now.cost)
+				now.d, err = w.Settle(t.Context(), now.r, *now.settled, limiter.Settlement{Cost: now.cost})
 			default:
 				now.d, now.life, err = w.Reserve(t.Context(), r)
 			}
@@ -114,7 +114,7 @@ func ask(t testing.TB, l *pgstore.Limiter, q told) (d limiter.Decision, life tim
 		return d, 0, err
 	}
 	if q.settled != nil {
-		d, err = l.Settle(t.Context(), q.r, *q.settled, q.cost)
+		d, err = l.Settle(t.Context(), q.r, *q.settled, limiter.Settlement{Cost: q.cost})
 		return d, 0, err
 	}
 	return l.Reserve(t.Context(), q.r)
@@ -180,7 +180,7 @@ func TestLimiterGivesBackWhatItsSegmentHolds(t *testing.T) {
 	}
 	settle := func(r limiter.Request, d limiter.Decision, remaining int64) {
 		t.Helper()
-		after, err := l.Settle(t.Context(), r, d, 0)
+		after, err := l.Settle(t.Context(), r, d, limiter.Settlement{})
 		if must(t, err); after.Windows[0].Remaining != remaining {
 			t.Errorf("got %v, want %d remaining", after, remaining)
 		}

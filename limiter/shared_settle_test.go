@@ -5,7 +5,6 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -17,25 +16,25 @@ type failing struct {
 	err error
 }
 
-func (f *failing) Reserve(ctx context.Context, r limiter.Request) (d limiter.Decision, life time.Duration, err error) {
-	if f.err != nil {
-		return d, 0, f.err
-	}
-	return f.Window.Reserve(ctx, r)
-}
-
-func (f *failing) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, cost int64) (limiter.Decision, error) {
+func (f *failing) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
 	if f.err != nil {
 		return limiter.Decision{}, f.err
 	}
-	return f.Window.Settle(ctx, r, d, cost)
+	return f.Window.Take(ctx, r)
+}
+
+func (f *failing) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	if f.err != nil {
+		return limiter.Decision{}, f.err
+	}
+	return f.Window.Settle(ctx, r, d, s)
 }
 
 // What is refused is remembered, also for a pair of subjects, until something is
 // given back.
-func TestEscrowForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
+func TestSharedForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEscrow(t, newWindow(t, limiter.Options{}), limiter.EscrowOptions{Logger: quiet})
+		e := newShared(t, newWindow(t, limiter.Options{}), limiter.SharedOptions{Logger: quiet})
 		pair := func(key string) limiter.Request {
 			r := ask(key, minute)
 			r.Demands = append(r.Demands, limiter.Demand{Subject: "owner", Limits: []apikey.Limit{minute}})
@@ -50,7 +49,7 @@ func TestEscrowForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
 		if d := mustTake(t, e, pair("b")); d.Allowed {
 			t.Fatalf("61 of the owner's 60: %v", d)
 		}
-		d, err := e.Settle(t.Context(), r, all, 30)
+		d, err := e.Settle(t.Context(), r, all, limiter.Settlement{Cost: 30})
 		if err != nil || d.Windows[0].Remaining != 30 || d.Windows[1].Remaining != 30 {
 			t.Fatalf("giving 30 back: %v, %v", d, err)
 		}
@@ -65,10 +64,10 @@ func TestEscrowForgetsRefusalsWhenSomethingIsGivenBack(t *testing.T) {
 // What an instance admitted without the shared limiter is given back to its own
 // share, also when the shared one is back; what it admitted with it is not given
 // back to the share.
-func TestEscrowSettlesWhatItAdmittedAlone(t *testing.T) {
+func TestSharedSettlesWhatItAdmittedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := &failing{Window: newWindow(t, limiter.Options{})}
-		e := newEscrow(t, shared, limiter.EscrowOptions{Instances: 2, Logger: quiet})
+		e := newShared(t, shared, limiter.SharedOptions{Instances: 2, Logger: quiet})
 		r := ask("k", minute)
 		shared.err = errors.New("down")
 		r.Cost = 30
@@ -77,7 +76,7 @@ func TestEscrowSettlesWhatItAdmittedAlone(t *testing.T) {
 			t.Fatalf("the share of 60 is 30: %v, %v", alone, d)
 		}
 		shared.err = nil
-		if d, err := e.Settle(t.Context(), r, alone, 10); err != nil || !d.Allowed || d.Windows[0].Remaining != 20 {
+		if d, err := e.Settle(t.Context(), r, alone, limiter.Settlement{Cost: 10}); err != nil || !d.Allowed || d.Windows[0].Remaining != 20 {
 			t.Errorf("giving back to the share: %v, %v", d, err)
 		}
 		if d, err := shared.Peek(t.Context(), ask("k", minute)); err != nil || d.Windows[0].Remaining != 60 {
@@ -86,11 +85,11 @@ func TestEscrowSettlesWhatItAdmittedAlone(t *testing.T) {
 	})
 }
 
-func TestEscrowOverOneThatCannotSettleSaysSo(t *testing.T) {
+func TestSharedOverOneThatCannotSettleSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEscrow(t, plain{newWindow(t, limiter.Options{})}, limiter.EscrowOptions{Logger: quiet})
+		e := newShared(t, plain{newWindow(t, limiter.Options{})}, limiter.SharedOptions{Logger: quiet})
 		r := ask("k", minute)
-		if _, err := e.Settle(t.Context(), r, mustTake(t, e, r), 0); !errors.Is(err, errors.ErrUnsupported) {
+		if _, err := e.Settle(t.Context(), r, mustTake(t, e, r), limiter.Settlement{}); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("got %v, want ErrUnsupported", err)
 		}
 	})
@@ -98,20 +97,17 @@ func TestEscrowOverOneThatCannotSettleSaysSo(t *testing.T) {
 
 // When the shared limiter does not answer, nobody knows, and nothing else is
 // given back.
-func TestEscrowSettleFailsWithTheSharedLimiter(t *testing.T) {
+func TestSharedSettleFailsWithTheSharedLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := &failing{Window: newWindow(t, limiter.Options{})}
-		e := newEscrow(t, shared, limiter.EscrowOptions{Logger: quiet})
+		e := newShared(t, shared, limiter.SharedOptions{Logger: quiet})
 		r := ask("k", minute)
 		d := mustTake(t, e, r)
 		shared.err = errors.New("down")
 		for range 3 {
-			if _, err := e.Settle(t.Context(), r, d, 0); !errors.Is(err, limiter.ErrUnavailable) {
+			if _, err := e.Settle(t.Context(), r, d, limiter.Settlement{}); !errors.Is(err, limiter.ErrUnavailable) {
 				t.Errorf("got %v, want ErrUnavailable", err)
 			}
-		}
-		if e.Held("k") != 0 {
-			t.Error("what may have been given back is used again")
 		}
 	})
 }
