@@ -102,8 +102,8 @@ func (p *passage) charges(n *nested) (all []charge) {
 	if p.charged {
 		o := p.outcome()
 		first := charge{p.door.guard.demand(new(demands), o.verified.KeyID(), &o), p.door.costs, p.chargedAt, 0, p.missed}
-		if p.tab != nil {
-			first.slot = p.tab.slot
+		if n != nil && n.tab != nil {
+			first.slot = n.slot
 		}
 		all = append(all, first)
 	}
@@ -117,8 +117,8 @@ func (p *passage) charges(n *nested) (all []charge) {
 func (p *passage) outcome() Outcome {
 	g, v := p.door.guard, p.flight.Verified()
 	o := Outcome{guard: g, verified: v, presented: v.Principal()}
-	if p.tab != nil {
-		o.owner = p.tab.owner
+	if n := p.nested.Load(); n != nil && n.tab != nil {
+		o.owner = n.owner
 	} else if g.owners != nil {
 		o.owner, _ = g.owners.of(p.parent, o.presented.Owner(), g.engine.PlanGeneration()) // it asks nobody
 	}

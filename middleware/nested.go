@@ -26,8 +26,10 @@ import (
 // handler answers anyway, or if another door admits the request afterwards.
 
 // nested is what a request needs besides its passage when a decision about it is
-// still to be reported, or an inner door has changed it.
+// still to be reported, an inner door has changed it, or more than a time is to be
+// remembered of its charge.
 type nested struct {
+	*tab                    // final before the handler runs; nil for most requests
 	mu     sync.Mutex       // held while the limiter is asked, which ends with the context
 	raised []charge         // what inner doors charged on top of the outermost one
 	costs  []limiter.Amount // the highest of the doors so far, by unit; see charge; not changed in place
@@ -39,7 +41,7 @@ type nested struct {
 	pending  *Outcome
 	refusing bool
 	report   *Outcome      // for OnDecision; nil once it was told, or without OnDecision
-	admitted Outcome       // what report points to at first
+	admitted *Outcome      // what report is at first
 	served   *http.Request // whose pattern a mux may set later; nil for other transports than net/http
 }
 
@@ -69,12 +71,10 @@ func (p *passage) newNested() *nested {
 // holdBack keeps the outermost door's decision until it is final, for
 // OnDecision.
 func (p *passage) holdBack(o *Outcome, served *http.Request) {
-	n := p.newNested()
-	n.served, n.admitted = served, *o
-	n.report = &n.admitted
+	n, admitted := p.more(), *o
+	n.served, n.admitted, n.report = served, &admitted, &admitted
 	p.state.Or(undecided)
 	p.door.guard.speaks(p.parent)
-	p.nested.Store(n)
 }
 
 // serves is called when the handler behind an inner door has returned. Unless

@@ -25,7 +25,6 @@ type passage struct {
 	chargedAt int64
 	used      uint64         // scopes
 	sample    *engine.Sample // nil for all but one request per flush
-	tab       *tab           // nil for most requests
 	state     atomicState
 	charged   bool
 	missed    uint8 // see charge
@@ -68,7 +67,7 @@ func (p *passage) admitted(o *Outcome, served *http.Request) {
 		p.charged, p.chargedAt, p.missed = true, d.At, missed(d)
 		g := p.door.guard
 		if d.Slot != 0 || g.owners != nil && g.owners.source != nil {
-			p.tab = &tab{d.Slot, o.owner}
+			p.more().tab = &tab{d.Slot, o.owner}
 		}
 		if d.Slot != 0 || p.door.route.Free != nil {
 			p.state.Or(owing)
