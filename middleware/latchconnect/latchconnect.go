@@ -9,24 +9,34 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 )
 
+// Methods says who may call which methods. A name is a procedure as generated code
+// names it, "/things.v1.Things/List", or "/things.v1.Things/*" for the methods of a
+// service that are not named themselves. A method that has no row is refused.
+type Methods struct {
+	// Guarded says what a method requires of a key.
+	Guarded map[string]middleware.Route
+	// Public names the methods that anybody may call. Their keys are not looked at.
+	Public []string
+}
+
 // New returns middleware that guards every method of the Connect handlers inside
 // it, such as those of an http.ServeMux. A method is known by the path of its
 // request, so a prefix must be stripped outside. New panics on a mistake in the
 // methods.
 func New(g *middleware.Guard, m Methods) func(http.Handler) http.Handler {
-	s := &server{m.doors(g), refuser{connect.NewErrorWriter()}}
+	s := &server{g.Methods(m.Guarded, m.Public), refuser{connect.NewErrorWriter()}}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serve(w, r, next) })
 	}
 }
 
 type server struct {
-	doors   doors
+	door    func(method string) (d *middleware.Door, known bool) // nil: public
 	refuser refuser
 }
 
 func (s *server) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	door, known := s.doors.of(r.URL.Path)
+	door, known := s.door(r.URL.Path)
 	switch {
 	case !known:
 		s.refuser.unknown(w, r)

@@ -127,15 +127,8 @@ func TestMistakesInTheMethodsPanic(t *testing.T) {
 	k := newGuard(t)
 	need := middleware.Route{Need: middleware.AnyKey()}
 	for name, m := range map[string]latchconnect.Methods{
-		"a route without a need":  {Guarded: map[string]middleware.Route{"/test.Things/Get": {}}},
-		"guarded and public":      {Guarded: map[string]middleware.Route{"/test.Things/Get": need}, Public: []string{"/test.Things/Get"}},
-		"public twice":            {Public: []string{"/test.Things/Get", "/test.Things/Get"}},
-		"no slash at the front":   {Public: []string{"test.Things/Get"}},
-		"a service alone":         {Public: []string{"/test.Things"}},
-		"a star for all services": {Public: []string{"/*"}},
-		"a star for a service":    {Public: []string{"/*/Get"}},
-		"a star for a part":       {Public: []string{"/test.Things/Get*"}},
-		"an empty name":           {Public: []string{""}},
+		"guarded and public": {Guarded: map[string]middleware.Route{"/test.Things/Get": need}, Public: []string{"/test.Things/Get"}},
+		"a service alone":    {Public: []string{"/test.Things"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

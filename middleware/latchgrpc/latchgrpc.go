@@ -19,13 +19,13 @@ import (
 // streaming: one interceptor for each. It panics on a mistake in the methods.
 // Interceptors of options before these see refused calls, too.
 func New(g *middleware.Guard, m Methods) []grpc.ServerOption {
-	s := &server{doors: m.doors(g)}
+	s := &server{door: g.Methods(m.Guarded, m.Public)}
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream)}
 }
 
 type server struct {
-	doors     doors
-	cutsLater sync.Once // a stream without WriteStatus was logged
+	door      func(method string) (d *middleware.Door, known bool) // nil: public
+	cutsLater sync.Once                                            // a stream without WriteStatus was logged
 }
 
 func (s *server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
@@ -47,11 +47,11 @@ func (s *server) stream(service any, under grpc.ServerStream, info *grpc.StreamS
 
 // serve decides a call, and lets handle serve it with the context of Begin.
 func (s *server) serve(ctx context.Context, method string, handle func(context.Context) error) (err error) {
-	door, err := s.doors.of(method)
-	if err != nil {
-		return err
-	}
-	if door == nil {
+	door, known := s.door(method)
+	switch {
+	case !known:
+		return unknown(method)
+	case door == nil:
 		return handle(ctx)
 	}
 	call, answered := new(middleware.Call), 0

@@ -3,12 +3,10 @@ package latchgrpc
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 
 	"github.com/wontopos/latchkey/middleware"
 )
@@ -56,42 +54,4 @@ func (m Methods) Check(server *grpc.Server) error {
 	}
 	slices.Sort(wrong)
 	return fmt.Errorf("latchgrpc: Methods and the server differ: %s", strings.Join(wrong, "; "))
-}
-
-// doors finds the door of a method by its name. That of a public one is nil.
-type doors map[string]*middleware.Door
-
-var methodName = regexp.MustCompile(`^/[^/*]+/([^/*]+|\*)$`)
-
-func (m Methods) doors(g *middleware.Guard) doors {
-	all := make(doors)
-	add := func(name string, d *middleware.Door) {
-		if !methodName.MatchString(name) {
-			panic(fmt.Sprintf("latchgrpc: %q is no name of a method: write it like /things.v1.Things/List or /things.v1.Things/*", name))
-		}
-		if _, twice := all[name]; twice {
-			panic(fmt.Sprintf("latchgrpc: Methods.Public: %s is guarded or duplicated", name))
-		}
-		all[name] = d
-	}
-	for name, route := range m.Guarded {
-		add(name, g.Door(route))
-	}
-	for _, name := range m.Public {
-		add(name, nil)
-	}
-	return all
-}
-
-// of returns the door of a method, or the refusal of a method without one.
-func (d doors) of(method string) (*middleware.Door, error) {
-	door, ok := d[method]
-	if !ok {
-		door, ok = d[method[:strings.LastIndexByte(method, '/')+1]+"*"]
-	}
-	if !ok {
-		return nil, refuse(codes.PermissionDenied, "unknown_method",
-			fmt.Sprintf("Nobody may call %q: the server's latchgrpc.Methods do not name it. Add it to Guarded or Public.", method), nil)
-	}
-	return door, nil
 }

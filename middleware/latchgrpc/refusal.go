@@ -1,6 +1,7 @@
 package latchgrpc
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -55,6 +56,12 @@ func refusal(o *middleware.Outcome) error {
 	}
 	info := o.Code().Info()
 	return refuse(codes.Code(info.GRPC), info.Name, o.Detail(), about, more...)
+}
+
+// unknown is the status of a call of a method without a row.
+func unknown(method string) error {
+	return refuse(codes.PermissionDenied, "unknown_method",
+		fmt.Sprintf("Nobody may call %q: the server's latchgrpc.Methods do not name it. Add it to Guarded or Public.", method), nil)
 }
 
 func refuse(code codes.Code, name, detail string, about map[string]string, more ...protoadapt.MessageV1) error {
