@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/slot"
 	"github.com/wontopos/latchkey/limiter"
 )
 
@@ -242,6 +243,61 @@ func TestASmallWindowForgetsNothingThatIsSettledAboveN(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if n := left(t, w, r)[0]; n != 5 {
 			t.Errorf("all has left: %d are left of 5", n)
+		}
+	})
+}
+
+// With a slot, limits that were compared once are not compared again, as long as
+// the subject counts the same.
+func TestASlotMayBeAskedForOtherLimits(t *testing.T) {
+	w, own := newWindow(t, limiter.Options{}), new(slot.Slot)
+	hour := apikey.Limit{Name: "hour", N: 1000, Window: time.Hour}
+	mine, others := ask("k", minute), ask("k", hour, day)
+	decide := func(r limiter.Request, want ...int64) {
+		t.Helper()
+		var d limiter.Decision
+		if err := w.Decide(t.Context(), &r, own, &d); err != nil {
+			t.Fatal(err)
+		}
+		for i, n := range want {
+			if d.Windows[i].Remaining != n {
+				t.Errorf("%d are left of limit %d, want %d", d.Windows[i].Remaining, i, n)
+			}
+		}
+	}
+	decide(mine, 59)
+	decide(mine, 58)
+	decide(others, 999, 999)
+	decide(mine, 57)
+	decide(others, 998, 998)
+	decide(ask("k", hour), 997)
+	decide(ask("k", hour, day), 996, 997)
+	decide(ask("k", apikey.Limit{Name: "hour", N: 500, Window: time.Hour}), 495)
+}
+
+// What another request has laid out while a record was written is not in it.
+func TestALimitThatComesDuringAWriteIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		w := newWindow(t, limiter.Options{Journal: j})
+		first := apikey.Limit{Name: "first", N: 800, Window: time.Hour}
+		for range 1 + 2 + 4 {
+			mustTake(t, w, ask("k", first))
+		}
+		j.enter = func(op, _ string) {
+			if op == "save" {
+				time.Sleep(time.Second)
+			}
+		}
+		var all sync.WaitGroup
+		all.Go(func() { mustTake(t, w, ask("k", first)) })
+		time.Sleep(time.Millisecond)
+		all.Go(func() { mustTake(t, w, ask("k", day, first)) })
+		all.Wait()
+		mustTake(t, w, ask("k", day, first))
+		w = newWindow(t, limiter.Options{Journal: j}) // the crash
+		if got := left(t, w, ask("k", day, first)); got[0] > 998 || got[1] > 790 {
+			t.Errorf("2 of a day and 10 of an hour were admitted before the crash: %v are left", got)
 		}
 	})
 }
