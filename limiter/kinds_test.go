@@ -247,16 +247,16 @@ func TestASmallWindowForgetsNothingThatIsSettledAboveN(t *testing.T) {
 	})
 }
 
-// With a slot, limits that were compared once are not compared again, as long as
-// the subject counts the same.
-func TestASlotMayBeAskedForOtherLimits(t *testing.T) {
+// Limits that do not change are compared once, as long as the subject counts the
+// same.
+func TestFixedLimitsAreComparedAnewWhenOthersCome(t *testing.T) {
 	w, own := newWindow(t, limiter.Options{}), new(slot.Slot)
 	hour := apikey.Limit{Name: "hour", N: 1000, Window: time.Hour}
 	mine, others := ask("k", minute), ask("k", hour, day)
 	decide := func(r limiter.Request, want ...int64) {
 		t.Helper()
 		var d limiter.Decision
-		if err := w.Decide(t.Context(), &r, own, &d); err != nil {
+		if err := w.DecideFixed(t.Context(), &r, own, &d); err != nil {
 			t.Fatal(err)
 		}
 		for i, n := range want {

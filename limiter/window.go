@@ -91,18 +91,26 @@ func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 // overwriting whatever was there. After an error *d is the zero Decision. None
 // of the arguments is kept, so a caller that has all of them on its stack, the
 // demands included, allocates nothing. The slot is for package middleware, and
-// saves it the look-up of the first demand's subject, whose limits must then
-// never change in place; others pass nil.
+// saves it the look-up of the first demand's subject; others pass nil.
 func (w *Window) Decide(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
 	*d = Decision{}
-	return w.take(ctx, r, first, d)
+	return w.take(ctx, r, first, false, d)
+}
+
+// DecideFixed is [Window.Decide] for a caller that never changes the limits of
+// the first demand in place, nor uses their memory for others: where their
+// address is that of the last request, they need not be compared with what the
+// subject counts.
+func (w *Window) DecideFixed(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
+	*d = Decision{}
+	return w.take(ctx, r, first, true, d)
 }
 
 // Take implements [Limiter]. It does I/O only with a Journal, on the first use
 // of a subject and when a reservation is used up: an error then wraps
 // [ErrUnavailable] and the cause.
 func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.take(ctx, &r, nil, &d)
+	err = w.take(ctx, &r, nil, false, &d)
 	return d, err
 }
 

@@ -140,7 +140,7 @@ func (g *Guard) charge(ctx context.Context, cost int64, o *Outcome) apikey.Code 
 	if g.slots && len(o.verified.Limits()) > 0 { // one look-up finds both the key and its windows
 		first = o.verified.Attachment()
 	}
-	return g.decided(ctx, g.window.Decide(ctx, &q, first, &o.decision), o)
+	return g.decided(ctx, g.window.DecideFixed(ctx, &q, first, &o.decision), o)
 }
 
 // chargeElsewhere is charge for a limiter that is not a Window. It gives back the
