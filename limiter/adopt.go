@@ -5,9 +5,9 @@ import (
 )
 
 // adopt makes room for limits, which must be valid and not all known. They come
-// first. Limits that stay keep their counts, and new ones start from zero. What
-// counts and is not named stays behind them. The journal's reservation was made
-// for the old limits, so it ends.
+// first. Limits that stay keep their counts, and what is reserved for them in the
+// journal; new ones start from zero, with nothing reserved. What is not named
+// stays behind them: as long as it counts, and while limits are few.
 func (b *bucket) adopt(known *layouts, limits []apikey.Limit, now int64) error {
 	var shapes []shape
 	var from []int // index of the count to go on with, -1 for none
@@ -20,7 +20,7 @@ func (b *bucket) adopt(known *layouts, limits []apikey.Limit, now int64) error {
 		shapes, from = append(shapes, newShape(&limits[i])), append(from, old)
 	}
 	for i := range b.counts() {
-		if taken&(1<<i) == 0 && !b.ledger(i).empty(now) {
+		if taken&(1<<i) == 0 && (!b.ledger(i).empty(now) || len(shapes) < fewCounts) {
 			shapes, from = append(shapes, b.layout.shapes[i]), append(from, i)
 		}
 	}
@@ -28,18 +28,24 @@ func (b *bucket) adopt(known *layouts, limits []apikey.Limit, now int64) error {
 		return invalidf("more than %d limits are in use on a subject", mostCounts)
 	}
 	was := b.clone()
+	var reserved, left []int64
+	if l := b.lease(); l != nil && l.left != nil {
+		reserved, left = l.left, make([]int64, len(shapes))
+		l.left = left
+	}
 	b.hold(known.of(shapes), make([]count, len(shapes)))
 	for i, old := range from {
 		n, next := int64(1), b.ledger(i)
 		if i < len(limits) {
 			n = limits[i].N
 		}
-		if *next.count = newCount(next.shape, now); old >= 0 {
+		*next.count = newCount(next.shape, now)
+		if old >= 0 && was.count(old).total > 0 {
 			next.takeOver(was.ledger(old), now, n)
 		}
-	}
-	if b.more != nil {
-		b.more.lease.left = nil
+		if old >= 0 && left != nil {
+			left[i] = reserved[old]
+		}
 	}
 	return nil
 }
@@ -93,9 +99,9 @@ func (l ledger) takeOver(old ledger, now, n int64) {
 func checkLimits(limits []apikey.Limit) error {
 	for i := range limits {
 		l := limits[i]
-		for _, o := range limits[:i] {
+		for j, o := range limits[:i] {
 			if l.Same(o) {
-				return invalidf("limits %d and %d of a demand are the same: %q", i, i, l.Name)
+				return invalidf("limits %d and %d of a demand are the same: %q", j, i, l.Name)
 			}
 		}
 		if l.Name == "" { // it may be

@@ -16,6 +16,9 @@ const (
 	// mostCounts is how many limits a subject may use at a time. Those of its
 	// routes are among them.
 	mostCounts = 64
+	// fewCounts is how many are kept though they are empty: routes that take turns
+	// then find theirs.
+	fewCounts = 8
 )
 
 // bucket is the state of one subject: what each of the limits in its layout

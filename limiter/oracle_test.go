@@ -81,10 +81,14 @@ func (o *oracle) of(subject string, l apikey.Limit, now int64, keep bool) *oracl
 	return c
 }
 
-// as returns what is known of the limit, as it was last asked for.
-func (o *oracle) as(subject string, l apikey.Limit) *oracleCount {
+// as returns what is known of the limit, as it was last asked for while it
+// counted something.
+func (o *oracle) as(subject string, l apikey.Limit, now int64) *oracleCount {
 	for _, c := range o.counts[subject] {
 		if c.limit.Same(l) {
+			if c.counted(now) == 0 {
+				c.limit, c.charges = l, nil
+			}
 			return c
 		}
 	}
@@ -257,7 +261,7 @@ func (o *oracle) settle(r limiter.Request, taken limiter.Decision, s limiter.Set
 	d.Allowed = true
 	for _, q := range r.Demands {
 		for _, l := range q.Limits {
-			c := o.as(q.Subject, l)
+			c := o.as(q.Subject, l, now)
 			is := costOf(limiter.Request{Cost: s.Cost, Amounts: s.Amounts}, l)
 			if l.Unit == "" {
 				is = s.Cost

@@ -7,8 +7,8 @@ import (
 )
 
 // take decides and charges. It stores its answer in d, which must be zero.
-func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decision) error {
-	done, due := w.quick(r, at, d)
+func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, fixed bool, d *Decision) error {
+	done, due := w.quick(r, at, fixed, d)
 	if !done {
 		return w.decide(ctx, r, at, deed{charge: true}, d)
 	}
@@ -23,7 +23,8 @@ func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decisio
 // other request to decide, with d unchanged. It is takeLocked in a straight
 // line: a critical section from checking that the bucket is not gone to the
 // charge, with the clock read inside.
-func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) {
+// Limits that are fixed are compared once (DecideFixed).
+func (w *Window) quick(r *Request, at *slot.Slot, fixed bool, d *Decision) (done, due bool) {
 	if len(r.Demands) != 1 || len(r.Amounts) > 0 || r.Shadow {
 		return false, false
 	}
@@ -37,7 +38,7 @@ func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) 
 	}
 	cost := max(r.Cost, 1)
 	b.mu.Lock()
-	if w.closed.Load() || !b.simple(limits, at != nil) { // a bucket that is gone has no layout
+	if w.closed.Load() || !b.simple(limits, fixed) { // a bucket that is gone has no layout
 		b.mu.Unlock()
 		return false, false
 	}

@@ -115,12 +115,11 @@ func (w *Window) places(q *party, more []int64, now int64) error {
 		again = false
 		for j := range q.Limits {
 			at := q.bucket.previous(&q.Limits[j], 0)
-			q.at[j] = uint8(at)
-			if at < 0 {
+			if q.at[j] = uint8(at); at < 0 {
 				q.at[j] = nowhere
-				if more[j] > 0 {
-					missing, again = append(missing, q.Limits[j]), true
-				}
+			}
+			if more[j] > 0 && (at < 0 || !q.bucket.layout.shapes[at].fits(&q.Limits[j]) && q.bucket.ledger(at).empty(now)) {
+				missing, again = append(missing, q.Limits[j]), true
 			}
 		}
 		if again {

@@ -144,7 +144,7 @@ func (g *Guard) charge(ctx context.Context, token string, q *ask, o *Outcome) ap
 	if g.slots && len(o.keyLimits()) > 0 { // one look-up finds both the key and its windows
 		first = o.verified.Attachment()
 	}
-	return g.decided(ctx, g.window.Decide(ctx, &r, first, &o.decision), o)
+	return g.decided(ctx, g.window.DecideFixed(ctx, &r, first, &o.decision), o)
 }
 
 // chargeElsewhere is charge for a limiter that is not a Window. It gives back the
