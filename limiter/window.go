@@ -47,7 +47,9 @@ type Window struct {
 	reserve int64
 	log     *slog.Logger
 
-	shards [shards]shard
+	shards  [shards]shard
+	layouts layouts
+	tickets atomic.Uint64 // the newest Decision.Slot
 
 	hand atomic.Uint32 // the shard swept last; kept apart from what every call reads
 }
@@ -67,7 +69,7 @@ func New(o Options) (*Window, error) {
 		o.Logger = slog.Default()
 	}
 	base := time.Now()
-	return &Window{
+	w := &Window{
 		wall:    base.UnixNano(),
 		base:    base,
 		seed:    maphash.MakeSeed(),
@@ -75,7 +77,9 @@ func New(o Options) (*Window, error) {
 		reserve: int64(o.Reserve),
 		log:     o.Logger,
 		closing: make(chan struct{}, 1),
-	}, nil
+	}
+	w.tickets.Store(uint64(w.wall)) // none of an earlier process
+	return w, nil
 }
 
 func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
@@ -84,7 +88,8 @@ func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 // overwriting whatever was there. After an error *d is the zero Decision. None
 // of the arguments is kept, so a caller that has all of them on its stack, the
 // demands included, allocates nothing. The slot is for package middleware, and
-// saves it the look-up of the first demand's subject; others pass nil.
+// saves it the look-up of the first demand's subject, whose limits must then
+// never change in place; others pass nil.
 func (w *Window) Decide(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
 	*d = Decision{}
 	return w.take(ctx, r, first, d)
@@ -101,6 +106,6 @@ func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
 // Peek implements [Limiter]. With a Journal the first use of a subject reads
 // its record.
 func (w *Window) Peek(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.decide(ctx, &r, deed{}, &d)
+	err = w.decide(ctx, &r, nil, deed{}, &d)
 	return d, err
 }
