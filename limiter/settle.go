@@ -19,8 +19,8 @@ type Settler interface {
 	// The difference is given back or charged where the original charge counts: at
 	// its time in a window, in its period of a quota, and nowhere if it does not
 	// count there any more. What is charged above N is counted all the same, and
-	// delays what comes next. As long as nothing is settled above what it was taken
-	// at, all charges of an interval never add up to more than N.
+	// delays what comes next. As long as no settlement raises a cost, all charges of
+	// an interval never add up to more than N.
 	//
 	// Settle never refuses, and the decision that it returns is an admission whose
 	// statuses are those afterwards. After an error nobody knows whether the
@@ -32,7 +32,8 @@ type Settler interface {
 
 // Settlement says what a request turned out to cost: in all, not in addition.
 type Settlement struct {
-	// Cost replaces Request.Cost. 0 gives all of it back.
+	// Cost replaces Request.Cost. 0 gives all of it back. As a Request cannot say
+	// that it costs nothing, it is not settled again after that.
 	Cost int64
 	// Amounts replace those of the request with the same units. A unit that is not
 	// named keeps its amount; one that the request did not name is an error.

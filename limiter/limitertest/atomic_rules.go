@@ -186,6 +186,9 @@ func peeks(e *env) {
 func concurrent(e *env) {
 	const takers, n = 16, 100
 	r := with(ask("busy", e.limit(n), e.long(2*n)), "busy owner", e.long(n+1))
+	if !e.NoQuotas {
+		r.Demands[1].Limits = append(r.Demands[1].Limits, e.quota(n+1, apikey.Monthly), e.quota(n+1, apikey.Ever))
+	}
 	var admitted atomic.Int64
 	var wg sync.WaitGroup
 	start := e.now()
@@ -207,8 +210,10 @@ func concurrent(e *env) {
 		if got := admitted.Load(); got != n {
 			e.Errorf("concurrent takers admit exactly N: %d were admitted, want %d", got, n)
 		}
+		const rule = "concurrent takers leave exact counts"
+		e.remaining(rule, ask("busy", e.long(2*n)), n)
+		e.remaining(rule, limiter.Request{Demands: r.Demands[1:]}, slices.Repeat([]int64{1}, len(r.Demands[1].Limits))...)
 	}
-	e.remaining("concurrent takers leave exact counts", ask("busy", e.long(2*n)), n)
 }
 
 // crossed takes four subjects in several orders at once, where careless locking

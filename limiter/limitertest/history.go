@@ -93,7 +93,7 @@ func (h *history) counted(c count, l apikey.Limit, now time.Time, s slack) []cou
 
 func sum(all []counted) (n int64) {
 	for _, x := range all {
-		n = min(n+x.cost, 1<<62)
+		n += min(x.cost, 1<<62-n) // more is not told apart
 	}
 	return n
 }

@@ -66,6 +66,7 @@ func manyProcesses(life time.Duration) Harness {
 			return &process{Log: l.(*process).Log, life: life}
 		},
 	}
+	h.Step = func(_ testing.TB, l limiter.Limiter, d time.Duration) { l.(*process).skew += d }
 	h.Kill = func(_ testing.TB, l limiter.Limiter) {
 		p := l.(*process)
 		p.mu.Lock()

@@ -98,18 +98,21 @@ func paced(e *env) {
 			}
 		}
 	}
-	for _, window := range []time.Duration{time.Second, 7 * time.Second, time.Minute, time.Hour, 24 * time.Hour, apikey.MaxLimitWindow} {
-		for n := range int64(mostExact) {
-			pace(n+1, window, 2)
+	for n := range int64(mostExact) {
+		pace(n+1, time.Second, 2)
+	}
+	for _, window := range []time.Duration{7 * time.Second, time.Minute, time.Hour, 24 * time.Hour, apikey.MaxLimitWindow} {
+		for _, n := range []int64{2, 3, 7, 10, 59, 60, 100, mostExact - 1, mostExact} {
+			pace(n, window, 2)
 		}
 		pace(1, window, 1000)
 	}
-	pace(60, time.Minute, 200)
-	pace(mostExact, 24*time.Hour, 200)
+	pace(60, time.Minute, 100)
+	pace(mostExact, 24*time.Hour, 50)
 }
 
 func sustained(e *env) {
-	const n, windows = 200, 60 // long enough for the ragged end not to matter
+	const n, windows = 200, 40 // long enough for the ragged end not to matter
 	model, want := history{}, 0
 	r := ask("sustained", e.limit(n))
 	hits := steady(n, e.Unit, 0, windows*e.Unit, 2)
