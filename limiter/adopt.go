@@ -93,9 +93,9 @@ func (l ledger) takeOver(old ledger, now, n int64) {
 func checkLimits(limits []apikey.Limit) error {
 	for i := range limits {
 		l := limits[i]
-		for _, o := range limits[:i] {
+		for j, o := range limits[:i] {
 			if l.Same(o) {
-				return invalidf("limits %d and %d of a demand are the same: %q", i, i, l.Name)
+				return invalidf("limits %d and %d of a demand are the same: %q", j, i, l.Name)
 			}
 		}
 		if l.Name == "" { // it may be

@@ -26,7 +26,7 @@ func (e *Escrow) degrade(ctx context.Context, p []claim, cost int64, charge bool
 		}
 	}
 	*d = Decision{} // the window adds its statuses
-	err := e.own.decide(ctx, &r, deed{charge: charge}, d)
+	err := e.own.decide(ctx, &r, nil, deed{charge: charge}, d)
 	d.At = -d.At // the sign tells Settle that this instance decided
 	return err
 }
@@ -58,6 +58,6 @@ func (e *Escrow) remember(ctx context.Context, p []claim, cost int64) {
 	for i := range p {
 		var d Decision
 		one[0] = p[i].Demand
-		_ = e.own.decide(ctx, &r, deed{charge: true}, &d)
+		_ = e.own.decide(ctx, &r, nil, deed{charge: true}, &d)
 	}
 }

@@ -21,7 +21,7 @@ var _ reserver = (*Window)(nil)
 // instants it is zero.
 func (w *Window) Reserve(ctx context.Context, r Request) (d Decision, life time.Duration, err error) {
 	asked := w.now()
-	if err = w.decide(ctx, &r, deed{charge: true}, &d); err != nil || !d.Allowed {
+	if err = w.decide(ctx, &r, nil, deed{charge: true}, &d); err != nil || !d.Allowed {
 		return d, 0, err
 	}
 	// If a segment has ended since, or the clock was behind it, the hit is in a

@@ -17,25 +17,28 @@ type Options struct {
 	// lost, and every subject starts from zero.
 	Journal Journal
 	// Reserve is the most cost that one write to the journal covers in advance,
-	// and so the most that a crash can charge to a subject without a use. The
-	// first write for a subject covers 1, each further one twice as much as the
-	// one before, up to an eighth of the subject's smallest N and to Reserve. 0
-	// means 64; 1 writes before each admission; negative is an error. It has no
-	// effect without a Journal.
+	// and so the most that a crash can charge to a limit without a use, unless one
+	// request costs more. The first write for a subject covers 1, each further one
+	// twice as much as the one before, up to Reserve and to an eighth of the
+	// smallest N of the limits on requests; for a limit with a unit, to an eighth
+	// of its own. 0 means 64; 1 writes before each admission; negative is an
+	// error. It has no effect without a Journal.
 	Reserve int
 	// Logger receives what cannot be returned to a caller: records that
 	// cannot be decoded, deletions that failed. nil means [slog.Default].
 	Logger *slog.Logger
 }
 
-// Window is the in-process [Limiter]: exact sliding windows in memory. It
+// Window is the in-process [Limiter]: exact limits of all kinds, in memory. It
 // starts no goroutine. Idle subjects are removed inside Take, so memory follows
-// the subjects in use. A Take of a known subject allocates nothing.
+// the subjects in use. A Take of a known subject allocates nothing, but where a
+// count needs more room than before.
 //
 // Use [New] to make one. Without a Journal it needs no Close.
 type Window struct {
-	// The clock: wall plus the monotonic time since base. The segments are aligned
-	// to the wall clock at the start; a clock step while running changes nothing.
+	// The clock: wall plus the monotonic time since base. Segments and periods are
+	// those of the wall clock at the start; a clock step while running changes
+	// nothing.
 	wall int64
 	base time.Time
 
@@ -88,7 +91,8 @@ func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 // overwriting whatever was there. After an error *d is the zero Decision. None
 // of the arguments is kept, so a caller that has all of them on its stack, the
 // demands included, allocates nothing. The slot is for package middleware, and
-// saves it the look-up of the first demand's subject; others pass nil.
+// saves it the look-up of the first demand's subject, whose limits must then
+// never change in place; others pass nil.
 func (w *Window) Decide(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
 	*d = Decision{}
 	return w.take(ctx, r, first, d)
@@ -105,6 +109,6 @@ func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
 // Peek implements [Limiter]. With a Journal the first use of a subject reads
 // its record.
 func (w *Window) Peek(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.decide(ctx, &r, deed{}, &d)
+	err = w.decide(ctx, &r, nil, deed{}, &d)
 	return d, err
 }
