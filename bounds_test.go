@@ -288,6 +288,8 @@ func TestStoresRefuseWhatCannotBeTold(t *testing.T) {
 		"an entry's time":   func(c *storage.Change) { c.Entry.At = at2to20 },
 		"a name":            func(c *storage.Change) { c.Record.Key.Name = "\xff" },
 		"a scope":           func(c *storage.Change) { c.Record.Key.Scopes = []string{"a\x00"} },
+		"a limit's unit":    func(c *storage.Change) { c.Record.Key.Limits = []apikey.Limit{{Unit: "\xff"}} },
+		"a limit's zone":    func(c *storage.Change) { c.Record.Key.Limits = []apikey.Limit{{Zone: "\x00"}} },
 		"a metadata's name": func(c *storage.Change) { c.Record.Key.Metadata = map[string]string{"\xff": ""} },
 		"a detail":          func(c *storage.Change) { c.Entry.Details = map[string]string{"a": "\x00"} },
 		"a network":         func(c *storage.Change) { c.Record.Key.Networks = make([]netip.Prefix, 1) },

@@ -139,15 +139,13 @@ func (s *Service) Plans(ctx context.Context) ([]apikey.Plan, error) {
 		return slices.Clone(s.o.Plans), nil
 	}
 	plans, err := lister.Plans(ctx)
-	if err == nil {
-		for _, p := range plans {
-			if err = p.Validate(); err != nil {
-				break
-			}
-		}
-	}
 	if err != nil {
 		return nil, storeError("plans", err)
+	}
+	for _, p := range plans {
+		if err := p.Validate(); err != nil {
+			return nil, faults.Unavailable("plans", err) // a mistake of the source, not of who asks
+		}
 	}
 	return slices.Clone(plans), nil
 }

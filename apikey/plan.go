@@ -30,7 +30,7 @@ func StandardPlans() []Plan {
 // PlanSource supplies the limits of a plan, for services whose plans live
 // elsewhere (a billing table). It is asked when a key is first used, and again
 // after latchkey.Service.RefreshPlans, which one process calls for all; never once per
-// request.
+// request. One for plans of owners is asked for them by the owners' names.
 //
 // A source returns [NotFound] for a name that it does not have. Any other
 // error means that it could not be asked: the key is then answered with

@@ -34,12 +34,13 @@
 // A group of routes may have a door around it, and its routes doors of their
 // own. A request is decided once for all doors of one Guard that it passes:
 //
-//   - It costs as much as the most expensive door asks. Usage counts it at the
+//   - It costs as much as the most expensive door asks, in each unit, and is
+//     decided by the limits of all of their routes. Usage counts it at the
 //     outermost door, before its handler runs.
 //   - If a door refuses it before the response begins, what was charged is
 //     given back; the request counts as that refusal and no other. A door that
-//     costs more than all before it takes the difference, or refuses with 429,
-//     and then everything is given back.
+//     asks for more than all before it takes the difference, or refuses with
+//     429, and then everything is given back.
 //   - [Options.OnDecision] sees one decision, when it can no longer change: a
 //     refusal before it is answered, an admission when the response begins or
 //     the handler has returned without one, or when its Call ends.
@@ -59,6 +60,18 @@
 // can, at the cost of one more round trip where they are shared, for these
 // requests only. With one that cannot, a refused request stays charged, and the
 // log says so once.
+//
+// # What a request costs
+//
+// A request costs [Route.Cost] in limits without a unit, and [Route.Amounts] in
+// those that have one, such as tokens. A handler that knows better when it is done
+// says so with [SetCost], and [Route.Free] says which answers cost nothing. The
+// request is settled once, when it has ended: when its handler has returned or
+// panicked, when its hijacked connection is closed, or when its [Call] ends. Then
+// its place among the requests in progress is free, too. Where the limiter needs
+// a round trip for that, it takes a second at most, before the response ends; if
+// it fails, the request costs what it reserved. A request about which there is
+// nothing to settle takes none.
 //
 // # Answers
 //

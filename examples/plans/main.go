@@ -2,8 +2,8 @@
 // a change of the table into force while keys are in use.
 //
 // The limits are those of each key: a customer with two keys has them twice. What
-// bounds all keys of a customer together, middleware.Options.OwnerLimits, is the
-// same for all customers.
+// bounds all keys of a customer together is in middleware.Options.OwnerPlans,
+// which may be a table like this one.
 //
 // Behind the settings page, set admin.Actor.Plans to the customer's own row:
 // otherwise every key that is made there gets the default plan.

@@ -28,7 +28,8 @@
 //	latchkey.instances                gauge, {instance}       that share the store
 //
 // result is "ok" or the code of a refusal, such as "revoked_key"; of
-// latchkey.rate_limiting.requests it is "acquired" or "rejected". policy is the
+// latchkey.rate_limiting.requests it is "acquired", "rejected", or "would_reject" of
+// a shadow, which refuses nobody. policy is the
 // name of the limit as clients see it in RateLimit-Policy, such as "minute" or
 // "owner-day": an admitted request counts once for each of its limits, a refused one
 // for those that refused it. latchkey.limiter.degraded is there if a limiter has a

@@ -83,7 +83,7 @@ func newDecisions(meter metric.Meter) (*decisions, error) {
 	d.duration, errs[0] = meter.Float64Histogram("latchkey.authentication.duration", metric.WithUnit("s"),
 		metric.WithDescription("How long the decision about a request took."), metric.WithExplicitBucketBoundaries(seconds...))
 	d.limited, errs[1] = meter.Int64Counter("latchkey.rate_limiting.requests", metric.WithUnit("{request}"),
-		metric.WithDescription("Requests by what each limit said: an admitted one counts for each of its limits, a refused one for those that refused it."))
+		metric.WithDescription("Requests by what each limit said: an admitted one counts for each of its limits, a refused one for those that refused it, and any one for those that would have, if they are shadows."))
 	d.cuts, errs[2] = meter.Int64Counter("latchkey.requests.cut", metric.WithUnit("{request}"),
 		metric.WithDescription("Requests whose key ended while they were served."))
 	return d, errors.Join(errs[:]...)
@@ -105,6 +105,8 @@ func (d *decisions) decided(ctx context.Context, o middleware.Outcome) {
 		for limit, left := range o.Limits() {
 			policy := attribute.String("policy", d.policies.bounded(limit.Name, true))
 			switch {
+			case left.Violated && limit.Shadow:
+				d.limited.Add(ctx, 1, with(route, attribute.String("result", "would_reject"), policy))
 			case o.Allowed():
 				d.limited.Add(ctx, 1, with(route, attribute.String("result", "acquired"), policy))
 			case left.Violated:

@@ -261,3 +261,21 @@ func TestRoutesAreBounded(t *testing.T) {
 		t.Errorf("a customer made %d series", len(m.points))
 	}
 }
+
+// TestShadowsAreCounted by what they would have done.
+func TestShadowsAreCounted(t *testing.T) {
+	r := newRig(t, nil, middleware.Options{OwnerLimits: []apikey.Limit{{Name: "trial", N: 2, Window: time.Hour, Shadow: true}}})
+	_, token := r.create(t)
+	h := r.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for range 5 {
+		if status := send(t.Context(), h, "/", token); status != 200 {
+			t.Errorf("got %d", status)
+		}
+	}
+	m := r.collect(t)["latchkey.rate_limiting.requests"]
+	for result, want := range map[string]float64{"acquired": 2, "would_reject": 3, "rejected": -1} {
+		if got := m.at("result", result, "policy", "owner-trial"); got != want {
+			t.Errorf("%s is %v, want %v", result, got, want)
+		}
+	}
+}
