@@ -13,3 +13,6 @@ func (l *Limiter) ClockAt(seconds, micros string) {
 
 // SlotsLast changes how long slots last that nobody renews.
 func (l *Limiter) SlotsLast(d time.Duration) { l.slots.life = d }
+
+// Key is the key of a subject.
+func (l *Limiter) Key(subject string) string { return l.key(subject) }

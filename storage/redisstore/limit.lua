@@ -54,6 +54,7 @@ for j = 1, subjects do
     while start <= size do
       rid, dead, sum, form, stop, p = read(HEAD, raw, start)
       stop = stop + p
+      if stop > size + 1 then return redis.error_reply('LATCHKEY a key has something else than the state of limits') end
       if rid == name then break end
       start, dead = stop, 0
     end

@@ -87,34 +87,3 @@ func TestLimiter(t *testing.T) {
 		limitertest.Run(t, h)
 	})
 }
-
-// And they run in virtual time, which is exact, with a clock that can be set.
-func TestLimiterInVirtualTime(t *testing.T) {
-	redistest.Shared(t)
-	var mu sync.Mutex
-	clocks := map[string]*plain{}
-	f := fleet{open: func(t testing.TB, o redisstore.LimiterOptions) *redisstore.Limiter {
-		mu.Lock()
-		defer mu.Unlock()
-		p := clocks[o.Prefix]
-		if p == nil {
-			p = dialPlain(t, o.Prefix+"clock:")
-			clocks[o.Prefix] = p
-		}
-		l, err := redisstore.NewLimiter(p, o)
-		must(t, err)
-		l.ClockAt(p.clock+"s", p.clock+"us")
-		t.Cleanup(func() { _ = l.Close(context.Background()) })
-		return l
-	}}
-	h := f.harness()
-	h.Virtual = true
-	h.Step = func(_ testing.TB, l limiter.Limiter, d time.Duration) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		mu.Lock()
-		defer mu.Unlock()
-		clocks[f.of[l].Prefix].step += d
-	}
-	limitertest.Run(t, h)
-}
