@@ -35,7 +35,11 @@ type plain struct {
 }
 
 func dialPlain(t testing.TB, clock string) *plain {
-	conn, err := net.Dial("tcp", redistest.Shared(t).Addr())
+	return dialTo(t, clock, redistest.Shared(t).Addr())
+}
+
+func dialTo(t testing.TB, clock, addr string) *plain {
+	conn, err := net.Dial("tcp", addr)
 	must(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	return &plain{conn: conn, r: bufio.NewReader(conn), clock: clock}
