@@ -1,0 +1,2 @@
+// Package redisstore decides limits in Redis or Valkey.
+package redisstore

@@ -1,0 +1,36 @@
+package redisstore_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
+)
+
+func TestARequestKeepsItsSlotForAsLongAsItLasts(t *testing.T) {
+	p := dialPlain(t, "long:")
+	synctest.Test(t, func(t *testing.T) {
+		l := virtual(t, p)
+		defer l.Close(t.Context())
+		r := limiter.Request{Demands: []limiter.Demand{
+			{Subject: "key", Limits: []apikey.Limit{{Name: "two", N: 2, Concurrent: true}, apikey.PerDay(1000)}},
+			{Subject: "owner", Limits: []apikey.Limit{{Name: "ten", N: 10, Concurrent: true}}},
+		}}
+		first, second := takes(t, l, r), takes(t, l, r)
+		for range 10 {
+			time.Sleep(7 * time.Minute)
+			if d := takes(t, l, r); d.Allowed || d.RetryAfter != limiter.Unknown {
+				t.Fatalf("two requests are in progress, and a third: %v", d)
+			}
+		}
+		for i, d := range []limiter.Decision{first, second} {
+			after, err := l.Settle(t.Context(), r, d, limiter.Settlement{Cost: 1, Over: true})
+			must(t, err)
+			if after.Windows[0].Remaining != int64(i+1) || after.Windows[2].Remaining != int64(9+i) {
+				t.Errorf("the slots of a request that is over are free: %v", after)
+			}
+		}
+	})
+}
