@@ -10,41 +10,42 @@ import (
 )
 
 const (
-	shortSubject = 20  // bytes of the longest subject that fits in a bucket
+	shortSubject = 28  // bytes of the longest subject that fits in a bucket
 	longSubject  = 255 // the size of one that does not fit
-	firstRings   = 2   // windows that fit in a bucket
+	firstCounts  = 2   // counts that fit in a bucket
+	// mostCounts is how many limits a subject may use at a time. Those of its
+	// routes are among them.
+	mostCounts = 64
 )
 
-// bucket is the state of one subject: one ring for each window length. The
-// first rings belong to the limits under which it was last decided, in their
-// order. Rings that no limit names any more may follow: they are not charged,
-// and stay until they are empty, so that a plan that comes back finds its
-// counts.
+// bucket is the state of one subject: what each of the limits in its layout
+// counts. Limits that no request names any more are not charged, and stay until
+// they are empty, so that a plan that comes back finds its counts.
 //
-// It fills two cache lines, and a decision under two windows touches no others
-// until a ring rolls on. mu guards everything but the subject, which never
-// changes.
+// It fills two cache lines, and a decision under two windows of segments touches
+// no others, but for the layout, until a segment ends. mu guards everything but
+// the subject, which never changes.
 //
 // Invariant: a bucket is either in the table of its shard or gone for good.
 // Both change under the mutexes of the shard and of the bucket. A caller that
 // waited for mu and finds the bucket gone looks it up again.
 type bucket struct {
-	mu    sync.Mutex
-	size  uint8 // length of the subject, or longSubject
-	n     uint8 // number of rings
-	calls uint8 // since it last triggered a sweep
-	gone  bool  // it has left its table: a slot or an old table may still point here
-	name  [shortSubject]byte
-	rings [firstRings]ring
-	cells []byte
-	more  *more
+	mu     sync.Mutex
+	layout *layout // nil: no limits yet
+	first  [firstCounts]count
+	cells  []byte
+	more   *more
+	size   uint8 // length of the subject, or longSubject
+	calls  uint8 // since it last triggered a sweep
+	gone   bool  // it has left its table: a slot or an old table may still point here
+	name   [shortSubject]byte
 }
 
 // more holds what only few buckets have.
 type more struct {
-	name  string // a subject that does not fit in the bucket; it never changes
-	rings []ring // those after the first
-	lease lease  // what the journal covers
+	name   string  // a subject that does not fit in the bucket; it never changes
+	counts []count // those after the first
+	lease  lease   // what the journal covers
 }
 
 // newBucket returns a bucket that is not in a table. The subject is copied: the
@@ -92,97 +93,137 @@ func (b *bucket) lease() *lease {
 	return &b.more.lease
 }
 
-func (b *bucket) ring(i int) *ring {
-	if i < firstRings {
-		return &b.rings[i]
+func (b *bucket) count(i int) *count {
+	if i < firstCounts {
+		return &b.first[i]
 	}
-	return &b.more.rings[i-firstRings]
+	return &b.more.counts[i-firstCounts]
 }
 
-// count returns the number of rings.
-func (b *bucket) count() int { return int(b.n) }
+// counts returns the number of counts.
+func (b *bucket) counts() int {
+	if b.layout == nil {
+		return 0
+	}
+	return len(b.layout.shapes)
+}
+
+func (b *bucket) ledger(i int) ledger { return ledger{b.count(i), &b.layout.shapes[i], b, i} }
+
+// offset returns where the cells of a count begin.
+func (b *bucket) offset(i int) (off int) {
+	for j := range i {
+		off += b.count(j).size(&b.layout.shapes[j])
+	}
+	return off
+}
+
+// resize gives a count other cells, which are zero. The caller changes the width
+// or room that they follow from.
+func (b *bucket) resize(i, size int) []byte {
+	off, old := b.offset(i), b.count(i).size(&b.layout.shapes[i])
+	cells := make([]byte, len(b.cells)-old+size)
+	copy(cells, b.cells[:off])
+	copy(cells[off+size:], b.cells[off+old:])
+	b.cells = cells
+	return cells[off:][:size]
+}
+
+// hold replaces the counts. The cells are the caller's to fill.
+func (b *bucket) hold(l *layout, counts []count) {
+	b.layout, b.cells, b.first = l, nil, [firstCounts]count{}
+	rest := counts[copy(b.first[:], counts):]
+	if len(rest) > 0 && b.more == nil {
+		b.more = new(more)
+	}
+	if b.more != nil {
+		b.more.counts = append([]count(nil), rest...)
+	}
+}
 
 // leave marks the bucket gone and frees what a slot would keep alive.
 func (b *bucket) leave() {
-	b.gone, b.n, b.cells = true, 0, nil
+	b.gone, b.layout, b.cells = true, nil, nil
 	if b.more != nil {
-		b.more.rings = nil
+		b.more.counts = nil
 	}
 }
 
 // clone returns a copy of the counts that shares nothing with b and is not in a
 // table.
 func (b *bucket) clone() *bucket {
-	c := &bucket{n: b.n, rings: b.rings, cells: append([]byte(nil), b.cells...)}
+	c := &bucket{layout: b.layout, first: b.first, cells: append([]byte(nil), b.cells...)}
 	if b.more != nil {
-		c.more = &more{rings: append([]ring(nil), b.more.rings...)}
+		c.more = &more{counts: append([]count(nil), b.more.counts...)}
 	}
 	return c
 }
 
-// fits reports whether the first rings are those of the limits.
-func (b *bucket) fits(limits []apikey.Limit) bool {
-	if b.count() < len(limits) {
-		return false
+// find returns the index of the limit's count; -1 if there is none, or if N is
+// out of the bounds that its way of counting has.
+func (b *bucket) find(l *apikey.Limit) int {
+	for i := range b.counts() {
+		if b.layout.shapes[i].fits(l) {
+			return i
+		}
 	}
+	return -1
+}
+
+// index finds the counts of the limits. It reports whether it has found all, and
+// no two limits are the same.
+func (b *bucket) index(limits []apikey.Limit, at *[apikey.MaxLimits]uint8) bool {
+	taken := uint64(0)
 	for i := range limits {
-		if !b.ring(i).fits(&limits[i]) {
+		l := &limits[i]
+		j := i // as a rule
+		if i >= b.counts() || !b.layout.shapes[i].fits(l) {
+			j = b.find(l)
+		}
+		if j < 0 || taken&(1<<j) != 0 || l.Unit != "" && !validUnit(l) {
 			return false
 		}
+		taken |= 1 << j
+		at[i] = uint8(j)
 	}
 	return true
-}
-
-// check decides cost under the first len(st) rings at now and marks the windows
-// that refuse it. retry is 0 if all admit it, otherwise the time after which
-// all would, or Never.
-func (b *bucket) check(cost, now int64, st []Status) (retry time.Duration) {
-	for i := range st {
-		r := b.ring(i)
-		r.advance(b.cells, now)
-		if cost <= r.room() {
-			continue
-		}
-		st[i].Violated = true
-		if cost > int64(r.n) {
-			retry = Never
-		} else {
-			retry = later(retry, time.Duration(r.admits(b.cells, cost)-now))
-		}
-	}
-	return retry
-}
-
-// charge counts cost in the first n rings. check must have admitted it.
-func (b *bucket) charge(cost int64, n int) {
-	for i := range n {
-		b.ring(i).add(uint32(cost))
-	}
-}
-
-// report fills in the statuses of the first len(st) rings.
-func (b *bucket) report(now int64, st []Status) {
-	for i := range st {
-		b.ring(i).status(now, &st[i])
-	}
 }
 
 // idle reports whether nothing is counted at now.
 func (b *bucket) idle(now int64) bool {
-	for i := range b.count() {
-		if !b.ring(i).empty(b.cells, now) {
+	for i := range b.counts() {
+		if !b.ledger(i).empty(now) {
 			return false
 		}
 	}
 	return true
 }
 
-// longest returns the length of the longest window and that of its segments.
-func (b *bucket) longest() (length, segment time.Duration) {
-	for i := range b.count() {
-		if r := b.ring(i); r.length() > length {
-			length, segment = r.length(), time.Duration(r.segment())
+// memory returns for how long after now the journal must remember what is
+// counted by then, and for how long a reservation of now may be used: up to the
+// longest window, and not past the period of a quota.
+func (b *bucket) memory(now int64) (counts, reservation time.Duration) {
+	reservation = forAges
+	longest := time.Duration(0)
+	for i := range b.counts() {
+		b.ledger(i).roll(now)
+		c, s := b.count(i), &b.layout.shapes[i]
+		switch {
+		case s.window > 0:
+			longest = max(longest, s.window)
+			counts = max(counts, s.window+time.Duration(s.s))
+		case s.begins != nil:
+			left := time.Duration(c.edge - now)
+			counts, reservation = max(counts, left), min(reservation, left)
+		case s.kind == quota:
+			counts = forAges
 		}
 	}
-	return length, segment
+	if longest > 0 {
+		reservation = min(reservation, longest)
+	}
+	return counts, reservation
 }
+
+// forAges is how long credits are remembered.
+const forAges = 100 * 365 * 24 * time.Hour

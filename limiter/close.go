@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // Close ends the limiter: later calls return [ErrClosed]. With a Journal it
@@ -83,10 +82,10 @@ func (w *Window) flushBucket(ctx context.Context, b *bucket) error {
 	if b.gone || !l.known || !l.over {
 		return nil
 	}
-	length, segment := b.longest()
-	state := b.encode(0)
+	counts, _ := b.memory(w.now())
+	state := b.encode(nil)
 	err := w.outside(ctx, p, []*bucket{b}, func(ctx context.Context) error {
-		return w.journal.SaveWindows(ctx, b.subject(), state, length+segment+time.Minute)
+		return w.journal.SaveWindows(ctx, b.subject(), state, ttl(counts))
 	})
 	if err != nil {
 		return err

@@ -2,12 +2,22 @@ package limiter
 
 import (
 	"context"
-	"time"
+
+	"github.com/wontopos/latchkey/internal/slot"
 )
+
+// deed is what to do about a request: nothing (Peek), charge it (Take), or
+// settle what was charged.
+type deed struct {
+	slot   *slot.Slot // of the first demand; may be nil
+	charge bool
+	settle *Settlement
+	taken  *Decision // what is settled
+}
 
 // decide stores its answer in d, which must be zero.
 func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) error {
-	cost, o, err := r.check()
+	_, o, err := r.check()
 	if err != nil {
 		return err
 	}
@@ -29,13 +39,13 @@ func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) e
 			return err
 		}
 		lock(p)
-		done, err = w.decideLocked(ctx, p, cost, do, d)
+		done, err = w.decideLocked(ctx, p, r, do, d)
 		done = done || err != nil
 		due = tick(p) || due
 		unlock(p)
 	}
 	for i := range p {
-		if p[i].made && !do.adopts(cost) && w.journal == nil { // Peek leaves no trace
+		if p[i].made && !do.charge && w.journal == nil { // Peek leaves no trace
 			w.drop(p[i].bucket)
 		}
 		due = due || p[i].due
@@ -46,13 +56,13 @@ func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) e
 	return err
 }
 
-// decideLocked decides the request and charges it. The parties' mutexes are
-// held on entry and on return. If they were unlocked meanwhile, or a bucket is
-// gone, it reports that it is not done, and everything is looked up again: from
-// the last look-up to the charge is a single critical section. The clock is
-// read inside it, so that the time of an admission lies between the call and
-// its return, however long the lock took.
-func (w *Window) decideLocked(ctx context.Context, p []party, cost int64, do deed, d *Decision) (done bool, err error) {
+// decideLocked decides the request and charges or settles it. The parties'
+// mutexes are held on entry and on return. If they were unlocked meanwhile, or a
+// bucket is gone, it reports that it is not done, and everything is looked up
+// again: from the last look-up to the charge is a single critical section. The
+// clock is read inside it, so that the time of an admission lies between the
+// call and its return, however long the lock took.
+func (w *Window) decideLocked(ctx context.Context, p []party, r *Request, do deed, d *Decision) (done bool, err error) {
 	if w.closed.Load() {
 		return false, ErrClosed
 	}
@@ -66,47 +76,95 @@ func (w *Window) decideLocked(ctx context.Context, p []party, cost int64, do dee
 	if known, err := w.recall(ctx, p); !known {
 		return false, err
 	}
-	if do.adopts(cost) {
-		if err := layOut(p, now, true); err != nil {
-			return false, err
-		}
+	if do.settle != nil {
+		done, err = w.settleLocked(ctx, p, r, do, now, d)
+	} else {
+		done, err = w.takeLocked(ctx, p, r, do, now, d)
 	}
-	if do.settle {
-		if done, err := w.resettle(ctx, p, cost, now, do, d); !done {
-			return false, err
-		}
-		cost = do.cost
-	}
-	if !do.adopts(cost) { // after giving back, so that a copy shows it
-		if err := layOut(p, now, false); err != nil {
-			return false, err
-		}
-	}
-	if !d.Allowed { // first ask every window, then charge all or none
-		n := 0
-		for i := range p {
-			st := d.Windows[n:][:len(p[i].Limits)]
-			n += len(st)
-			d.RetryAfter = later(d.RetryAfter, p[i].view.check(cost, now, st))
-		}
-		d.Allowed = d.RetryAfter == 0
-		if d.Allowed && do.charge && !do.settle {
-			if covered, err := w.cover(ctx, p, cost, now); !covered {
-				*d = Decision{}
-				return false, err
-			}
-			for i := range p {
-				p[i].bucket.charge(cost, len(p[i].Limits))
-			}
-			d.At = now
-		}
+	if !done {
+		*d = Decision{}
+		return false, err
 	}
 	for i := range p {
 		st := d.Windows[d.N:][:len(p[i].Limits)]
 		d.N += len(st)
-		p[i].view.report(now, st)
+		for j := range st {
+			l := p[i].ledger(j)
+			l.roll(now)
+			l.status(l.shape, now, p[i].Limits[j].N, &st[j])
+		}
 	}
 	return true, nil
+}
+
+// takeLocked first asks every limit, then charges all or none.
+func (w *Window) takeLocked(ctx context.Context, p []party, r *Request, do deed, now int64, d *Decision) (done bool, err error) {
+	if err := w.layOut(p, now, do.charge); err != nil {
+		return false, err
+	}
+	var costs charges
+	shadows, n := true, 0 // whether the shadows admit it, too
+	d.Allowed = true
+	for i := range p {
+		for j := range p[i].Limits {
+			limit, l := &p[i].Limits[j], p[i].ledger(j)
+			l.roll(now)
+			cost := r.costs(limit)
+			costs[n] = max(cost, 0)
+			if need := max(cost, 1); cost != uninvolved && need > limit.N-l.total {
+				d.Windows[n].Violated = true
+				if limit.Shadow || r.Shadow {
+					shadows = false
+				} else {
+					d.Allowed = false
+					d.RetryAfter = later(d.RetryAfter, l.wait(now, need, limit.N))
+				}
+			}
+			n++
+		}
+	}
+	if !d.Allowed || !do.charge {
+		return true, nil
+	}
+	if !shadows {
+		spare(p, r, &costs)
+	}
+	if covered, err := w.cover(ctx, p, &costs, now); !covered {
+		return false, err
+	}
+	d.At, n = now, 0
+	for i := range p {
+		for j := range p[i].Limits {
+			switch limit, l := &p[i].Limits[j], p[i].ledger(j); {
+			case costs[n] == 0:
+			case limit.Concurrent:
+				if d.Slot == 0 {
+					d.Slot = w.tickets.Add(1)
+				}
+				l.enter(d.Slot)
+			default:
+				d.At = max(d.At, l.add(now, costs[n], limit.N))
+			}
+			n++
+		}
+	}
+	return true, nil
+}
+
+// charges are what the limits of a request are charged, in their order.
+type charges [MaxWindows]int64
+
+// spare sets what the shadows are charged to zero.
+func spare(p []party, r *Request, costs *charges) {
+	n := 0
+	for i := range p {
+		for j := range p[i].Limits {
+			if r.Shadow || p[i].Limits[j].Shadow {
+				costs[n] = 0
+			}
+			n++
+		}
+	}
 }
 
 // recall makes sure that the buckets know what the journal holds. It reports
@@ -126,13 +184,12 @@ func (w *Window) recall(ctx context.Context, p []party) (known bool, err error) 
 	return true, nil
 }
 
-// layOut arranges the buckets for the limits. Peek must leave no trace: where
-// Take would change the layout, it gets a changed copy.
-func layOut(p []party, now int64, adopt bool) error {
+// layOut finds what the limits count, and makes what is missing. Peek must leave
+// no trace: where Take would change a bucket's layout, it gets a changed copy.
+func (w *Window) layOut(p []party, now int64, adopt bool) error {
 	for i := range p {
 		q := &p[i]
-		q.view = q.bucket
-		if q.bucket.fits(q.Limits) {
+		if q.view = q.bucket; q.view.index(q.Limits, &q.at) {
 			continue
 		}
 		if err := checkLimits(q.Limits); err != nil {
@@ -141,15 +198,10 @@ func layOut(p []party, now int64, adopt bool) error {
 		if !adopt {
 			q.view = q.bucket.clone()
 		}
-		q.view.adopt(q.Limits, now)
+		if err := q.view.adopt(&w.layouts, q.Limits, now); err != nil {
+			return err
+		}
+		q.view.index(q.Limits, &q.at)
 	}
 	return nil
-}
-
-// later returns the longer of two waits; Never is the longest.
-func later(a, b time.Duration) time.Duration {
-	if a == Never || b == Never {
-		return Never
-	}
-	return max(a, b)
 }

@@ -35,7 +35,7 @@ var DecodeWindows = func(in []byte) error { _, err := decodeWindows(in); return 
 func (b *bucket) bytes() int {
 	n := int(unsafe.Sizeof(*b)) + cap(append([]byte(nil), b.cells...))
 	if b.more != nil {
-		n += int(unsafe.Sizeof(*b.more)) + cap(b.more.rings)*int(unsafe.Sizeof(ring{})) + len(b.more.name)
+		n += int(unsafe.Sizeof(*b.more)) + cap(b.more.counts)*int(unsafe.Sizeof(count{})) + len(b.more.name)
 	}
 	return n
 }

@@ -152,7 +152,7 @@ func TestIndexIsAHint(t *testing.T) {
 	table.add(h, other)
 	table.add(h, s.table.Load().find(h, "k"))
 	s.table.Store(table)
-	if d := take(); d.Windows[0].Remaining != 7 || other.count() != 0 {
+	if d := take(); d.Windows[0].Remaining != 7 || other.counts() != 0 {
 		t.Errorf("subjects with the same hash share nothing: got %v", d)
 	}
 
@@ -210,24 +210,25 @@ func TestBucketFillsTwoCacheLines(t *testing.T) {
 	if n := unsafe.Sizeof(group{}); n != 64 {
 		t.Errorf("a group takes %d bytes, want 64", n)
 	}
-	if end := unsafe.Offsetof(bucket{}.rings) + unsafe.Sizeof(bucket{}.rings); end > 96 {
+	if end := unsafe.Offsetof(bucket{}.more) + unsafe.Sizeof(bucket{}.more); end > 96 {
 		t.Errorf("what every call needs ends at byte %d", end)
 	}
 }
 
 func TestLeaseCovers(t *testing.T) {
-	good := lease{known: true, left: 5, until: 100}
-	if !good.covers(5, 99) {
+	good := lease{known: true, left: []int64{5, 7}, until: 100}
+	if !good.covers(5, 2, 99) {
 		t.Error("what is left is covered until the reservation ends")
 	}
 	for name, spoil := range map[string]func(*lease){
 		"not loaded":      func(l *lease) { l.known = false },
 		"journal at it":   func(l *lease) { l.io = make(chan struct{}) },
-		"too little left": func(l *lease) { l.left = 4 },
+		"too little left": func(l *lease) { l.left = []int64{7, 4} },
+		"no room for it":  func(l *lease) { l.left = l.left[:1] },
 		"at its end":      func(l *lease) { l.until = 99 },
 	} {
 		l := good
-		if spoil(&l); l.covers(5, 99) {
+		if spoil(&l); l.covers(5, 2, 99) {
 			t.Errorf("%s: the journal is asked first", name)
 		}
 	}

@@ -1,14 +1,10 @@
 package limiter
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
-
-	"github.com/wontopos/latchkey/apikey"
 )
 
 // Journal is where a [Window] keeps its counts across restarts. Only one
@@ -33,27 +29,38 @@ type Journal interface {
 // renew writes records with new reservations for the short parties. Nothing is
 // admitted for them meanwhile, and the caller decides again under the mutexes
 // that are locked when renew returns, so a large cost cannot starve.
-func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now int64) error {
+func (w *Window) renew(ctx context.Context, p []party, short []int, costs *charges, now int64) error {
 	type save struct {
-		state []byte
-		block int64
-		ttl   time.Duration
+		state  []byte
+		layout *layout
+		left   []int64
+		ttl    time.Duration
 	}
 	var saves []save
 	var held []*bucket
 	for _, i := range short {
 		b := p[i].bucket
-		n := slices.MinFunc(p[i].Limits, func(a, b apikey.Limit) int { return cmp.Compare(a.N, b.N) }).N
+		l := b.lease()
 		// Slow start: a key that is used once is charged once for a crash, and a busy
 		// one seldom causes a write.
-		l := b.lease()
-		l.block = max(1, min(2*l.block, w.reserve, n/8))
-		block := max(cost, l.block)
-		length, segment := b.longest()
-		// The last hit of the reservation may come one window after the record, and
-		// must be remembered for another window.
-		l.left, l.until = 0, now+int64(length)
-		saves = append(saves, save{b.encode(block), block, 2*length + segment + time.Minute})
+		l.block = max(1, min(2*l.block, w.reserve, p[i].eighth()))
+		left := make([]int64, b.counts())
+		copy(left, l.left) // what the request does not charge keeps its own
+		for j := range p[i].Limits {
+			limit := &p[i].Limits[j]
+			if cost := costs[first(p, i)+j]; cost > 0 && !limit.Concurrent {
+				block := l.block
+				if limit.Unit != "" {
+					block = min(block, limit.N/8)
+				}
+				left[p[i].at[j]] = max(cost, block)
+			}
+		}
+		// The last hit of the reservation may come when it ends, and must be
+		// remembered from then on.
+		counts, reservation := b.memory(now)
+		l.left, l.until = nil, now+int64(reservation)
+		saves = append(saves, save{b.encode(left), b.layout, left, ttl(reservation + counts)})
 		held = append(held, b)
 		l.record, l.over = true, true // even if the write fails: it may have happened
 	}
@@ -69,10 +76,34 @@ func (w *Window) renew(ctx context.Context, p []party, short []int, cost, now in
 		return fmt.Errorf("%w: save: %w", ErrUnavailable, err)
 	}
 	for i, b := range held {
-		b.lease().left = saves[i].block
+		if b.layout == saves[i].layout { // otherwise there are limits that the record does not know
+			b.lease().left = saves[i].left
+		}
 	}
 	return nil
 }
+
+// eighth returns an eighth of the smallest N of the limits on requests.
+func (q *party) eighth() int64 {
+	least := int64(never)
+	for i := range q.Limits {
+		if l := &q.Limits[i]; l.Unit == "" && !l.Concurrent {
+			least = min(least, l.N)
+		}
+	}
+	return least / 8
+}
+
+// first returns the place of a party's first limit among those of the request.
+func first(p []party, i int) (n int) {
+	for j := range p[:i] {
+		n += len(p[j].Limits)
+	}
+	return n
+}
+
+// ttl is how long a record must be kept: a little longer than it counts.
+func ttl(counts time.Duration) time.Duration { return min(counts, forAges) + time.Minute }
 
 // load reads the record of a bucket that is new in this process.
 func (w *Window) load(ctx context.Context, p []party, i int) error {
@@ -93,16 +124,19 @@ func (w *Window) load(ctx context.Context, p []party, i int) error {
 	rec, err := decodeWindows(state)
 	if err != nil {
 		// The counts are lost, and the guarantee is that nothing is admitted in
-		// excess. So the windows start full, as if they had been used up when this
-		// process started, and recover within their own length.
-		w.log.LogAttrs(ctx, slog.LevelError, "limiter: record cannot be decoded, its windows start full",
+		// excess. So the limits start full, as if they had been used up when this
+		// process started, and recover when that leaves or the period ends.
+		w.log.LogAttrs(ctx, slog.LevelError, "limiter: record cannot be decoded, its limits start full",
 			slog.String("subject", b.subject()), slog.Any("error", err))
 		rec = fullRecord(p[i].Limits, w.wall)
 	}
 	// A record of this process itself, for a bucket that was removed when idle,
 	// needs no care: its reservation, dated at the start, has left as well.
-	b.lease().over = err != nil || rec.reserved > 0
-	b.restore(rec, w.wall)
+	b.lease().over = err != nil
+	for i := range rec {
+		b.lease().over = b.lease().over || rec[i].reserved > 0
+	}
+	b.restore(&w.layouts, rec, w.wall)
 	return nil
 }
 

@@ -1,121 +1,170 @@
 package limiter
 
 import (
+	"encoding/binary"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
 
-// adopt arranges the bucket for the limits, which must be valid. Windows of a
-// known length keep their counts, in counters as wide as they need. A new
-// window is seeded from an old one. The journal's reservation was made for the
-// old windows, so it ends.
-func (b *bucket) adopt(limits []apikey.Limit, now int64) {
-	for i := range b.count() {
-		b.ring(i).advance(b.cells, now)
-	}
-	next := make([]ring, 0, maxRings)
-	from := make([]int, 0, maxRings) // index of the old ring whose counts a new one takes, -1 for none
-	for _, l := range limits {
-		old := b.find(l.Window)
-		r := newRing(l.Window, now)
-		if old >= 0 {
-			r = *b.ring(old)
-		}
-		r.n = uint32(l.N)
-		next, from = append(next, r), append(from, old)
-	}
-	for i := range b.count() {
-		if r := b.ring(i); r.total > 0 && len(next) < maxRings && !named(limits, r.length()) {
-			next, from = append(next, *r), append(from, i)
-		}
-	}
-
-	size := 0
-	for i := range next {
-		r := &next[i]
-		r.off = uint16(size)
-		r.width = widthFor(max(r.n, r.total))
-		if from[i] < 0 {
-			r.width = widthFor(max(r.n, b.most()))
-		}
-		size += r.size()
-	}
-	cells := make([]byte, size)
-	for i := range next {
-		r := &next[i]
-		switch old := from[i]; {
-		case old >= 0:
-			for slot := range r.segments() + 1 {
-				r.set(cells, slot, b.ring(old).get(b.cells, slot))
-			}
-		case b.count() > 0:
-			b.seed(r, cells, now)
-		}
-	}
-	b.hold(next, cells)
-	if b.more != nil {
-		b.more.lease.left = 0
-	}
+// layout lists the limits that a bucket counts. Subjects with the same limits
+// share one, so a bucket holds only a small count for each. It never changes.
+type layout struct {
+	shapes []shape // no two are the same
 }
 
-// hold replaces the rings and their cells.
-func (b *bucket) hold(rings []ring, cells []byte) {
-	b.n, b.cells = uint8(len(rings)), cells
-	rest := rings[copy(b.rings[:], rings):]
-	if len(rest) > 0 && b.more == nil {
-		b.more = new(more)
-	}
-	if b.more != nil {
-		b.more.rings = append([]ring(nil), rest...)
-	}
+// The ways to count.
+const (
+	segments uint8 = iota // a window above mostPairs
+	pairs                 // a window of at most mostPairs
+	quota
+	slots
+)
+
+// shape is what identifies a limit on its subject, and how it is counted. N,
+// Unit and Shadow are not part of it: each request brings its own.
+type shape struct {
+	window time.Duration
+	least  int64  // the smallest N that is counted in this way
+	span   uint64 // the largest, less the smallest
+	k, s   int64  // segments: their number and length; otherwise 0
+	name   string
+	period apikey.Period
+	zone   string
+	kind   uint8
+	stamp  uint8     // pairs: bytes of an instant
+	begins *calendar // of a quota that begins again
 }
 
-// seed fills a new window with what an old one knows: the shortest longer one,
-// otherwise the longest. Every hit is dated at the latest time that its old
-// segment allows, so the new window never starts emptier than the truth that is
-// still known. It may start fuller, which passes within its own length.
-func (b *bucket) seed(r *ring, cells []byte, now int64) {
-	src := b.ring(0)
-	for i := range b.count() {
-		if o := b.ring(i); src.seconds < r.seconds && o.seconds > src.seconds ||
-			o.seconds > r.seconds && o.seconds < src.seconds {
-			src = o
+// anyName is the name of windows that were stored without one. No limit has it.
+const anyName = "\x00"
+
+const (
+	mostPairs     = 128
+	shortSegments = 60  // of windows of up to an hour
+	longSegments  = 144 // of longer ones: 10 minutes of a day
+)
+
+// newShape returns the shape of a limit, which must be valid. Its strings are
+// not copied.
+func newShape(l *apikey.Limit) shape {
+	s := shape{window: l.Window, name: l.Name, period: l.Period, zone: l.Zone, least: 1}
+	most := int64(apikey.MaxLimitN)
+	switch {
+	case l.Concurrent:
+		s.kind, most = slots, apikey.MaxConcurrent
+	case l.Period != "":
+		s.kind, most = quota, apikey.MaxQuotaN
+		if l.Period != apikey.Ever {
+			s.begins = &calendar{limit: apikey.Limit{Name: l.Name, Period: l.Period, Zone: l.Zone}}
 		}
-	}
-	k, newest := int64(r.segments()), r.edge/r.segment()-1
-	for age := int(src.age); age >= 0; age-- {
-		c := src.at(b.cells, age)
-		end := src.edge - int64(age)*src.segment()
-		back := newest - min(end-1, now)/r.segment()
-		if c > 0 && back <= k {
-			r.put(cells, int(back), c)
+	case l.N <= mostPairs:
+		s.kind, most = pairs, mostPairs
+		for s.stamp = 4; uint64(l.Window)>>(8*s.stamp) > 0; s.stamp++ {
 		}
+	default:
+		s.least, s.k = mostPairs+1, longSegments
+		if l.Window <= time.Hour {
+			s.k = shortSegments
+		}
+		s.s = (int64(l.Window) + s.k - 1) / s.k
 	}
+	s.span = uint64(most - s.least)
+	return s
 }
 
-func (b *bucket) find(length time.Duration) int {
-	for i := range b.count() {
-		if b.ring(i).length() == length {
-			return i
-		}
+// fits reports whether the shape is that of the limit, and its N within bounds.
+func (s *shape) fits(l *apikey.Limit) bool {
+	if l.Window != s.window || uint64(l.N-s.least) > s.span || l.Concurrent != (s.kind == slots) || l.Name != s.name {
+		return false
 	}
-	return -1
+	if s.window != 0 { // spares two comparisons
+		return len(l.Period)+len(l.Zone) == 0
+	}
+	return l.Period == s.period && l.Zone == s.zone
 }
 
-func named(limits []apikey.Limit, length time.Duration) bool {
-	for i := range limits {
-		if limits[i].Window == length {
-			return true
-		}
-	}
-	return false
+// same reports whether the shape is of the same limit, though it may count in
+// another way.
+func (s *shape) same(l *apikey.Limit) bool {
+	return l.Name == s.name && s.alike(l)
 }
 
-// most returns the highest total of the rings.
-func (b *bucket) most() (n uint32) {
-	for i := range b.count() {
-		n = max(n, b.ring(i).total)
-	}
-	return n
+// alike is same without the name.
+func (s *shape) alike(l *apikey.Limit) bool {
+	return l.Window == s.window && l.Concurrent == (s.kind == slots) && l.Period == s.period && l.Zone == s.zone
 }
+
+// layouts shares the layouts of a [Window]. What it forgets is only not shared
+// any more.
+type layouts struct {
+	mu    sync.Mutex
+	known map[string]*layout
+}
+
+const mostLayouts = 1024
+
+// of returns the layout of the shapes. It copies what it keeps.
+func (t *layouts) of(shapes []shape) *layout {
+	var key []byte
+	for i := range shapes {
+		s := &shapes[i]
+		key = append(key, s.kind)
+		key = binary.AppendUvarint(key, uint64(s.window))
+		for _, text := range []string{s.name, string(s.period), s.zone} {
+			key = binary.AppendUvarint(key, uint64(len(text)))
+			key = append(key, text...)
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.known[string(key)]; l != nil {
+		return l
+	}
+	if t.known == nil || len(t.known) >= mostLayouts {
+		t.known = map[string]*layout{}
+	}
+	l := &layout{append([]shape(nil), shapes...)}
+	for i := range l.shapes {
+		s := &l.shapes[i]
+		s.name, s.period, s.zone = cloned(s.name), apikey.Period(cloned(string(s.period))), cloned(s.zone)
+		if s.begins != nil {
+			s.begins = &calendar{limit: apikey.Limit{Name: s.name, Period: s.period, Zone: s.zone}}
+		}
+	}
+	t.known[string(key)] = l
+	return l
+}
+
+// cloned copies a string whose memory the caller may use again.
+func cloned(s string) string { return string([]byte(s)) }
+
+// calendar knows the periods of a quota. It remembers the newest, because
+// finding it in the database of time zones is slow.
+type calendar struct {
+	limit apikey.Limit
+	last  atomic.Pointer[interval]
+}
+
+// interval contains from, and not end.
+type interval struct{ from, end int64 }
+
+// period returns the one that contains t.
+func (c *calendar) period(t int64) (interval, error) {
+	if p := c.last.Load(); p != nil && p.from <= t && t < p.end {
+		return *p, nil
+	}
+	from, end, err := c.limit.Span(time.Unix(0, t))
+	if err != nil {
+		return interval{}, err
+	}
+	p := interval{from.UnixNano(), end.UnixNano()}
+	c.last.Store(&p)
+	return p, nil
+}
+
+// never is later than any time.
+const never = math.MaxInt64

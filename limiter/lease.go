@@ -11,48 +11,78 @@ import (
 // after it without another write. If the process dies, the next one assumes
 // that the whole reservation was used, at the time when it starts.
 //
-// Invariant: the cost admitted since the record is at most what it reserves,
-// and none was admitted after until. So whenever a crash happens, the record
-// charges at least what was admitted.
+// Invariant: what was charged to a limit since the record is at most what that
+// reserves for it, and nothing was charged after until. So whenever a crash
+// happens, the record charges at least what was admitted.
 type lease struct {
 	io     chan struct{} // closed when the journal's work on this bucket ends; nil: none
 	known  bool          // the bucket has what the journal had
 	record bool          // the journal may have a record
 	over   bool          // the record counts more than the bucket does
-	block  int64         // the size that the newest reservation has for cost 1
-	left   int64         // cost that may still be admitted
+	block  int64         // the most that the newest reservation has for cost 1
+	left   []int64       // what each count of the bucket may still be charged; nil: nothing
 	until  int64         // ... before this time
 }
 
 func (l *lease) busy() bool     { return l != nil && l.io != nil }
 func (l *lease) recorded() bool { return l != nil && l.record }
 
-// covers reports whether cost can be admitted at now without the journal.
-func (l *lease) covers(cost, now int64) bool {
-	return l.known && l.io == nil && cost <= l.left && now < l.until
+// covers reports whether cost can be charged to the first n counts at now
+// without the journal.
+func (l *lease) covers(cost int64, n int, now int64) bool {
+	if !l.known || l.io != nil || now >= l.until || len(l.left) < n {
+		return false
+	}
+	for _, left := range l.left[:n] {
+		if left < cost {
+			return false
+		}
+	}
+	return true
 }
 
-// cover takes cost out of the reservations of the parties, or renews those that
-// are too small. It reports false if it had to unlock the mutexes.
-func (w *Window) cover(ctx context.Context, p []party, cost, now int64) (bool, error) {
+// use takes cost out of what the first n counts may be charged.
+func (l *lease) use(cost int64, n int) {
+	for i := range l.left[:n] {
+		l.left[i] -= cost
+	}
+}
+
+// cover takes the charges out of the reservations of the parties, or renews
+// those that are too small. It reports false if it had to unlock the mutexes.
+func (w *Window) cover(ctx context.Context, p []party, costs *charges, now int64) (bool, error) {
 	if w.journal == nil {
 		return true, nil
 	}
 	var short []int
+	n := 0
 	for i := range p {
 		l := p[i].bucket.lease()
 		if l.busy() {
 			return false, w.wait(ctx, p, l.io)
 		}
-		if l.left < cost || now >= l.until {
+		lacks := false
+		for j := range p[i].Limits {
+			if at := int(p[i].at[j]); costs[n] > 0 && !p[i].Limits[j].Concurrent {
+				lacks = lacks || now >= l.until || l.left == nil || l.left[at] < costs[n]
+			}
+			n++
+		}
+		if lacks {
 			short = append(short, i)
 		}
 	}
 	if len(short) > 0 {
-		return false, w.renew(ctx, p, short, cost, now)
+		return false, w.renew(ctx, p, short, costs, now)
 	}
+	n = 0
 	for i := range p {
-		p[i].bucket.lease().left -= cost
+		for j := range p[i].Limits {
+			if costs[n] > 0 && !p[i].Limits[j].Concurrent {
+				p[i].bucket.lease().left[p[i].at[j]] -= costs[n]
+			}
+			n++
+		}
 	}
 	return true, nil
 }

@@ -1,223 +1,280 @@
-package limiter
+package limiter_test
 
 import (
 	"slices"
-	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 )
 
-// oracle is the segment rule in its plainest form: a list of hits, each with
-// the instant when it stops counting.
+// oracle is the contract in its plainest form: for each subject and limit, a
+// list of what was charged, and when. It is written from the contract, and uses
+// no code of the limiter.
 type oracle struct {
-	limit apikey.Limit
-	hits  []oracleHit
+	counts map[string][]*oracleCount // of a subject
+	slots  uint64
 }
 
-type oracleHit struct{ leaves, cost int64 }
-
-// segment of the window, from the contract and not from the ring.
-func (o *oracle) segment() (s, k int64) {
-	k = 60
-	if o.limit.Window > time.Hour {
-		k = 144
-	}
-	s = int64(o.limit.Window) / k
-	if s*k < int64(o.limit.Window) {
-		s++
-	}
-	return s, k
+type oracleCount struct {
+	limit   apikey.Limit // as it was last asked for in earnest
+	charges []oracleCharge
+	slots   []uint64
 }
 
-func (o *oracle) counted(now int64) (n int64) {
-	for _, h := range o.hits {
-		if h.leaves > now {
-			n += h.cost
+// oracleCharge is what was charged at one place: the instant in a window of at
+// most 128, the beginning of the segment in a larger one, that of the period in
+// a quota.
+type oracleCharge struct {
+	place, leaves int64
+	cost          int64
+}
+
+func exactly(l apikey.Limit) bool { return l.Window > 0 && l.N <= 128 }
+
+// place returns where a charge of l at t counts, and until when.
+func place(l apikey.Limit, t int64) oracleCharge {
+	switch {
+	case exactly(l):
+		return oracleCharge{place: t, leaves: t + int64(l.Window)}
+	case l.Window > 0:
+		k := int64(144)
+		if l.Window <= time.Hour {
+			k = 60
+		}
+		s := int64(l.Window) / k
+		if s*k < int64(l.Window) {
+			s++
+		}
+		return oracleCharge{place: t / s * s, leaves: (t/s + k + 1) * s}
+	case l.Period == apikey.Ever:
+		return oracleCharge{leaves: 1<<63 - 1}
+	}
+	from, end, err := l.Span(time.Unix(0, t))
+	if err != nil {
+		panic(err)
+	}
+	return oracleCharge{place: from.UnixNano(), leaves: end.UnixNano()}
+}
+
+// of returns what is known of the limit, and keeps it if it is asked in earnest.
+func (o *oracle) of(subject string, l apikey.Limit, now int64, keep bool) *oracleCount {
+	for _, c := range o.counts[subject] {
+		if !c.limit.Same(l) {
+			continue
+		}
+		if exactly(c.limit) != exactly(l) {
+			if !keep {
+				c = &oracleCount{limit: c.limit, charges: slices.Clone(c.charges)}
+			}
+			c.convert(l, now)
+		}
+		if keep {
+			c.limit = l
+		}
+		return c
+	}
+	c := &oracleCount{limit: l}
+	if keep {
+		o.counts[subject] = append(o.counts[subject], c)
+	}
+	return c
+}
+
+// as returns what is known of the limit, as it was last asked for.
+func (o *oracle) as(subject string, l apikey.Limit) *oracleCount {
+	for _, c := range o.counts[subject] {
+		if c.limit.Same(l) {
+			return c
 		}
 	}
-	return n
+	c := &oracleCount{limit: l}
+	o.counts[subject] = append(o.counts[subject], c)
+	return c
 }
 
-func (o *oracle) record(now, cost int64) {
-	s, k := o.segment()
-	o.hits = append(o.hits, oracleHit{(now/s + k + 1) * s, cost})
-}
-
-// reset is when the first counted hit leaves.
-func (o *oracle) reset(now int64) (d time.Duration) {
-	for _, h := range o.hits {
-		if left := time.Duration(h.leaves - now); left > 0 && (d == 0 || left < d) {
-			d = left
+// convert dates what a segment counted at the latest time that it can have had.
+func (c *oracleCount) convert(l apikey.Limit, now int64) {
+	was := c.charges
+	c.charges = nil
+	for _, p := range was {
+		if p.leaves <= now {
+			continue
 		}
+		at := p.place
+		if exactly(l) {
+			s := place(c.limit, at)
+			next := at
+			for step := int64(c.limit.Window) / 200; place(c.limit, next) == s; next += step {
+			}
+			at = min(place(c.limit, next).place-1, now)
+		}
+		c.charge(l, at, p.cost)
+	}
+}
+
+func (c *oracleCount) charge(l apikey.Limit, at, cost int64) {
+	p := place(l, at)
+	for i := range c.charges {
+		if c.charges[i].place == p.place {
+			c.charges[i].cost = max(c.charges[i].cost+cost, 0)
+			return
+		}
+	}
+	if p.cost = cost; cost > 0 {
+		c.charges = append(c.charges, p)
+	}
+}
+
+func (c *oracleCount) counted(now int64) (n int64) {
+	for _, p := range c.charges {
+		if p.leaves > now {
+			n += p.cost
+		}
+	}
+	return n + int64(len(c.slots))
+}
+
+func (c *oracleCount) status(now int64, l apikey.Limit) limiter.Status {
+	st := limiter.Status{Remaining: max(l.N-c.counted(now), 0)}
+	if l.Concurrent || l.Period == apikey.Ever {
+		return st
+	}
+	for _, p := range c.charges {
+		if left := time.Duration(p.leaves - now); left > 0 && p.cost > 0 && (st.Reset == 0 || left < st.Reset) {
+			st.Reset = left
+		}
+	}
+	return st
+}
+
+// wait tries all instants when something leaves.
+func (c *oracleCount) wait(now, need int64, l apikey.Limit) time.Duration {
+	switch {
+	case need > l.N:
+		return limiter.Never
+	case l.Concurrent:
+		return limiter.Unknown
+	case l.Period == apikey.Ever:
+		return limiter.Never
+	}
+	first := int64(0)
+	for _, p := range c.charges {
+		if t := p.leaves; t > now && (first == 0 || t < first) && c.counted(t)+need <= l.N {
+			first = t
+		}
+	}
+	return time.Duration(first - now)
+}
+
+// costOf is -1 for a limit that has no say.
+func costOf(r limiter.Request, l apikey.Limit) int64 {
+	if l.Concurrent {
+		return 1
+	}
+	if l.Unit == "" {
+		return max(r.Cost, 1)
+	}
+	for _, a := range r.Amounts {
+		if a.Unit == l.Unit {
+			return a.N
+		}
+	}
+	return -1
+}
+
+// decide is Take, or Peek.
+func (o *oracle) decide(r limiter.Request, now int64, take bool) (d limiter.Decision) {
+	type asked struct {
+		c      *oracleCount
+		l      apikey.Limit
+		cost   int64
+		shadow bool
+	}
+	var all []asked
+	for _, q := range r.Demands {
+		for _, l := range q.Limits {
+			all = append(all, asked{o.of(q.Subject, l, now, take), l, costOf(r, l), l.Shadow || r.Shadow})
+		}
+	}
+	d.Allowed, d.N = true, len(all)
+	shadows, never, unknown := true, false, false
+	for i, a := range all {
+		need := max(a.cost, 1)
+		if a.cost < 0 || a.c.counted(now)+need <= a.l.N {
+			continue
+		}
+		d.Windows[i].Violated = true
+		if a.shadow {
+			shadows = false
+			continue
+		}
+		d.Allowed = false
+		switch wait := a.c.wait(now, need, a.l); wait {
+		case limiter.Never:
+			never = true
+		case limiter.Unknown:
+			unknown = true
+		default:
+			d.RetryAfter = max(d.RetryAfter, wait)
+		}
+	}
+	if unknown {
+		d.RetryAfter = limiter.Unknown
+	}
+	if never {
+		d.RetryAfter = limiter.Never
+	}
+	if d.Allowed && take {
+		d.At = now
+		o.slots++
+		for _, a := range all {
+			switch {
+			case a.cost <= 0 || a.shadow && !shadows:
+			case a.l.Concurrent:
+				a.c.slots, d.Slot = append(a.c.slots, o.slots), o.slots
+			default:
+				a.c.charge(a.l, now, a.cost)
+			}
+		}
+	}
+	for i, a := range all {
+		st := a.c.status(now, a.l)
+		d.Windows[i].Remaining, d.Windows[i].Reset = st.Remaining, st.Reset
 	}
 	return d
 }
 
-// retry tries all instants when something leaves.
-func (o *oracle) retry(now, cost int64) time.Duration {
-	if o.counted(now)+cost <= o.limit.N {
-		return 0
-	}
-	if cost > o.limit.N {
-		return Never
-	}
-	at := make([]int64, 0, len(o.hits))
-	for _, h := range o.hits {
-		if h.leaves > now {
-			at = append(at, h.leaves)
+// settle follows a decision of its own.
+func (o *oracle) settle(r limiter.Request, taken limiter.Decision, s limiter.Settlement, now int64) (d limiter.Decision) {
+	shadows, i := true, 0
+	for _, q := range r.Demands {
+		for _, l := range q.Limits {
+			shadows = shadows && !((l.Shadow || r.Shadow) && taken.Windows[i].Violated)
+			i++
 		}
 	}
-	slices.Sort(at)
-	for _, t := range at {
-		if o.counted(t)+cost <= o.limit.N {
-			return time.Duration(t - now)
-		}
-	}
-	panic("unreachable: at the end nothing is counted")
-}
-
-// Every decision of a bucket is compared with the oracle's, field by field,
-// over random limits, costs and instants, segment edges among them.
-func TestBucketDecidesAsAListOfHitsWould(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		windows := rapid.SliceOfNDistinct(rapid.SampledFrom([]int64{1, 7, 60, 61, 3600, 3601, 86400}), 1, 3, rapid.ID).Draw(t, "windows")
-		var limits []apikey.Limit
-		var model []*oracle
-		for _, s := range windows {
-			l := apikey.Limit{N: rapid.SampledFrom([]int64{1, 3, 10, 255, 256, 65535, 65536}).Draw(t, "N"), Window: time.Duration(s) * time.Second}
-			limits = append(limits, l)
-			model = append(model, &oracle{limit: l})
-		}
-		now := int64(1_700_000_000)*int64(time.Second) + rapid.Int64Range(0, int64(time.Minute)).Draw(t, "start")
-		b := newBucket("k", false)
-		for range rapid.IntRange(1, 60).Draw(t, "requests") {
-			now = draw(t, now, model)
-			if rapid.IntRange(0, 9).Draw(t, "change") == 0 { // another N for a window
-				i := rapid.IntRange(0, len(limits)-1).Draw(t, "which")
-				limits[i].N = rapid.SampledFrom([]int64{1, 3, 10, 255, 256, 65535, 65536}).Draw(t, "N")
-				model[i].limit = limits[i]
+	d.Allowed = true
+	for _, q := range r.Demands {
+		for _, l := range q.Limits {
+			c := o.as(q.Subject, l)
+			is := costOf(limiter.Request{Cost: s.Cost, Amounts: s.Amounts}, l)
+			if l.Unit == "" {
+				is = s.Cost
 			}
-			cost := rapid.OneOf(rapid.Just(int64(1)), rapid.Int64Range(1, 300)).Draw(t, "cost")
-			if !b.fits(limits) {
-				b.adopt(limits, now)
-			}
-			st := make([]Status, len(limits))
-			got := b.check(cost, now, st)
-			var want time.Duration
-			for i, m := range model {
-				retry := m.retry(now, cost)
-				want = later(want, retry)
-				if st[i].Violated != (retry != 0) {
-					t.Fatalf("window %v, cost %d, %d of %d counted: Violated is %t", m.limit.Window, cost, m.counted(now), m.limit.N, st[i].Violated)
+			was := costOf(r, l)
+			switch {
+			case (l.Shadow || r.Shadow) && !shadows:
+			case l.Concurrent:
+				if s.Over {
+					c.slots = slices.DeleteFunc(c.slots, func(id uint64) bool { return id == taken.Slot })
 				}
+			case is >= 0 && was >= 0 && place(c.limit, taken.At).leaves > now:
+				c.charge(c.limit, taken.At, is-was)
 			}
-			if got != want {
-				t.Fatalf("RetryAfter is %v, the list of hits says %v", got, want)
-			}
-			if got == 0 {
-				b.charge(cost, len(limits))
-				for _, m := range model {
-					m.record(now, cost)
-				}
-			}
-			b.report(now, st)
-			for i, m := range model {
-				if left := max(m.limit.N-m.counted(now), 0); st[i].Remaining != left || st[i].Reset != m.reset(now) {
-					t.Fatalf("window %v: Remaining %d and Reset %v, the list of hits says %d and %v", m.limit.Window, st[i].Remaining, st[i].Reset, left, m.reset(now))
-				}
-			}
+			d.Windows[d.N] = o.of(q.Subject, l, now, false).status(now, l)
+			d.N++
 		}
-	})
-}
-
-// draw returns the next instant: any, or an edge of a segment or an expiry, or a
-// nanosecond from one.
-func draw(t *rapid.T, now int64, model []*oracle) int64 {
-	m := rapid.SampledFrom(model).Draw(t, "window")
-	s, k := m.segment()
-	switch rapid.IntRange(0, 4).Draw(t, "how") {
-	case 0:
-		return now
-	case 1:
-		return now + rapid.Int64Range(0, 2*s).Draw(t, "some segments")
-	case 2:
-		return now + rapid.Int64Range(0, 3*k*s).Draw(t, "some windows")
-	case 3:
-		edge := (now/s + rapid.Int64Range(1, k+2).Draw(t, "edge")) * s
-		return max(now, edge+rapid.Int64Range(-1, 1).Draw(t, "beside"))
-	default:
-		return max(now, now+int64(m.reset(now))-rapid.Int64Range(0, 1).Draw(t, "before"))
 	}
-}
-
-// With a clock that jumps both ways there is one thing to hold on to: what was
-// admitted counts until the clock has passed, by a window, all that it showed.
-func TestClockInBothDirectionsNeverAdmitsMore(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		const n = 10
-		limits := []apikey.Limit{{N: n, Window: time.Minute}}
-		b := newBucket("k", false)
-		now, top := int64(1e18), int64(0)
-		var admitted []oracleHit // leaves: by the highest instant seen, at which it counts at the least
-		for range 100 {
-			now += rapid.Int64Range(-int64(2*time.Minute), int64(time.Minute)).Draw(t, "step")
-			top = max(top, now)
-			if !b.fits(limits) {
-				b.adopt(limits, now)
-			}
-			if b.check(1, now, make([]Status, 1)) != 0 {
-				continue
-			}
-			b.charge(1, 1)
-			admitted = append(admitted, oracleHit{top + int64(time.Minute), 1})
-			counted := 0
-			for _, h := range admitted {
-				if h.leaves > top {
-					counted++
-				}
-			}
-			if counted > n {
-				t.Fatalf("%d hits are admitted though the clock has never passed the first by its window", counted)
-			}
-		}
-	})
-}
-
-// The seed of a new window is never below what an old window proves.
-func TestNewWindowStartsNoEmptierThanWhatIsKnown(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		lengths := []int64{1, 60, 90, 3600, 86400}
-		old := apikey.Limit{N: 1000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "old")) * time.Second}
-		fresh := apikey.Limit{N: 100_000, Window: time.Duration(rapid.SampledFrom(lengths).Draw(t, "new")) * time.Second}
-		start := int64(1e18)
-		now := start
-		b := newBucket("k", false)
-		b.adopt([]apikey.Limit{old}, now)
-		var hits []oracleHit // leaves: the end of exactly one new window
-		for range rapid.IntRange(1, 30).Draw(t, "hits") {
-			now += rapid.Int64Range(0, int64(old.Window)/8).Draw(t, "wait")
-			cost := rapid.Int64Range(1, 300).Draw(t, "cost")
-			if b.check(cost, now, make([]Status, 1)) == 0 {
-				b.charge(cost, 1)
-				hits = append(hits, oracleHit{now, cost})
-			}
-		}
-		b.adopt([]apikey.Limit{fresh}, now)
-		known := int64(0)
-		for _, h := range hits {
-			if window := min(old.Window, fresh.Window); h.leaves+int64(window) > now {
-				known += h.cost
-			}
-		}
-		if got := int64(b.ring(0).total); got < known {
-			t.Fatalf("a window of %v seeded from one of %v counts %d, %d are known", fresh.Window, old.Window, got, known)
-		}
-		k, segment := b.ring(0).shape() // k segments are up to k nanoseconds longer than the window
-		if now += int64(k+1) * segment; b.check(1, now, make([]Status, 1)) != 0 || b.ring(0).total != 0 {
-			t.Fatalf("a seeded window is empty after its own length and a segment: %d counted", b.ring(0).total)
-		}
-	})
+	return d
 }

@@ -18,18 +18,17 @@ func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decisio
 	return nil
 }
 
-// quick handles the most common request: one known subject, under the one or
-// two limits of its last request, without asking the journal. It leaves any
-// other request to decide, with d unchanged. It is decideLocked in a straight
+// quick handles the most common request: one known subject, under one or two of
+// its windows or quotas of requests, without asking the journal. It leaves any
+// other request to decide, with d unchanged. It is takeLocked in a straight
 // line: a critical section from checking that the bucket is not gone to the
-// charge, with the clock read inside. Without it a decision about two windows
-// takes 1,608 instructions in place of 845, and a whole guarded request 8 % more.
+// charge, with the clock read inside.
 func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) {
-	if len(r.Demands) != 1 {
+	if len(r.Demands) != 1 || len(r.Amounts) > 0 || r.Shadow {
 		return false, false
 	}
 	subject, limits := r.Demands[0].Subject, r.Demands[0].Limits
-	if r.Cost < 0 || len(limits) == 0 || len(limits) > firstRings || subject == "" {
+	if r.Cost < 0 || len(limits) == 0 || len(limits) > firstCounts || subject == "" {
 		return false, false
 	}
 	b := w.known(subject, at)
@@ -38,38 +37,52 @@ func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) 
 	}
 	cost := max(r.Cost, 1)
 	b.mu.Lock()
-	if w.closed.Load() || len(limits) > int(b.n) { // a bucket that is gone has no rings
+	if w.closed.Load() || b.layout == nil || len(limits) > len(b.layout.shapes) { // a bucket that is gone has no layout
 		b.mu.Unlock()
 		return false, false
 	}
 	now := w.now()
-	if w.journal != nil && !b.more.lease.covers(cost, now) {
+	if w.journal != nil && !b.more.lease.covers(cost, len(limits), now) {
 		b.mu.Unlock()
 		return false, false
 	}
-	rings := b.rings[:len(limits)]
+	counts, shapes := b.first[:len(limits)], b.layout.shapes[:len(limits)]
 	room := true
-	for i := range rings {
-		if !rings[i].fits(&limits[i]) {
+	for i := range limits {
+		l, c, s := &limits[i], &counts[i], &shapes[i]
+		if l.Unit != "" || l.Concurrent || l.Shadow || !s.fits(l) {
 			b.mu.Unlock()
 			return false, false
 		}
-		rings[i].advance(b.cells, now)
-		room = room && cost <= rings[i].room()
+		if now >= c.edge {
+			b.ledger(i).roll(now)
+		}
+		room = room && cost <= l.N-c.total
 	}
 	d.N = len(limits)
 	if d.Allowed = room; room {
 		d.At = now
-		for i := range rings {
-			rings[i].add(uint32(cost))
-			rings[i].status(now, &d.Windows[i])
+		for i := range limits {
+			if c, s := &counts[i], &shapes[i]; s.kind == segments && now >= c.edge-s.s {
+				c.total += cost // at most N, which fits in 32 bits
+				c.newest += uint32(cost)
+			} else {
+				d.At = max(d.At, b.ledger(i).add(now, cost, limits[i].N))
+			}
+			counts[i].status(&shapes[i], now, limits[i].N, &d.Windows[i])
 		}
 		if w.journal != nil {
-			b.more.lease.left -= cost
+			b.more.lease.use(cost, len(limits))
 		}
 	} else {
-		d.RetryAfter = b.check(cost, now, d.Windows[:len(limits)])
-		b.report(now, d.Windows[:len(limits)])
+		for i := range limits {
+			l := b.ledger(i)
+			if cost > limits[i].N-l.total {
+				d.Windows[i].Violated = true
+				d.RetryAfter = later(d.RetryAfter, l.wait(now, cost, limits[i].N))
+			}
+			l.status(l.shape, now, limits[i].N, &d.Windows[i])
+		}
 	}
 	if b.calls++; b.calls >= sweepCredit {
 		b.calls, due = 0, true

@@ -2,7 +2,6 @@ package limiter
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 )
@@ -40,7 +39,10 @@ type order struct {
 // limits, and otherwise what it costs. It runs on every call.
 func (r *Request) check() (cost int64, o order, err error) {
 	if r.Cost < 0 {
-		return 0, o, invalidf("cost %d is negative", r.Cost)
+		return 0, o, invalidf("Cost %d is negative", r.Cost)
+	}
+	if err := checkAmounts("Amounts", r.Amounts); err != nil {
+		return 0, o, err
 	}
 	if len(r.Demands) > maxDemands {
 		return 0, o, invalidf("%d demands, at most %d are allowed", len(r.Demands), maxDemands)
@@ -89,21 +91,76 @@ func (d *Demand) check() error {
 	return nil
 }
 
-// checkLimits reports limits out of bounds. It runs when a subject is used with
-// limits under which it has not been decided before.
-func checkLimits(limits []apikey.Limit) error {
-	for i, l := range limits {
-		if l.N < 1 || l.N > apikey.MaxLimitN {
-			return invalidf("limit %q: N %d is not between 1 and %d", l.Name, l.N, int64(apikey.MaxLimitN))
+func checkAmounts(field string, all []Amount) error {
+	if len(all) > MaxAmounts {
+		return invalidf("%s has %d units, at most %d are allowed", field, len(all), MaxAmounts)
+	}
+	for i := range all {
+		switch a := &all[i]; {
+		case a.Unit == "":
+			return invalidf("%s[%d].Unit is empty", field, i)
+		case a.N < 0:
+			return invalidf("%s[%d].N %d is negative", field, i, a.N)
 		}
-		if l.Window < time.Second || l.Window > apikey.MaxLimitWindow || l.Window%time.Second != 0 {
-			return invalidf("limit %q: window %v is not a whole number of seconds between 1s and %v", l.Name, l.Window, apikey.MaxLimitWindow)
-		}
-		for _, o := range limits[:i] {
-			if o.Window == l.Window {
-				return invalidf("limits %q and %q have the same window %v", o.Name, l.Name, l.Window)
+		for j := range i {
+			if all[j].Unit == all[i].Unit {
+				return invalidf("%s[%d].Unit is named twice: %q", field, i, all[i].Unit)
 			}
 		}
 	}
 	return nil
+}
+
+// uninvolved is the cost of a request to a limit whose unit it does not name.
+const uninvolved = -1
+
+// costs returns what a limit is charged, or uninvolved.
+func (r *Request) costs(l *apikey.Limit) int64 {
+	switch {
+	case l.Concurrent:
+		return 1
+	case l.Unit == "":
+		return max(r.Cost, 1)
+	}
+	return amount(r.Amounts, l.Unit)
+}
+
+func amount(all []Amount, unit string) int64 {
+	for i := range all {
+		if all[i].Unit == unit {
+			return all[i].N
+		}
+	}
+	return uninvolved
+}
+
+// check reports what is wrong with a settlement of the request.
+func (s *Settlement) check(r *Request) error {
+	if s.Cost < 0 {
+		return invalidf("Settlement.Cost %d is negative", s.Cost)
+	}
+	if err := checkAmounts("Settlement.Amounts", s.Amounts); err != nil {
+		return err
+	}
+	for i := range s.Amounts {
+		if amount(r.Amounts, s.Amounts[i].Unit) == uninvolved {
+			return invalidf("Settlement.Amounts[%d].Unit is none of the request's: %q", i, s.Amounts[i].Unit)
+		}
+	}
+	return nil
+}
+
+// difference returns by how much the settlement changes what a limit is charged.
+func (s *Settlement) difference(r *Request, l *apikey.Limit) int64 {
+	was := r.costs(l)
+	switch {
+	case l.Concurrent || was == uninvolved:
+		return 0
+	case l.Unit == "":
+		return s.Cost - was
+	}
+	if is := amount(s.Amounts, l.Unit); is != uninvolved {
+		return is - was
+	}
+	return 0
 }

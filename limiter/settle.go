@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/wontopos/latchkey/apikey"
-	"github.com/wontopos/latchkey/internal/slot"
 )
 
 // Settler is an optional ability of a [Limiter]: to change what a request costs
@@ -47,117 +46,117 @@ var _ Settler = (*Window)(nil)
 // Settle implements [Settler]. It does I/O where Take would. With a Journal,
 // what was given back counts again after a crash, and only then.
 func (w *Window) Settle(ctx context.Context, r Request, d Decision, s Settlement) (after Decision, err error) {
-	if s.Cost < 0 {
-		return Decision{}, invalidf("cost %d is negative", s.Cost)
+	if err := s.check(&r); err != nil {
+		return after, err
 	}
-	err = w.decide(ctx, &r, deed{charge: true, settle: true, at: d.At, cost: s.Cost}, &after)
+	err = w.decide(ctx, &r, deed{settle: &s, taken: &d}, &after)
 	return after, err
 }
 
-// deed is what to do about a request: nothing (Peek), charge it (Take), or
-// settle it at another cost.
-type deed struct {
-	slot   *slot.Slot // of the first demand; may be nil
-	charge bool
-	settle bool
-	at     int64 // when the request was charged
-	cost   int64 // the cost that it should have
-}
-
-// adopts reports whether missing windows are made.
-func (do *deed) adopts(cost int64) bool { return do.charge && (!do.settle || do.cost > cost) }
-
-// resettle is the part of Take in Settle; the mutexes are held, and the windows
-// know their counts. It reports false if it had to unlock the mutexes: then
-// nothing was changed.
-func (w *Window) resettle(ctx context.Context, p []party, was, now int64, do deed, d *Decision) (done bool, err error) {
-	raise := do.cost > was
-	d.Allowed = true
-	for i := range p {
-		d.Allowed = d.Allowed && (!raise || p[i].bucket.admits(p[i].Limits, do, was, now))
+// settleLocked is the part of decideLocked in Settle. What counts a limit is
+// changed in the way in which it counts by now.
+func (w *Window) settleLocked(ctx context.Context, p []party, r *Request, do deed, now int64, d *Decision) (done bool, err error) {
+	if err := w.layOut(p, now, false); err != nil { // says what is wrong
+		return false, err
 	}
-	if raise && d.Allowed {
-		if covered, err := w.cover(ctx, p, do.cost, now); !covered {
-			*d = Decision{}
+	by, charged := do.differences(p, r)
+	var more charges
+	raise := false
+	for n, difference := range by {
+		more[n] = max(difference, 0)
+		raise = raise || difference > 0
+	}
+	for i := range p {
+		if err := w.places(&p[i], more[first(p, i):], now); err != nil {
 			return false, err
 		}
 	}
-	back := was
-	if !raise {
-		back -= do.cost
+	if raise {
+		if covered, err := w.cover(ctx, p, &more, now); !covered {
+			return false, err
+		}
 	}
+	n := 0
 	for i := range p {
 		b := p[i].bucket
-		b.giveBack(p[i].Limits, do.at, back, now)
-		if w.journal != nil {
-			b.lease().over = true // its record counts more
-		}
-		if raise && d.Allowed {
-			b.charge(do.cost, len(p[i].Limits))
-		}
-	}
-	switch {
-	case !raise && do.cost > 0:
-		d.At = do.at
-	case raise && d.Allowed:
-		d.At = now
-	}
-	return true, nil
-}
-
-// admits reports whether the first windows have room for the deed's cost in
-// place of what was charged.
-func (b *bucket) admits(limits []apikey.Limit, do deed, was, now int64) bool {
-	for i := range limits {
-		r := b.ring(i)
-		r.advance(b.cells, now)
-		_, held := r.charged(b.cells, do.at, was)
-		if do.cost-held > r.room() {
-			return false
+		for j := range p[i].Limits {
+			limit, at := &p[i].Limits[j], int(p[i].at[j])
+			switch {
+			case !charged[n] || at == nowhere:
+			case !limit.Concurrent:
+				b.ledger(at).settle(now, do.taken.At, by[n], limit.N)
+			case do.settle.Over && do.taken.Slot != 0:
+				b.ledger(at).leave(do.taken.Slot)
+			}
+			if by[n] < 0 && w.journal != nil {
+				b.lease().over = true // its record counts more
+			}
+			n++
 		}
 	}
-	return true
+	d.Allowed, d.At = true, do.taken.At
+	if !do.settle.Over {
+		d.Slot = do.taken.Slot
+	}
+	for n := range d.Windows { // shadows
+		d.Windows[n].Violated = do.taken.Windows[n].Violated
+	}
+	return true, w.layOut(p, now, false)
 }
 
-// giveBack takes up to cost of what was charged at a given time out of the
-// windows of the limits, wherever they are.
-func (b *bucket) giveBack(limits []apikey.Limit, at, cost, now int64) {
-	for i := range limits {
-		if j := b.find(limits[i].Window); j >= 0 {
-			r := b.ring(j)
-			r.advance(b.cells, now)
-			r.giveBack(b.cells, at, cost)
+// nowhere is the index of a limit that counts nothing.
+const nowhere = 255
+
+// places finds what the limits of a party count, in whatever way. It makes what
+// is missing only where something is charged in addition.
+func (w *Window) places(q *party, more []int64, now int64) error {
+	var missing []apikey.Limit
+	for again := true; again; {
+		again = false
+		for j := range q.Limits {
+			at := q.bucket.previous(&q.Limits[j], 0)
+			q.at[j] = uint8(at)
+			if at < 0 {
+				q.at[j] = nowhere
+				if more[j] > 0 {
+					missing, again = append(missing, q.Limits[j]), true
+				}
+			}
+		}
+		if again {
+			if err := q.bucket.adopt(&w.layouts, missing, now); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
-// charged returns how much of a cost that was charged at a given time the ring
-// still counts, and the age of its segment. It never returns more than is
-// there: hits that another layout dated differently stay, which admits less.
-func (r *ring) charged(cells []byte, at, cost int64) (age int, n int64) {
-	k, s := r.shape()
-	newest := r.edge/s - 1
-	if segment := at / s; segment <= newest && newest-segment <= int64(k) {
-		age = int(newest - segment)
-		return age, min(cost, int64(r.at(cells, age)))
+// differences returns by how much the charges change, and which limits were
+// charged at all: shadows are together or not at all.
+func (do *deed) differences(p []party, r *Request) (by charges, charged [MaxWindows]bool) {
+	shadows, n := true, 0
+	for i := range p {
+		for j := range p[i].Limits {
+			limit := &p[i].Limits[j]
+			by[n], charged[n] = do.settle.difference(r, limit), true
+			if limit.Shadow || r.Shadow {
+				shadows = shadows && !do.taken.Windows[n].Violated
+			}
+			n++
+		}
 	}
-	return 0, 0
-}
-
-// giveBack undoes add for a charge made at a given time.
-func (r *ring) giveBack(cells []byte, at, cost int64) {
-	age, n := r.charged(cells, at, cost)
-	if n == 0 {
-		return
+	if shadows {
+		return by, charged
 	}
-	r.total -= uint32(n)
-	if age == 0 {
-		r.newest -= uint32(n)
-	} else {
-		slot := r.slot(age)
-		r.set(cells, slot, r.get(cells, slot)-uint32(n))
+	n = 0
+	for i := range p {
+		for j := range p[i].Limits {
+			if p[i].Limits[j].Shadow || r.Shadow {
+				by[n], charged[n] = 0, false
+			}
+			n++
+		}
 	}
-	for r.age > 0 && r.at(cells, int(r.age)) == 0 {
-		r.age--
-	}
+	return by, charged
 }

@@ -216,8 +216,8 @@ func (s *Shared) share(r *Request) error {
 		q.Limits = slices.Clone(q.Limits)
 		for j := range q.Limits {
 			l := &q.Limits[j]
-			cost, charged := r.costOf(l)
-			if l.N /= s.many; !charged || r.Shadow || l.Shadow {
+			cost := r.costs(l)
+			if l.N /= s.many; cost == uninvolved || r.Shadow || l.Shadow {
 				l.N = max(l.N, 1)
 				continue
 			}
@@ -230,23 +230,6 @@ func (s *Shared) share(r *Request) error {
 		}
 	}
 	return nil
-}
-
-// costOf returns what the request costs under a limit, and whether the limit
-// takes part.
-func (r *Request) costOf(l *apikey.Limit) (cost int64, charged bool) {
-	switch {
-	case l.Concurrent:
-		return 1, true
-	case l.Unit == "":
-		return max(r.Cost, 1), true
-	}
-	for i := range r.Amounts {
-		if r.Amounts[i].Unit == l.Unit {
-			return r.Amounts[i].N, true
-		}
-	}
-	return 0, false
 }
 
 // record counts an admitted request in the windows and quotas of this instance.

@@ -47,7 +47,9 @@ type Window struct {
 	reserve int64
 	log     *slog.Logger
 
-	shards [shards]shard
+	shards  [shards]shard
+	layouts layouts
+	tickets atomic.Uint64 // the newest Decision.Slot
 
 	hand atomic.Uint32 // the shard swept last; kept apart from what every call reads
 }
@@ -67,7 +69,7 @@ func New(o Options) (*Window, error) {
 		o.Logger = slog.Default()
 	}
 	base := time.Now()
-	return &Window{
+	w := &Window{
 		wall:    base.UnixNano(),
 		base:    base,
 		seed:    maphash.MakeSeed(),
@@ -75,7 +77,9 @@ func New(o Options) (*Window, error) {
 		reserve: int64(o.Reserve),
 		log:     o.Logger,
 		closing: make(chan struct{}, 1),
-	}, nil
+	}
+	w.tickets.Store(uint64(w.wall)) // none of an earlier process
+	return w, nil
 }
 
 func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
