@@ -3,6 +3,7 @@ package apikey
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/wontopos/latchkey/internal/redact"
@@ -93,7 +94,7 @@ func (l Limit) Span(t time.Time) (from, end time.Time, err error) {
 	if l.Period == "" || l.Period == Ever {
 		return from, end, nil
 	}
-	zone, err := time.LoadLocation(l.Zone)
+	zone, err := location(l.Zone)
 	if err != nil {
 		return from, end, fmt.Errorf("apikey: zone of limit %q: %w", l.Name, err)
 	}
@@ -116,6 +117,20 @@ func (l Limit) Span(t time.Time) (from, end time.Time, err error) {
 		}
 	}
 	return from, end, nil
+}
+
+// zones are the time zones that were asked for: to load one is to read a file.
+var zones sync.Map // of name to *time.Location
+
+func location(name string) (*time.Location, error) {
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), nil
+	}
+	zone, err := time.LoadLocation(name)
+	if err == nil {
+		zones.Store(name, zone)
+	}
+	return zone, err
 }
 
 // hourOf returns the last time up to t, and the first one after t, at which

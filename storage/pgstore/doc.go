@@ -75,10 +75,10 @@
 // [Limiter] keeps the counts of the limits in the same schema: a row for each
 // subject, decided and charged by one call of a function in the database, at
 // the database's time. It is as exact as [limiter.Window], over all processes.
-// Put a [limiter.Escrow] in front of it, or each request is a round trip. Its
-// commits do not wait for the disk: a crash of the server loses at most about
-// 0.6 seconds of counts, and nothing else. It works unchanged behind PgBouncer,
-// also in transaction mode.
+// Put a [limiter.Shared] in front of it, for when the database is away. Its
+// commits do not wait for the disk, except for credits: a crash of the server
+// loses at most about 0.6 seconds of the other counts. It works unchanged behind
+// PgBouncer, also in transaction mode.
 //
 // Keys, audit trail, feed and usage are plain tables that can be read with SQL:
 // package storage decodes the record column. Rows of usage and of the audit

@@ -31,15 +31,15 @@ func Example() {
 	defer store.Close()
 }
 
-// Limits that all processes on the database share: most requests are decided
-// without a round trip.
+// Limits that all processes on the database share, and that hold when the
+// database is away.
 func ExampleNewLimiter() {
 	serve := func(ctx context.Context, store *pgstore.Store, keys *latchkey.Service) (*middleware.Guard, error) {
 		shared, err := pgstore.NewLimiter(store, pgstore.LimiterOptions{})
 		if err != nil {
 			return nil, err
 		}
-		limits, err := limiter.NewEscrow(shared, limiter.EscrowOptions{Instances: 4}) // four processes at most
+		limits, err := limiter.NewShared(shared, limiter.SharedOptions{Instances: 4}) // four processes at most
 		if err != nil {
 			return nil, err
 		}

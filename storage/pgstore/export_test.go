@@ -90,6 +90,24 @@ func (l *Limiter) LeaveIdle() { l.pruned.last.Store(math.MaxInt64 / 2) }
 // SetClock puts a clock of the test's in the place of the server's.
 func (l *Limiter) SetClock(now func() int64) {
 	l.serverAt = func() *int64 { at := now(); return &at }
+	l.SetOwnClock(func() time.Time { return time.Unix(0, now()) })
+}
+
+// SetOwnClock puts a clock in the place of this process's.
+func (l *Limiter) SetOwnClock(now func() time.Time) { l.now = now }
+
+// SetSlotLife says how long the server keeps slots that are not renewed. Call it
+// before the first Take.
+func (l *Limiter) SetSlotLife(d time.Duration) { l.slots.life = d }
+
+// RenewSlots renews the slots that are held.
+func (l *Limiter) RenewSlots(ctx context.Context) error { return l.renewSlots(ctx) }
+
+// ForgetSlots forgets the slots that are held, as a process that dies.
+func (l *Limiter) ForgetSlots() {
+	l.slots.mu.Lock()
+	defer l.slots.mu.Unlock()
+	clear(l.slots.held)
 }
 
 // PauseBeforeListening sets how long a listener that lost its connection waits

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,39 +26,54 @@ type LimiterOptions struct {
 
 // Limiter is a [limiter.Limiter] whose counts are in the database of a [Store],
 // so that any number of processes enforce the same limits. Make one with
-// [NewLimiter]. It may be used concurrently, starts no goroutine, and ends with
-// its store.
+// [NewLimiter]. It may be used concurrently and ends with its store. While
+// requests with a limit on requests in progress are being served, a goroutine
+// renews their slots.
 //
-// The guarantee is [limiter.Window]'s: in no interval of a window's length do
-// all processes together admit more than N. A hit counts for its window and at
-// most one segment longer: a 60th of a window up to an hour, a 144th of a
-// longer one. All windows of all subjects are decided and charged under the
-// locks of their rows or not at all, by the clock of the server, read under
-// those locks: the clocks of the processes do not matter. Setting that clock
-// back admits nothing early; setting it forward drops the hits that have left
-// by the new time.
+// The guarantee is [limiter.Limiter]'s, for all processes together. All limits of
+// all subjects are decided and charged under the locks of their rows or not at
+// all, by the clock of the server, read under those locks: the clocks of the
+// processes do not matter, except that a quota is answered with
+// [limiter.ErrUnavailable] if they are apart by more than a period. Setting the
+// server's clock back admits nothing early; setting it forward drops what has
+// left by the new time.
 //
-// A decision is one round trip, and giving back or paying a difference another
-// ([limiter.Settler]); those about one subject take turns. Put a
-// [limiter.Escrow] in front of it, one in each process: most decisions then
-// need no round trip. The Escrow loses nothing over this limiter
-// ([limiter.NewEscrow]).
+// A decision is one round trip, and [Limiter.Settle] another; those about one
+// subject take turns. Put a [limiter.Shared] in front of it, one in each process,
+// for what it does when the database is slow or away.
 //
-// Durability: charges are committed without a sync. A server that is stopped,
-// or that hands over to a synchronous standby, loses none. A crash loses at
-// most the last three wal_writer_delay, 0.6 seconds unless that was changed:
-// windows then admit again what was admitted in that time, and no more. The
-// keys in the same database are not affected.
+// Requests in progress: the slots of a process that has died are free after
+// [limiter.SlotLife]. A process that is stopped, or cut off from the database,
+// for longer than that loses its slots, too, and others may take them. When it
+// goes on, the requests that it still serves are above N: as many as it had
+// slots, until they end. They count again from the next renewal on, which a
+// process that was only stopped makes at once, and one that was cut off within
+// four seconds of its return.
 //
-// Rows of idle subjects are removed in small steps, during later calls.
+// Durability: charges are committed without a sync, except those of a quota of
+// [apikey.Ever], which are synced like keys before they are admitted. A server
+// that is stopped, or that hands over to a synchronous standby, loses none. A
+// crash loses at most the last three wal_writer_delay, 0.6 seconds unless that
+// was changed: windows and quotas of a period then admit again what was admitted
+// in that time, and no more; slots are put back by their renewal. The keys in the
+// same database are not affected.
+//
+// Rows of idle subjects are removed in small steps, during later calls: those
+// with a quota when its period has ended, those with a quota of Ever never.
 type Limiter struct {
 	s        *Store
 	timeout  time.Duration
 	log      *slog.Logger
-	take     string
+	use      string
+	amend    string
+	renew    string
 	prune    string
 	pruned   clock
-	serverAt func() *int64 // a replacement for the server's clock; for tests
+	explicit atomic.Bool // each statement needs a transaction that says what it is
+	slots    slots
+	periods  periods
+	now      func() time.Time // finds the periods of quotas
+	serverAt func() *int64    // a replacement for the server's clock; for tests
 }
 
 var _ limiter.Settler = (*Limiter)(nil)
@@ -68,7 +84,10 @@ const (
 	pruneLimitsRows  = 500
 )
 
-const decideSQL = `SELECT "latchkey".limit_charge($1::bytea[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint, $6::bigint, $7::bigint, $8::boolean, $9::integer, $10::bigint)`
+const (
+	useSQL   = `SELECT "latchkey".limit_use($1::bytea[], $2::bigint[], $3::boolean, $4::bigint, $5::bigint, $6::bigint, $7::boolean, $8::integer, $9::bigint)`
+	amendSQL = `SELECT "latchkey".limit_amend($1::bytea[], $2::bigint[], $3::bigint, $4::bigint, $5::boolean, $6::integer, $7::bigint)`
+)
 
 // pruneLimitsSQL removes rows of which nothing has counted for $1 microseconds.
 // It does not wait for locks, so it cannot be part of a deadlock.
@@ -100,65 +119,81 @@ func NewLimiter(s *Store, o LimiterOptions) (*Limiter, error) {
 	}
 	return &Limiter{
 		s: s, timeout: o.Timeout, log: o.Logger,
-		take: qualify(s.schema, decideSQL), prune: s.sql.pruneLimits,
-		serverAt: func() *int64 { return nil },
+		use: qualify(s.schema, useSQL), amend: qualify(s.schema, amendSQL), renew: qualify(s.schema, renewSQL), prune: s.sql.pruneLimits,
+		slots: slots{life: limiter.SlotLife},
+		now:   time.Now, serverAt: func() *int64 { return nil },
 	}, nil
 }
 
 // Take implements [limiter.Limiter]. If ctx has ended, the error is ctx's. If
 // the database does not answer in time, or not at all, the error wraps
 // [limiter.ErrUnavailable]. After the store's Close it is [limiter.ErrClosed].
-// Nothing is retried. A request whose answer was lost may have been charged;
-// nothing else is charged without being admitted.
+// A request whose answer was lost may have been charged, and its slot is then
+// held for [limiter.SlotLife]; nothing else is charged without being admitted.
 func (l *Limiter) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	d, _, err := l.decide(ctx, &r, deed{charge: true})
-	return d, err
+	return l.decide(ctx, &r, true)
 }
 
 // Peek implements [limiter.Limiter]. It takes no locks and waits for none.
 func (l *Limiter) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	d, _, err := l.decide(ctx, &r, deed{})
-	return d, err
+	return l.decide(ctx, &r, false)
 }
 
-// Reserve is what [limiter.NewEscrow] looks for. The life is what was left of the
-// current segment, in the window whose segment ends first, by the server's
-// clock after the call began.
-func (l *Limiter) Reserve(ctx context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
-	return l.decide(ctx, &r, deed{charge: true})
+func (l *Limiter) decide(ctx context.Context, r *limiter.Request, charge bool) (d limiter.Decision, err error) {
+	if err := r.Validate(); err != nil {
+		return d, err
+	}
+	q, err := l.questionOf(r)
+	if err != nil {
+		return d, fmt.Errorf("%w: %w", limiter.ErrInvalid, err)
+	}
+	q.askAll(r)
+	slot := newSlot()
+	d, at, err := l.call(ctx, &q, l.use, q.names, q.asks, charge, slot, int64(l.slots.life), q.keep, q.durable, l.patience(), l.serverAt())
+	if err != nil || !charge || !d.Allowed || d.N == 0 {
+		return d, err
+	}
+	d.At = at
+	if l.hold(slot, &q, d) {
+		d.Slot = uint64(slot)
+	}
+	return d, nil
 }
 
-// Settle implements [limiter.Settler], in one round trip.
+// Settle implements [limiter.Settler], in one round trip. A slot whose Settle
+// fails is free after [limiter.SlotLife].
 func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
-	cost := s.Cost
-	was := max(r.Cost, 1)
-	switch {
-	case cost < 0:
-		return limiter.Decision{}, fmt.Errorf("%w: pgstore: cost %d is negative", limiter.ErrInvalid, cost)
-	case r.Cost >= 0 && cost <= was: // only the difference, with no new decision
-		after, _, err := l.decide(ctx, &r, deed{settle: true, was: was - cost, at: d.At})
-		if err == nil && cost > 0 {
-			after.At = d.At
-		}
+	if err := validSettlement(&r, s); err != nil {
+		return limiter.Decision{}, err
+	}
+	q, err := l.questionOf(&r)
+	if err == nil {
+		err = q.askToAmend(&r, d, s)
+	}
+	if err != nil {
+		return limiter.Decision{}, fmt.Errorf("%w: %w", limiter.ErrInvalid, err)
+	}
+	slot := int64(0)
+	if s.Over {
+		slot = slotOf(d)
+		l.slots.release(ctx, slot)
+	}
+	after, _, err := l.call(ctx, &q, l.amend, q.names, q.asks, slot, q.keep, q.durable, l.patience(), l.serverAt())
+	if err != nil {
 		return after, err
 	}
-	r.Cost = cost
-	after, _, err := l.decide(ctx, &r, deed{charge: true, was: was, at: d.At})
-	return after, err
-}
-
-// deed is what to do about a request: nothing (Peek), charge it, or give back
-// what it was charged at a given time, with or without charging it again.
-type deed struct {
-	charge, settle bool
-	was, at        int64
-}
-
-func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d limiter.Decision, life time.Duration, err error) {
-	if err := r.Validate(); err != nil {
-		return d, 0, err
+	if after.At = d.At; !s.Over {
+		after.Slot = d.Slot
 	}
-	cost := max(r.Cost, 1)
+	for i := range after.N { // shadows that were not charged
+		after.Windows[i].Violated = d.Windows[i].Violated
+	}
+	return after, nil
+}
+
+// call asks one of the server's functions, and also returns when it has charged
+// the request.
+func (l *Limiter) call(ctx context.Context, q *question, sql string, args ...any) (d limiter.Decision, at int64, err error) {
 	ctx, leave, err := l.s.life.enter(ctx)
 	if errors.Is(err, apikey.Closed) {
 		return d, 0, limiter.ErrClosed
@@ -166,34 +201,47 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, do deed) (d li
 		return d, 0, err
 	}
 	defer leave()
-	q := questionOf(r)
-	if len(q.lengths) == 0 {
+	if len(q.limits) == 0 {
 		d.Allowed = true
 		return d, 0, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	var answer []int64
-	if do.settle {
-		cost = 0
-	}
-	args := []any{q.names, q.counts, q.lengths, q.most, do.was, do.at, cost, do.charge, max(l.timeout.Milliseconds(), 1), l.serverAt()}
-	err = ours{l.s.pool}.run(bounded, l.take, args, func(row pgx.Row) error { return row.Scan(&answer) })
-	if err == nil && len(answer) != 3+3*len(q.lengths) {
+	err = l.run(bounded, sql, args, &answer)
+	switch {
+	case err != nil:
+	case answer == nil:
+		err = errors.New("the clocks of this program and of the server are apart by more than a period of one of the quotas")
+	case len(answer) != answerHead+3*len(q.limits):
 		err = fmt.Errorf("the server's answer has %d numbers", len(answer))
 	}
 	if err != nil {
 		return d, 0, unavailable(ctx, err)
 	}
-	if do.charge {
-		l.tidy(bounded)
-	}
-	d = q.decision(answer[1:])
-	if do.charge && d.Allowed {
-		d.At = answer[0]
-	}
-	return d, time.Duration(answer[2]), nil
+	l.tidy(bounded)
+	return q.decision(answer), answer[2], nil
 }
+
+// run makes one round trip. A statement is its own transaction as long as the
+// defaults of the role and the database allow that. If they make it fail, for
+// being read-only or serializable, it has changed nothing: it is sent again in
+// a transaction that does not rely on them, and so are all that follow.
+func (l *Limiter) run(ctx context.Context, sql string, args []any, answer *[]int64) error {
+	if !l.explicit.Load() {
+		err := l.s.pool.QueryRow(ctx, sql, args...).Scan(answer)
+		switch sqlState(err) {
+		case "25006", "40001": // read_only_sql_transaction, serialization_failure
+		default:
+			return err
+		}
+		l.explicit.Store(true)
+	}
+	return ours{l.s.pool}.run(ctx, sql, args, func(row pgx.Row) error { return row.Scan(answer) })
+}
+
+// patience is how long a statement waits for a lock, in milliseconds.
+func (l *Limiter) patience() int32 { return int32(max(l.timeout.Milliseconds(), 1)) }
 
 // unavailable wraps the reason why no decision could be made. A time limit of
 // this package is not a context's error, because callers believe that one comes

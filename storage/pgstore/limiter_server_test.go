@@ -57,7 +57,7 @@ func TestLimiterLocksSubjectsInTheOrderOfTheirBytes(t *testing.T) {
 func TestLimiterReadsTheClockUnderTheLock(t *testing.T) {
 	s := newStore(t)
 	l := newLimiter(t, s, patient)
-	r := limiter.Request{Demands: []limiter.Demand{{Subject: "k", Limits: []apikey.Limit{{Name: "two seconds", N: 2, Window: 2 * time.Second}}}}}
+	r := limiter.Request{Demands: []limiter.Demand{{Subject: "k", Limits: []apikey.Limit{{Name: "two-seconds", N: 2, Window: 2 * time.Second}}}}}
 	admit(t, l, 1, r)
 	tx, watch := connect(t, s), connect(t, s)
 	exec(t, tx, `BEGIN`)
@@ -108,7 +108,7 @@ func TestLimiterGivesUpInTime(t *testing.T) {
 	// By itself: whoever asked may be gone with the network, and nobody cancels for them.
 	patience, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err := connect(t, s).Exec(patience, `SELECT latchkey.limit_decide('a', NULL, 1, '{60000000000}', '{100}', 1, true, 100, NULL)`)
+	_, err := connect(t, s).Exec(patience, `SELECT latchkey.limit_use('{a}', '{{0,-9,120,99,1,0,1000000000,61,0,0}}', true, 0, 0, 60000000000, false, 100, NULL)`)
 	if e, ok := errors.AsType[*pgconn.PgError](err); !ok || e.Code != "55P03" {
 		t.Errorf("a server that waits for a lock: got error %v, want lock_not_available", err)
 	}
@@ -140,12 +140,19 @@ func TestLimiterOverAServerThatIsGone(t *testing.T) {
 		t.Errorf("a clean stop loses no count: %d remain, want %d", got, n-20)
 	}
 
-	// And now without warning, while requests come.
+	// And now without warning, while requests come. Credits are lost by nobody.
 	var at []time.Time
+	credits := limiter.Request{Demands: []limiter.Demand{{Subject: "owner of credits", Limits: []apikey.Limit{{Name: "credits", N: n, Period: apikey.Ever}}}}}
+	spent := int64(0)
 	for begun := time.Now(); time.Since(begun) < 1500*time.Millisecond; {
 		admit(t, l, 1, r)
 		at = append(at, time.Now())
+		if len(at)%50 == 0 {
+			admit(t, l, 1, credits)
+			spent++
+		}
 	}
+	admit(t, l, 1, credits)
 	struck := time.Now()
 	server.Kill(t)
 	server.Start(t)
@@ -155,6 +162,9 @@ func TestLimiterOverAServerThatIsGone(t *testing.T) {
 		if struck.Sub(a) > time.Second {
 			sure++
 		}
+	}
+	if left := remaining(t, l, credits); left != n-spent-1 {
+		t.Errorf("%d credits are left of %d, want all but %d", left, n, spent+1)
 	}
 	counted := n - remaining(t, l, r)
 	if all := int64(20 + len(at)); counted < sure || counted > all {
@@ -178,13 +188,15 @@ func TestLimiterRemovesIdleSubjects(t *testing.T) {
 		l.SetClock(func() int64 { return at.UnixNano() })
 		admit(t, l, 1, limiter.Request{Demands: []limiter.Demand{{Subject: name, Limits: []apikey.Limit{{Name: "hour", N: 1, Window: time.Hour}}}}})
 	}
+	l.SetClock(func() int64 { return now.AddDate(-20, 0, 0).UnixNano() })
+	admit(t, l, 1, limiter.Request{Demands: []limiter.Demand{{Subject: "has credits", Limits: []apikey.Limit{{Name: "credits", N: 2, Period: apikey.Ever}}}}})
 	tx := connect(t, s)
 	exec(t, tx, `BEGIN`)
 	exec(t, tx, `SELECT 1 FROM latchkey.limits WHERE subject = 'idle, but locked' FOR UPDATE`)
 	must(t, s.Maintain(t.Context()))
 	exec(t, tx, `ROLLBACK`)
-	if n := count(t, s.Pool(), `SELECT count(*) FILTER (WHERE subject = 'idle') + 10 * count(*) FROM latchkey.limits`); n != 20 {
-		t.Errorf("got %d, want two rows without the idle one", n)
+	if n := count(t, s.Pool(), `SELECT count(*) FILTER (WHERE subject = 'idle') + 10 * count(*) FROM latchkey.limits`); n != 30 {
+		t.Errorf("got %d, want three rows without the idle one", n)
 	}
 	must(t, s.Maintain(t.Context()))
 	// A limiter does it by itself.
@@ -226,28 +238,5 @@ func TestLimiterOptions(t *testing.T) {
 	must(t, s.Close())
 	if _, err := l.Take(t.Context(), twoDemands("a", "b", 1, 1)); !errors.Is(err, limiter.ErrClosed) {
 		t.Errorf("after Close: got error %v, want ErrClosed", err)
-	}
-}
-
-// An instance of the version before, which names two subjects at most, is decided
-// and charged in the same rows.
-func TestLimiterBesideAProgramOfTheVersionBefore(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	l, r := newLimiter(t, s, patient), twoDemands("b", "a", 10, 20)
-	admit(t, l, 1, r)
-	for i, sql := range []string{
-		`SELECT latchkey.limit_settle('a', 'b', 1, '{86400,3600}', '{20,10}', 0, 0, 3, true, 1000, NULL)`,
-		`SELECT latchkey.limit_settle('b', NULL, 1, '{3600}', '{10}', 0, 0, 3, true, 1000, NULL)`,
-		`SELECT latchkey.limit_decide('b', NULL, 1, '{3600}', '{10}', 2, true, 1000, NULL)`,
-	} {
-		var answer []int64
-		must(t, connect(t, s).QueryRow(t.Context(), sql).Scan(&answer))
-		if want := []int{9, 6, 5}[i]; len(answer) != want || answer[want-3] != []int64{6, 3, 1}[i] {
-			t.Errorf("%s: got %v", sql, answer)
-		}
-	}
-	if d, err := l.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 1 || d.Windows[1].Remaining != 16 {
-		t.Errorf("got %v, %v, want 1 and 16 remaining", d, err)
 	}
 }

@@ -38,8 +38,8 @@ func TestASchemaIsMigratedOnceHoweverManyDoIt(t *testing.T) {
 	wg.Wait()
 	must(t, pgstore.Migrate(t.Context(), pool, o)) // again
 	must(t, pgstore.Validate(t.Context(), pool, o))
-	if n := count(t, pool, `SELECT count(*) FROM latchkey.migrations WHERE checksum IS NOT NULL`); n != 8 {
-		t.Errorf("%d migrations are written down, want 8", n)
+	if n := count(t, pool, `SELECT count(*) FROM latchkey.migrations WHERE checksum IS NOT NULL`); n != 10 {
+		t.Errorf("%d migrations are written down, want 10", n)
 	}
 	if n := count(t, pool, `SELECT count(*) FROM latchkey.feed_head`); n != 1 {
 		t.Errorf("the feed has %d counters, want 1", n)
