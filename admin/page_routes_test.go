@@ -90,7 +90,7 @@ func TestAScopeLeadsToItsRoutes(t *testing.T) {
 	for scope, want := range map[string]string{
 		"marketplace%3a%2a": "Routes that need marketplace:* · Show all Route Key Notes GET /marketplace any of marketplace:read marketplace:admin POST /marketplace marketplace:write ",
 		"marketplace:write": "Routes that need marketplace:write · Show all Route Key Notes POST /marketplace marketplace:write ",
-		"orders:read":  "Routes that need orders:read · Show all No route needs this scope ",
+		"orders:read":       "Routes that need orders:read · Show all No route needs this scope ",
 	} {
 		if a := g.want(200, "operator", "GET", "/routes?scope="+scope, ""); !strings.Contains(text(a), want) {
 			t.Errorf("%s: the page says %q, want %q", scope, text(a), want)
