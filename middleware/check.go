@@ -187,7 +187,7 @@ type demands [2]limiter.Demand
 func (g *Guard) demand(room *demands, id string, o *Outcome) []limiter.Demand {
 	all := room[:0]
 	if limits := o.keyLimits(); len(limits) > 0 {
-		all = append(all, limiter.Demand{Subject: id, Limits: limits})
+		all = append(all, limiter.Demand{Subject: g.subject(id, o), Limits: limits})
 	}
 	if o.owner != nil {
 		all = append(all, limiter.Demand{Subject: o.owner.subject, Limits: o.owner.limits})

@@ -64,7 +64,7 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 		g.own, g.limiter = own, own
 	}
 	if o.OwnerPlans != nil || len(o.OwnerLimits) > 0 {
-		g.owners = &owners{limits: o.OwnerLimits}
+		g.owners = &owners{limits: o.OwnerLimits, tags: o.HashTags}
 	}
 	if o.OwnerPlans != nil {
 		g.owners.source = g.engine.PatientPlans(o.OwnerPlans, "Options.OwnerPlans")

@@ -41,6 +41,11 @@ type Options struct {
 	// ([Outcome.ShadowRefused]). Clients are told of no limits. Keys are checked as
 	// ever.
 	Shadow bool
+	// HashTags makes the limiter's subjects begin with a hash tag of the owner, as
+	// in {2f9a71c0b8d3e645}…, so that a Redis Cluster keeps the counts of an owner's
+	// keys and of the owner on one server: there, a request is decided in one step.
+	// A change of it makes all counts start from zero.
+	HashTags bool
 
 	// Extractors say where to look for a request's key; default [Bearer] alone. A
 	// request with a key in two of the places is refused.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
@@ -16,6 +18,7 @@ import (
 type owners struct {
 	source apikey.PlanSource // nil: all have the standard limits
 	limits []apikey.Limit    // of an owner that the source does not have
+	tags   bool              // subjects have hash tags
 
 	mu  sync.RWMutex
 	all map[string]*owner
@@ -101,16 +104,36 @@ func (o *owner) load(ctx context.Context, s *owners, name string) {
 		}
 	}
 	if len(limits) > 0 {
-		o.set = newLimitSet(ownerSubject(name), ownerPrefix, limits)
+		o.set = newLimitSet(ownerSubject(s.tag(name), name), ownerPrefix, limits)
 	}
+}
+
+// tag returns the hash tag of an owner, if subjects have one.
+func (s *owners) tag(owner string) string {
+	if !s.tags {
+		return ""
+	}
+	return hashTag(owner)
+}
+
+// hashTag returns a text in braces, by which Redis Cluster chooses the server of
+// a key. Owners may have braces in their names, and share a tag by chance.
+func hashTag(owner string) string { return fmt.Sprintf("{%016x}", xxhash.Sum64String(owner)) }
+
+// subject returns the limiter's name of a key with this id.
+func (g *Guard) subject(id string, o *Outcome) string {
+	if !g.o.HashTags {
+		return id
+	}
+	return hashTag(o.presented.Owner()) + id
 }
 
 // ownerSubject returns the limiter's name of an owner. An owner may be longer
 // than a subject: then its digest stands for it. No other owner's subject
 // begins like that.
-func ownerSubject(owner string) string {
-	if name := "owner:" + owner; len(name) <= limiter.MaxSubject {
+func ownerSubject(tag, owner string) string {
+	if name := tag + "owner:" + owner; len(name) <= limiter.MaxSubject {
 		return name
 	}
-	return fmt.Sprintf("owner-sha256:%x", sha256.Sum256([]byte(owner)))
+	return fmt.Sprintf("%sowner-sha256:%x", tag, sha256.Sum256([]byte(owner)))
 }

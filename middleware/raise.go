@@ -34,7 +34,7 @@ func (p *passage) raise(ctx context.Context, d *Door, o *Outcome) (raised bool, 
 	costs, more := n.raiseTo(d)
 	asks := []charge{{demands: takingPart(before, more), costs: more}, {costs: costs}}
 	if len(news) > 0 {
-		asks[1].demands = []limiter.Demand{{Subject: o.verified.KeyID(), Limits: news}}
+		asks[1].demands = []limiter.Demand{{Subject: g.subject(o.verified.KeyID(), o), Limits: news}}
 	}
 	charged := len(n.raised)
 	for i := range asks {
