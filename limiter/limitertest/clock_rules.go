@@ -1,17 +1,23 @@
 package limitertest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 )
 
-const staysInPeriod = "a clock set back does not begin a period again"
+const (
+	datedLikeNewest = "what a clock set back charges leaves with the newest charge"
+	staysInPeriod   = "a clock set back does not begin a period again"
+)
 
 var clockRules = []rule{
 	{"a clock set back never admits more", needsStep, stepBack},
 	{"a clock set back recovers when it has caught up", needsStep, stepRecovers},
 	{"a clock set forward lets go what has left by it", needsStep, stepForward},
+	{datedLikeNewest, needsStep, stepDates},
 	{staysInPeriod, allOf(needsStep, needsQuotas), stepPeriod},
 }
 
@@ -67,6 +73,40 @@ func stepForward(e *env) {
 	e.admit("a clock set forward lets go what has left by it", 5, r)
 }
 
+// stepDates charges half of a small window and of a large one on both sides of a
+// step, so that each is empty or full.
+func stepDates(e *env) {
+	sizes := []int64{10, 1000}
+	half := func(n int64) limiter.Request { return costing(ask(fmt.Sprint("dates ", n), e.limit(n)), n/2) }
+	asked := e.now()
+	for _, n := range sizes {
+		e.admit("an unused window admits N", 1, half(n))
+	}
+	told := e.now()
+	e.step(-e.Unit / 2)
+	longest := time.Duration(0)
+	for _, n := range sizes {
+		d := e.admit(datedLikeNewest, 1, half(n))
+		if _, ok := e.l.(limiter.Settler); ok {
+			e.left(datedLikeNewest, e.settle(half(n), d, 0), n/2)
+			e.admit(datedLikeNewest, 1, half(n))
+		}
+		for _, cost := range []int64{1, n} {
+			again := e.now()
+			d := e.refuse(datedLikeNewest, costing(half(n), cost))
+			from := asked + e.Unit*3/2 - e.now() - e.jitter()
+			if to := told + e.Unit*3/2 - again + e.late(e.limit(n)) + e.jitter(); d.RetryAfter < from || d.RetryAfter > to {
+				e.Errorf("%s: RetryAfter for %d of %d is %v, want %v to %v", datedLikeNewest, cost, n, d.RetryAfter, from, to)
+			}
+			longest = max(longest, d.RetryAfter)
+		}
+	}
+	e.sleep(longest)
+	for _, n := range sizes {
+		e.admit(datedLikeNewest, 1, costing(half(n), n))
+	}
+}
+
 // stepPeriod goes back into the month before, and forth.
 func stepPeriod(e *env) {
 	r := ask("period", e.quota(4, apikey.Monthly), e.quota(9, apikey.Ever))
@@ -74,6 +114,10 @@ func stepPeriod(e *env) {
 	e.step(-40 * 24 * time.Hour)
 	e.admit(staysInPeriod, 1, r)
 	e.remaining(staysInPeriod, r, 1, 6)
+	if _, ok := e.l.(limiter.Settler); ok {
+		e.settle(r, e.take(r), 0)
+		e.remaining(staysInPeriod, r, 1, 6)
+	}
 	e.step(40 * 24 * time.Hour)
 	e.admit(staysInPeriod, 1, r)
 	if d := e.refuse(staysInPeriod, r); d.RetryAfter > 31*24*time.Hour {

@@ -258,7 +258,7 @@ func flaws() []flaw {
 					as(l).past = history{}
 				}
 			}
-		}), []string{"a clock set back never admits more", "a clock set back recovers when it has caught up", staysInPeriod}},
+		}), []string{"a clock set back never admits more", "a clock set back recovers when it has caught up", datedLikeNewest, staysInPeriod}},
 		{"has a clock of its own", changed(func(h *Harness) { h.Step = func(testing.TB, limiter.Limiter, time.Duration) {} }), []string{"a clock set forward lets go what has left by it"}},
 		{"shares nothing", apart, []string{peersShare, peersRace}},
 		{"the dead keep their slots", immortal, []string{deadFree}},

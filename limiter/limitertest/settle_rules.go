@@ -46,6 +46,17 @@ func givesBack(e *env) {
 	e.left(backIsFree, e.settle(two, third, 2), 3, 898, 5)    // nothing
 	e.admit(backIsFree, 3, r)
 	e.refuse(backIsFree, r)
+	limits := []apikey.Limit{e.long(5), longer}
+	if !e.NoQuotas {
+		limits = append(limits, e.quota(8, apikey.Monthly), e.quota(9, apikey.Ever))
+	}
+	r = ask("no more than there is", limits...)
+	e.settle(costing(r, 5), e.take(costing(r, 3)), 0)
+	for i, l := range limits {
+		if s := e.peek(r).Windows[i]; s.Remaining != l.N || s.Reset != 0 {
+			e.Errorf("%s: %d of %d are left after 5 of 3: %+v", backIsFree, s.Remaining, l.N, s)
+		}
+	}
 	if e.NoQuotas {
 		return
 	}
@@ -130,8 +141,12 @@ func raises(e *env) {
 		r = costing(r, cost)
 	}
 	e.left(backIsFree, e.settle(r, first, 1), 9, 999_999)
-	second = e.take(costing(r, 1))
-	for _, d := range []limiter.Decision{first, second} { // more than a number can hold
+	r.Cost = 1
+	all := []limiter.Decision{first}
+	for range 5 {
+		all = append(all, e.take(r))
+	}
+	for _, d := range all { // more than a number can hold
 		e.left(raisedAll, e.settle(costing(r, 1), d, 1<<62), make([]int64, limits(r))...)
 	}
 	e.refuse(raisedAll, r)
