@@ -69,7 +69,7 @@ var thirdPartyTests = []string{"github.com/google/go-cmp", "pgregory.net/rapid"}
 
 // servers are packages that start a server for tests. They are named like conformance suites and are none: they talk
 // to the server with its driver, and live in its module.
-var servers = []string{"storage/pgstore/pgtest"}
+var servers = []string{"storage/pgstore/pgtest", "storage/redisstore/redistest"}
 
 // proofs are nested modules that nobody depends on: they measure and try what is inside.
 var proofs = []string{"bench", "tools"}
