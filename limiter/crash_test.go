@@ -122,6 +122,7 @@ func TestUndecodableRecordStartsFull(t *testing.T) {
 			j := newJournal()
 			w := newWindow(t, limiter.Options{Journal: j})
 			mustTake(t, w, ask("k", minute, day))
+			mustTake(t, w, ask("k", minute, day)) // so that its record ends with a count
 			mustTake(t, w, ask("sound", minute, day))
 			r := j.records["k"]
 			r.state = spoil(r.state)
