@@ -116,12 +116,13 @@ func TestUndecodableRecordStartsFull(t *testing.T) {
 		for name, spoil := range map[string]func([]byte) []byte{
 			"empty":         func([]byte) []byte { return []byte{} },
 			"cut":           func(b []byte) []byte { return b[:len(b)-1] },
-			"one bit":       func(b []byte) []byte { b[len(b)/2] ^= 4; return b },
+			"one bit":       func(b []byte) []byte { b[len(b)-5] ^= 2; return b },
 			"later version": func(b []byte) []byte { b[0]++; return b },
 		} {
 			j := newJournal()
 			w := newWindow(t, limiter.Options{Journal: j})
 			mustTake(t, w, ask("k", minute, day))
+			mustTake(t, w, ask("k", minute, day)) // so that its record ends with a count
 			mustTake(t, w, ask("sound", minute, day))
 			r := j.records["k"]
 			r.state = spoil(r.state)
@@ -182,6 +183,25 @@ func TestChangedLimitsAreWrittenBeforeTheyAdmit(t *testing.T) {
 		d, err := w.Peek(t.Context(), ask("k", first, day))
 		if err != nil || d.Windows[1].Remaining > 1000-9 {
 			t.Errorf("hits in a new window survive a crash: got %v, %v", d, err)
+		}
+	})
+}
+
+// So is what it charged to a window of segments: it counts when all that was
+// recorded has left.
+func TestGhostsInSegmentsAreDatedAtTheRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := newJournal()
+		w := newWindow(t, limiter.Options{Journal: j})
+		r := ask("k", apikey.Limit{Name: "hour", N: 800, Window: time.Hour})
+		for range 1 + 2 + 4 + 8 + 1 { // the last one reserves 16
+			mustTake(t, w, r)
+		}
+		time.Sleep(30 * time.Minute)
+		w = newWindow(t, limiter.Options{Journal: j})
+		time.Sleep(45 * time.Minute)
+		if n := left(t, w, r)[0]; n != 800-16 {
+			t.Errorf("a reservation of 16 counts from the restart on: %d are left of 800", n)
 		}
 	})
 }

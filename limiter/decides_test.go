@@ -77,6 +77,9 @@ func (g *game) request() (r limiter.Request) {
 	}
 	if g.IntN(2) == 0 {
 		r.Cost = g.Int64N(9)
+		if g.IntN(6) == 0 {
+			r.Cost = g.Int64N(400)
+		}
 	}
 	for _, unit := range []string{"tokens", "bytes", "of no limit"} {
 		if g.IntN(3) == 0 {

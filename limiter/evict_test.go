@@ -96,10 +96,14 @@ func TestPeekWithOtherLimitsForgetsNothing(t *testing.T) {
 		for i := range others {
 			others[i] = apikey.Limit{Name: "other", N: 10, Window: time.Duration(i+1) * time.Second}
 		}
+		size := w.Size("k")
 		for some := range slices.Chunk(others, apikey.MaxLimits) {
 			if _, err := w.Peek(t.Context(), ask("k", some...)); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if n := w.Size("k"); n != size {
+			t.Errorf("Peek leaves no trace: a subject of %d bytes has %d", size, n)
 		}
 		time.Sleep(time.Minute)
 		if d := mustTake(t, w, ask("k", mine)); d.Allowed {

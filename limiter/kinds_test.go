@@ -219,6 +219,22 @@ func TestWhatIsWrongIsNamedAndChargesNothing(t *testing.T) {
 	}
 }
 
+func TestGivingBackTwiceTakesNothingOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWindow(t, limiter.Options{})
+		r := ask("k", apikey.Limit{Name: "few", N: 100, Window: time.Minute}, apikey.Limit{Name: "many", N: 200, Window: time.Minute})
+		r.Cost = 5
+		one := mustTake(t, w, r)
+		time.Sleep(2 * time.Second)
+		mustTake(t, w, r)
+		for range 3 {
+			if after := settle(t, w, r, one, limiter.Settlement{}); after.Windows[0].Remaining != 95 || after.Windows[1].Remaining != 195 {
+				t.Errorf("giving back takes at most what is there: %+v", after)
+			}
+		}
+	})
+}
+
 // It takes settling above N to have more pairs than a window of 128 can hold.
 func TestASmallWindowForgetsNothingThatIsSettledAboveN(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

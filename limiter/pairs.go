@@ -152,6 +152,9 @@ func (l ledger) remove(cells []byte, i int) {
 
 // pairsLeave returns when as much as least has left.
 func (l ledger) pairsLeave(least int64) int64 {
+	if least <= 1 {
+		return l.edge
+	}
 	cells := l.cells()
 	for i := 0; ; i++ {
 		if least -= l.cost(cells, i); least <= 0 || i == int(l.age)-1 {

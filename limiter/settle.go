@@ -89,9 +89,6 @@ func (w *Window) settleLocked(ctx context.Context, p []party, r *Request, do dee
 			case do.settle.Over && do.taken.Slot != 0:
 				b.ledger(at).leave(do.taken.Slot)
 			}
-			if by[n] < 0 && w.journal != nil {
-				b.lease().over = true // its record counts more
-			}
 			n++
 		}
 	}
