@@ -16,7 +16,7 @@ import (
 
 // expected are the packages that the rules below are about. Below their paths the rules hold, too.
 var expected = []string{
-	"apikey", "internal/engine", "internal/foreign", "internal/token", "limiter", "middleware", "storage", "storage/memstore", "storage/badgerstore", "storage/pgstore", "storage/storetest",
+	"apikey", "internal/engine", "internal/foreign", "internal/token", "limiter", "middleware", "storage", "storage/memstore", "storage/badgerstore", "storage/pgstore", "storage/redisstore", "storage/storetest",
 	"admin", "latchkeytest",
 }
 
@@ -69,7 +69,7 @@ var thirdPartyTests = []string{"github.com/google/go-cmp", "pgregory.net/rapid"}
 
 // servers are packages that start a server for tests. They are named like conformance suites and are none: they talk
 // to the server with its driver, and live in its module.
-var servers = []string{"storage/pgstore/pgtest"}
+var servers = []string{"storage/pgstore/pgtest", "storage/redisstore/redistest"}
 
 // proofs are nested modules that nobody depends on: they measure and try what is inside.
 var proofs = []string{"bench", "tools"}
