@@ -18,7 +18,8 @@
 //
 // Package memstore shows how they fit together in the fewest lines; package
 // badgerstore is the durable default; package pgstore, a module of its own, is
-// for several processes that share their keys. examples/customstore is a store
+// for several processes that share their keys; package redisstore, likewise, has
+// their limits in Redis and no store. examples/customstore is a store
 // outside this module. The suite in package storetest decides whether a store is
 // correct; docs/writing-a-store.md lists the contract with the suite's cases.
 package storage

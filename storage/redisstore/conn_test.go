@@ -19,7 +19,7 @@ import (
 var quiet = slog.New(slog.DiscardHandler)
 
 // patient is for tests on machines that are busy with others.
-var patient = redisstore.LimiterOptions{Timeout: 20 * time.Second, Logger: quiet}
+var patient = redisstore.LimiterOptions{Timeout: 20 * time.Second, Credits: true, Logger: quiet}
 
 // clients make a limiter with either client of servers at these addresses: one
 // server, nodes of a cluster, or sentinels.

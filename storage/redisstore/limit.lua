@@ -1,9 +1,16 @@
 -- One request against the limits of its subjects, in one step. wire.go has the forms of the question (ARGV[1]) and of
--- the answer, and layout.md that of the state.
+-- the answer.
+--
+-- A subject's state is one string of records, packed big-endian: 6 id of the limit, 7 when all that it counts has left
+-- (dead, in us since 1970), 7 what it counts, 1 form, 2 length of the rest. The rest is for windows, in forms 1 to 12:
+-- cells, oldest first, of a number (1 byte for segments, 4 or 6 for instants, of which the rest follows from the
+-- newest) and a cost (1, 2, 4 or 7 bytes); for a quota, in form 13: nothing; for requests in progress, in form 14: 8 name
+-- and 6 until when it counts, in ms.
 --
 -- A window counts in cells: what was charged in one unit of time s, which is a microsecond where instants are kept and
--- a segment otherwise. Cell c counts until cell c + K begins. A record has the cells that count, oldest first, and
--- says when the newest leaves (dead), which gives its number.
+-- a segment otherwise. Cell c counts until cell c + K begins, so the newest is dead / s - K.
+--
+-- Lua's numbers are exact up to 2^53: nothing here gets there.
 local read, write, sub, byte, call = struct.unpack, struct.pack, string.sub, string.byte, redis.call
 local NEVER, UNKNOWN, EARLIER, FOREVER, MOST = 9e15, 8e15, 7e15, 9e15, 4e15
 local HEAD, LIMIT = '>I6I7I7I1I2', '>I6I1I7i7I7I7'

@@ -20,6 +20,10 @@ type LimiterOptions struct {
 	Prefix string
 	// Timeout bounds one decision; default 50 ms, at least 1 ms.
 	Timeout time.Duration
+	// Credits allows quotas of apikey.Ever, which are an error otherwise, because
+	// nothing makes good what the server forgets of them. Set it for a server with
+	// appendonly yes and appendfsync always.
+	Credits bool
 	// OnceLife is how long TakeOnce remembers a request; default one hour, at
 	// least one second.
 	OnceLife time.Duration
@@ -46,6 +50,7 @@ type Limiter struct {
 	prefix  string
 	timeout time.Duration
 	once    time.Duration
+	credits bool
 	log     *slog.Logger
 	rules   rules
 	script  script
@@ -82,7 +87,7 @@ func NewLimiter(c Client, o LimiterOptions) (*Limiter, error) {
 	case o.OnceLife < time.Second:
 		return nil, fmt.Errorf("redisstore: LimiterOptions.OnceLife: %v is less than a second", o.OnceLife)
 	}
-	l := &Limiter{client: c, prefix: o.Prefix, timeout: o.Timeout, once: o.OnceLife, log: o.Logger, script: limitScript}
+	l := &Limiter{client: c, prefix: o.Prefix, timeout: o.Timeout, once: o.OnceLife, credits: o.Credits, log: o.Logger, script: limitScript}
 	l.number.Store(rand.Uint64())
 	l.slots.init(limiter.SlotLife)
 	return l, nil

@@ -100,7 +100,7 @@ func virtual(t testing.TB, p *plain) *redisstore.Limiter {
 // memory, to the microsecond.
 func TestTheServerDecidesAsTheLimiterInMemory(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(20)
+	seeds := uint64(6)
 	if os.Getenv("LATCHKEY_LONG") != "" {
 		seeds = 2000
 	}
@@ -188,7 +188,7 @@ func same(t *testing.T, what string, r limiter.Request, got, want limiter.Decisi
 // and never fuller than a segment explains.
 func TestAWindowThatPasses128KeepsItsCount(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(10) {
+	for seed := range uint64(3) {
 		p := dialPlain(t, fmt.Sprintf("passes%d:", seed))
 		synctest.Test(t, func(t *testing.T) {
 			l := virtual(t, p)

@@ -2,6 +2,7 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -116,6 +117,17 @@ func TestInstancesAdmitExactlyN(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCreditsNeedAServerThatKeepsThem(t *testing.T) {
+	each(t, func(t *testing.T, open opener) {
+		o := own()
+		o.Credits = false
+		_, err := open(t, o, redistest.Shared(t).Addr()).Take(t.Context(), asks("key", apikey.Limit{N: 5, Period: apikey.Ever}))
+		if !errors.Is(err, limiter.ErrInvalid) || !strings.Contains(err.Error(), "LimiterOptions.Credits") {
+			t.Error(err)
+		}
+	})
 }
 
 func TestARequestIsTakenOnce(t *testing.T) {

@@ -67,6 +67,9 @@ func (l *Limiter) check(r *limiter.Request) (c checked, err error) {
 			if err != nil {
 				return c, fmt.Errorf("%w (Demands[%d].Limits[%d])", err, i, k)
 			}
+			if limit.Period == apikey.Ever && !l.credits {
+				return c, invalidf("Demands[%d].Limits[%d].Period: Redis may forget credits: see LimiterOptions.Credits", i, k)
+			}
 			for _, o := range c.all[first:] {
 				if o.id == rule.id {
 					return c, invalidf("Demands[%d].Limits[%d]: it is the same as another", i, k)

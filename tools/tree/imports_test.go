@@ -16,7 +16,7 @@ import (
 
 // expected are the packages that the rules below are about. Below their paths the rules hold, too.
 var expected = []string{
-	"apikey", "internal/engine", "internal/foreign", "internal/token", "limiter", "middleware", "storage", "storage/memstore", "storage/badgerstore", "storage/pgstore", "storage/storetest",
+	"apikey", "internal/engine", "internal/foreign", "internal/token", "limiter", "middleware", "storage", "storage/memstore", "storage/badgerstore", "storage/pgstore", "storage/redisstore", "storage/storetest",
 	"admin", "latchkeytest",
 }
 

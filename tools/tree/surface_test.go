@@ -27,7 +27,9 @@ var surface = map[string]int{
 	"middleware/latchhuma":    3,
 	"middleware/latchopenapi": 3,
 	"storage/memstore":        2, "storage/badgerstore": 3, "storage/pgstore": 13, "storage/pgstore/pgtest": 5,
-	"middleware/latchmcp":  4,
+	"middleware/latchmcp": 4,
+	"storage/redisstore":  6, "storage/redisstore/redistest": 8,
+	"storage/redisstore/rueidisstore": 1, "storage/redisstore/goredisstore": 1,
 	"middleware/latchotel": 2,
 }
 

@@ -23,7 +23,6 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -154,16 +153,6 @@ func (s *Server) Kill() {
 	_ = s.process.Kill()
 	<-s.ended
 	s.process = nil
-}
-
-// Freeze stops the server without ending it, until the returned function is
-// called.
-func (s *Server) Freeze(t testing.TB) (thaw func()) {
-	t.Helper()
-	if err := s.process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	return func() { _ = s.process.Signal(syscall.SIGCONT) }
 }
 
 func program(t testing.TB) string {
