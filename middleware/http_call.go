@@ -182,7 +182,7 @@ func (p *pocket) announce(h http.Header, o *Outcome, policies, limits []string) 
 	}
 	policies[0] = policy
 	h[fieldPolicy] = policies
-	p.buf = o.AppendRateLimit(p.buf[:0])
+	p.buf = o.appendRateLimit(p.buf[:0])
 	limits[0] = p.keep(p.buf)
 	h[fieldLimit] = limits
 }

@@ -36,6 +36,7 @@ func TestClientsAreToldOfEveryKindOfLimit(t *testing.T) {
 		"a number that no field can hold": {[]apikey.Limit{month}, nil, `"month";q=999999999999999`, `"month";r=999999999999999;t=`},
 		"shadows":                         {[]apikey.Limit{trial, tenAMinute, trial2(trial)}, nil, `"minute";q=10;w=60`, `"minute";r=9;t=60`},
 		"shadows alone":                   {[]apikey.Limit{trial}, nil, "", ""},
+		"a shadow of the owner":           {[]apikey.Limit{tenAMinute}, []apikey.Limit{trial, credit}, `"minute";q=10;w=60, "owner-credit";q=100`, `"minute";r=9;t=60, "owner-credit";r=99`},
 		"a shadow, and one of the owner":  {[]apikey.Limit{trial}, []apikey.Limit{trial, tenAMinute}, `"owner-minute";q=10;w=60`, `"owner-minute";r=9;t=60`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -55,16 +55,26 @@ func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 	if !o.announces() {
 		return dst
 	}
-	start, own := len(dst), len(o.keyLimits())
+	return o.appendRateLimit(dst)
+}
+
+func (o *Outcome) appendRateLimit(dst []byte) []byte {
+	own := len(o.verified.Limits())
+	if o.set != nil {
+		own = len(o.set.limits)
+	}
+	start, joined := len(dst), false
 	for i := range o.decision.N {
 		var item string
 		switch {
 		case i >= own:
-			if item = o.owner.item(i - own); item != "" && i == own && len(dst) > start {
-				dst = append(dst, ", "...)
+			if item = o.owner.item(i - own); item != "" && !joined {
+				if joined = true; len(dst) > start {
+					dst = append(dst, ", "...)
+				}
 			}
 		case o.set != nil:
-			item = o.set.item(i)
+			item = o.set.items[i]
 		default:
 			item = o.verified.RateLimitItem(i)
 		}
