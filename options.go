@@ -155,7 +155,7 @@ func (o *Options) preparePlans() error {
 		if o.DefaultPlan == "" {
 			return faults.Invalid("Options.DefaultPlan", "a PlanSource needs a DefaultPlan: the plan of a key created without one")
 		}
-		o.PlanSource = foreign.Plans(o.PlanSource, o.StoreTimeout, o.Logger)
+		o.PlanSource = foreign.Plans(o.PlanSource, "the PlanSource", o.StoreTimeout, o.Logger)
 		return nil
 	}
 	if len(o.Plans) == 0 {

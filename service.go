@@ -131,9 +131,26 @@ func (s *Service) Prefix() string { return s.o.Prefix }
 // Environments returns the environments, in order. The caller owns the slice.
 func (s *Service) Environments() []apikey.Environment { return slices.Clone(s.o.Environments) }
 
-// Plans returns the plans of [Options.Plans], in order, or none with a
-// PlanSource. The caller owns the slice.
-func (s *Service) Plans() []apikey.Plan { return slices.Clone(s.o.Plans) }
+// Plans returns the plans of [Options.Plans], in order, or what the PlanSource
+// lists: nothing, if it is no [apikey.PlanLister]. The caller owns the slice.
+func (s *Service) Plans(ctx context.Context) ([]apikey.Plan, error) {
+	lister, ok := s.o.PlanSource.(apikey.PlanLister)
+	if !ok {
+		return slices.Clone(s.o.Plans), nil
+	}
+	plans, err := lister.Plans(ctx)
+	if err == nil {
+		for _, p := range plans {
+			if err = p.Validate(); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return nil, storeError("plans", err)
+	}
+	return slices.Clone(plans), nil
+}
 
 // DefaultPlan returns the plan of a key created without one.
 func (s *Service) DefaultPlan() string { return s.o.DefaultPlan }

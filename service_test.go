@@ -68,7 +68,7 @@ func TestCreateRefusesBadInputAndWritesNothing(t *testing.T) {
 		"scopes":            func(n *latchkey.NewKey) { n.Scopes = make([]string, 65) },
 		"plan":              func(n *latchkey.NewKey) { n.Plan = "gold" },
 		"limits[0].N":       func(n *latchkey.NewKey) { n.Limits = []apikey.Limit{apikey.PerDay(-1)} },
-		"limits[1]":         func(n *latchkey.NewKey) { n.Limits = []apikey.Limit{apikey.PerDay(1), apikey.PerDay(2)} },
+		"limits[1].Name":    func(n *latchkey.NewKey) { n.Limits = []apikey.Limit{apikey.PerDay(1), apikey.PerDay(2)} },
 		"networks[0]":       func(n *latchkey.NewKey) { n.Networks = []netip.Prefix{{}} },
 		"metadata":          func(n *latchkey.NewKey) { n.Metadata = map[string]string{"": "x"} },
 		"metadata  ":        func(n *latchkey.NewKey) { n.Metadata = map[string]string{"x": "a\x00b"} },

@@ -107,7 +107,24 @@ func limitText(limits []apikey.Limit) string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		fmt.Fprintf(&b, "%s=%d/%s", l.Name, l.N, l.Window)
+		fmt.Fprintf(&b, "%s=%d", l.Name, l.N)
+		if l.Unit != "" {
+			b.WriteString("*" + l.Unit)
+		}
+		b.WriteByte('/')
+		switch {
+		case l.Concurrent:
+			b.WriteString("concurrent")
+		case l.Period == "":
+			b.WriteString(l.Window.String())
+		case l.Zone == "":
+			b.WriteString(string(l.Period))
+		default:
+			b.WriteString(string(l.Period) + "@" + l.Zone)
+		}
+		if l.Shadow {
+			b.WriteString("(shadow)")
+		}
 	}
 	return b.String()
 }

@@ -25,7 +25,12 @@ type call struct {
 	actor Actor      // zero until admitted
 	key   apikey.Key // named by the path; the actor may see it
 
-	inside bool // it has a place in the bulkhead
+	inside bool     // it has a place in the bulkhead
+	listed struct { // the plans, once they were asked for
+		asked bool
+		plans []apikey.Plan
+		err   error
+	}
 }
 
 func (h *Handler) newCall(w http.ResponseWriter, r *http.Request) *call {

@@ -4,8 +4,11 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
 
 // fact is a detail of a change, in words.
@@ -37,7 +40,7 @@ func facts(details map[string]string) (all []fact) {
 
 var (
 	durationText = regexp.MustCompile(`\b\d+(?:\.\d+)?(?:ms|µs|ns|h|m|s)(?:\d+(?:\.\d+)?(?:ms|µs|ns|h|m|s))*\b`)
-	limitText    = regexp.MustCompile(`^[a-z0-9_-]+=(\d+)/(\S+)$`)
+	limitDetail  = regexp.MustCompile(`^[a-z0-9_-]+=(\d+)(?:\*([a-z0-9_-]+))?/([^(]+?)(\(shadow\))?$`)
 )
 
 // inWords formats one value of a detail for people: times and durations are
@@ -53,12 +56,7 @@ func inWords(name, value string) string {
 	case "limits":
 		var all []string
 		for word := range strings.FieldsSeq(value) {
-			if m := limitText.FindStringSubmatch(word); m != nil {
-				if d, err := time.ParseDuration(m[2]); err == nil {
-					word = groupedText(m[1]) + " per " + windowText(d)
-				}
-			}
-			all = append(all, word)
+			all = append(all, limitInWords(word))
 		}
 		return strings.Join(all, ", ")
 	case "scopes", "networks", "plan":
@@ -73,6 +71,22 @@ func inWords(name, value string) string {
 		}
 		return text
 	})
+}
+
+// limitInWords formats a limit as an audit entry has it.
+func limitInWords(word string) string {
+	m := limitDetail.FindStringSubmatch(word)
+	if m == nil {
+		return word
+	}
+	l := apikey.Limit{Unit: m[2], Concurrent: m[3] == "concurrent", Shadow: m[4] != ""}
+	l.N, _ = strconv.ParseInt(m[1], 10, 64)
+	var err error
+	if l.Window, err = time.ParseDuration(m[3]); err != nil {
+		period, zone, _ := strings.Cut(m[3], "@")
+		l.Period, l.Zone = apikey.Period(period), zone
+	}
+	return limitText(l)
 }
 
 // exactLength formats a duration in its two largest units, "2 days 3 hours".

@@ -87,11 +87,12 @@ func (c *call) keyPage(status int, action, message string, typed *settingsPart) 
 		return err
 	}
 	fill(days, use.Hours)
+	plan, known := c.planOf(k)
 	b := keyBody{
-		keyRow: c.row(*k, days, use.Last()), Last: use.Last(), Limits: c.limitsText(k),
+		keyRow: c.row(*k, days, use.Last()), Last: use.Last(), Limits: limitsText(plan, known),
 		Disabled: past(k.DisabledAt, c.now), Revoked: past(k.RevokedAt, c.now),
 		Active: k.RevokedAt.IsZero(), Expired: k.StateAt(c.now) == apikey.Expired, Action: action, Message: message,
-		Usage: c.usagePart(use), Exports: c.exports(),
+		Usage: c.usagePart(use, plan.Limits), Exports: c.exports(),
 	}
 	if env, ok := c.h.environment(k.Environment); ok {
 		b.BaseURL = env.BaseURL
@@ -159,28 +160,37 @@ func oldEnds(old *apikey.Secret, now time.Time) string {
 	return "The old secret ends " + coming(old.EndsAt, now).Text + "."
 }
 
-// limitsOf returns the limits of a key, its own or its plan's, or none if they
-// are not known here because a PlanSource has them.
-func (c *call) limitsOf(k *apikey.Key) []apikey.Limit {
-	if len(k.Limits) > 0 {
-		return k.Limits
+// plansOnce returns the plans that are listed. A source is asked once for each
+// request.
+func (c *call) plansOnce() ([]apikey.Plan, error) {
+	if l := &c.listed; !l.asked {
+		l.asked = true
+		l.plans, l.err = c.h.keys.Plans(c.r.Context())
 	}
-	plans := c.h.keys.Plans()
-	if i := slices.IndexFunc(plans, func(p apikey.Plan) bool { return p.Name == k.Plan }); i >= 0 {
-		return plans[i].Limits
-	}
-	return nil
+	return c.listed.plans, c.listed.err
 }
 
-// limitsText describes a key's limits in numbers: its own limits, or its
-// plan's.
-func (c *call) limitsText(k *apikey.Key) string {
+// planOf returns the limits of a key, its own or its plan's, and whether they are
+// known here: a PlanSource may list none.
+func (c *call) planOf(k *apikey.Key) (p apikey.Plan, known bool) {
 	if len(k.Limits) > 0 {
-		return planText(k.Limits) + " (its own)"
+		return apikey.Plan{Limits: k.Limits}, true
 	}
-	plans := c.h.keys.Plans()
-	if i := slices.IndexFunc(plans, func(p apikey.Plan) bool { return p.Name == k.Plan }); i >= 0 {
-		return describePlan(plans[i])
+	plans, _ := c.plansOnce() // the page is useful without them
+	i := slices.IndexFunc(plans, func(p apikey.Plan) bool { return p.Name == k.Plan })
+	if i < 0 {
+		return p, false
 	}
-	return ""
+	return plans[i], true
+}
+
+// limitsText describes limits in numbers: a key's own, or those of its plan.
+func limitsText(p apikey.Plan, known bool) string {
+	switch {
+	case !known:
+		return ""
+	case p.Name == "":
+		return describePlan(p) + " (its own)"
+	}
+	return describePlan(p)
 }

@@ -238,7 +238,7 @@ func (c *call) listBody(f listFilter) (b listBody, err error) {
 	for _, s := range statuses {
 		b.Statuses = append(b.Statuses, choice{Value: s.name, Text: s.text, Chosen: b.Status == s.name})
 	}
-	if plans := c.h.keys.Plans(); len(plans) > 1 {
+	if plans, _ := c.plansOnce(); len(plans) > 1 { // without a list, there is no such filter
 		b.Plans = []choice{{Text: "Any plan"}}
 		for _, p := range plans {
 			b.Plans = append(b.Plans, choice{Value: p.Name, Text: p.Name, Chosen: b.Plan == p.Name})
@@ -313,8 +313,9 @@ func (c *call) row(k apikey.Key, days []span, last apikey.LastUse) keyRow {
 		Created: past(k.CreatedAt, c.now), LastUsed: lastUsed(last, seen, c.now), Expires: coming(k.ExpiresAt, c.now),
 	}
 	var daily uint64
-	for _, l := range c.limitsOf(&k) {
-		if l.Window == 24*time.Hour {
+	plan, _ := c.planOf(&k)
+	for _, l := range plan.Limits {
+		if l.Unit == "" && !l.Shadow && l.Window == 24*time.Hour {
 			daily = uint64(l.N)
 		}
 	}

@@ -131,7 +131,8 @@ func (b *newBody) place(faults []fieldError, fields []string) {
 
 func (c *call) planChoices(chosen string) []choice {
 	var all []choice
-	for _, p := range c.choosablePlans() {
+	plans, _ := c.choosablePlans() // without a list, the plan is typed
+	for _, p := range plans {
 		all = append(all, choice{Value: p.Name, Text: p.Name, Lines: planLines(p), Chosen: p.Name == chosen})
 	}
 	return all
@@ -152,10 +153,11 @@ func expiryChoices(from time.Time, chosen string) []choice {
 
 // choosablePlans are the plans that the actor may give to a key, with their
 // numbers if they are known here.
-func (c *call) choosablePlans() []apikey.Plan {
-	all, allowed := c.h.keys.Plans(), c.actor.plans(c.h.keys)
-	if allowed == nil {
-		return all
+func (c *call) choosablePlans() ([]apikey.Plan, error) {
+	all, err := c.plansOnce()
+	allowed := c.actor.plans(c.h.keys)
+	if allowed == nil || err != nil {
+		return all, err
 	}
 	var some []apikey.Plan
 	for _, name := range allowed {
@@ -165,7 +167,7 @@ func (c *call) choosablePlans() []apikey.Plan {
 			some = append(some, apikey.Plan{Name: name}) // a PlanSource has its numbers
 		}
 	}
-	return some
+	return some, nil
 }
 
 // planLines are a plan's numbers, one per line.
@@ -173,7 +175,7 @@ func planLines(p apikey.Plan) []string {
 	if p.Unlimited {
 		return []string{"unlimited"}
 	}
-	return strings.Split(planText(p.Limits), " · ")
+	return limitLines(p.Limits)
 }
 
 func describePlan(p apikey.Plan) string { return strings.Join(planLines(p), " · ") }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 )
 
 // usagePart shows the use of a key over one period, on its page.
@@ -53,7 +54,7 @@ var periods = []period{
 
 // usagePart shows the requested period; by default the last day if it had any
 // requests, otherwise the month.
-func (c *call) usagePart(use apikey.Usage) usagePart {
+func (c *call) usagePart(use apikey.Usage, limits []apikey.Limit) usagePart {
 	all := make([][]span, len(periods))
 	var sums [3]apikey.Counts
 	for i, p := range periods {
@@ -72,7 +73,7 @@ func (c *call) usagePart(use apikey.Usage) usagePart {
 			chosen = i
 		}
 	}
-	p, sum, limits := periods[chosen], sums[chosen], c.limitsOf(&c.key)
+	p, sum := periods[chosen], sums[chosen]
 	part := usagePart{Name: p.name, Admitted: sum.Allowed, Cut: sum.Cut, Day: sums[0]}
 	part.Refused = sum.Total() - part.Admitted
 	part.Many = part.Refused > 0 && part.Refused*100 >= sum.Total()
@@ -104,28 +105,40 @@ func (c *call) limitsLeft() []limitRow {
 	}
 	var rows []limitRow
 	for l, left := range o.Limits() {
-		used := l.N - left.Remaining
-		row := limitRow{
-			Text: grouped(uint64(l.N)) + " per " + windowText(l.Window), Bar: true, Used: int(min(100, max(0, used*100/l.N))),
-			Busy: grouped(uint64(max(0, left.Remaining))) + " left now",
+		rows = append(rows, c.limitRow(l, left))
+	}
+	return rows
+}
+
+func (c *call) limitRow(l apikey.Limit, left limiter.Status) limitRow {
+	used := max(0, l.N-left.Remaining)
+	row := limitRow{Text: limitText(l), Bar: true, Used: int(min(100, used*100/l.N))}
+	if strings.HasPrefix(l.Name, "owner-") {
+		row.Text += ", all keys together"
+	}
+	switch {
+	case l.Concurrent:
+		row.Busy = grouped(uint64(used)) + " in progress now"
+	case l.Period != "":
+		row.Busy = grouped(uint64(used)) + " used, " + grouped(uint64(left.Remaining)) + " left"
+		if _, end, err := l.Span(c.now); err == nil && !end.IsZero() {
+			row.Busy += " until " + end.Format("2 January 2006, 15:04 MST")
 		}
-		if strings.HasPrefix(l.Name, "owner-") {
-			row.Text += ", all keys together"
-		}
+	default:
+		row.Busy = grouped(uint64(left.Remaining)) + " left now"
 		if left.Remaining <= 0 && left.Reset > 0 {
 			row.Busy += ", more in " + length(left.Reset+time.Second)
 		}
-		rows = append(rows, row)
 	}
-	return rows
+	return row
 }
 
 // busiest says how near a key came to its daily limits in the last days.
 func busiest(limits []apikey.Limit, days []span) []limitRow {
 	var rows []limitRow
 	for _, l := range limits {
-		row := limitRow{Text: grouped(uint64(l.N)) + " per " + windowText(l.Window)}
-		if l.Window == 24*time.Hour {
+		row := limitRow{Text: limitText(l)}
+		if l.Window == 24*time.Hour && l.Unit == "" {
 			var peak uint64
 			for i := range days {
 				peak = max(peak, days[i].admitted())
@@ -141,9 +154,12 @@ func busiest(limits []apikey.Limit, days []span) []limitRow {
 // windows show, and the limit that sets this bound.
 func boundOf(limits []apikey.Limit, length time.Duration) (bound uint64, text string) {
 	for _, l := range limits {
+		if l.Window == 0 || l.Unit != "" || l.Shadow { // the chart has no bars for it
+			continue
+		}
 		n := uint64(l.N) * uint64(max(1, length/l.Window))
 		if bound == 0 || n < bound {
-			bound, text = n, grouped(uint64(l.N))+" per "+windowText(l.Window)
+			bound, text = n, limitText(l)
 		}
 	}
 	return bound, text

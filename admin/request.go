@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,17 +17,22 @@ type createRequest struct {
 	Environment string             `json:"environment" null:"empty" validate:"nokey"`
 	Scopes      []string           `json:"scopes" null:"empty" validate:"max=64,dive,max=128,nokey"`
 	Plan        string             `json:"plan" null:"empty" validate:"nokey"`
-	Limits      []limit            `json:"limits" null:"empty" validate:"max=4,dive"` // operators only
+	Limits      []newLimit         `json:"limits" null:"empty" validate:"max=4,dive"` // operators only
 	Networks    []network          `json:"networks" null:"empty" validate:"max=64"`
 	Metadata    *map[string]string `json:"metadata" null:"empty" validate:"omitnil,dive,keys,nokey,endkeys,nokey"` // operators only
 	ExpiresAt   *instant           `json:"expires_at" null:"empty"`
 }
 
-// limit is one of a key's own limits.
-type limit struct {
-	Name   string   `json:"name" validate:"required,max=32,nokey"`
-	N      int64    `json:"n" validate:"min=1,max=1000000000"`
-	Window duration `json:"window" validate:"required"`
+// newLimit is one of a key's own limits.
+type newLimit struct {
+	Name       string   `json:"name" validate:"required,max=32,nokey"`
+	N          int64    `json:"n" validate:"min=1,max=1000000000000000"`
+	Window     duration `json:"window" validate:"required_without_all=Period Concurrent"`
+	Period     string   `json:"period" validate:"nokey"`
+	Zone       string   `json:"zone" validate:"max=64,nokey"`
+	Concurrent bool     `json:"concurrent"`
+	Unit       string   `json:"unit" validate:"max=32,nokey"`
+	Shadow     bool     `json:"shadow"`
 }
 
 // updateRequest is the body that changes a key: an absent field stays
@@ -37,7 +41,7 @@ type updateRequest struct {
 	Name      *string            `json:"name" validate:"omitnil,filled,max=128,text,nokey"`
 	Scopes    *[]string          `json:"scopes" null:"empty" validate:"omitnil,max=64,dive,max=128,nokey"`
 	Plan      *string            `json:"plan" null:"empty" validate:"omitnil,nokey"`
-	Limits    *[]limit           `json:"limits" null:"empty" validate:"omitnil,max=4,dive"`
+	Limits    *[]newLimit        `json:"limits" null:"empty" validate:"omitnil,max=4,dive"`
 	Networks  *[]network         `json:"networks" null:"empty" validate:"omitnil,max=64"`
 	Metadata  *map[string]string `json:"metadata" null:"empty" validate:"omitnil,dive,keys,nokey,endkeys,nokey"`
 	ExpiresAt *instant           `json:"expires_at" null:"empty"`
@@ -174,10 +178,13 @@ func (q *rotateRequest) options() (latchkey.RotateOptions, error) {
 	return o, nil
 }
 
-func ownLimits(limits []limit) []apikey.Limit {
+func ownLimits(limits []newLimit) []apikey.Limit {
 	var own []apikey.Limit
 	for _, l := range limits {
-		own = append(own, apikey.Limit{Name: l.Name, N: l.N, Window: time.Duration(l.Window)})
+		own = append(own, apikey.Limit{
+			Name: l.Name, N: l.N, Window: time.Duration(l.Window), Period: apikey.Period(l.Period), Zone: l.Zone,
+			Concurrent: l.Concurrent, Unit: l.Unit, Shadow: l.Shadow,
+		})
 	}
 	return own
 }
@@ -188,17 +195,4 @@ func prefixes(networks []network) []netip.Prefix {
 		all = append(all, n.Prefix)
 	}
 	return all
-}
-
-// planText formats a plan's numbers for people.
-func planText(limits []apikey.Limit) string {
-	parts, daily := make([]string, 0, len(limits)+1), false
-	for _, l := range limits {
-		parts = append(parts, fmt.Sprintf("%s per %s", grouped(uint64(l.N)), windowText(l.Window)))
-		daily = daily || l.Window >= 24*time.Hour
-	}
-	if !daily && len(limits) > 0 {
-		parts = append(parts, "no daily limit")
-	}
-	return strings.Join(parts, " · ")
 }

@@ -98,14 +98,6 @@ func secretOf(s *apikey.Secret, now time.Time) secretJSON {
 	}
 }
 
-func limitsJSON(limits []apikey.Limit) []limit {
-	v := []limit{}
-	for _, l := range limits {
-		v = append(v, limit{l.Name, l.N, duration(l.Window)})
-	}
-	return v
-}
-
 func (c *call) keysJSON(keys []apikey.Key) []keyJSON {
 	v := make([]keyJSON, len(keys))
 	for i := range keys {

@@ -120,6 +120,7 @@ type limitLeft struct {
 	limit
 	Remaining int64    `json:"remaining"`
 	Reset     duration `json:"reset"`
+	Refuses   bool     `json:"refuses,omitempty"` // or would, if it is a shadow
 }
 
 // explanationJSON reports how a request would end.
@@ -179,7 +180,7 @@ func (c *call) explain(q latchkey.Question) error {
 			answer.MissingScopes = q.Need.Missing(scopes)
 		}
 		for l, left := range o.Limits() {
-			answer.Limits = append(answer.Limits, limitLeft{limit{l.Name, l.N, duration(l.Window)}, left.Remaining, roundUp(left.Reset)})
+			answer.Limits = append(answer.Limits, limitLeft{limitJSON(l), left.Remaining, roundUp(left.Reset), left.Violated})
 		}
 	}
 	return c.json(http.StatusOK, answer)

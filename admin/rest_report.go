@@ -45,8 +45,12 @@ func (c *call) plans() error {
 		Limits    []limit `json:"limits"`
 		Unlimited bool    `json:"unlimited,omitempty"`
 	}
+	plans, err := c.choosablePlans()
+	if err != nil {
+		return err
+	}
 	all := []plan{}
-	for _, p := range c.choosablePlans() {
+	for _, p := range plans {
 		all = append(all, plan{p.Name, limitsJSON(p.Limits), p.Unlimited})
 	}
 	return c.json(http.StatusOK, map[string]any{"plans": all})

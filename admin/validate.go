@@ -55,6 +55,8 @@ func sentence(e validator.FieldError) string {
 	switch e.Tag() {
 	case "required", "filled":
 		return "is required"
+	case "required_without_all":
+		return "is required: say a window, a period, or that the limit is on concurrent requests"
 	case "max":
 		switch {
 		case text:

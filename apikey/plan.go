@@ -39,6 +39,13 @@ type PlanSource interface {
 	Plan(ctx context.Context, name string) (Plan, error)
 }
 
+// PlanLister is an optional ability of a [PlanSource]: it lists its plans, so
+// that people can choose one. The list is not asked for by requests.
+type PlanLister interface {
+	PlanSource
+	Plans(ctx context.Context) ([]Plan, error)
+}
+
 // Validate returns an error if the plan is invalid, naming the field.
 func (p Plan) Validate() error {
 	if err := validName("Plan.Name", p.Name, 64); err != nil {

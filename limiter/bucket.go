@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	shortSubject = 28  // bytes of the longest subject that fits in a bucket
+	shortSubject = 19  // bytes of the longest subject that fits in a bucket
 	longSubject  = 255 // the size of one that does not fit
 	firstCounts  = 2   // counts that fit in a bucket
 	// mostCounts is how many limits a subject may use at a time. Those of its
@@ -35,9 +35,11 @@ type bucket struct {
 	first  [firstCounts]count
 	cells  []byte
 	more   *more
-	size   uint8 // length of the subject, or longSubject
-	calls  uint8 // since it last triggered a sweep
-	gone   bool  // it has left its table: a slot or an old table may still point here
+	lent   *apikey.Limit // the first of limits that fit the layout and never change; nil: none known
+	lends  uint8         // how many there are
+	size   uint8         // length of the subject, or longSubject
+	calls  uint8         // since it last triggered a sweep
+	gone   bool          // it has left its table: a slot or an old table may still point here
 	name   [shortSubject]byte
 }
 
@@ -131,7 +133,7 @@ func (b *bucket) resize(i, size int) []byte {
 
 // hold replaces the counts. The cells are the caller's to fill.
 func (b *bucket) hold(l *layout, counts []count) {
-	b.layout, b.cells, b.first = l, nil, [firstCounts]count{}
+	b.layout, b.lent, b.cells, b.first = l, nil, nil, [firstCounts]count{}
 	rest := counts[copy(b.first[:], counts):]
 	if len(rest) > 0 && b.more == nil {
 		b.more = new(more)
@@ -143,7 +145,7 @@ func (b *bucket) hold(l *layout, counts []count) {
 
 // leave marks the bucket gone and frees what a slot would keep alive.
 func (b *bucket) leave() {
-	b.gone, b.layout, b.cells = true, nil, nil
+	b.gone, b.layout, b.lent, b.cells = true, nil, nil, nil
 	if b.more != nil {
 		b.more.counts = nil
 	}
@@ -185,6 +187,27 @@ func (b *bucket) index(limits []apikey.Limit, at *[apikey.MaxLimits]uint8) bool 
 		}
 		taken |= 1 << j
 		at[i] = uint8(j)
+	}
+	return true
+}
+
+// simple reports whether the limits are the first ones of the layout, and count
+// requests at their cost. Limits that never change are compared once.
+func (b *bucket) simple(limits []apikey.Limit, fixed bool) bool {
+	if fixed && b.lent == &limits[0] && len(limits) <= int(b.lends) {
+		return true
+	}
+	if b.layout == nil || len(limits) > len(b.layout.shapes) {
+		return false
+	}
+	for i := range limits {
+		l, s := &limits[i], &b.layout.shapes[i]
+		if l.Unit != "" || l.Shadow || s.kind == slots || !s.fits(l) {
+			return false
+		}
+	}
+	if fixed {
+		b.lent, b.lends = &limits[0], uint8(len(limits))
 	}
 	return true
 }

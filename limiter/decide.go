@@ -9,14 +9,14 @@ import (
 // deed is what to do about a request: nothing (Peek), charge it (Take), or
 // settle what was charged.
 type deed struct {
-	slot   *slot.Slot // of the first demand; may be nil
 	charge bool
 	settle *Settlement
 	taken  *Decision // what is settled
 }
 
-// decide stores its answer in d, which must be zero.
-func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) error {
+// decide stores its answer in d, which must be zero. The slot is that of the
+// first demand, or nil.
+func (w *Window) decide(ctx context.Context, r *Request, at *slot.Slot, do deed, d *Decision) error {
 	_, o, err := r.check()
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func (w *Window) decide(ctx context.Context, r *Request, do deed, d *Decision) e
 	for i := range p {
 		p[i].Demand, p[i].turn = r.Demands[o.of[i]], o.turn[i]
 		if o.of[i] == 0 {
-			p[i].slot = do.slot
+			p[i].slot = at
 		}
 	}
 	due := false

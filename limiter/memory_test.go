@@ -29,8 +29,66 @@ func keyNames(n int) []string {
 	return names
 }
 
-// All in: buckets, counters, names and the tables that find them.
+// All in: buckets, counts, names and the tables that find them. A key that is
+// fully active has sent its 60 in the last minute and its 1,000 in the last day.
 func TestHeapOfAKeyInUse(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has memory of its own")
+	}
+	free := []apikey.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
+	for _, c := range []struct {
+		name   string
+		limits []apikey.Limit
+		hits   func(use func())
+		most   int64
+	}{
+		{"used once", free, func(use func()) { use() }, 184},
+		{"used three times", free, func(use func()) {
+			for range 3 {
+				use()
+				time.Sleep(2 * time.Second)
+			}
+		}, 360},
+		{"fully active", free, func(use func()) {
+			for i := range 940 {
+				time.Sleep(91 * time.Second)
+				if i < 880 {
+					use()
+				}
+			}
+			for range 60 {
+				use()
+				time.Sleep(time.Second)
+			}
+		}, 640},
+		{"with a quota and two at a time", append(free[:2:2],
+			apikey.Limit{Name: "month", N: 1e6, Period: apikey.Monthly}, apikey.Limit{Name: "busy", N: 2, Concurrent: true}),
+			func(use func()) { use() }, 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const keys = 10_000
+				names := keyNames(keys)
+				before := heap()
+				w := newWindow(t, limiter.Options{})
+				r := ask("", c.limits...)
+				c.hits(func() {
+					for _, r.Demands[0].Subject = range names {
+						mustTake(t, w, r)
+					}
+				})
+				each := (heap() - before) / keys
+				if t.Logf("a key %s takes %d bytes of heap", c.name, each); each > c.most {
+					t.Errorf("a key %s takes %d bytes of heap, want at most %d", c.name, each, c.most)
+				}
+				runtime.KeepAlive(names)
+				runtime.KeepAlive(w)
+			})
+		})
+	}
+}
+
+func TestAnIdleKeyTakesNoHeap(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector has memory of its own")
 	}
@@ -39,17 +97,8 @@ func TestHeapOfAKeyInUse(t *testing.T) {
 		names := keyNames(keys)
 		before := heap()
 		w := newWindow(t, limiter.Options{})
-		free := []apikey.Limit{apikey.PerMinute(60), apikey.PerDay(1000)}
-		for range 3 {
-			for _, k := range names {
-				mustTake(t, w, ask(k, free...))
-			}
-			time.Sleep(2 * time.Second)
-		}
-		if each := (heap() - before) / keys; each > 512 {
-			t.Errorf("a key in use on the free plan takes %d bytes of heap, want at most 512", each)
-		} else {
-			t.Logf("a key in use on the free plan takes %d bytes of heap", each)
+		for _, k := range names {
+			mustTake(t, w, ask(k, apikey.PerMinute(60), apikey.PerDay(1000)))
 		}
 		time.Sleep(25 * time.Hour)
 		for w.Subjects() > 1 {

@@ -10,7 +10,7 @@ import (
 func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, d *Decision) error {
 	done, due := w.quick(r, at, d)
 	if !done {
-		return w.decide(ctx, r, deed{charge: true, slot: at}, d)
+		return w.decide(ctx, r, at, deed{charge: true}, d)
 	}
 	if due {
 		w.sweep(ctx)
@@ -37,7 +37,7 @@ func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) 
 	}
 	cost := max(r.Cost, 1)
 	b.mu.Lock()
-	if w.closed.Load() || b.layout == nil || len(limits) > len(b.layout.shapes) { // a bucket that is gone has no layout
+	if w.closed.Load() || !b.simple(limits, at != nil) { // a bucket that is gone has no layout
 		b.mu.Unlock()
 		return false, false
 	}
@@ -48,28 +48,25 @@ func (w *Window) quick(r *Request, at *slot.Slot, d *Decision) (done, due bool) 
 	}
 	counts, shapes := b.first[:len(limits)], b.layout.shapes[:len(limits)]
 	room := true
-	for i := range limits {
-		l, c, s := &limits[i], &counts[i], &shapes[i]
-		if l.Unit != "" || l.Concurrent || l.Shadow || !s.fits(l) {
-			b.mu.Unlock()
-			return false, false
-		}
+	for i := range counts {
+		c := &counts[i]
 		if now >= c.edge {
 			b.ledger(i).roll(now)
 		}
-		room = room && cost <= l.N-c.total
+		room = room && cost <= limits[i].N-c.total
 	}
 	d.N = len(limits)
 	if d.Allowed = room; room {
 		d.At = now
-		for i := range limits {
-			if c, s := &counts[i], &shapes[i]; s.kind == segments && now >= c.edge-s.s {
+		for i := range counts {
+			c, s := &counts[i], &shapes[i]
+			if s.kind == segments && now >= c.edge-s.s {
 				c.total += cost // at most N, which fits in 32 bits
 				c.newest += uint32(cost)
 			} else {
 				d.At = max(d.At, b.ledger(i).add(now, cost, limits[i].N))
 			}
-			counts[i].status(&shapes[i], now, limits[i].N, &d.Windows[i])
+			c.status(s, now, limits[i].N, &d.Windows[i])
 		}
 		if w.journal != nil {
 			b.more.lease.use(cost, len(limits))

@@ -49,7 +49,7 @@ func (w *Window) Settle(ctx context.Context, r Request, d Decision, s Settlement
 	if err := s.check(&r); err != nil {
 		return after, err
 	}
-	err = w.decide(ctx, &r, deed{settle: &s, taken: &d}, &after)
+	err = w.decide(ctx, &r, nil, deed{settle: &s, taken: &d}, &after)
 	return after, err
 }
 

@@ -88,7 +88,8 @@ func (w *Window) now() int64 { return w.wall + int64(time.Since(w.base)) }
 // overwriting whatever was there. After an error *d is the zero Decision. None
 // of the arguments is kept, so a caller that has all of them on its stack, the
 // demands included, allocates nothing. The slot is for package middleware, and
-// saves it the look-up of the first demand's subject; others pass nil.
+// saves it the look-up of the first demand's subject, whose limits must then
+// never change in place; others pass nil.
 func (w *Window) Decide(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
 	*d = Decision{}
 	return w.take(ctx, r, first, d)
@@ -105,6 +106,6 @@ func (w *Window) Take(ctx context.Context, r Request) (d Decision, err error) {
 // Peek implements [Limiter]. With a Journal the first use of a subject reads
 // its record.
 func (w *Window) Peek(ctx context.Context, r Request) (d Decision, err error) {
-	err = w.decide(ctx, &r, deed{}, &d)
+	err = w.decide(ctx, &r, nil, deed{}, &d)
 	return d, err
 }

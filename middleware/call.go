@@ -63,7 +63,7 @@ type Call struct {
 // nothing of r.
 func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 	g := d.guard
-	q := ask{Request: r, route: &d.route, flight: &c.passage.flight, cutter: (*callCutter)(c), call: true}
+	q := ask{Request: r, door: d, route: &d.route, flight: &c.passage.flight, cutter: (*callCutter)(c), call: true}
 	q.observed(g)
 	c.ctx = ctx
 	if outer := g.outermost(ctx); outer != nil {
@@ -81,13 +81,13 @@ func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 		c.guard = g
 		return
 	}
-	c.passage.guard, c.passage.parent = g, ctx
+	c.passage.door, c.passage.parent = d, ctx
 	g.check(ctx, &q, &c.Outcome)
 	switch {
 	case c.code != apikey.OK:
 		g.report(ctx, &c.Outcome)
 	case c.presented != nil:
-		c.passage.admitted(d.route.Cost, &c.Outcome, nil)
+		c.passage.admitted(&c.Outcome, nil)
 		if c.sample != nil {
 			c.method = strings.Clone(r.Method)
 		}
@@ -204,16 +204,19 @@ func (c *Call) endPassage(status int) {
 	p := &c.passage
 	p.flight.Leave()
 	(*requestContext)(p).release()
+	if p.owes() {
+		defer func() { p.end(status) }()
+	}
 	if p.state.Load()&undecided != 0 {
 		p.nested.Load().admitted.facts = c.facts
-		p.settle(status)
+		p.decide(status)
 	}
 	p.served()
 	s := p.state.Load()
 	if s&cut != 0 {
 		c.becomeRefusal(s)
 		status = c.Status()
-		if p.guard.o.OnCut != nil {
+		if p.door.guard.o.OnCut != nil {
 			p.cutShort(&c.Outcome)
 		}
 	}
@@ -222,8 +225,8 @@ func (c *Call) endPassage(status int) {
 	}
 }
 
-// settle makes the decision final. OnDecision sees it even if the limiter panics.
-func (p *passage) settle(status int) {
+// decide makes the decision final. OnDecision sees it even if the limiter panics.
+func (p *passage) decide(status int) {
 	n := p.nested.Load()
 	defer p.tell(p.parent, n)
 	p.finish(n, status)

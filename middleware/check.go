@@ -2,10 +2,8 @@ package middleware
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +73,7 @@ func (g *Guard) decide(ctx context.Context, q *ask, o *Outcome) apikey.Code {
 			continue // the key has changed since: check it again
 		}
 		o.entered = true
-		if code := g.charge(ctx, q.route.Cost, o); code != apikey.OK {
+		if code := g.charge(ctx, q, o); code != apikey.OK {
 			if cause := q.flight.Leave(); cause != apikey.OK { // the key ended meanwhile, which tells the client more
 				code, o.decision = cause, limiter.Decision{}
 			}
@@ -127,34 +125,44 @@ func (g *Guard) permits(q *ask, o *Outcome) (code apikey.Code) {
 }
 
 // charge charges all limits of the request, or none.
-func (g *Guard) charge(ctx context.Context, cost int64, o *Outcome) apikey.Code {
+func (g *Guard) charge(ctx context.Context, q *ask, o *Outcome) apikey.Code {
+	if !q.door.keyOnly {
+		if code := q.door.lookUp(ctx, o); code != apikey.OK {
+			return code
+		}
+	}
 	if g.window == nil {
-		return g.chargeElsewhere(ctx, cost, o)
+		return g.chargeElsewhere(ctx, q.route, o)
 	}
 	var room demands // on the stack, unlike what an interface is given
-	q := limiter.Request{Demands: g.demand(&room, o), Cost: cost}
-	if len(q.Demands) == 0 {
+	r := q.route.asks(g, g.demand(&room, o))
+	if len(r.Demands) == 0 {
 		return apikey.OK
 	}
 	var first *slot.Slot
-	if g.slots && len(o.verified.Limits()) > 0 { // one look-up finds both the key and its windows
+	if g.slots && len(o.keyLimits()) > 0 { // one look-up finds both the key and its windows
 		first = o.verified.Attachment()
 	}
-	return g.decided(ctx, g.window.Decide(ctx, &q, first, &o.decision), o)
+	return g.decided(ctx, g.window.Decide(ctx, &r, first, &o.decision), o)
 }
 
 // chargeElsewhere is charge for a limiter that is not a Window. It gives back the
 // room that it used: limiters keep nothing of a request.
-func (g *Guard) chargeElsewhere(ctx context.Context, cost int64, o *Outcome) apikey.Code {
-	if !g.limited(o) {
+func (g *Guard) chargeElsewhere(ctx context.Context, route *Route, o *Outcome) apikey.Code {
+	if !o.limited() {
 		return apikey.OK
 	}
 	room := g.demands.Get().(*demands)
-	q := limiter.Request{Demands: g.demand(room, o), Cost: cost}
-	err := g.take(ctx, &q, o)
+	r := route.asks(g, g.demand(room, o))
+	err := g.take(ctx, &r, o)
 	*room = demands{}
 	g.demands.Put(room)
 	return g.decided(ctx, err, o)
+}
+
+// asks returns what a request to the route asks of limits.
+func (r *Route) asks(g *Guard, demands []limiter.Demand) limiter.Request {
+	return limiter.Request{Demands: demands, Cost: r.Cost, Amounts: r.Amounts, Shadow: g.o.Shadow}
 }
 
 // take asks the limiter and checks that its answer is possible.
@@ -164,12 +172,8 @@ func (g *Guard) take(ctx context.Context, q *limiter.Request, o *Outcome) (err e
 }
 
 func asked(q *limiter.Request, d *limiter.Decision, err error) error {
-	n := 0
-	for i := range q.Demands {
-		n += len(q.Demands[i].Limits)
-	}
-	if err == nil && uint(d.N) > uint(n) {
-		return fmt.Errorf("the limiter decided on %d windows where %d were asked for", d.N, n)
+	if n := limitsIn(q.Demands); err == nil && uint(d.N) > uint(n) {
+		return fmt.Errorf("the limiter decided on %d limits where %d were asked for", d.N, n)
 	}
 	return err
 }
@@ -178,17 +182,14 @@ func asked(q *limiter.Request, d *limiter.Decision, err error) error {
 // owner.
 type demands [2]limiter.Demand
 
-// limited reports whether the request has limits.
-func (g *Guard) limited(o *Outcome) bool { return len(o.verified.Limits())+len(g.o.OwnerLimits) > 0 }
-
 // demand names the limits of the request, the key's first, in room.
 func (g *Guard) demand(room *demands, o *Outcome) []limiter.Demand {
 	all := room[:0]
-	if limits := o.verified.Limits(); len(limits) > 0 {
+	if limits := o.keyLimits(); len(limits) > 0 {
 		all = append(all, limiter.Demand{Subject: o.verified.KeyID(), Limits: limits})
 	}
-	if len(g.o.OwnerLimits) > 0 {
-		all = append(all, limiter.Demand{Subject: g.owners.subject(o.presented.Owner()), Limits: g.o.OwnerLimits})
+	if o.owner != nil {
+		all = append(all, limiter.Demand{Subject: o.owner.subject, Limits: o.owner.limits})
 	}
 	return all
 }
@@ -200,7 +201,7 @@ func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code 
 		if ctx.Err() == nil { // otherwise the client has gone
 			g.complaint.say(g, err)
 		}
-		if g.o.FailOpen && ctx.Err() == nil {
+		if (g.o.FailOpen || g.o.Shadow) && ctx.Err() == nil {
 			return apikey.OK
 		}
 		return apikey.Unavailable
@@ -230,44 +231,6 @@ func (g *Guard) countAllowed(r *Request, o *Outcome) {
 		u.UserAgent = values[0]
 	}
 	o.sample = o.verified.Count(apikey.OK, 0, &u)
-}
-
-// ownerSubjects caches the limiter's names of owners, so that a request need
-// not build one.
-type ownerSubjects struct {
-	mu    sync.RWMutex
-	names map[string]string
-}
-
-// mostOwners bounds the cache; when it is full, everything is dropped and built
-// again.
-const mostOwners = 1 << 16
-
-func (s *ownerSubjects) subject(owner string) string {
-	s.mu.RLock()
-	name, ok := s.names[owner]
-	s.mu.RUnlock()
-	if ok {
-		return name
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.names == nil || len(s.names) >= mostOwners {
-		s.names = make(map[string]string)
-	}
-	name = ownerSubject(owner)
-	s.names[strings.Clone(owner)] = name
-	return name
-}
-
-// ownerSubject returns the limiter's name of an owner. An owner may be longer
-// than a subject: then its digest stands for it. No other owner's subject
-// begins like that.
-func ownerSubject(owner string) string {
-	if name := "owner:" + owner; len(name) <= limiter.MaxSubject {
-		return name
-	}
-	return fmt.Sprintf("owner-sha256:%x", sha256.Sum256([]byte(owner)))
 }
 
 // complaint logs a failing limiter at most once per complaintEvery: there may

@@ -43,8 +43,10 @@ func (c *requestContext) Value(key any) any {
 	switch key := key.(type) {
 	case principalKey:
 		return c.flight.Verified().Principal()
+	case costKey:
+		return (*passage)(c)
 	case guardKey:
-		if key.Guard == c.guard {
+		if key.Guard == c.door.guard {
 			return (*passage)(c)
 		}
 		key.Guard.decidesAgain((*passage)(c))

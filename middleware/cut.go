@@ -33,6 +33,10 @@ const (
 
 	statusShift = 16 // above: the status that was sent, in ten bits
 
+	owing    state = 1 << 26 // there is something to settle when the request ends
+	returned state = 1 << 27 // the handler has, without a panic; only noted where that matters
+	settled  state = 1 << 28 // what was charged is final
+
 	severed state = 1 << 30 // a Call has been told to take away what blocks it
 	told    state = 1 << 31 // OnCut was called
 )
@@ -183,7 +187,7 @@ func (c *httpCall) answer(r *http.Request, s state) {
 		_ = http.NewResponseController(abort.Innermost(w)).SetWriteDeadline(time.Now().Add(answerTimeout))
 	}
 	o := c.w.refusal()
-	c.w.guard.refuse(w, r, &o)
+	c.w.door.guard.refuse(w, r, &o)
 }
 
 // fieldsOfOthers returns the fields that middleware around the guard has set.

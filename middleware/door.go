@@ -1,10 +1,13 @@
 package middleware
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"slices"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 )
 
 // Route says what a route requires of a request.
@@ -12,8 +15,24 @@ type Route struct {
 	// Need is what the key must be allowed: [AllOf], [AnyOf] or [AnyKey].
 	// It is required; the zero Requirement is a mistake.
 	Need apikey.Requirement
-	// Cost is what a request takes from each limit; 0 means 1.
+	// Cost is what a request takes from each limit without a unit; 0 means 1.
 	Cost int64
+	// Amounts are what a request takes from the limits with a unit: as much as it
+	// may turn out to cost, which the handler corrects with [SetCost]. A limit whose
+	// unit is not here does not concern the route.
+	Amounts []limiter.Amount
+	// Free says which statuses of a response cost nothing: what was charged is
+	// given back at the end. 500 stands for a handler that panics before it
+	// responds. It is not asked where the status is not known. An inner door's
+	// replaces that of the doors around it.
+	Free func(status int) bool
+	// Limits are the route's own, for each key: in addition to the key's, and
+	// decided in the same step. Routes that name the same limit
+	// ([apikey.Limit.Same]) share its count. The same limit must not be in a plan
+	// with another N; where it is among a key's own limits, the lower N applies. A
+	// request has at most [limiter.MaxWindows] limits in all: one with more is
+	// answered with 503.
+	Limits []apikey.Limit
 	// Optional admits requests without a key: their context has no principal. A
 	// bad key is still refused.
 	Optional bool
@@ -56,8 +75,11 @@ func (g *Guard) Require(need apikey.Requirement) func(http.Handler) http.Handler
 // Door guards routes of one kind, on any transport. All other ways to guard a
 // route are built on it.
 type Door struct {
-	guard *Guard
-	route Route
+	guard   *Guard
+	route   Route
+	costs   []limiter.Amount // of the route; see charge
+	sets    limitSets
+	keyOnly bool // requests have no limits but their key's
 }
 
 // Door returns the door for a route. It is for setting up a program, and panics
@@ -71,7 +93,43 @@ func (g *Guard) Door(r Route) *Door {
 		panic("middleware: Route.Cost: is negative")
 	}
 	g.mustBeKnown(r.Need)
-	return &Door{g, r}
+	if err := g.checkLimits(&r); err != nil {
+		panic("middleware: " + err.Error())
+	}
+	return &Door{guard: g, route: r, costs: r.costs(), keyOnly: g.owners == nil && len(r.Limits) == 0}
+}
+
+// checkLimits checks the amounts and limits of a route, and copies them.
+func (g *Guard) checkLimits(r *Route) error {
+	r.Amounts, r.Limits = slices.Clone(r.Amounts), slices.Clone(r.Limits)
+	if len(r.Amounts) > limiter.MaxAmounts {
+		return fmt.Errorf("Route.Amounts: %d units, at most %d are allowed", len(r.Amounts), limiter.MaxAmounts)
+	}
+	for i, a := range r.Amounts {
+		if a.Unit == "" || a.N < 0 || indexUnit(r.Amounts[:i], a.Unit) >= 0 {
+			return fmt.Errorf("Route.Amounts[%d]: name each unit once, with an amount that is not negative", i)
+		}
+	}
+	if len(r.Limits) == 0 {
+		return nil
+	}
+	if err := (apikey.Plan{Name: "route", Limits: r.Limits}).Validate(); err != nil {
+		return fmt.Errorf("Route.Limits: %w", err)
+	}
+	plans, _ := g.keys.Plans(context.Background()) // a source that cannot tell now is not a mistake of the route
+	for _, p := range plans {
+		if n := len(together(p.Limits, r.Limits)) + len(g.o.OwnerLimits); n > limiter.MaxWindows {
+			return fmt.Errorf("Route.Limits: with those of plan %q and of owners, a request has %d limits, at most %d are allowed", p.Name, n, limiter.MaxWindows)
+		}
+		for _, a := range p.Limits {
+			for i, b := range r.Limits {
+				if b.Shadow = a.Shadow; a.Name == b.Name && a != b {
+					return fmt.Errorf("Route.Limits[%d].Name: plan %q has another limit %q: choose another name", i, p.Name, a.Name)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // handler serves an admitted request. The principal is nil only if the route is
@@ -121,14 +179,14 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 	var o Outcome
 	var q ask
 	q.of(r)
-	q.route, q.flight, q.cutter = &d.route, c.flight(), c.cutter()
+	q.door, q.route, q.flight, q.cutter = d, &d.route, c.flight(), c.cutter()
 	q.observed(g)
 	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		g.pockets.Put(p)
 		next(w, r, nil)
 		return apikey.OK
 	}
-	c.w.under, c.w.original, c.w.guard, c.w.parent = w, r, g, ctx
+	c.w.under, c.w.original, c.w.door, c.w.parent = w, r, d, ctx
 	g.check(ctx, &q, &o)
 	if o.entered {
 		p.used()
@@ -154,7 +212,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 			p.announce(h, &o, c.fields[:1:1], c.fields[1:])
 		}
 		g.pockets.Put(p)
-		c.w.admitted(d.route.Cost, &o, &c.req)
+		c.w.admitted(&o, &c.req)
 		if o.sample != nil {
 			c.runSampled(o.sample, next)
 		} else {

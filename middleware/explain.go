@@ -38,9 +38,9 @@ func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Expl
 		return e, o, nil
 	}
 	o.presented = o.verified.Principal()
-	code := apikey.OK
-	if g.limited(&o) {
-		o.decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), &o)})
+	code := (&Door{guard: g}).lookUp(ctx, &o)
+	if code == apikey.OK && o.limited() {
+		o.decision, err = g.limiter.Peek(ctx, limiter.Request{Demands: g.demand(new(demands), &o), Shadow: g.o.Shadow})
 		if code = g.decided(ctx, err, &o); err != nil && ctx.Err() != nil {
 			return e, Outcome{}, ctx.Err()
 		}

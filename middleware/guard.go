@@ -20,15 +20,15 @@ type Guard struct {
 	o       Options
 	limiter limiter.Limiter
 	window  *limiter.Window // limiter, if it is one: it answers without copies
-	settler limiter.Settler // limiter, if it is one: it can give back
+	settler limiter.Settler // limiter, if it is one: it can give back, and free slots
 	own     *limiter.Window // the limiter that New made; nil when it was given one
 
 	prefix     string // with which every key of the service begins
 	challenges challenges
 	problems   [apikey.Unavailable + 1]problem // by code
-	owners     ownerSubjects
-	pockets    sync.Pool // of *pocket
-	demands    sync.Pool // of *demands
+	owners     *owners                         // nil: owners have no limits
+	pockets    sync.Pool                       // of *pocket
+	demands    sync.Pool                       // of *demands
 	complaint  complaint
 	unknown    unknownHost
 	hidden     sync.Once // a writer that cannot be unwrapped was logged
@@ -62,6 +62,12 @@ func New(keys *latchkey.Service, o Options) (*Guard, error) {
 			return nil, fmt.Errorf("middleware: %w", err)
 		}
 		g.own, g.limiter = own, own
+	}
+	if o.OwnerPlans != nil || len(o.OwnerLimits) > 0 {
+		g.owners = &owners{limits: o.OwnerLimits}
+	}
+	if o.OwnerPlans != nil {
+		g.owners.source = g.engine.PatientPlans(o.OwnerPlans, "Options.OwnerPlans")
 	}
 	g.settler, _ = g.limiter.(limiter.Settler)
 	if g.window, _ = g.limiter.(*limiter.Window); g.window != nil {

@@ -77,6 +77,9 @@ func (c *hijackedConn) Close() (err error) {
 		err = c.Conn.Close()
 	}
 	c.w.flight.Leave()
+	if c.w.owes() {
+		c.w.endCharged()
+	}
 	if c.w.isCut() {
 		c.w.reportCut()
 	}

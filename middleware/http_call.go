@@ -32,7 +32,7 @@ func (c *httpCall) request() *http.Request   { return &c.req }
 // suffer. Only a hijacked connection stays in flight, until it is closed.
 func (c *httpCall) run(next handler) {
 	c.req = *c.w.original.WithContext(c.context())
-	if g := c.w.guard; g.o.StripCredential {
+	if g := c.w.door.guard; g.o.StripCredential {
 		g.strip(&c.req)
 	}
 	c.req.Body = c.body()
@@ -41,6 +41,9 @@ func (c *httpCall) run(next handler) {
 		return // cut between the decision and here
 	}
 	next(c.writer(), c.request(), c.flight().Verified().Principal())
+	if c.w.state.Load()&owing != 0 {
+		c.w.state.Or(returned)
+	}
 }
 
 func (c *httpCall) release() {
@@ -49,6 +52,9 @@ func (c *httpCall) release() {
 		c.flight().Leave()
 	}
 	c.context().release()
+	if !hijacked && c.w.owes() {
+		defer c.plain().endCharged()
+	}
 	handBack(c.w.original, &c.req)
 	if c.w.state.Load()&undecided != 0 {
 		c.w.settled(http.StatusOK)
@@ -62,9 +68,26 @@ func (c *httpCall) release() {
 	}
 }
 
+// endCharged settles the request, whatever the hooks do.
+func (w *plainWriter) endCharged() {
+	s := w.state.Load()
+	switch {
+	case s&sent != 0:
+		w.end(s.status())
+	case w.hijacked() != nil:
+		w.end(http.StatusSwitchingProtocols)
+	case s&cut != 0:
+		w.end(s.code().Info().Status)
+	case s&returned == 0: // it has panicked
+		w.end(http.StatusInternalServerError)
+	default:
+		w.end(http.StatusOK)
+	}
+}
+
 // reportCut reports that the request was cut.
 func (w *plainWriter) reportCut() {
-	if w.guard.o.OnCut != nil {
+	if w.door.guard.o.OnCut != nil {
 		o := w.refusal()
 		w.cutShort(&o)
 	}
@@ -147,9 +170,14 @@ func (p *pocket) one(s string) []string {
 // are canonical, so it writes the map directly. If there are no limits, do not
 // touch the header: net/http copies a header that was asked for.
 func (p *pocket) announce(h http.Header, o *Outcome, policies, limits []string) {
-	policy := o.verified.RateLimitPolicy()
-	if o.decision.N > len(o.verified.Limits()) {
-		p.buf = o.AppendRateLimitPolicy(p.buf[:0])
+	if o.guard.o.LegacyHeaders {
+		o.eachLegacy(func(name, value string) { h.Set(name, value) })
+	}
+	policy := o.keyPolicy()
+	if o.owner != nil || policy == "" || o.guard.o.Shadow {
+		if p.buf = o.AppendRateLimitPolicy(p.buf[:0]); len(p.buf) == 0 {
+			return
+		}
 		policy = p.keep(p.buf)
 	}
 	policies[0] = policy
@@ -157,7 +185,4 @@ func (p *pocket) announce(h http.Header, o *Outcome, policies, limits []string) 
 	p.buf = o.AppendRateLimit(p.buf[:0])
 	limits[0] = p.keep(p.buf)
 	h[fieldLimit] = limits
-	if o.guard.o.LegacyHeaders {
-		o.eachLegacy(func(name, value string) { h.Set(name, value) })
-	}
 }

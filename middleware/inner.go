@@ -30,7 +30,9 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 	if code == apikey.OK {
 		code = g.permits(q, o)
 	}
-	seen, o.verified = o.verified, admitted // its limits apply
+	seen = o.verified
+	first := outer.outcome() // its limits apply
+	o.verified, o.set, o.owner = admitted, first.set, first.owner
 	if o.presented == nil {
 		o.presented = admitted.Principal()
 	}
@@ -40,10 +42,11 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 		return seen, false, true
 	}
 	if code == apikey.OK {
-		raised, code = outer.raise(ctx, max(d.route.Cost, 1), direct, o)
+		raised, code = outer.raise(ctx, d, o)
 	}
 	if o.code = code; code == apikey.OK {
 		outer.drop()
+		outer.freeBy(d.route.Free)
 	}
 	g.addFacts(q, o)
 	return seen, raised, true
@@ -54,7 +57,7 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 // the outermost one.
 func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *passage, next handler) (code apikey.Code, same bool) {
 	g, direct := d.guard, outer.leadsTo(w)
-	q, o := ask{route: &d.route}, Outcome{}
+	q, o := ask{door: d, route: &d.route}, Outcome{}
 	q.of(r)
 	q.observed(g)
 	seen, raised, same := d.inside(r.Context(), &q, outer, direct, &o)
@@ -105,7 +108,7 @@ func (p *passage) refuse(rw http.ResponseWriter, r *http.Request, direct bool, o
 	default:
 		defer n.written()
 	}
-	p.guard.refuse(rw, r, o)
+	p.door.guard.refuse(rw, r, o)
 }
 
 // settled is called when the response begins, with its status, or when the
@@ -114,7 +117,7 @@ func (w *plainWriter) settled(status int) {
 	n := w.nested.Load()
 	final, instead := w.finish(n, status)
 	if instead != nil {
-		w.guard.announce(w.under.Header(), instead)
+		w.door.guard.announce(w.under.Header(), instead)
 	}
 	if final {
 		w.tell(w.parent, n)

@@ -3,8 +3,8 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
-	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/engine"
@@ -28,9 +28,12 @@ import (
 // nested is what a request needs besides its passage when a decision about it is
 // still to be reported, or an inner door has changed it.
 type nested struct {
-	mu      sync.Mutex // held while the limiter is asked, which ends with the context
-	charges []charge   // everything that the limiter charged
-	cost    int64      // the highest cost of the doors so far
+	mu     sync.Mutex       // held while the limiter is asked, which ends with the context
+	raised []charge         // what inner doors charged on top of the outermost one
+	costs  []limiter.Amount // the highest of the doors so far, by unit; see charge; not changed in place
+	set    *limitSet        // the limits of the key and of the doors so far, if inner ones had some of their own
+	spent  []limiter.Amount // what the handler says about costs; the empty unit is the cost
+	free   func(status int) bool
 	// pending is the refusal of an inner door whose answer may not become the
 	// response; refusing is true while that answer is being written.
 	pending  *Outcome
@@ -41,40 +44,38 @@ type nested struct {
 	served   *http.Request // whose pattern a mux may set later; nil for other transports than net/http
 }
 
-// giveBackTimeout bounds a round trip made for a request whose client may be
-// gone.
-const giveBackTimeout = time.Second
-
 // more returns the request's nested, which it makes if there is none.
 func (p *passage) more() *nested {
 	if n := p.nested.Load(); n != nil {
 		return n
 	}
-	n := new(nested)
-	p.holdOn(n)
+	n := p.newNested()
 	if !p.nested.CompareAndSwap(nil, n) {
 		return p.nested.Load()
 	}
 	return n
 }
 
-// holdOn records in n what the outermost door charged.
-func (p *passage) holdOn(n *nested) {
-	n.cost = p.cost
-	if p.charged {
-		n.charges = []charge{{p.chargedAt, p.cost}}
+func (p *passage) newNested() *nested {
+	n := &nested{costs: p.door.costs}
+	if !p.charged {
+		n.costs = slices.Clone(n.costs)
+		for i := range n.costs {
+			n.costs[i].N = 0
+		}
 	}
+	return n
 }
 
 // holdBack keeps the outermost door's decision until it is final.
 func (p *passage) holdBack(o *Outcome, served *http.Request) {
-	n := &nested{sample: o.sample, served: served}
-	p.holdOn(n)
-	if p.guard.o.OnDecision != nil {
+	n := p.newNested()
+	n.sample, n.served = o.sample, served
+	if p.door.guard.o.OnDecision != nil {
 		n.admitted = *o
 		n.report = &n.admitted
 		p.state.Or(undecided)
-		p.guard.speaks(p.parent)
+		p.door.guard.speaks(p.parent)
 	}
 	p.nested.Store(n)
 }
@@ -101,51 +102,6 @@ func (p *passage) pends() bool {
 	return n.pending != nil
 }
 
-// raise makes the request cost what an inner door asks, if that is more than
-// all before it. If the limits refuse, raise leaves it to refuse to give back
-// what is still charged.
-func (p *passage) raise(ctx context.Context, cost int64, direct bool, o *Outcome) (raised bool, code apikey.Code) {
-	if cost <= p.cost { // true of most inner doors
-		return false, apikey.OK
-	}
-	n, g := p.more(), p.guard
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if cost <= n.cost {
-		return false, apikey.OK
-	}
-	if !g.limited(o) {
-		n.cost = cost
-		return false, apikey.OK
-	}
-	demand := limiter.Request{Demands: g.demand(new(demands), o)}
-	var err error
-	whole := direct && len(n.charges) == 1 && p.state.Load()&(sent|served) == 0
-	if whole {
-		whole, err = g.settle(ctx, &demand, n.charges[0], cost, o)
-	}
-	switch {
-	case !whole:
-		err = g.takeMore(ctx, &demand, n, cost, o)
-	case err == nil: // a refused raise, too, leaves nothing charged
-		n.charges = nil
-	}
-	if code = g.decided(ctx, err, o); code == apikey.OK {
-		n.cost = cost
-	}
-	if err == nil && o.decision.Allowed {
-		charged := cost
-		for _, c := range n.charges {
-			charged -= c.cost
-		}
-		n.charges = append(n.charges, charge{o.decision.At, charged})
-		if n.report != nil {
-			n.report.decision = o.decision
-		}
-	}
-	return code == apikey.OK && o.decision.N > 0, code
-}
-
 // decline makes a refusal that is the response the request's decision, and keeps
 // any other for settled, unless it is too late. The limiter may panic: then
 // release finds n unlocked, and the refusal as what is to be reported.
@@ -156,7 +112,7 @@ func (p *passage) decline(ctx context.Context, n *nested, direct bool, o *Outcom
 	switch {
 	case late:
 	case direct:
-		if n.report = nil; p.guard.o.OnDecision != nil {
+		if n.report = nil; p.door.guard.o.OnDecision != nil {
 			n.report = o
 		}
 		p.withdraw(ctx, n, o)
@@ -220,7 +176,7 @@ func (p *passage) tell(ctx context.Context, n *nested) {
 		if n.served != nil && o.Route() == "" {
 			o.learn(n.served.Pattern)
 		}
-		p.guard.o.OnDecision(ctx, *o)
+		p.door.guard.o.OnDecision(ctx, *o)
 	}
 }
 
@@ -230,35 +186,19 @@ func (p *passage) withdraw(ctx context.Context, n *nested, o *Outcome) {
 	if p.state.Or(withdrawn)&withdrawn != 0 {
 		return
 	}
-	g := p.guard
 	p.flight.Verified().Recount(o.code, n.sample)
-	if len(n.charges) == 0 || !g.limited(o) {
-		return
-	}
-	demand := limiter.Request{Demands: g.demand(new(demands), o)}
-	ctx = context.WithoutCancel(ctx)
-	if g.window == nil { // it may make a round trip
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, giveBackTimeout)
-		defer cancel()
-	}
-	for _, c := range n.charges {
-		back := Outcome{}
-		can, err := g.settle(ctx, &demand, c, 0, &back)
-		switch {
-		case !can:
-			g.unsettled.Do(func() {
-				g.o.Logger.Warn("the limiter cannot give back what a request was charged: one that an inner door refuses stays charged (see limiter.Settler)")
-			})
-		case err != nil:
-			g.complaint.say(g, err)
-		case o.code == apikey.RateLimited: // it keeps which window refused, and until when
-			for i := range o.decision.N {
-				o.decision.Windows[i].Remaining, o.decision.Windows[i].Reset = back.decision.Windows[i].Remaining, back.decision.Windows[i].Reset
+	after, first := p.settle(ctx, n, true), p.outcome()
+	switch extra := o.decision.N - after.N; {
+	case after.N == 0:
+	case o.code != apikey.RateLimited:
+		o.decision, o.set, o.owner = after, first.set, first.owner
+	case extra >= 0: // it keeps which limit refused, and until when
+		for i := range after.N {
+			s := &o.decision.Windows[i]
+			if i >= len(first.keyLimits()) { // the limits of inner doors come before those of the owner
+				s = &o.decision.Windows[i+extra]
 			}
-		default:
-			o.decision = back.decision
+			s.Remaining, s.Reset = after.Windows[i].Remaining, after.Windows[i].Reset
 		}
 	}
-	n.charges = nil
 }

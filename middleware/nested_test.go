@@ -143,7 +143,7 @@ func TestARequestIsDecidedOnceForAllOfItsDoors(t *testing.T) {
 				"refused by the innermost of four", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.Require(middleware.AnyKey()), n.guard.Require(middleware.AllOf("things:read")), between, n.guard.Require(middleware.AnyKey()), between, n.guard.Require(middleware.AllOf("things:write"))}
 				},
-				0, 403, ";r=10;", "insufficient_scope", 0,
+				0, 403, ";r=10,", "insufficient_scope", 0,
 				once{Scope: 1},
 			},
 			{
@@ -178,7 +178,7 @@ func TestARequestIsDecidedOnceForAllOfItsDoors(t *testing.T) {
 				"optional outside, required inside", func(n *nest) []func(http.Handler) http.Handler {
 					return []func(http.Handler) http.Handler{n.guard.Door(middleware.Route{Need: apikey.AnyKey(), Optional: true}).Wrap, between, n.guard.Require(middleware.AllOf("things:write"))}
 				},
-				0, 403, ";r=10;", "insufficient_scope", 0,
+				0, 403, ";r=10,", "insufficient_scope", 0,
 				once{Scope: 1},
 			},
 		} {

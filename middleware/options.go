@@ -30,6 +30,17 @@ type Options struct {
 	// OwnerLimits bound all keys of an owner together, in addition to each key's
 	// own limits and in the same atomic step. Clients see them as "owner-<name>".
 	OwnerLimits []apikey.Limit
+	// OwnerPlans has the plans of owners, by the name of the owner: their limits
+	// apply instead of OwnerLimits, which are for owners that it does not have
+	// ([apikey.NotFound]). It is asked at an owner's first request, and again after
+	// [latchkey.Service.RefreshPlans]. While it cannot be asked, requests of owners
+	// that are not known yet are answered with 503.
+	OwnerPlans apikey.PlanSource
+	// Shadow makes limits refuse nobody. They are decided and counted as if they
+	// did, and OnDecision sees what they would have refused
+	// ([Outcome.ShadowRefused]). Clients are told of no limits. Keys are checked as
+	// ever.
+	Shadow bool
 
 	// Extractors say where to look for a request's key; default [Bearer] alone. A
 	// request with a key in two of the places is refused.

@@ -22,6 +22,8 @@ type Outcome struct {
 
 	guard     *Guard
 	verified  engine.Verified
+	set       *limitSet         // of the key and the route; nil: of the key alone
+	owner     *limitSet         // of the key's owner; nil: none
 	presented *apikey.Principal // whose secret was right, if any
 	need      apikey.Requirement
 	client    netip.Addr
@@ -169,8 +171,9 @@ func (o *Outcome) RequestID(ctx context.Context, f Fields) string {
 }
 
 // Limits yields the limits that the limiter was asked about, the key's own first,
-// under the names that clients see, with what is left of each. Those of an owner
-// begin with "owner-".
+// then those of its route, under the names that clients see, with what is left of
+// each. Those of an owner begin with "owner-". Shadows are among them, as are all
+// limits of a Guard with [Options.Shadow].
 func (o *Outcome) Limits() iter.Seq2[apikey.Limit, limiter.Status] {
 	return func(yield func(apikey.Limit, limiter.Status) bool) {
 		for i := range o.decision.N {
@@ -183,11 +186,22 @@ func (o *Outcome) Limits() iter.Seq2[apikey.Limit, limiter.Status] {
 	}
 }
 
+// ShadowRefused reports whether the request would have been refused if the
+// shadows among its limits were in force.
+func (o *Outcome) ShadowRefused() bool {
+	for l, left := range o.Limits() {
+		if l.Shadow && left.Violated {
+			return true
+		}
+	}
+	return false
+}
+
 // violated returns the names of the limits that refused the request.
 func (o *Outcome) violated() []string {
 	var names []string
 	for l, left := range o.Limits() {
-		if left.Violated {
+		if left.Violated && !l.Shadow {
 			names = append(names, l.Name)
 		}
 	}
@@ -197,16 +211,16 @@ func (o *Outcome) violated() []string {
 // ownerPrefix distinguishes the names of owner-wide limits from the key's own.
 const ownerPrefix = "owner-"
 
-// limit returns the limit of window i of the decision.
+// limit returns limit i of the decision.
 func (o *Outcome) limit(i int) (limit apikey.Limit, prefix string) {
-	own := o.verified.Limits()
+	own := o.keyLimits()
 	if i < len(own) {
-		return own[i], ""
+		limit = own[i]
+	} else if prefix = ownerPrefix; o.owner != nil && i-len(own) < len(o.owner.limits) { // otherwise the Decision was not made by a limiter
+		limit = o.owner.limits[i-len(own)]
 	}
-	if i -= len(own); i < len(o.of().o.OwnerLimits) {
-		return o.of().o.OwnerLimits[i], ownerPrefix
-	}
-	return apikey.Limit{}, ownerPrefix // the Decision was not made by a limiter
+	limit.Shadow = limit.Shadow || o.of().o.Shadow
+	return limit, prefix
 }
 
 // unavailableRetry is how many seconds clients are told to wait when the store
@@ -214,7 +228,8 @@ func (o *Outcome) limit(i int) (limit apikey.Limit, prefix string) {
 const unavailableRetry = 1
 
 // RetryAfter returns the number of whole seconds after which a refused client
-// should try again, at least 1, or 0 if waiting does not help.
+// should try again, at least 1, or 0 if waiting does not help, or if nobody knows
+// how long: a request in progress has to end first.
 func (o *Outcome) RetryAfter() int64 {
 	switch code := o.Code(); {
 	case code == apikey.RateLimited && o.decision.RetryAfter >= 0:

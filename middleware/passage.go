@@ -14,7 +14,7 @@ import (
 // charged, and the word on which its handler and a cut agree. A [Call] holds
 // one, and so does an [httpCall].
 type passage struct {
-	guard    *Guard
+	door     *Door // the outermost one
 	parent   context.Context
 	original *http.Request // as the server made it; nil for a Call that has stripped none
 	inner    atomic.Pointer[innerContext]
@@ -22,10 +22,18 @@ type passage struct {
 	flight   engine.Flight
 
 	// What the outermost door charged, and what else inner doors need to know.
-	chargedAt, cost int64
-	used            uint64 // scopes
-	state           atomicState
-	charged         bool
+	chargedAt int64
+	used      uint64 // scopes
+	tab       *tab   // nil for most requests
+	state     atomicState
+	charged   bool
+	missed    uint8 // see charge
+}
+
+// tab is what few passages have to remember of their charge.
+type tab struct {
+	slot  uint64    // among the requests in progress
+	owner *limitSet // with a source of owners' plans
 }
 
 // outermost returns the passage with which the guard admitted the request, or
@@ -38,7 +46,7 @@ func (g *Guard) outermost(ctx context.Context) *passage {
 // decidesAgain logs, once, that a request comes to this Guard after another one of
 // the same service has admitted it.
 func (g *Guard) decidesAgain(p *passage) {
-	if g.keys != p.guard.keys {
+	if g.keys != p.door.guard.keys {
 		return
 	}
 	g.again.Do(func() {
@@ -53,12 +61,19 @@ func (g *Guard) decidesAgain(p *passage) {
 
 // admitted notes what the outermost door decided. served is what the handler will
 // get; nil for other transports than net/http.
-func (p *passage) admitted(cost int64, o *Outcome, served *http.Request) {
-	p.cost = max(cost, 1)
-	p.charged = o.decision.Allowed && o.decision.N > 0
-	p.chargedAt = o.decision.At
+func (p *passage) admitted(o *Outcome, served *http.Request) {
 	p.used = o.used
-	if p.guard.o.OnDecision != nil || o.sample != nil {
+	if d := &o.decision; d.Allowed && d.N > 0 {
+		p.charged, p.chargedAt, p.missed = true, d.At, missed(d)
+		g := p.door.guard
+		if d.Slot != 0 || g.owners != nil && g.owners.source != nil {
+			p.tab = &tab{d.Slot, o.owner}
+		}
+		if d.Slot != 0 || p.door.route.Free != nil {
+			p.state.Or(owing)
+		}
+	}
+	if p.door.guard.o.OnDecision != nil || o.sample != nil {
 		p.holdBack(o, served)
 	}
 }
@@ -98,16 +113,16 @@ func (p *passage) or(err error) error {
 // cutShort reports a request that was cut, once, after its flight has ended.
 func (p *passage) cutShort(o *Outcome) {
 	if p.state.Or(told)&told == 0 {
-		p.guard.o.OnCut(p.parent, *o)
+		p.door.guard.o.OnCut(p.parent, *o)
 	}
 }
 
 // refusal returns the refusal of a request that was cut over net/http.
 func (p *passage) refusal() Outcome {
 	s, v := p.state.Load(), p.flight.Verified()
-	o := Outcome{code: s.code(), cause: s.cause(), guard: p.guard, verified: v, presented: v.Principal()}
-	if p.guard.tells {
-		o.client, o.facts = p.guard.ClientAddr(p.original), &facts{route: p.original.Pattern}
+	o := Outcome{code: s.code(), cause: s.cause(), guard: p.door.guard, verified: v, presented: v.Principal()}
+	if p.door.guard.tells {
+		o.client, o.facts = p.door.guard.ClientAddr(p.original), &facts{route: p.original.Pattern}
 	}
 	return o
 }

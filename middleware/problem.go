@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 )
 
 // ProblemTypeBase begins the "type" of every problem document; the name of the
@@ -152,36 +153,67 @@ func (o *Outcome) scopeDetail() string {
 // limitDetail names each limit that was reached, and says when to try again:
 // "The limit of 30 per day is reached. Try again in 24 h 3 min."
 func (o *Outcome) limitDetail() string {
-	if o.decision.N == 0 { // of no request
+	if o.decision.N == 0 { // of no request, or of one that nobody can tell more about
 		return "A limit of the key is reached. Try again after the time in Retry-After."
 	}
-	retry := o.RetryAfter()
+	retry, ever := o.RetryAfter(), false
 	b := make([]byte, 0, 192)
 	for i := range o.decision.N {
-		if !o.decision.Windows[i].Violated {
+		if l, _ := o.limit(i); o.decision.Windows[i].Violated && !l.Shadow {
+			ever = ever || l.Period == apikey.Ever
+		}
+	}
+	tooMuch := o.decision.RetryAfter == limiter.Never && !ever
+	for i := range o.decision.N {
+		l, prefix := o.limit(i)
+		if !o.decision.Windows[i].Violated || l.Shadow {
 			continue
 		}
-		l, prefix := o.limit(i)
-		if retry > 0 {
-			b = append(b, "The limit of "...)
-		} else {
+		if tooMuch {
 			b = append(b, "This request costs more than the limit of "...)
+		} else {
+			b = append(b, "The limit of "...)
 		}
-		b = append(appendUint(b, l.N), " per "...)
-		b = appendPeriod(b, ceilSeconds(l.Window))
+		b = appendLimit(b, l)
 		if prefix != "" {
 			b = append(b, ", for all keys of this account together,"...)
 		}
-		if retry > 0 {
-			b = append(b, " is reached. "...)
-		} else {
+		if tooMuch {
 			b = append(b, " allows. "...)
+		} else {
+			b = append(b, " is reached. "...)
 		}
 	}
-	if retry > 0 {
+	switch {
+	case retry > 0:
 		return string(append(appendTime(append(b, "Try again in "...), retry), '.'))
+	case o.decision.RetryAfter == limiter.Unknown:
+		return string(append(b, "Try again when one of the requests in progress has ended."...))
 	}
 	return string(append(b, "Waiting does not help: use a plan with a higher limit."...))
+}
+
+// appendLimit appends what a limit allows: "30 per day", "2 requests at the same
+// time", "5000 tokens per calendar month (Europe/Berlin)".
+func appendLimit(b []byte, l apikey.Limit) []byte {
+	b = appendUint(b, l.N)
+	if l.Unit != "" {
+		b = append(append(b, ' '), l.Unit...)
+	}
+	switch {
+	case l.Concurrent:
+		b = append(b, " requests at the same time"...)
+	case l.Period == apikey.Ever:
+		b = append(b, " in all"...)
+	case l.Period != "":
+		b = append(append(b, " per calendar "...), l.Period...)
+		if l.Zone != "" {
+			b = append(append(append(b, " ("...), l.Zone...), ')')
+		}
+	default:
+		b = appendPeriod(append(b, " per "...), ceilSeconds(l.Window))
+	}
+	return b
 }
 
 // appendPeriod appends what a limit is "per".

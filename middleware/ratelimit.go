@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/internal/engine"
 )
 
 // The fields of draft-ietf-httpapi-ratelimit-headers, spelled as http.Header
@@ -18,53 +18,68 @@ const (
 )
 
 // AppendRateLimitPolicy appends the value of the RateLimit-Policy field:
-// "minute";q=60;w=60, …. It appends nothing if the limiter was not asked.
+// "minute";q=60;w=60, …. A calendar period has no w, and qu says what is counted
+// if it is not requests. It appends nothing if the limiter was not asked, or about
+// shadows alone.
 func (o *Outcome) AppendRateLimitPolicy(dst []byte) []byte {
-	if o.decision.N == 0 {
+	if !o.announces() {
 		return dst
 	}
-	dst = append(dst, o.verified.RateLimitPolicy()...)
-	for i := len(o.verified.Limits()); i < o.decision.N; i++ {
-		l, prefix := o.limit(i)
-		dst = appendItem(dst, i, prefix, l.Name)
-		dst = append(dst, ";q="...)
-		dst = strconv.AppendInt(dst, l.N, 10)
-		dst = append(dst, ";w="...)
-		dst = strconv.AppendInt(dst, int64(l.Window/time.Second), 10)
+	start := len(dst)
+	dst = append(dst, o.keyPolicy()...)
+	if o.owner != nil && o.owner.policy != "" {
+		if len(dst) > start {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, o.owner.policy...)
 	}
 	return dst
+}
+
+// announces reports whether the client is told of limits.
+func (o *Outcome) announces() bool { return o.decision.N > 0 && !o.of().o.Shadow }
+
+// keyPolicy returns the limits under the key's own name as the value of
+// RateLimit-Policy.
+func (o *Outcome) keyPolicy() string {
+	if o.set != nil {
+		return o.set.policy
+	}
+	return o.verified.RateLimitPolicy()
 }
 
 // AppendRateLimit appends the value of the RateLimit field: "minute";r=59;t=60,
-// …, where r is what is left and t the seconds until it grows. It appends
-// nothing if the limiter was not asked.
+// …, where r is what is left and t the seconds until it grows, if that is known.
+// It appends nothing if the limiter was not asked, or about shadows alone.
 func (o *Outcome) AppendRateLimit(dst []byte) []byte {
-	own := o.verified.Limits()
+	if !o.announces() {
+		return dst
+	}
+	start, own := len(dst), len(o.keyLimits())
 	for i := range o.decision.N {
-		w := &o.decision.Windows[i]
-		if i < len(own) {
-			dst = append(dst, o.verified.RateLimitItem(i)...)
-		} else {
-			owner, prefix := o.limit(i)
-			dst = appendItem(dst, i, prefix, owner.Name)
-			dst = append(dst, ";r="...)
+		var item string
+		switch {
+		case i >= own:
+			if item = o.owner.item(i - own); item != "" && i == own && len(dst) > start {
+				dst = append(dst, ", "...)
+			}
+		case o.set != nil:
+			item = o.set.item(i)
+		default:
+			item = o.verified.RateLimitItem(i)
 		}
-		dst = appendUint(dst, w.Remaining)
-		dst = append(dst, ";t="...)
-		dst = appendUint(dst, ceilSeconds(w.Reset))
+		if item == "" { // a shadow
+			continue
+		}
+		w := &o.decision.Windows[i]
+		dst = append(dst, item...)
+		dst = appendUint(dst, min(w.Remaining, engine.MostInField))
+		if w.Reset > 0 {
+			dst = append(dst, ";t="...)
+			dst = appendUint(dst, ceilSeconds(w.Reset))
+		}
 	}
 	return dst
-}
-
-// appendItem begins item i of a list. A name needs no escapes inside quotes.
-func appendItem(dst []byte, i int, prefix, name string) []byte {
-	if i > 0 {
-		dst = append(dst, ", "...)
-	}
-	dst = append(dst, '"')
-	dst = append(dst, prefix...)
-	dst = append(dst, name...)
-	return append(dst, '"')
 }
 
 // appendUint is strconv.AppendInt for numbers that are not negative and have at
@@ -98,13 +113,21 @@ var pairs = func() (t [100][2]byte) {
 	return t
 }()
 
-// tightest returns the window that X-RateLimit-* describe: one that refused the
-// request; else the one with the least left; of several, the one that recovers
-// last.
-func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Duration) {
-	best := 0
-	for i := 1; i < o.decision.N; i++ {
-		a, b := &o.decision.Windows[i], &o.decision.Windows[best]
+// tightest returns the limit that X-RateLimit-* describe: one that refused the
+// request; else, of those that count requests over a time, the one with the least
+// left; of several, the one that recovers last. It is -1 if there is none.
+func (o *Outcome) tightest() int {
+	best := -1
+	for i := range o.decision.N {
+		a := &o.decision.Windows[i]
+		if l, _ := o.limit(i); l.Shadow || !a.Violated && (l.Concurrent || l.Unit != "") {
+			continue
+		}
+		if best < 0 {
+			best = i
+			continue
+		}
+		b := &o.decision.Windows[best]
 		if a.Violated != b.Violated {
 			if a.Violated {
 				best = i
@@ -113,31 +136,30 @@ func (o *Outcome) tightest() (limit apikey.Limit, remaining int64, reset time.Du
 			best = i
 		}
 	}
-	limit, _ = o.limit(best)
-	return limit, o.decision.Windows[best].Remaining, o.decision.Windows[best].Reset
+	return best
 }
 
 // eachRateLimit calls set with every rate-limit field.
 func (o *Outcome) eachRateLimit(set func(name, value string)) {
-	if o.decision.N == 0 {
-		return
+	if policy := string(o.AppendRateLimitPolicy(make([]byte, 0, 128))); policy != "" {
+		set("RateLimit-Policy", policy)
+		set("RateLimit", string(o.AppendRateLimit(make([]byte, 0, 128))))
 	}
-	policy := o.verified.RateLimitPolicy()
-	if o.decision.N > len(o.verified.Limits()) {
-		policy = string(o.AppendRateLimitPolicy(make([]byte, 0, 128)))
-	}
-	set("RateLimit-Policy", policy)
-	set("RateLimit", string(o.AppendRateLimit(make([]byte, 0, 128))))
 	if o.of().o.LegacyHeaders {
 		o.eachLegacy(set)
 	}
 }
 
 func (o *Outcome) eachLegacy(set func(name, value string)) {
-	limit, remaining, reset := o.tightest()
+	i := o.tightest()
+	if i < 0 {
+		return
+	}
+	limit, _ := o.limit(i)
+	left := &o.decision.Windows[i]
 	set("X-RateLimit-Limit", strconv.FormatInt(limit.N, 10))
-	set("X-RateLimit-Remaining", strconv.FormatInt(remaining, 10))
-	set("X-RateLimit-Reset", strconv.FormatInt(epochCeil(time.Now().Add(reset)), 10))
+	set("X-RateLimit-Remaining", strconv.FormatInt(left.Remaining, 10))
+	set("X-RateLimit-Reset", strconv.FormatInt(epochCeil(time.Now().Add(left.Reset)), 10))
 }
 
 func epochCeil(t time.Time) int64 {

@@ -52,7 +52,8 @@ func (q *Request) of(r *http.Request) {
 // ask is a request at a door.
 type ask struct {
 	Request
-	route  *Route
+	door   *Door
+	route  *Route         // of door
 	flight *engine.Flight // entered with cutter before the request is charged
 	cutter engine.Cutter
 	began  time.Duration // since processStart, if tells

@@ -15,12 +15,12 @@ import (
 // hand on an http.Request; r has the context of [Call.Begin], and a door inside
 // still finds the key. Of nested doors the outermost strips.
 func (c *Call) StripCredential(r *http.Request) *http.Request {
-	if !c.entered || !c.passage.guard.o.StripCredential {
+	if !c.entered || !c.passage.door.guard.o.StripCredential {
 		return r
 	}
 	c.passage.original = r
 	stripped := r.WithContext(r.Context())
-	c.passage.guard.strip(stripped)
+	c.passage.door.guard.strip(stripped)
 	return stripped
 }
 

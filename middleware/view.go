@@ -125,8 +125,8 @@ func (w *plainWriter) hidden(last http.ResponseWriter) {
 	if w.parent.Value(http.ServerContextKey) == nil {
 		return
 	}
-	w.guard.hidden.Do(func() {
-		w.guard.o.Logger.Warn("a ResponseWriter around the guard hides the connection: requests whose key ends are woken late, "+
+	w.door.guard.hidden.Do(func() {
+		w.door.guard.o.Logger.Warn("a ResponseWriter around the guard hides the connection: requests whose key ends are woken late, "+
 			"and a response that has begun looks complete if middleware recovers panics. Give the writer an Unwrap method, "+
 			"or put it inside the guard", "writer", fmt.Sprintf("%T", last))
 	})

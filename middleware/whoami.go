@@ -55,9 +55,10 @@ func (g *Guard) WhoAmI() http.Handler {
 // whoAmIInside answers inside a door that has decided the request, so what is
 // left of the limits must be looked up.
 func (g *Guard) whoAmIInside(w http.ResponseWriter, r *http.Request, p *apikey.Principal) {
-	o := Outcome{guard: g, verified: g.outermost(r.Context()).flight.Verified(), presented: p}
-	if g.limited(&o) {
-		demand := limiter.Request{Demands: g.demand(new(demands), &o)}
+	o := g.outermost(r.Context()).outcome()
+	o.presented = p
+	if o.limited() {
+		demand := limiter.Request{Demands: g.demand(new(demands), &o), Shadow: g.o.Shadow}
 		d, err := g.limiter.Peek(r.Context(), demand)
 		if err = asked(&demand, &d, err); err != nil {
 			g.complaint.say(g, err)
@@ -104,9 +105,21 @@ type whoSecret struct {
 type whoLimit struct {
 	Name      string `json:"name"`
 	Limit     int64  `json:"limit"`
-	Window    int64  `json:"window"` // seconds
 	Remaining int64  `json:"remaining"`
-	Reset     int64  `json:"reset"` // seconds until some of it comes back, rounded up
+	// Reset is in how many seconds some of it comes back, rounded up; 0 if nobody
+	// knows, or never.
+	Reset int64 `json:"reset"`
+	whoKind
+}
+
+// whoKind says what a limit counts: in a window, in a calendar period, or at the
+// same time.
+type whoKind struct {
+	Window     int64         `json:"window,omitempty"` // seconds
+	Period     apikey.Period `json:"period,omitempty"`
+	Zone       string        `json:"zone,omitempty"`
+	Concurrent bool          `json:"concurrent,omitempty"`
+	Unit       string        `json:"unit,omitempty"`
 }
 
 func (o *Outcome) whoAmI() whoAmI {
@@ -118,7 +131,11 @@ func (o *Outcome) whoAmI() whoAmI {
 		Limits: []whoLimit{},
 	}
 	for l, left := range o.Limits() {
-		me.Limits = append(me.Limits, whoLimit{l.Name, l.N, ceilSeconds(l.Window), left.Remaining, ceilSeconds(left.Reset)})
+		if l.Shadow { // nothing that the client needs to keep to
+			continue
+		}
+		kind := whoKind{ceilSeconds(l.Window), l.Period, l.Zone, l.Concurrent, l.Unit}
+		me.Limits = append(me.Limits, whoLimit{l.Name, l.N, left.Remaining, ceilSeconds(left.Reset), kind})
 	}
 	return me
 }

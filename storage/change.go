@@ -94,7 +94,7 @@ func checkTold(c Change) error {
 		texts = append(texts, *s)
 	}
 	for _, l := range k.Limits {
-		texts = append(texts, l.Name)
+		texts = append(texts, l.Name, string(l.Period), l.Zone, l.Unit)
 	}
 	for _, m := range []map[string]string{k.Metadata, e.Details} {
 		for name, value := range m {

@@ -3,7 +3,6 @@ package storage
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -30,7 +29,8 @@ func AppendRecord(dst []byte, r Record) []byte {
 	if k.Locked || r.Request != [32]byte{} {
 		version = version2
 	}
-	if len(r.Extensions) > 0 {
+	kinds := limitKinds(k.Limits)
+	if len(r.Extensions)+len(kinds) > 0 {
 		version = version3
 	}
 	dst = append(dst, kindRecord, version)
@@ -74,7 +74,7 @@ func AppendRecord(dst []byte, r Record) []byte {
 		dst = append(appendBool(dst, k.Locked), r.Request[:]...)
 	}
 	if version >= version3 {
-		dst = append(dst, r.Extensions...)
+		dst = appendExtension(dst, r.Extensions, tagLimitKinds, kinds)
 	}
 	return seal(dst, start)
 }
@@ -125,41 +125,12 @@ func DecodeRecord(b []byte) (Record, error) {
 		}
 	}
 	if version >= version3 {
-		r.Extensions = d.extensions()
+		r.Extensions = d.extensions(k.Limits)
 	}
 	if err := d.end(); err != nil {
 		return Record{}, err
 	}
 	return r, nil
-}
-
-// extensions reports whether b consists of extensions that may be skipped.
-func extensions(b []byte) bool {
-	d := &decoder{b: b}
-	d.extensions()
-	return d.err == nil
-}
-
-// extensions reads to the end, and returns the extensions that may be skipped:
-// all of them.
-func (d *decoder) extensions() []byte {
-	all := d.b
-	if len(all) == 0 {
-		d.fail("version") // its only valid encoding is an earlier version
-	}
-	for last := uint64(0); len(d.b) > 0; {
-		tag := d.uvarint()
-		d.bytes(d.uvarint())
-		switch {
-		case d.err != nil:
-		case tag <= last:
-			d.fail("order")
-		case tag%2 == 0:
-			d.err, d.b = fmt.Errorf("%w: extension %d", ErrVersion, tag), nil
-		}
-		last = tag
-	}
-	return bytes.Clone(all)
 }
 
 // recordStrings and recordTimes list the plain fields in their order on disk: a

@@ -74,7 +74,11 @@ func TestRecordRoundTripProperty(t *testing.T) {
 				return apikey.Secret{Number: rapid.Uint32().Draw(t, "number"), EndsAt: instant.Draw(t, "ends"), Grace: time.Duration(rapid.Int64().Draw(t, "grace"))}
 			})).Draw(t, "secrets"),
 			Limits: rapid.SliceOf(rapid.Custom(func(t *rapid.T) apikey.Limit {
-				return apikey.Limit{Name: text.Draw(t, "limit"), N: rapid.Int64().Draw(t, "n"), Window: time.Duration(rapid.Int64().Draw(t, "window"))}
+				return apikey.Limit{
+					Name: text.Draw(t, "limit"), N: rapid.Int64().Draw(t, "n"), Window: time.Duration(rapid.Int64().Draw(t, "window")),
+					Period: apikey.Period(rapid.SampledFrom([]string{"", "", "month"}).Draw(t, "period")), Zone: rapid.SampledFrom([]string{"", "", "Europe/Berlin"}).Draw(t, "zone"),
+					Unit: rapid.SampledFrom([]string{"", "", "tokens"}).Draw(t, "unit"), Concurrent: rapid.Bool().Draw(t, "concurrent"), Shadow: rapid.Bool().Draw(t, "shadow"),
+				}
 			})).Draw(t, "limits"),
 		}}
 		b := storage.AppendRecord(nil, r)

@@ -247,6 +247,16 @@ func (eng *Engine) RefreshPlans(ctx context.Context) error {
 	return eng.lease.settle(ctx)
 }
 
+// PlanGeneration counts the refreshes of plans: what was looked up at an earlier
+// one is to be looked up again.
+func (eng *Engine) PlanGeneration() uint64 { return eng.planGeneration.Load() }
+
+// PatientPlans is a source with the deadline of [Options] for each of its calls.
+// name is what errors and the log call it.
+func (eng *Engine) PatientPlans(source apikey.PlanSource, name string) apikey.PlanSource {
+	return foreign.Plans(source, name, eng.o.StoreTimeout, eng.o.Log)
+}
+
 // topicPlans is announced when plans have changed.
 const topicPlans = "plans"
 

@@ -78,7 +78,7 @@ type terms struct {
 	env    *apikey.Environment
 	limits []apikey.Limit
 	policy string   // the RateLimit-Policy field of the limits
-	items  []string // the beginning of each item of the RateLimit field
+	items  []string // see LimitFields
 	scopes []string
 }
 
@@ -114,7 +114,8 @@ func (eng *Engine) termsOf(k *apikey.Key, env *apikey.Environment, p apikey.Plan
 		t.all = make(map[string]*terms)
 	}
 	p.Limits = slices.Clone(p.Limits) // a source may change its own
-	made := &terms{eng, env, p.Limits, policyHeader(p.Limits), rateLimitItems(p.Limits), k.Scopes}
+	policy, items := LimitFields(p.Limits, "")
+	made := &terms{eng, env, p.Limits, policy, items, k.Scopes}
 	t.all[name] = made
 	return made, nil
 }
@@ -187,31 +188,41 @@ func (s *snapshot) add(c *credential, i int, d storage.Digest) {
 	c.principal = apikey.NewPrincipal(&s.key, secret.Number, (*scopeUses)(c))
 }
 
-// policyHeader formats limits as the RateLimit-Policy field of
-// draft-ietf-httpapi-ratelimit-headers.
-func policyHeader(limits []apikey.Limit) string {
+// LimitFields formats limits for the fields of
+// draft-ietf-httpapi-ratelimit-headers: the value of RateLimit-Policy, and the
+// beginning of each item of RateLimit, up to the number that is left:
+// "minute";r= and so on. The names that clients see begin with prefix. A shadow
+// has no policy, and an empty item: clients need not keep to it.
+func LimitFields(limits []apikey.Limit, prefix string) (policy string, items []string) {
 	var b strings.Builder
+	items = make([]string, len(limits))
 	for i, l := range limits {
-		if i > 0 {
-			b.WriteString(", ")
+		if l.Shadow {
+			continue
 		}
-		fmt.Fprintf(&b, "%q;q=%d;w=%d", l.Name, l.N, int64(l.Window/time.Second))
+		comma := ""
+		if b.Len() > 0 {
+			comma = ", "
+		}
+		name := fmt.Sprintf("%s%q", comma, prefix+l.Name)
+		items[i] = name + ";r="
+		fmt.Fprintf(&b, "%s;q=%d", name, min(l.N, MostInField))
+		if l.Window > 0 {
+			fmt.Fprintf(&b, ";w=%d", int64(l.Window/time.Second))
+		}
+		switch {
+		case l.Concurrent:
+			b.WriteString(`;qu="concurrent-requests"`)
+		case l.Unit != "":
+			fmt.Fprintf(&b, ";qu=%q", l.Unit)
+		}
 	}
-	return b.String()
+	return b.String(), items
 }
 
-// rateLimitItems formats the constant part of the RateLimit field: "minute";r=
-// and so on.
-func rateLimitItems(limits []apikey.Limit) []string {
-	items := make([]string, len(limits))
-	for i, l := range limits {
-		items[i] = fmt.Sprintf("%q;r=", l.Name)
-		if i > 0 {
-			items[i] = ", " + items[i]
-		}
-	}
-	return items
-}
+// MostInField is the largest integer that a structured field may have (RFC
+// 9651), one less than [apikey.MaxQuotaN].
+const MostInField = 999_999_999_999_999
 
 // refusal says why the secret does not work now; OK if it does.
 func (c *credential) refusal() apikey.Code {

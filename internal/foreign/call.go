@@ -146,9 +146,15 @@ func (s patientStore) Activity(ctx context.Context, ids []string, since time.Tim
 	return Patiently(ctx, s.Callee, s.patience, func(ctx context.Context) ([]apikey.Activity, error) { return s.Store.Activity(ctx, ids, since) })
 }
 
-// Plans returns the source with a deadline for each of its calls.
-func Plans(source apikey.PlanSource, patience time.Duration, log *slog.Logger) apikey.PlanSource {
-	return patientPlans{source, &Callee{Name: "the PlanSource", Log: log}, patience}
+// Plans returns the source with a deadline for each of its calls. It is an
+// [apikey.PlanLister] if the source is one. name is what errors and the log call
+// it.
+func Plans(source apikey.PlanSource, name string, patience time.Duration, log *slog.Logger) apikey.PlanSource {
+	p := patientPlans{source, &Callee{Name: name, Log: log}, patience}
+	if lister, ok := source.(apikey.PlanLister); ok {
+		return patientLister{p, lister}
+	}
+	return p
 }
 
 type patientPlans struct {
@@ -159,4 +165,13 @@ type patientPlans struct {
 
 func (p patientPlans) Plan(ctx context.Context, name string) (apikey.Plan, error) {
 	return Patiently(ctx, p.Callee, p.patience, func(ctx context.Context) (apikey.Plan, error) { return p.PlanSource.Plan(ctx, name) })
+}
+
+type patientLister struct {
+	patientPlans
+	lister apikey.PlanLister
+}
+
+func (p patientLister) Plans(ctx context.Context) ([]apikey.Plan, error) {
+	return Patiently(ctx, p.Callee, p.patience, p.lister.Plans)
 }

@@ -165,6 +165,9 @@ func (e *env) settle(r limiter.Request, charged limiter.Decision, cost int64) li
 func (e *env) settleAs(r limiter.Request, charged limiter.Decision, s limiter.Settlement) limiter.Decision {
 	e.Helper()
 	l := e.settler()
+	if !shadowed(r) { // then nothing else is used
+		charged = limiter.Decision{At: charged.At, Slot: charged.Slot}
+	}
 	before := time.Now()
 	d, err := l.Settle(e.Context(), r, charged, s)
 	e.lag = max(e.lag, time.Since(before))
@@ -176,6 +179,11 @@ func (e *env) settleAs(r limiter.Request, charged limiter.Decision, s limiter.Se
 	}
 	e.wellFormed(r, d)
 	return d
+}
+
+func shadowed(r limiter.Request) (any bool) {
+	each(r, func(_ int, _ count, l apikey.Limit) { any = any || l.Shadow })
+	return any
 }
 
 // left fails the rule unless the decision reports these numbers.

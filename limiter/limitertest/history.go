@@ -263,6 +263,15 @@ func (p paid) end(r limiter.Request) {
 	})
 }
 
+// endAll ends all requests in progress, as a process does that ends.
+func (h *history) endAll() {
+	for c, all := range h.charges {
+		for _, x := range all {
+			x.over = x.over || c.concurrent
+		}
+	}
+}
+
 // settledAt returns the request at the cost that it was settled at; a cost of 0
 // cannot be said by a request.
 func settledAt(r limiter.Request, s limiter.Settlement) limiter.Request {

@@ -63,6 +63,9 @@ func (m *mix) request() (r limiter.Request) {
 		all = all[:1+m.rng.IntN(limiter.MaxWindows/mostDemands)]
 		for j := range all {
 			all[j].Shadow = !m.NoShadows && m.rng.IntN(12) == 0
+			if m.rng.IntN(10) == 0 { // a plan has changed
+				all[j].N = max(all[j].N+m.rng.Int64N(5)-2, 1)
+			}
 		}
 		r = with(r, m.names[i], all...)
 	}
@@ -108,21 +111,32 @@ func (m *mix) pause(waits []time.Duration) {
 }
 
 func histories(e *env) {
-	rounds, requests := 4, 2500
+	rounds, requests := e.Histories, 2500
 	if !e.Virtual {
 		rounds, requests = 1, 120
 	}
 	for seed := range rounds {
 		m, o := newMix(e, uint64(seed)), newOracle(e)
 		_, settles := e.l.(limiter.Settler)
+		processes := []limiter.Limiter{e.l}
+		if e.Peer != nil {
+			processes = append(processes, e.Peer(e.TB, e.l))
+		}
 		var open []*taken
 		var waits []time.Duration // that the last answer told of
 		admitted, refused := 0, 0
 		for range requests {
 			m.pause(waits)
+			e.l = processes[m.rng.IntN(len(processes))]
+			if e.Restart != nil && e.Peer == nil && m.rng.IntN(200) == 0 {
+				e.l = e.Restart(e.TB, e.l)
+				processes[0], open = e.l, nil
+				o.past.endAll()
+			}
 			if i := len(open); i > 0 && settles && m.rng.IntN(3) == 0 {
 				i = m.rng.IntN(i)
 				s := m.settlement(open[i].r)
+				e.l = open[i].by
 				o.settle(byHistory, open[i], s)
 				if s.Over {
 					open = slices.Delete(open, i, i+1)
@@ -149,10 +163,10 @@ func histories(e *env) {
 			e.Errorf("limitertest: %d admitted and %d refused prove little", admitted, refused)
 		}
 		for _, t := range open {
-			o.settle(byHistory, t, limiter.Settlement{Cost: 1, Over: true})
-			if !settles {
-				break
+			if e.l = t.by; settles {
+				o.settle(byHistory, t, limiter.Settlement{Cost: 1, Over: true})
 			}
 		}
+		e.l = processes[0]
 	}
 }

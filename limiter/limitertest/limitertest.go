@@ -36,6 +36,11 @@ type Harness struct {
 	// What it lacks, it refuses with limiter.ErrInvalid.
 	NoQuotas, NoConcurrent, NoUnits, NoShadows bool
 
+	// Histories is how many random histories of requests the limiter is held to. 0
+	// means 4 of 2,500 requests in virtual time; in real time it is always 1, of
+	// 120.
+	Histories int
+
 	// Restart closes the limiter properly and returns one that continues with its
 	// counts. nil: counts are not kept.
 	Restart func(t testing.TB, l limiter.Limiter) limiter.Limiter
@@ -46,9 +51,10 @@ type Harness struct {
 	// admitting it, in a window with limit n.
 	CrashLoss func(n int64) int64
 
-	// Step sets the clock of the limiter forward, or back if d is negative. nil:
-	// the limiter has no clock that can be set. In real time it is also how a
-	// quota is brought to the end of its period.
+	// Step sets the clock of the limiter forward, or back if d is negative, and
+	// with it the clock of a client that tells a server of periods. nil: there is
+	// no clock that can be set. In real time only Step gets a quota to the end of
+	// its period.
 	Step func(t testing.TB, l limiter.Limiter, d time.Duration)
 
 	// Peer returns another instance on the same state, such as another process
@@ -121,6 +127,9 @@ func Run(t *testing.T, h Harness) {
 	}
 	if h.Grain < 0 {
 		t.Fatalf("limitertest: Harness.Grain %v is negative", h.Grain)
+	}
+	if h.Histories == 0 {
+		h.Histories = 4
 	}
 	if h.SlotLife == 0 {
 		h.SlotLife = limiter.SlotLife

@@ -53,13 +53,7 @@ func endAll(_ testing.TB, l limiter.Limiter) limiter.Limiter {
 	log := l.(*Log)
 	log.mu.Lock()
 	defer log.mu.Unlock()
-	for _, p := range log.admitted {
-		for _, x := range p {
-			if x != nil && x.of.concurrent {
-				x.over = true
-			}
-		}
-	}
+	log.past.endAll()
 	return l
 }
 

@@ -22,6 +22,7 @@ type oracle struct {
 
 // taken is a request that was admitted, at the cost that it has.
 type taken struct {
+	by   limiter.Limiter
 	r    limiter.Request
 	d    limiter.Decision
 	paid paid
@@ -72,7 +73,7 @@ func (o *oracle) take(rule string, r limiter.Request) *taken {
 		o.statuses(rule, r, d, asked, told)
 		return nil
 	}
-	t := &taken{r, d, o.past.charge(r, d, asked, told)}
+	t := &taken{o.l, r, d, o.past.charge(r, d, asked, told)}
 	holds := false
 	each(r, func(i int, _ count, l apikey.Limit) { holds = holds || l.Concurrent && t.paid[i] != nil })
 	if (d.Slot != 0) != holds {

@@ -50,7 +50,7 @@ func breaks(t *testing.T, name string, h Harness) (messages []string) {
 		if r.name != name {
 			continue
 		}
-		h.Unit, h.Grain, h.SlotLife = time.Minute, time.Second, limiter.SlotLife
+		h.Unit, h.Grain, h.SlotLife, h.Histories = time.Minute, time.Second, limiter.SlotLife, 4
 		if why := r.needs(h); why != "" {
 			t.Fatalf("%q is not checked: %s", name, why)
 		}

@@ -2,7 +2,6 @@ package limitertest
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -119,7 +118,11 @@ func raises(e *env) {
 	e.left(backIsFree, e.settle(costing(r, 9), second, 2), 7, 291, 5)
 
 	// However much it is.
-	r = ask("raises a lot", e.limit(10), e.long(1_000_000))
+	many := []apikey.Limit{e.limit(10), e.long(1_000_000)}
+	if !e.NoQuotas {
+		many = append(many, e.quota(1_000_000_000_000_000, apikey.Monthly))
+	}
+	r = ask("raises a lot", many...)
 	first = e.take(r)
 	for i := range 4 {
 		cost := int64(1) << (61 - 20*i)
@@ -127,8 +130,9 @@ func raises(e *env) {
 		r = costing(r, cost)
 	}
 	e.left(backIsFree, e.settle(r, first, 1), 9, 999_999)
-	if e.Virtual {
-		e.sleep(time.Hour + e.Unit)
-		e.remaining(backIsFree, r, 10)
+	second = e.take(costing(r, 1))
+	for _, d := range []limiter.Decision{first, second} { // more than a number can hold
+		e.left(raisedAll, e.settle(costing(r, 1), d, 1<<62), make([]int64, limits(r))...)
 	}
+	e.refuse(raisedAll, r)
 }

@@ -64,6 +64,23 @@ var cases = []struct {
 		s.served(s.do(s.ask("who", token)), id)
 		s.refused(s.ask("who", token), apikey.RateLimited)
 	}},
+	{"in progress", nil, func(s *stage) { // a request has its place until it ends, and also if it panics
+		id, token := s.key(limited(apikey.Limit{Name: "parallel", N: 1, Concurrent: true}))
+		done := s.later(s.ask("deaf", token))
+		wait(s.T, "the handler begins", s.started)
+		s.refused(s.ask("who", token), apikey.RateLimited)
+		close(s.release)
+		wait(s.T, "the handler ends", s.ended)
+		wait(s.T, "the reply", done)
+		wait(s.T, "the decision", s.decided)
+		s.servedSoon(s.ask("who", token), id)
+		if _, _, err := s.keys.Rotate(context.Background(), suite, id, latchkey.RotateOptions{}); err != nil { // the script counts what is in flight
+			s.Fatal(err)
+		}
+		s.do(s.ask("panic", token))
+		wait(s.T, "the decision", s.decided)
+		s.servedSoon(s.ask("who", token), id)
+	}},
 	{"store down", nil, func(s *stage) {
 		id, token := s.key()
 		s.store.down.Store(true)
@@ -171,6 +188,17 @@ var cases = []struct {
 			s.Errorf("1000 requests reach the handler, got %d", n)
 		}
 	}},
+}
+
+// servedSoon checks that the script who answers for a key, once the call before
+// this one has ended: that may be after its client has left.
+func (s *stage) servedSoon(a Ask, id string) {
+	s.Helper()
+	r, start := s.do(a), time.Now()
+	for ; r.Code == apikey.RateLimited && time.Since(start) < patience; r = s.do(a) {
+		wait(s.T, "the decision", s.decided)
+	}
+	s.served(r, id)
 }
 
 // cutWas checks that a script has learnt why it was cut, and so has its client.

@@ -268,7 +268,11 @@ func (s *Site) use(ctx context.Context, id string, d seed) error {
 	if err := s.Store.AddUsage(ctx, batch); err != nil {
 		return err
 	}
-	for _, p := range s.Keys.Plans() { // what the last minute and the last day took of the limits
+	plans, err := s.Keys.Plans(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range plans { // what the last minute and the last day took of the limits
 		for _, l := range p.Limits {
 			taken := int64(d.use(0)[0]) * int64(l.Window) / int64(now.Sub(now.Truncate(24*time.Hour))+time.Minute)
 			if p.Name != d.plan || taken == 0 {

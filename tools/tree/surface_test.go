@@ -17,7 +17,7 @@ import (
 // surface is how many names a package may export, without methods and fields. docs/contract.md has what they are to be
 // at 1.0: a number here goes down, and goes up only with the reason in the commit.
 var surface = map[string]int{
-	".": 30, "apikey": 66, "middleware": 25, "limiter": 19, "storage": 49, "admin": 15, "latchkeytest": 6,
+	".": 30, "apikey": 74, "middleware": 26, "limiter": 19, "storage": 49, "admin": 15, "latchkeytest": 6,
 	"limiter/limitertest": 6, "middleware/middlewaretest": 19, "storage/storetest": 4,
 	"middleware/latchconnect": 2,
 	"middleware/latchecho":    3,
