@@ -44,7 +44,7 @@ func reopen(t testing.TB, w *limiter.Window, j *journal) *limiter.Window {
 // After a proper restart everything is as it was, except that no request is in
 // progress.
 func TestARestartLosesNothingOfAnyKind(t *testing.T) {
-	steps := longer(6_000, 60_000)
+	steps := longer(2_000, 60_000)
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal()
 		w := newWindow(t, limiter.Options{Journal: j})
