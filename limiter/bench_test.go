@@ -102,33 +102,34 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// A Take out of what is held, and one that asks for a block, of a shared limiter
-// that answers at once.
-func BenchmarkEscrow(b *testing.B) {
+// What a Shared adds to a shared limiter that answers at once, and a refusal that
+// it remembers.
+func BenchmarkShared(b *testing.B) {
 	for _, c := range []struct {
 		name string
-		o    limiter.EscrowOptions
+		n    int64
+		o    limiter.SharedOptions
 	}{
-		{"held", limiter.EscrowOptions{Block: 10_000, Instances: 1}},
-		{"held, strict", limiter.EscrowOptions{Block: 10_000, Instances: 1, Strict: true}},
-		{"asked", limiter.EscrowOptions{Block: 1}},
+		{"asked", 1_000_000_000, limiter.SharedOptions{Instances: 1}},
+		{"asked, strict", 1_000_000_000, limiter.SharedOptions{Strict: true}},
+		{"remembered", 1, limiter.SharedOptions{}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			w, err := limiter.New(limiter.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
-			e, err := limiter.NewEscrow(w, c.o)
+			s, err := limiter.NewShared(w, c.o)
 			if err != nil {
 				b.Fatal(err)
 			}
 			r := limiter.Request{Demands: []limiter.Demand{{Subject: "0123456789abcdef", Limits: []apikey.Limit{
-				{Name: "hour", N: 1_000_000_000, Window: time.Hour}, apikey.PerDay(1_000_000_000),
+				{Name: "hour", N: c.n, Window: time.Hour}, apikey.PerDay(1_000_000_000),
 			}}}}
 			ctx := b.Context()
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := e.Take(ctx, r); err != nil {
+				if _, err := s.Take(ctx, r); err != nil {
 					b.Fatal(err)
 				}
 			}

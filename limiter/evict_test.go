@@ -148,7 +148,6 @@ func TestManyGoroutinesManySubjects(t *testing.T) {
 func TestTwoSubjectsInBothOrdersDoNotLockEachOtherOut(t *testing.T) {
 	for name, w := range map[string]limiter.Limiter{
 		"unknown": newWindow(t, limiter.Options{}), "known": newWindow(t, limiter.Options{}),
-		"escrow": newEscrow(t, newWindow(t, limiter.Options{}), limiter.EscrowOptions{Strict: true}),
 	} {
 		known := name != "unknown"
 		if known {

@@ -57,9 +57,9 @@ func ExampleRequest() {
 	// key:b false 59 0
 }
 
-// Two processes share a limit. Each has an Escrow over a limiter whose counts all
+// Two processes share a limit. Each has a Shared in front of a limiter whose counts all
 // of them see; here a Window stands for one in a database.
-func ExampleEscrow() {
+func ExampleShared() {
 	shared, err := limiter.New(limiter.Options{})
 	if err != nil {
 		panic(err)
@@ -68,13 +68,13 @@ func ExampleEscrow() {
 		Subject: "key:2fJk0dLm8sWqXz1A",
 		Limits:  []apikey.Limit{apikey.PerMinute(3)},
 	}}}
-	var instances []*limiter.Escrow
+	var instances []*limiter.Shared
 	for range 2 {
-		e, err := limiter.NewEscrow(shared, limiter.EscrowOptions{Instances: 2})
+		s, err := limiter.NewShared(shared, limiter.SharedOptions{Instances: 2})
 		if err != nil {
 			panic(err)
 		}
-		instances = append(instances, e)
+		instances = append(instances, s)
 	}
 	for i := range 4 {
 		d, err := instances[i%2].Take(context.Background(), r)

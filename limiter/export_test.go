@@ -39,29 +39,3 @@ func (b *bucket) bytes() int {
 	}
 	return n
 }
-
-// Held returns what the instance has reserved of the subject and not used.
-func (e *Escrow) Held(subject string) int64 {
-	s := e.shardOf(subject)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.accounts[subject]
-	if a == nil {
-		return 0
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.expire(e.now())
-	return a.left
-}
-
-// Subjects returns how many subjects are held.
-func (e *Escrow) Subjects() (n int) {
-	for i := range e.shards {
-		s := &e.shards[i]
-		s.mu.Lock()
-		n += len(s.accounts)
-		s.mu.Unlock()
-	}
-	return n
-}

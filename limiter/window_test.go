@@ -65,7 +65,7 @@ func TestInRealTime(t *testing.T) {
 	var both sync.WaitGroup
 	for name, h := range map[string]limitertest.Harness{
 		"window": {New: func(t testing.TB) limiter.Limiter { return newWindow(t, limiter.Options{}) }},
-		"escrow": escrowed(limiter.EscrowOptions{Instances: 1, Timeout: time.Second}),
+		"shared": sharedHarness(limiter.SharedOptions{Instances: 1, Timeout: time.Second}),
 	} {
 		h.Unit = 2 * time.Second
 		both.Go(func() { t.Run(name, func(t *testing.T) { limitertest.Run(t, h) }) })

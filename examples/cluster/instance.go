@@ -106,7 +106,7 @@ func serve(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	limits, err := limiter.NewEscrow(counts, limiter.EscrowOptions{Instances: instances, Timeout: deadline, Logger: log})
+	limits, err := limiter.NewShared(counts, limiter.SharedOptions{Instances: instances, Timeout: deadline, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 var atomicRules = []rule{
-	{"a request refused by one window is charged to none", always, refusedUncharged},
+	{uncharged, always, refusedUncharged},
 	{allOrNone, always, demandsAtomic},
 	{"no subject of up to four in a request admits more than N", virtual, demandsExact},
 	{"two subjects are independent", always, independent},
@@ -25,7 +25,7 @@ var atomicRules = []rule{
 	{"zero demands ask for nothing", always, nothing},
 }
 
-const uncharged = "a request refused by one window is charged to none"
+const uncharged = "a request refused by one limit is charged to none"
 
 func refusedUncharged(e *env) {
 	// The refusing window is first, last, and in the middle.
@@ -111,15 +111,15 @@ func demandsExact(e *env) {
 				for _, l := range limits(i) {
 					counted := int64(0)
 					for _, h := range admitted[i] {
-						if h.At+l.Window+e.Grain*(l.Window/e.Unit)+time.Microsecond > e.now() {
+						if h.At+l.Window+e.late(l) > e.now() {
 							counted += h.Cost
 						}
 					}
-					room = room && counted+r.Cost+e.unused(l.N) <= l.N
+					room = room && counted+r.Cost <= l.N
 				}
 			}
 			if room {
-				e.Fatalf("a request is refused only if one of its windows is full: %+v got %+v", r, d)
+				e.Fatalf("a request is refused only if one of its limits is full: %+v got %+v", r, d)
 			}
 			continue
 		}
@@ -183,14 +183,6 @@ func peeks(e *env) {
 	e.remaining(rule, r, 0, 96, 46)
 }
 
-// unused is the most cost that a window with limit n may lose to reservations.
-func (e *env) unused(n int64) int64 {
-	if e.Unused == nil {
-		return 0
-	}
-	return e.Unused(n)
-}
-
 func concurrent(e *env) {
 	const takers, n = 16, 100
 	r := with(ask("busy", e.limit(n), e.long(2*n)), "busy owner", e.long(n+1))
@@ -212,7 +204,7 @@ func concurrent(e *env) {
 	}
 	wg.Wait()
 	if e.lag = e.now() - start; e.lag == 0 || e.lag < e.Unit/2 {
-		if got := admitted.Load(); got > n || got < n-e.unused(n) {
+		if got := admitted.Load(); got != n {
 			e.Errorf("concurrent takers admit exactly N: %d were admitted, want %d", got, n)
 		}
 	}
@@ -239,10 +231,10 @@ func crossed(e *env) {
 		})
 	}
 	wg.Wait()
-	d, unused := e.peek(all), e.unused(8*n)
+	d := e.peek(all)
 	for i := range d.N {
-		if left := d.Windows[i].Remaining; left > 6*n || left < 6*n-unused {
-			e.Errorf("every hit is counted on all subjects: Remaining of window %d is %d, want %d less at most %d", i, left, 6*n, unused)
+		if left := d.Windows[i].Remaining; left != 6*n {
+			e.Errorf("every hit is counted on all subjects: Remaining of limit %d is %d, want %d", i, left, 6*n)
 		}
 	}
 }

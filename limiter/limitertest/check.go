@@ -46,26 +46,3 @@ func Worst(history []Hit, window time.Duration) (cost int64, start time.Duration
 	}
 	return cost, start
 }
-
-// Log is the exact limiter: it remembers every hit for precisely the window. No
-// limiter that keeps the limit admits more of the same arrivals at sustained
-// overload. The zero Log admits nothing. It is not safe for concurrent use.
-type Log struct {
-	Limit apikey.Limit
-	hits  []Hit
-	sum   int64
-}
-
-// Take admits and records the hit if the limit allows it. Hits must come in
-// order of time.
-func (l *Log) Take(h Hit) bool {
-	for len(l.hits) > 0 && l.hits[0].At+l.Limit.Window <= h.At {
-		l.sum -= l.hits[0].Cost
-		l.hits = l.hits[1:]
-	}
-	if l.sum+h.Cost > l.Limit.N {
-		return false
-	}
-	l.hits, l.sum = append(l.hits, h), l.sum+h.Cost
-	return true
-}

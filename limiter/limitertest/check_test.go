@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
-
-	"github.com/wontopos/latchkey/apikey"
 )
 
 func TestWorstLooksAtEveryInterval(t *testing.T) {
@@ -50,18 +48,6 @@ func TestWorstAgreesWithAllPairs(t *testing.T) {
 		}
 		if got, _ := Worst(history, window); got != want {
 			t.Fatalf("worst of %v in %v is %d, all pairs say %d", history, window, got, want)
-		}
-	}
-}
-
-func TestLogIsExact(t *testing.T) {
-	l := Log{Limit: apikey.Limit{N: 2, Window: time.Minute}}
-	for i, c := range []struct {
-		at   time.Duration
-		want bool
-	}{{0, true}, {1, true}, {2, false}, {time.Minute - 1, false}, {time.Minute, true}, {time.Minute, false}, {time.Minute + 1, true}} {
-		if got := l.Take(Hit{c.at, 1}); got != c.want {
-			t.Errorf("take %d at %v: got %t, want %t", i, c.at, got, c.want)
 		}
 	}
 }

@@ -2,12 +2,17 @@ package limitertest
 
 import (
 	"time"
+
+	"github.com/wontopos/latchkey/apikey"
 )
+
+const staysInPeriod = "a clock set back does not begin a period again"
 
 var clockRules = []rule{
 	{"a clock set back never admits more", needsStep, stepBack},
 	{"a clock set back recovers when it has caught up", needsStep, stepRecovers},
 	{"a clock set forward lets go what has left by it", needsStep, stepForward},
+	{staysInPeriod, allOf(needsStep, needsQuotas), stepPeriod},
 }
 
 func needsStep(h Harness) string {
@@ -22,18 +27,19 @@ func stepBack(e *env) {
 	var admitted []Hit
 	for at := time.Duration(0); at < 4*e.Unit; at += e.Unit / 40 {
 		e.until(at)
+		asked := e.now()
 		if e.take(r).Allowed {
-			admitted = append(admitted, Hit{e.now(), 1})
+			admitted = append(admitted, Hit{asked, 1})
 		}
 		switch at {
 		case e.Unit / 4:
-			e.Step(e.TB, e.l, -time.Nanosecond)
+			e.step(-time.Nanosecond)
 		case e.Unit / 2:
-			e.Step(e.TB, e.l, -e.Grain)
+			e.step(-e.Grain)
 		case e.Unit:
-			e.Step(e.TB, e.l, -e.Unit/3)
+			e.step(-e.Unit / 3)
 		case 2 * e.Unit:
-			e.Step(e.TB, e.l, -1000*e.Unit)
+			e.step(-1000 * e.Unit)
 		}
 	}
 	e.check(admitted, e.limit(20))
@@ -42,9 +48,9 @@ func stepBack(e *env) {
 func stepRecovers(e *env) {
 	r := ask("recovers", e.limit(5))
 	e.admit("an unused window admits N", 5, r)
-	e.Step(e.TB, e.l, -2*e.Unit)
+	e.step(-2 * e.Unit)
 	d := e.refuse("a clock set back never admits more", r)
-	if most := 3*e.Unit + e.Grain + time.Microsecond; d.RetryAfter > most {
+	if most := 3*e.Unit + e.jitter(); d.RetryAfter > most {
 		e.Errorf("RetryAfter is at most the step and the window: got %v, want at most %v", d.RetryAfter, most)
 	}
 	e.sleep(d.RetryAfter)
@@ -53,10 +59,24 @@ func stepRecovers(e *env) {
 
 func stepForward(e *env) {
 	r := ask("forward", e.limit(5), e.long(100))
-	for _, step := range []time.Duration{e.Unit + 2*e.Grain, 3 * e.Unit, 24 * 365 * time.Hour} {
+	for _, step := range []time.Duration{e.Unit + 2*e.jitter(), 3 * e.Unit, 24 * 365 * time.Hour} {
 		e.admit("a clock set forward lets go what has left by it", 5, r)
 		e.refuse("a full window refuses", r)
-		e.Step(e.TB, e.l, step)
+		e.step(step)
 	}
 	e.admit("a clock set forward lets go what has left by it", 5, r)
+}
+
+// stepPeriod goes back into the month before, and forth.
+func stepPeriod(e *env) {
+	r := ask("period", e.quota(4, apikey.Monthly), e.quota(9, apikey.Ever))
+	e.admit(staysInPeriod, 2, r)
+	e.step(-40 * 24 * time.Hour)
+	e.admit(staysInPeriod, 1, r)
+	e.remaining(staysInPeriod, r, 1, 6)
+	e.step(40 * 24 * time.Hour)
+	e.admit(staysInPeriod, 1, r)
+	if d := e.refuse(staysInPeriod, r); d.RetryAfter > 31*24*time.Hour {
+		e.Errorf("%s: the month ends in %v", staysInPeriod, d.RetryAfter)
+	}
 }

@@ -10,10 +10,10 @@
 //	}
 //
 // Each rule of the contract is a subtest with the rule as its name. An
-// implementation declares what it cannot do (keep counts over a restart, have
-// its clock stepped) by leaving a field of [Harness] empty. Those rules are
-// then skipped, and the output says so.
+// implementation declares what it cannot do (quotas, shadows, keep counts over a
+// restart, have its clock stepped) in [Harness]. Those rules are then skipped,
+// and the output says so.
 //
-// [Check] and [Worst] are the oracle: they look at every window of a history of
-// admissions. [Log] is the exact limiter against which others are measured.
+// [Log] is the exact limiter of all kinds, against which others are held.
+// [Check] and [Worst] look at every window of a history of admissions.
 package limitertest

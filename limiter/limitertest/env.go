@@ -1,7 +1,10 @@
 package limitertest
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,17 +19,26 @@ type env struct {
 	l     limiter.Limiter
 	start time.Time
 	lag   time.Duration // the longest call; 0 in virtual time
+	skew  time.Duration // how far the limiter's clock was set forward
 }
 
 func newEnv(t testing.TB, h Harness) *env {
 	e := &env{TB: t, Harness: h, l: h.New(t)}
 	// Start at a multiple of the window, where fixed windows begin.
 	e.start = time.Now().Truncate(h.Unit).Add(h.Unit)
-	time.Sleep(time.Until(e.start))
+	e.sleep(time.Until(e.start))
 	return e
 }
 
 func (e *env) now() time.Duration { return time.Since(e.start) }
+
+// clock is that of the limiter.
+func (e *env) clock() time.Time { return time.Now().Add(e.skew).Round(0) }
+
+func (e *env) step(d time.Duration) {
+	e.Step(e.TB, e.l, d)
+	e.skew += d
+}
 
 // until sleeps until a time on the clock that started with the rule.
 func (e *env) until(at time.Duration) {
@@ -72,8 +84,38 @@ func with(r limiter.Request, subject string, limits ...apikey.Limit) limiter.Req
 // mostDemands is how many demands a request may have.
 const mostDemands = 4
 
-// windows returns how many limits the request has.
-func windows(r limiter.Request) (n int) {
+// describe names a request in a failure.
+func describe(r limiter.Request) string {
+	var b strings.Builder
+	for _, q := range r.Demands {
+		fmt.Fprintf(&b, "%q:", q.Subject)
+		for _, l := range q.Limits {
+			kind := string(l.Period) + " " + l.Zone
+			if l.Window > 0 {
+				kind = l.Window.String()
+			} else if l.Concurrent {
+				kind = "at once"
+			}
+			fmt.Fprintf(&b, " [%s: %d %s in %s", l.Name, l.N, l.Unit, strings.TrimSpace(kind))
+			if l.Shadow {
+				b.WriteString(", shadow")
+			}
+			b.WriteString("]")
+		}
+		b.WriteString("; ")
+	}
+	fmt.Fprintf(&b, "cost %d", r.Cost)
+	for _, a := range r.Amounts {
+		fmt.Fprintf(&b, ", %d %s", a.N, a.Unit)
+	}
+	if r.Shadow {
+		b.WriteString(", all in the shadow")
+	}
+	return b.String()
+}
+
+// limits returns how many limits the request has.
+func limits(r limiter.Request) (n int) {
 	for _, q := range r.Demands {
 		n += len(q.Limits)
 	}
@@ -83,14 +125,75 @@ func windows(r limiter.Request) (n int) {
 // take fails the rule if the limiter returns an error.
 func (e *env) take(r limiter.Request) limiter.Decision {
 	e.Helper()
+	return e.takeFrom(e.l, r)
+}
+
+func (e *env) takeFrom(l limiter.Limiter, r limiter.Request) limiter.Decision {
+	e.Helper()
 	before := time.Now()
-	d, err := e.l.Take(e.Context(), r)
+	d, err := l.Take(e.Context(), r)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Take(%v): %v", r, err)
+		e.Fatalf("Take(%s): %v", describe(r), err)
 	}
 	e.wellFormed(r, d)
 	return d
+}
+
+// settler returns the limiter as a Settler.
+func (e *env) settler() limiter.Settler {
+	e.Helper()
+	l, ok := e.l.(limiter.Settler)
+	if ok {
+		_, err := l.Settle(e.Context(), ask("can it settle", e.long(1)), limiter.Decision{}, limiter.Settlement{})
+		ok = !errors.Is(err, errors.ErrUnsupported)
+	}
+	if !ok && !e.NoConcurrent {
+		e.Fatalf("a limiter of requests in progress is a limiter.Settler, which ends them")
+	}
+	if !ok {
+		e.Skip("not checked: it is no limiter.Settler")
+	}
+	return l
+}
+
+func (e *env) settle(r limiter.Request, charged limiter.Decision, cost int64) limiter.Decision {
+	e.Helper()
+	return e.settleAs(r, charged, limiter.Settlement{Cost: cost})
+}
+
+func (e *env) settleAs(r limiter.Request, charged limiter.Decision, s limiter.Settlement) limiter.Decision {
+	e.Helper()
+	l := e.settler()
+	if !shadowed(r) { // then nothing else is used
+		charged = limiter.Decision{At: charged.At, Slot: charged.Slot}
+	}
+	before := time.Now()
+	d, err := l.Settle(e.Context(), r, charged, s)
+	e.lag = max(e.lag, time.Since(before))
+	if err != nil {
+		e.Fatalf("Settle(%s, %+v): %v", describe(r), s, err)
+	}
+	if !d.Allowed || d.RetryAfter != 0 {
+		e.Fatalf("Settle never refuses: %s at %+v: %v", describe(r), s, d)
+	}
+	e.wellFormed(r, d)
+	return d
+}
+
+func shadowed(r limiter.Request) (any bool) {
+	each(r, func(_ int, _ count, l apikey.Limit) { any = any || l.Shadow })
+	return any
+}
+
+// left fails the rule unless the decision reports these numbers.
+func (e *env) left(rule string, d limiter.Decision, want ...int64) {
+	e.Helper()
+	for i, n := range want {
+		if d.Windows[i].Remaining != n {
+			e.Errorf("%s: Remaining of limit %d is %d, want %d: %+v", rule, i, d.Windows[i].Remaining, n, d)
+		}
+	}
 }
 
 func (e *env) peek(r limiter.Request) limiter.Decision {
@@ -99,7 +202,7 @@ func (e *env) peek(r limiter.Request) limiter.Decision {
 	d, err := e.l.Peek(e.Context(), r)
 	e.lag = max(e.lag, time.Since(before))
 	if err != nil {
-		e.Fatalf("Peek(%v): %v", r, err)
+		e.Fatalf("Peek(%s): %v", describe(r), err)
 	}
 	e.wellFormed(r, d)
 	return d
@@ -108,21 +211,23 @@ func (e *env) peek(r limiter.Request) limiter.Decision {
 // wellFormed checks what must hold for every decision.
 func (e *env) wellFormed(r limiter.Request, d limiter.Decision) {
 	e.Helper()
-	if want := windows(r); d.N != want {
+	if want := limits(r); d.N != want {
 		e.Fatalf("a decision has one status for each limit: got %d, want %d", d.N, want)
 	}
 	if d.Allowed != (d.RetryAfter == 0) {
 		e.Errorf("RetryAfter is 0 exactly when the request was allowed: got %+v", d)
 	}
 	violated := false
+	each(r, func(i int, _ count, l apikey.Limit) {
+		violated = violated || !l.Shadow && d.Windows[i].Violated
+	})
 	for i, s := range d.Windows {
-		violated = violated || s.Violated
 		if s.Remaining < 0 || s.Reset < 0 || i >= d.N && s != (limiter.Status{}) {
-			e.Errorf("statuses are never negative, and zero behind the last: window %d is %+v", i, s)
+			e.Errorf("statuses are never negative, and zero behind the last: limit %d is %+v", i, s)
 		}
 	}
 	if violated == d.Allowed {
-		e.Errorf("a refusal names the windows that refuse, an admission none: got %+v", d)
+		e.Errorf("a refusal names the limits that refuse, an admission none but shadows: got %+v", d)
 	}
 }
 
@@ -160,12 +265,7 @@ func (e *env) inTime() {
 // remaining fails the rule unless Peek sees this much in the first windows.
 func (e *env) remaining(rule string, r limiter.Request, want ...int64) {
 	e.Helper()
-	d := e.peek(r)
-	for i, n := range want {
-		if d.Windows[i].Remaining != n {
-			e.Errorf("%s: Remaining of window %d is %d, want %d", rule, i, d.Windows[i].Remaining, n)
-		}
-	}
+	e.left(rule, e.peek(r), want...)
 }
 
 // offer sends the hits at their times and returns those admitted.

@@ -2,264 +2,355 @@ package limitertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
-	"sync"
+	"strings"
+	"testing"
 	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
 )
 
-// flawed is an exact limiter for demands of any number of windows, over a list
-// of hits, whose parts can be replaced by wrong ones.
+// flawed is a Log that is asked, or answers, wrongly. Fields that are nil are
+// without a flaw.
 type flawed struct {
-	mu   sync.Mutex
-	hits map[string][]Hit // by subject and window
-
-	count       func(hits []Hit, now, window time.Duration) int64
-	retry       func(time.Duration) time.Duration
-	chargeFirst bool // window by window, as they are asked
-	chargeDenied,
-	chargePeek,
-	ignoreOthers,
-	oneSubject,
-	unlocked bool
-	life time.Duration // of what is reserved; an exact log has none
-	// back are the ways to give back what a request was charged; nil: exactly that.
-	back       func(hits []Hit, at time.Duration, cost int64) []Hit
-	backFirst, // of the first demand alone
-	keepRefused, // a charge that could not be raised
-	raiseBlind bool // without a look at N
+	*Log
+	hears  func(r limiter.Request) limiter.Request // what it makes of a request
+	says   func(d limiter.Decision) limiter.Decision
+	takes  func(f *flawed, r limiter.Request) (limiter.Decision, error)
+	peeks  func(f *flawed, r limiter.Request) (limiter.Decision, error)
+	settle func(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error)
 }
 
-// Settle implements [limiter.Settler].
-func (f *flawed) Settle(_ context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
-	cost := s.Cost
-	was := max(r.Cost, 1)
-	back := f.back
-	if back == nil {
-		back = giveBack
+func (f *flawed) heard(r limiter.Request) limiter.Request {
+	if f.hears != nil {
+		return f.hears(r)
 	}
-	undo := func(cost int64) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for i, demand := range r.Demands {
-			for _, l := range demand.Limits {
-				if id := fmt.Sprintf("%s %v", demand.Subject, l.Window); i == 0 || !f.backFirst {
-					f.hits[id] = back(slices.Clone(f.hits[id]), time.Duration(d.At), cost)
-				}
+	return r
+}
+
+func (f *flawed) said(d limiter.Decision, err error) (limiter.Decision, error) {
+	if err == nil && f.says != nil {
+		d = f.says(d)
+	}
+	return d, err
+}
+
+func (f *flawed) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	if f.takes != nil {
+		return f.takes(f, r)
+	}
+	return f.said(f.Log.Take(ctx, f.heard(r)))
+}
+
+func (f *flawed) Peek(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	if f.peeks != nil {
+		return f.peeks(f, r)
+	}
+	return f.said(f.Log.Peek(ctx, f.heard(r)))
+}
+
+func (f *flawed) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	if f.settle != nil {
+		return f.settle(f, r, d, s)
+	}
+	return f.Log.Settle(ctx, f.heard(r), d, s)
+}
+
+// harnessOf returns a harness of a flawed limiter.
+func harnessOf(f flawed) Harness {
+	h := exactLog()
+	h.New = func(testing.TB) limiter.Limiter {
+		g := f
+		g.Log = &Log{}
+		if f.Log != nil {
+			g.Log.past.leaves = f.Log.past.leaves
+		}
+		return &g
+	}
+	h.Step = func(_ testing.TB, l limiter.Limiter, d time.Duration) { l.(*flawed).skew += d }
+	h.Restart = func(t testing.TB, l limiter.Limiter) limiter.Limiter { endAll(t, l.(*flawed).Log); return l }
+	h.Crash = h.Restart
+	return h
+}
+
+// leaving late, early, or never.
+func leave(leaves func(l apikey.Limit, at time.Time) time.Time) flawed {
+	return flawed{Log: &Log{past: history{leaves: func(l apikey.Limit, at time.Time) time.Time {
+		if l.Window > 0 || l.Concurrent {
+			return leaves(l, at)
+		}
+		return leaving(l, at)
+	}}}}
+}
+
+// mishears changes each limit.
+func mishears(change func(subject string, l *apikey.Limit)) flawed {
+	return flawed{hears: func(r limiter.Request) limiter.Request {
+		r.Demands = slices.Clone(r.Demands)
+		for i, q := range r.Demands {
+			r.Demands[i].Limits = slices.Clone(q.Limits)
+			for j := range q.Limits {
+				change(q.Subject, &r.Demands[i].Limits[j])
+			}
+		}
+		return r
+	}}
+}
+
+// force charges a request whatever its limits say.
+func (f *flawed) force(r limiter.Request) limiter.Decision {
+	wide := mishears(func(_ string, l *apikey.Limit) {
+		switch l.Shadow = false; {
+		case l.Window > 0:
+			l.N = apikey.MaxLimitN
+		case l.Period != "":
+			l.N = apikey.MaxQuotaN
+		default:
+			l.N = apikey.MaxConcurrent
+		}
+	}).hears(r)
+	d, _ := f.Log.Take(context.Background(), wide)
+	return d
+}
+
+func alone(q limiter.Demand, l apikey.Limit, r limiter.Request) limiter.Request {
+	r.Demands = []limiter.Demand{{Subject: q.Subject, Limits: []apikey.Limit{l}}}
+	return r
+}
+
+// status adds what Peek says of the limits to a decision.
+func (f *flawed) status(r limiter.Request, d limiter.Decision) limiter.Decision {
+	now, _ := f.Log.Peek(context.Background(), r)
+	for i := range d.Windows {
+		now.Windows[i].Violated = d.Windows[i].Violated
+	}
+	d.Windows, d.N = now.Windows, now.N
+	return d
+}
+
+// onePerLimit decides limit by limit, and charges those that come before the one
+// that refuses.
+func onePerLimit(f *flawed, r limiter.Request) (limiter.Decision, error) {
+	whole, err := f.Log.Peek(context.Background(), r)
+	if err != nil {
+		return whole, err
+	}
+	for _, q := range r.Demands {
+		for _, l := range q.Limits {
+			if d, _ := f.Log.Take(context.Background(), alone(q, l, r)); d.Allowed {
+				whole.At = d.At
 			}
 		}
 	}
-	if cost <= was {
-		undo(was - cost)
-		after, err := f.decide(limiter.Request{Demands: r.Demands}, false)
-		after.Allowed, after.RetryAfter, after.At = true, 0, d.At
-		for i := range after.Windows {
-			after.Windows[i].Violated = false
-		}
-		return after, err
+	return f.status(r, whole), nil
+}
+
+// chargesRefused charges the request in any case.
+func chargesRefused(f *flawed, r limiter.Request) (limiter.Decision, error) {
+	d, err := f.Log.Take(context.Background(), r)
+	if err == nil && !d.Allowed {
+		f.force(r)
 	}
-	if f.raiseBlind {
-		r.Cost = cost - was
-		for _, demand := range r.Demands {
-			for _, l := range demand.Limits {
-				id := fmt.Sprintf("%s %v", demand.Subject, l.Window)
-				f.put(id, append(f.get(id), Hit{time.Since(epoch), r.Cost}))
+	return d, err
+}
+
+// firstOnly charges the first demand, and asks no other.
+func firstOnly(f *flawed, r limiter.Request) (limiter.Decision, error) {
+	if len(r.Demands) == 0 {
+		return f.Log.Take(context.Background(), r)
+	}
+	d, err := f.Log.Take(context.Background(), limiter.Request{Demands: r.Demands[:1], Cost: r.Cost, Amounts: r.Amounts})
+	if err != nil {
+		return d, err
+	}
+	return f.status(r, d), nil
+}
+
+// getThenSet decides, and charges when others have decided, too.
+func getThenSet(f *flawed, r limiter.Request) (limiter.Decision, error) {
+	d, err := f.Log.Peek(context.Background(), r)
+	if err != nil || !d.Allowed {
+		return d, err
+	}
+	time.Sleep(time.Nanosecond)
+	charged := f.force(r)
+	d.At, d.Slot = charged.At, charged.Slot
+	return f.status(r, d), nil
+}
+
+// eachShadow charges those shadows that admit the request.
+func eachShadow(f *flawed, r limiter.Request) (limiter.Decision, error) {
+	d, err := f.Log.Peek(context.Background(), r)
+	if err != nil || !d.Allowed {
+		return d, err
+	}
+	i := 0
+	for _, q := range r.Demands {
+		for _, l := range q.Limits {
+			if !d.Windows[i].Violated {
+				d.At = f.force(alone(q, l, limiter.Request{Cost: r.Cost, Amounts: r.Amounts})).At
 			}
+			i++
 		}
-		after, err := f.decide(limiter.Request{Demands: r.Demands}, false)
-		after.Allowed, after.RetryAfter, after.At = true, 0, d.At
-		for i := range after.Windows {
-			after.Windows[i].Violated = false
-		}
-		return after, err
 	}
-	undo(was)
-	r.Cost = cost
-	after, err := f.decide(r, true)
-	if !after.Allowed && f.keepRefused {
-		r.Cost = was
-		_, _ = f.decide(r, true)
+	return f.status(r, d), nil
+}
+
+// refusesRaises is what Settle once did.
+func refusesRaises(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	if more := s.Cost - max(r.Cost, 1); more > 0 {
+		if seen, err := f.Log.Peek(context.Background(), costing(r, more)); err != nil || !seen.Allowed {
+			return seen, err
+		}
+	}
+	return f.Log.Settle(context.Background(), r, d, s)
+}
+
+// raisesNow charges the difference when it is told of it.
+func raisesNow(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	if more := s.Cost - max(r.Cost, 1); more > 0 {
+		f.force(costing(r, more))
+		s.Cost = max(r.Cost, 1)
+	}
+	return f.Log.Settle(context.Background(), r, d, s)
+}
+
+// backOf gives back another amount than it should.
+func backOf(to func(was, cost int64) int64) func(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	return func(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+		s.Cost = max(to(max(r.Cost, 1), s.Cost), 0)
+		return f.Log.Settle(context.Background(), r, d, s)
+	}
+}
+
+// backOfNewest gives back what was charged last, if not what it should.
+func backOfNewest(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	each(r, func(_ int, c count, _ apikey.Limit) {
+		if all := f.past.charges[c]; len(all) > 0 {
+			x := all[len(all)-1]
+			x.cost = max(x.cost-(max(r.Cost, 1)-s.Cost), 0)
+		}
+	})
+	after, err := f.Log.Peek(context.Background(), limiter.Request{Demands: r.Demands})
+	after.Allowed, after.RetryAfter = true, 0
+	for i := range after.Windows {
+		after.Windows[i].Violated = false
 	}
 	return after, err
 }
 
-// giveBack takes cost out of the hit of the instant.
-func giveBack(hits []Hit, at time.Duration, cost int64) []Hit {
-	for i := range hits {
-		if hits[i].At == at {
-			n := min(cost, hits[i].Cost)
-			hits[i].Cost -= n
-			cost -= n
-		}
-	}
-	return hits
-}
-
-// giveBackNewest takes it out of whatever came last.
-func giveBackNewest(hits []Hit, _ time.Duration, cost int64) []Hit {
-	for i := len(hits) - 1; i >= 0; i-- {
-		n := min(cost, hits[i].Cost)
-		hits[i].Cost -= n
-		cost -= n
-	}
-	return hits
-}
-
-// epoch is when virtual time begins, a multiple of a minute.
-var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-
-func (f *flawed) Peek(_ context.Context, r limiter.Request) (limiter.Decision, error) {
-	return f.decide(r, f.chargePeek)
-}
-
-func (f *flawed) Take(_ context.Context, r limiter.Request) (limiter.Decision, error) {
-	return f.decide(r, true)
-}
-
-func (f *flawed) Reserve(_ context.Context, r limiter.Request) (limiter.Decision, time.Duration, error) {
-	d, err := f.decide(r, true)
-	if err != nil || !d.Allowed {
-		return d, 0, err
-	}
-	return d, f.life, nil
-}
-
-func (f *flawed) decide(r limiter.Request, charge bool) (d limiter.Decision, err error) {
-	if !f.unlocked {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-	}
-	now := time.Since(epoch)
-	cost := max(r.Cost, 1)
-	type window struct {
-		id    string
-		limit apikey.Limit
-	}
-	var all []window
-	for i, demand := range r.Demands {
-		subject := demand.Subject
-		if f.oneSubject {
-			subject = "all"
-		}
-		for _, l := range demand.Limits {
-			if i == 0 || !f.ignoreOthers {
-				all = append(all, window{fmt.Sprintf("%s %v", subject, l.Window), l})
-			}
-		}
-	}
-	if d.N = windows(r); d.N > limiter.MaxWindows {
-		return limiter.Decision{}, limiter.ErrInvalid
-	}
-	d.Allowed = true
-	var kept [limiter.MaxWindows][]Hit
-	for i, w := range all {
-		hits := f.get(w.id)
-		for len(hits) > 0 && hits[0].At+3*w.limit.Window < now {
-			hits = hits[1:] // none of the ways to count looks that far back
-		}
-		counted := f.count(hits, now, w.limit.Window)
-		d.Windows[i].Remaining = max(w.limit.N-counted, 0)
-		if counted > 0 {
-			for _, h := range hits {
-				if left := h.At + w.limit.Window - now; left > 0 {
-					d.Windows[i].Reset = left
-					break
+// freesAny counts requests in progress up and down, and does not know which.
+func freesAny(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	if s.Over {
+		each(r, func(_ int, c count, l apikey.Limit) {
+			for _, x := range f.past.charges[c] {
+				if l.Concurrent && !x.over {
+					x.over = true
+					return
 				}
 			}
-		}
-		kept[i] = hits
-		switch {
-		case counted+cost <= w.limit.N:
-			if f.chargeFirst && charge {
-				f.put(w.id, append(hits, Hit{now, cost}))
-			}
-			continue
-		case cost > w.limit.N:
-			d.RetryAfter = limiter.Never
-		case d.RetryAfter != limiter.Never:
-			d.RetryAfter = max(d.RetryAfter, f.wait(hits, now, w.limit, cost))
-		}
-		d.Allowed, d.Windows[i].Violated = false, true
+		})
 	}
-	if d.RetryAfter > 0 && f.retry != nil {
-		d.RetryAfter = f.retry(d.RetryAfter)
-	}
-	for i, w := range all {
-		if charge && !f.chargeFirst && (d.Allowed || f.chargeDenied) {
-			f.put(w.id, append(kept[i], Hit{now, cost}))
-		}
-		if charge && d.Allowed {
-			d.At = int64(now)
-			d.Windows[i].Remaining -= cost
-			if d.Windows[i].Reset == 0 {
-				d.Windows[i].Reset = w.limit.Window
+	return f.Log.Settle(context.Background(), r, limiter.Decision{At: d.At}, s)
+}
+
+// settlesShadows charges those that had refused.
+func settlesShadows(f *flawed, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
+	for _, q := range r.Demands {
+		for _, l := range q.Limits {
+			if c := countOf(q.Subject, l); l.Shadow && !shadowsCharged(r, d) {
+				f.past.charges[c] = append(f.past.charges[c], &charge{of: c, leaves: leaving(l, f.now()), cost: s.Cost})
 			}
 		}
 	}
-	return d, nil
+	return f.Log.Settle(context.Background(), r, d, s)
 }
 
-// get and put are safe on their own, as commands to a server are.
-func (f *flawed) get(id string) []Hit {
-	if f.unlocked {
-		f.mu.Lock()
-		defer f.mu.Unlock()
+// lax accepts anything.
+func lax(d limiter.Decision, err error) (limiter.Decision, error) {
+	if errors.Is(err, limiter.ErrInvalid) {
+		return limiter.Decision{Allowed: true}, nil
 	}
-	return slices.Clip(f.hits[id]) // a stale list must not be appended to in place
+	return d, err
 }
 
-func (f *flawed) put(id string, hits []Hit) {
-	if f.unlocked {
-		time.Sleep(time.Nanosecond) // the others get what is about to be replaced
-		f.mu.Lock()
-		defer f.mu.Unlock()
+// aliasing keeps the subjects that it is given, without their memory.
+func aliasing() flawed {
+	var seen []string
+	return flawed{hears: func(r limiter.Request) limiter.Request {
+		r.Demands = slices.Clone(r.Demands)
+		for i, q := range r.Demands {
+			at := slices.Index(seen, q.Subject)
+			if at < 0 {
+				at, seen = len(seen), append(seen, q.Subject)
+			}
+			r.Demands[i].Subject = fmt.Sprint("subject ", at)
+		}
+		return r
+	}}
+}
+
+// startsAt charges a new limit for what it has not seen.
+func startsAt(cost int64) flawed {
+	return flawed{takes: func(f *flawed, r limiter.Request) (limiter.Decision, error) {
+		each(r, func(_ int, c count, l apikey.Limit) {
+			if _, known := f.past.charges[c]; !known {
+				f.force(costing(ask(strings.Clone(c.subject), l), cost))
+			}
+		})
+		return f.Log.Take(context.Background(), r)
+	}}
+}
+
+// firstN believes the N that it has heard first.
+func firstN() flawed {
+	known := map[count]int64{}
+	return mishears(func(subject string, l *apikey.Limit) {
+		c := countOf(subject, *l)
+		if known[c] == 0 {
+			known[c] = l.N
+		}
+		l.N = known[c]
+	})
+}
+
+// byPlan keeps counts for each set of limits.
+func byPlan() flawed {
+	return flawed{hears: func(r limiter.Request) limiter.Request {
+		r.Demands = slices.Clone(r.Demands)
+		for i, q := range r.Demands {
+			for _, l := range q.Limits {
+				r.Demands[i].Subject += l.Name
+			}
+		}
+		return r
+	}}
+}
+
+// impatient charges a request whose context has ended, and says that it has not.
+type impatient struct{ *Log }
+
+func (l impatient) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
+	d, err := l.Log.Take(context.WithoutCancel(ctx), r)
+	if ctx.Err() != nil {
+		return limiter.Decision{}, ctx.Err()
 	}
-	f.hits[id] = hits
+	return d, err
 }
 
-func (f *flawed) wait(hits []Hit, now time.Duration, l apikey.Limit, cost int64) time.Duration {
-	for _, h := range hits {
-		if at := h.At + l.Window; at > now && f.count(hits, at, l.Window)+cost <= l.N {
-			return at - now
+// forgetsUnnamed drops what a request does not name.
+func forgetsUnnamed(f *flawed, r limiter.Request) (limiter.Decision, error) {
+	for c := range f.past.charges {
+		subject, named := false, false
+		each(r, func(_ int, other count, _ apikey.Limit) {
+			subject, named = subject || other.subject == c.subject, named || other == c
+		})
+		if subject && !named {
+			delete(f.past.charges, c)
 		}
 	}
-	return l.Window
+	return f.Log.Take(context.Background(), r)
 }
-
-// Three ways to count: as one should, and the two usual approximations.
-func sliding(hits []Hit, now, window time.Duration) (n int64) {
-	for _, h := range hits {
-		if h.At+window > now {
-			n += h.Cost
-		}
-	}
-	return n
-}
-
-func fixed(hits []Hit, now, window time.Duration) (n int64) {
-	for _, h := range hits {
-		if h.At/window == now/window {
-			n += h.Cost
-		}
-	}
-	return n
-}
-
-func weighted(hits []Hit, now, window time.Duration) int64 {
-	cur, prev := int64(0), int64(0)
-	for _, h := range hits {
-		switch h.At / window {
-		case now / window:
-			cur += h.Cost
-		case now/window - 1:
-			prev += h.Cost
-		}
-	}
-	left := float64(window-now%window) / float64(window)
-	return cur + int64(left*float64(prev))
-}
-
-func slow(hits []Hit, now, window time.Duration) int64 { return sliding(hits, now, window+window/20) }

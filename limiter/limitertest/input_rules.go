@@ -3,6 +3,7 @@ package limitertest
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,9 +17,11 @@ var inputRules = []rule{
 	{"cost is charged to every window and 0 means 1", always, costs},
 	{"subjects are bytes", always, subjects},
 	{"a limiter keeps no reference to its arguments", always, references},
-	{"invalid requests are errors and charge nothing", always, invalid},
+	{invalidRequests, always, invalid},
 	{"a cancelled context gives an answer or its error", always, cancelled},
 }
+
+const invalidRequests = "invalid requests are errors that name the field, and charge nothing"
 
 func costs(e *env) {
 	r := with(ask("cost", e.long(10), e.limit(10)), "owner of cost", e.long(20))
@@ -65,7 +68,7 @@ func references(e *env) {
 }
 
 func invalid(e *env) {
-	const rule = "invalid requests are errors and charge nothing"
+	const rule = invalidRequests
 	ok := e.long(5)
 	bad := func(change func(*apikey.Limit)) apikey.Limit {
 		l := e.limit(5)
@@ -76,29 +79,66 @@ func invalid(e *env) {
 	for i := range many {
 		many[i] = apikey.Limit{Name: "w", N: 5, Window: time.Duration(i+1) * e.Unit}
 	}
-	for name, r := range map[string]limiter.Request{
-		"negative cost":         costing(ask("i", ok), -1),
-		"limits, no subject":    ask("", ok),
-		"second, no subject":    with(ask("i", ok), "", ok),
-		"subject too long":      ask(strings.Repeat("s", limiter.MaxSubject+1), ok),
-		"same subject twice":    with(ask("i", ok), "i", ok),
-		"third subject again":   with(with(with(ask("j", ok), "i", ok), "k", ok), "j", ok),
-		"too many limits":       ask("i", many[:apikey.MaxLimits+1]...),
-		"too many in all":       with(with(ask("i", many[:4]...), "j", many[:4]...), "k", ok),
-		"too many demands":      with(with(with(with(ask("i", ok), "j", ok), "k", ok), "l", ok), "m", ok),
-		"N of zero":             ask("i", bad(func(l *apikey.Limit) { l.N = 0 }), ok),
-		"negative N":            ask("i", bad(func(l *apikey.Limit) { l.N = -1 }), ok),
-		"N beyond the bounds":   ask("i", ok, bad(func(l *apikey.Limit) { l.N = 1 << 40 })),
-		"no window":             ask("i", bad(func(l *apikey.Limit) { l.Window = 0 }), ok),
-		"negative window":       ask("i", bad(func(l *apikey.Limit) { l.Window = -time.Second }), ok),
-		"window not in seconds": ask("i", bad(func(l *apikey.Limit) { l.Window += time.Millisecond }), ok),
-		"window too long":       ask("i", bad(func(l *apikey.Limit) { l.Window = 10000 * time.Hour }), ok),
-		"a window twice":        ask("i", ok, ok),
-		"bad limit in second":   with(ask("i", ok), "j", bad(func(l *apikey.Limit) { l.N = 0 })),
-	} {
+	type wrong struct {
+		name, field string
+		r           limiter.Request
+	}
+	all := []wrong{
+		{"negative cost", "cost", costing(ask("i", ok), -1)},
+		{"limits, no subject", "subject", ask("", ok)},
+		{"second, no subject", "subject", with(ask("i", ok), "", ok)},
+		{"subject too long", "subject", ask(strings.Repeat("s", limiter.MaxSubject+1), ok)},
+		{"same subject twice", "subject", with(ask("i", ok), "i", ok)},
+		{"third subject again", "subject", with(with(with(ask("j", ok), "i", ok), "k", ok), "j", ok)},
+		{"too many limits", "limits", ask("i", many...)},
+		{"too many in all", "limits", with(with(ask("i", many[:4]...), "j", many[:4]...), "k", ok)},
+		{"too many demands", "demands", with(with(with(with(ask("i", ok), "j", ok), "k", ok), "l", ok), "m", ok)},
+		{"N of zero", "N", ask("i", bad(func(l *apikey.Limit) { l.N = 0 }), ok)},
+		{"negative N", "N", ask("i", bad(func(l *apikey.Limit) { l.N = -1 }), ok)},
+		{"N beyond the bounds", "N", ask("i", ok, bad(func(l *apikey.Limit) { l.N = 1 << 40 }))},
+		{"no kind", "limit", ask("i", bad(func(l *apikey.Limit) { l.Window = 0 }), ok)},
+		{"negative window", "window", ask("i", bad(func(l *apikey.Limit) { l.Window = -time.Second }), ok)},
+		{"window not in seconds", "window", ask("i", bad(func(l *apikey.Limit) { l.Window += time.Millisecond }), ok)},
+		{"window too long", "window", ask("i", bad(func(l *apikey.Limit) { l.Window = 10000 * time.Hour }), ok)},
+		{"a limit twice", "limit", ask("i", ok, ok)},
+		{"a limit twice, with another N", "limit", ask("i", ok, e.long(6))},
+		{"bad limit in second", "N", with(ask("i", ok), "j", bad(func(l *apikey.Limit) { l.N = 0 }))},
+		{"of two kinds", "limit", ask("i", bad(func(l *apikey.Limit) { l.Concurrent = true }), ok)},
+		{"zone of a window", "zone", ask("i", bad(func(l *apikey.Limit) { l.Zone = "Europe/Berlin" }), ok)},
+	}
+	if !e.NoUnits {
+		five := of(of(of(of(of(ask("i", ok), "a", 1), "b", 1), "c", 1), "d", 1), "e", 1)
+		all = append(all, []wrong{
+			{"negative amount", "amount", of(ask("i", ok), "tokens", -1)},
+			{"unit twice", "unit", of(of(ask("i", ok), "tokens", 1), "tokens", 1)},
+			{"too many amounts", "amounts", five},
+			{"bad unit", "unit", ask("i", ok, bad(func(l *apikey.Limit) { l.Unit = "To Kens" }))},
+		}...)
+	}
+	quota := apikey.Limit{Name: "quota", N: 5, Period: apikey.Daily}
+	if !e.NoQuotas {
+		atlantis, year, huge := quota, quota, quota
+		atlantis.Zone, year.Period, huge.N = "Europe/Atlantis", "year", 1_000_000_000_000_001
+		all = append(all, []wrong{
+			{"unknown zone", "zone", ask("i", ok, atlantis)},
+			{"unknown period", "period", ask("i", ok, year)},
+			{"N of a quota beyond the bounds", "N", ask("i", ok, huge)},
+			{"a quota twice", "limit", ask("i", ok, quota, quota)},
+		}...)
+	}
+	if !e.NoConcurrent {
+		all = append(all, []wrong{
+			{"N in progress beyond the bounds", "N", ask("i", ok, atOnceLimit(apikey.MaxConcurrent+1))},
+			{"in progress twice", "limit", ask("i", ok, atOnceLimit(1), atOnceLimit(2))},
+			{"in progress with a unit", "unit", ask("i", ok, apikey.Limit{Name: "x", N: 1, Concurrent: true, Unit: "tokens"})},
+		}...)
+	}
+	for _, w := range all {
+		field := regexp.MustCompile(`(?i)\b` + w.field + `s?\b`)
 		for _, call := range []func(context.Context, limiter.Request) (limiter.Decision, error){e.l.Take, e.l.Peek} {
-			if d, err := call(e.Context(), r); !errors.Is(err, limiter.ErrInvalid) || d != (limiter.Decision{}) {
-				e.Errorf("%s: %s: got %+v, %v", rule, name, d, err)
+			d, err := call(e.Context(), w.r)
+			if !errors.Is(err, limiter.ErrInvalid) || d != (limiter.Decision{}) || !field.MatchString(err.Error()) {
+				e.Errorf("%s: %s: got %+v, %v, want an error about %s", rule, w.name, d, err, w.field)
 			}
 		}
 	}

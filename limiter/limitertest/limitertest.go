@@ -28,14 +28,18 @@ type Harness struct {
 	// units, and a handful of calls must take well under one.
 	Unit time.Duration
 
-	// Grain is how much longer than its window a hit may count: the length of a
-	// segment. 0 means Unit/60.
+	// Grain is how much longer than a Unit a hit may count in a window of more than
+	// 128: the length of a segment. 0 means Unit/60.
 	Grain time.Duration
 
-	// Unused is the most cost that may be charged to a subject, in a window with
-	// limit n, and never be admitted: what was reserved in advance and not used in
-	// time. nil: none.
-	Unused func(n int64) int64
+	// NoQuotas, NoConcurrent, NoUnits and NoShadows say what the limiter cannot do.
+	// What it lacks, it refuses with limiter.ErrInvalid.
+	NoQuotas, NoConcurrent, NoUnits, NoShadows bool
+
+	// Histories is how many random histories of requests the limiter is held to. 0
+	// means 4 of 2,500 requests in virtual time; in real time it is always 1, of
+	// 120.
+	Histories int
 
 	// Restart closes the limiter properly and returns one that continues with its
 	// counts. nil: counts are not kept.
@@ -47,9 +51,22 @@ type Harness struct {
 	// admitting it, in a window with limit n.
 	CrashLoss func(n int64) int64
 
-	// Step sets the clock of the limiter forward, or back if d is negative. nil:
-	// the limiter has no clock that can be set.
+	// Step sets the clock of the limiter forward, or back if d is negative, and
+	// with it the clock of a client that tells a server of periods. nil: there is
+	// no clock that can be set. In real time only Step gets a quota to the end of
+	// its period.
 	Step func(t testing.TB, l limiter.Limiter, d time.Duration)
+
+	// Peer returns another instance on the same state, such as another process
+	// would be. nil: processes share nothing, and requests in progress end at a
+	// Restart and a Crash.
+	Peer func(t testing.TB, l limiter.Limiter) limiter.Limiter
+	// Kill makes an instance that Peer returned die, without freeing its slots. nil:
+	// that cannot be checked.
+	Kill func(t testing.TB, l limiter.Limiter)
+	// SlotLife is limiter.SlotLife, or shorter in tests: in real time a Unit at
+	// most. 0 means limiter.SlotLife.
+	SlotLife time.Duration
 }
 
 // rule is one sentence of the contract.
@@ -60,6 +77,39 @@ type rule struct {
 }
 
 func always(Harness) string { return "" }
+
+func virtual(h Harness) string {
+	if h.Virtual {
+		return ""
+	}
+	return "needs virtual time"
+}
+
+// allOf returns the first reason.
+func allOf(needs ...func(Harness) string) func(Harness) string {
+	return func(h Harness) string {
+		for _, need := range needs {
+			if why := need(h); why != "" {
+				return why
+			}
+		}
+		return ""
+	}
+}
+
+func needsQuotas(h Harness) string { return lacking(h.NoQuotas, "quotas") }
+func needsConcurrent(h Harness) string {
+	return lacking(h.NoConcurrent, "limits on requests in progress")
+}
+func needsUnits(h Harness) string   { return lacking(h.NoUnits, "units") }
+func needsShadows(h Harness) string { return lacking(h.NoShadows, "shadows") }
+
+func lacking(lacks bool, what string) string {
+	if lacks {
+		return "it has no " + what
+	}
+	return ""
+}
 
 // Run checks every rule of the contract.
 func Run(t *testing.T, h Harness) {
@@ -77,6 +127,12 @@ func Run(t *testing.T, h Harness) {
 	}
 	if h.Grain < 0 {
 		t.Fatalf("limitertest: Harness.Grain %v is negative", h.Grain)
+	}
+	if h.Histories == 0 {
+		h.Histories = 4
+	}
+	if h.SlotLife == 0 {
+		h.SlotLife = limiter.SlotLife
 	}
 	var wg sync.WaitGroup
 	for _, r := range rules() {
@@ -104,7 +160,10 @@ func Run(t *testing.T, h Harness) {
 
 func rules() []rule {
 	var all []rule
-	for _, group := range [][]rule{windowRules, retryRules, atomicRules, inputRules, planRules, keepRules, clockRules, reserveRules, settleRules} {
+	for _, group := range [][]rule{
+		windowRules, retryRules, quotaRules, concurrentRules, unitRules, shadowRules, atomicRules, inputRules, lackRules,
+		planRules, historyRules, keepRules, clockRules, processRules, settleRules, resettleRules,
+	} {
 		all = append(all, group...)
 	}
 	return all

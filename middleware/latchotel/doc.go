@@ -33,7 +33,7 @@
 // name of the limit as clients see it in RateLimit-Policy, such as "minute" or
 // "owner-day": an admitted request counts once for each of its limits, a refused one
 // for those that refused it. latchkey.limiter.degraded is there if a limiter has a
-// method Degraded() error, as [limiter.Escrow] has.
+// method Degraded() error, as [limiter.Shared] has.
 //
 // # How many series
 //

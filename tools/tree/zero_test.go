@@ -49,7 +49,7 @@ var zeros = map[string][]any{
 var made = map[string][]string{
 	".":               {"Service"},
 	"storage":         {"Filter", "Hub"},
-	"limiter":         {"Window", "Escrow"},
+	"limiter":         {"Window", "Shared"},
 	"middleware":      {"Guard", "Door", "Mux"},
 	"internal/engine": {"Engine", "Withdrawal"},
 }

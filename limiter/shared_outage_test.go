@@ -39,7 +39,7 @@ func total(hits []limitertest.Hit) (n int64) {
 // load given, and overruns it from the second minute to the fifth, while the
 // network of the first gone instances is down until the end of the third.
 func outage(t *testing.T, limit apikey.Limit, gone int, load [4]float64, hang bool) *fleet {
-	f := newFleet(t, 4, false, limiter.EscrowOptions{Logger: quiet})
+	f := newFleet(t, 4, limiter.SharedOptions{Logger: quiet})
 	f.hang.Store(hang)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -72,7 +72,7 @@ func outage(t *testing.T, limit apikey.Limit, gone int, load [4]float64, hang bo
 	return f
 }
 
-func TestEscrowOutageOfAll(t *testing.T) {
+func TestSharedOutageOfAll(t *testing.T) {
 	const from, to = time.Minute, 3 * time.Minute
 	limit := apikey.PerMinute(600)
 	for name, load := range map[string][4]float64{
@@ -119,7 +119,7 @@ func TestEscrowOutageOfAll(t *testing.T) {
 }
 
 // An instance that is cut off adds its share to what the others admit.
-func TestEscrowPartition(t *testing.T) {
+func TestSharedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := apikey.PerMinute(600)
 		f := outage(t, limit, 1, [4]float64{0.25, 0.25, 0.25, 0.25}, true)
@@ -134,10 +134,10 @@ func TestEscrowPartition(t *testing.T) {
 	})
 }
 
-func TestEscrowLeavesAFailedLimiterAlone(t *testing.T) {
+func TestSharedLeavesAFailedLimiterAlone(t *testing.T) {
 	for _, hang := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			f := newFleet(t, 4, false, limiter.EscrowOptions{Logger: quiet})
+			f := newFleet(t, 4, limiter.SharedOptions{Logger: quiet})
 			f.down.Store(true)
 			f.hang.Store(hang)
 			limit := apikey.PerMinute(60)
@@ -181,9 +181,9 @@ func TestEscrowLeavesAFailedLimiterAlone(t *testing.T) {
 	}
 }
 
-func TestEscrowErrors(t *testing.T) {
+func TestSharedErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 4, false, limiter.EscrowOptions{Logger: quiet})
+		f := newFleet(t, 4, limiter.SharedOptions{Logger: quiet})
 		e := f.all[0]
 
 		// A caller that gives up says nothing about the shared limiter.
@@ -213,7 +213,7 @@ func TestEscrowErrors(t *testing.T) {
 				t.Errorf("%s: cost %d of %d gets %v, %v", c.name, c.cost, c.n, d, err)
 			}
 		}
-		strict := newEscrow(t, f.shared, limiter.EscrowOptions{Strict: true, Logger: quiet})
+		strict := newShared(t, f.shared, limiter.SharedOptions{Strict: true, Logger: quiet})
 		for range 3 {
 			if d, err := strict.Take(t.Context(), ask("k", minute)); !errors.Is(err, limiter.ErrUnavailable) || !errors.Is(err, errDown) || d != (limiter.Decision{}) {
 				t.Errorf("Strict: got %v, %v", d, err)
@@ -230,31 +230,62 @@ func TestEscrowErrors(t *testing.T) {
 	})
 }
 
-// panicking panics once.
+// panicking fails, then panics, and then works.
 type panicking struct {
 	limiter.Limiter
-	done bool
+	calls int
 }
 
 func (p *panicking) Take(ctx context.Context, r limiter.Request) (limiter.Decision, error) {
-	if !p.done {
-		p.done = true
+	switch p.calls++; p.calls {
+	case 1:
+		return limiter.Decision{}, errDown
+	case 2:
 		panic("driver bug")
 	}
 	return p.Limiter.Take(ctx, r)
 }
 
-func TestEscrowPanickingLimiterLeavesNoLock(t *testing.T) {
+func TestSharedAsksAgainAfterAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := newEscrow(t, &panicking{Limiter: newWindow(t, limiter.Options{})}, limiter.EscrowOptions{Logger: quiet})
+		p := &panicking{Limiter: newWindow(t, limiter.Options{})}
+		s := newShared(t, p, limiter.SharedOptions{Logger: quiet})
+		mustTake(t, s, ask("k", minute))
+		time.Sleep(time.Second)
 		func() {
 			defer func() { recover() }()
-			e.Take(t.Context(), ask("k", minute))
+			s.Take(t.Context(), ask("k", minute))
 			t.Error("the panic was swallowed")
 		}()
 		time.Sleep(time.Second)
-		if d := mustTake(t, e, ask("k", minute)); !d.Allowed {
-			t.Errorf("after a panic: %v", d)
+		if mustTake(t, s, ask("k", minute)); p.calls != 3 || s.Degraded() != nil {
+			t.Errorf("after a panic: %d calls, %v", p.calls, s.Degraded())
+		}
+	})
+}
+
+// TestSharedTellsThatItIsDegraded: from the first failure of the shared limiter to the first answer after it.
+func TestSharedTellsThatItIsDegraded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 4, limiter.SharedOptions{Logger: quiet})
+		e := f.all[0]
+		mustTake(t, e, ask("k", minute))
+		if err := e.Degraded(); err != nil {
+			t.Errorf("while the shared limiter answers: %v", err)
+		}
+		f.down.Store(true)
+		mustTake(t, e, ask("other", minute))
+		if err := e.Degraded(); !errors.Is(err, errDown) {
+			t.Errorf("while it does not: %v", err)
+		}
+		f.down.Store(false)
+		if err := e.Degraded(); !errors.Is(err, errDown) {
+			t.Errorf("before it was asked again: %v", err)
+		}
+		time.Sleep(time.Minute)
+		mustTake(t, e, ask("third", minute))
+		if err := e.Degraded(); err != nil {
+			t.Errorf("once it answers again: %v", err)
 		}
 	})
 }

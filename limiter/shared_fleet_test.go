@@ -20,7 +20,6 @@ var errDown = errors.New("connection refused")
 type shared struct {
 	*limiter.Window
 	trips atomic.Int64
-	asked atomic.Value // the first apikey.Limit of the last charge
 	out   atomic.Int64 // calls without an answer yet
 	most  atomic.Int64 // ... at once
 	down  atomic.Bool
@@ -28,7 +27,7 @@ type shared struct {
 	delay func() time.Duration // of each way; nil: none
 }
 
-func newShared(t testing.TB) *shared {
+func newRemote(t testing.TB) *shared {
 	return &shared{Window: newWindow(t, limiter.Options{})}
 }
 
@@ -80,16 +79,17 @@ func (s *shared) over(ctx context.Context, f func() error) error {
 }
 
 func (s *shared) Take(ctx context.Context, r limiter.Request) (d limiter.Decision, err error) {
-	d, _, err = s.Reserve(ctx, r)
-	return d, err
+	if err = s.over(ctx, func() (err error) { d, err = s.Window.Take(ctx, r); return err }); err != nil {
+		return limiter.Decision{}, err
+	}
+	return d, nil
 }
 
-func (s *shared) Reserve(ctx context.Context, r limiter.Request) (d limiter.Decision, life time.Duration, err error) {
-	s.asked.Store(r.Demands[0].Limits[0])
-	if err = s.over(ctx, func() (err error) { d, life, err = s.Window.Reserve(ctx, r); return err }); err != nil {
-		return limiter.Decision{}, 0, err
+func (s *shared) Settle(ctx context.Context, r limiter.Request, was limiter.Decision, t limiter.Settlement) (d limiter.Decision, err error) {
+	if err = s.over(ctx, func() (err error) { d, err = s.Window.Settle(ctx, r, was, t); return err }); err != nil {
+		return limiter.Decision{}, err
 	}
-	return d, life, nil
+	return d, nil
 }
 
 func (s *shared) Peek(ctx context.Context, r limiter.Request) (d limiter.Decision, err error) {
@@ -102,7 +102,7 @@ func (s *shared) Peek(ctx context.Context, r limiter.Request) (d limiter.Decisio
 // fleet is several instances over one shared limiter.
 type fleet struct {
 	*shared
-	all   []*limiter.Escrow
+	all   []*limiter.Shared
 	start time.Time
 
 	mu        sync.Mutex
@@ -112,25 +112,21 @@ type fleet struct {
 	decisions int64
 }
 
-// newFleet makes n instances. Those of a plain fleet cannot Reserve.
-func newFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
-	f := makeFleet(t, n, bare, o)
+// newFleet makes n instances.
+func newFleet(t testing.TB, n int, o limiter.SharedOptions) *fleet {
+	f := makeFleet(t, n, o)
 	f.start = time.Now().Truncate(time.Hour).Add(time.Hour)
 	time.Sleep(time.Until(f.start))
 	return f
 }
 
 // makeFleet starts at once, for real time.
-func makeFleet(t testing.TB, n int, bare bool, o limiter.EscrowOptions) *fleet {
-	f := &fleet{shared: newShared(t), hits: map[string][]limitertest.Hit{}}
+func makeFleet(t testing.TB, n int, o limiter.SharedOptions) *fleet {
+	f := &fleet{shared: newRemote(t), hits: map[string][]limitertest.Hit{}}
 	f.by = make([][]limitertest.Hit, n)
 	for range n {
 		o.Instances = n
-		var l limiter.Limiter = f.shared
-		if bare {
-			l = plain{l}
-		}
-		f.all = append(f.all, newEscrow(t, l, o))
+		f.all = append(f.all, newShared(t, f.shared, o))
 	}
 	return f
 }
@@ -212,5 +208,3 @@ func poisson(rng *rand.Rand, rate float64, long time.Duration, f func()) {
 		f()
 	}
 }
-
-func perHour(n int64) apikey.Limit { return apikey.Limit{Name: "hour", N: n, Window: time.Hour} }
