@@ -138,7 +138,8 @@ func TestStop(t *testing.T) {
 // While Redis is stopped keys work on, and each instance admits its share of the
 // limits; afterwards they count together again.
 func TestRedis(t *testing.T) {
-	f, err := play(t, "redis", pick(1, 10), "-limits", "redis", "-verify-rate", "200", "-outage", strconv.Itoa(pick(4, 20))+"s")
+	t.Parallel()
+	f, err := play(t, "redis", pick(1, 10), "-limits", "redis", "-verify-rate", "200", "-outage", strconv.Itoa(pick(3, 20))+"s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +150,7 @@ func TestRedis(t *testing.T) {
 
 // An instance that loses Redis along with the database admits its share alone.
 func TestPartitionWithLimitsInRedis(t *testing.T) {
+	t.Parallel()
 	if _, err := play(t, "partition", pick(1, 100), "-limits", "redis", "-verify-rate", "200", "-lease", "1s"); err != nil {
 		t.Fatal(err)
 	}
