@@ -18,6 +18,7 @@ import (
 // disk. Requests in progress are counted again whatever it does, and nobody sees
 // an error but ErrUnavailable.
 func TestAKilledServerForgetsWhatItHasNotWritten(t *testing.T) {
+	t.Parallel()
 	rounds := 1
 	if os.Getenv("LATCHKEY_LONG") != "" {
 		rounds = 20
@@ -87,7 +88,7 @@ func killUnderLoad(t *testing.T, s *redistest.Server) (k killed) {
 			}
 		})
 	}
-	time.Sleep(time.Second + rand.N(time.Second))
+	time.Sleep(time.Second/2 + rand.N(time.Second))
 	s.Kill()
 	at := time.Now()
 	load.Wait()
