@@ -203,7 +203,7 @@ func (g *game) pass() {
 // was taken, limits that come and go and whose N changes, over the changes of
 // months and of daylight saving time.
 func TestWindowDecidesAsAListOfChargesWould(t *testing.T) {
-	steps := longer(12_000, 120_000)
+	steps := longer(4_000, 120_000)
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

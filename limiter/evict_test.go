@@ -163,7 +163,7 @@ func TestTwoSubjectsInBothOrdersDoNotLockEachOtherOut(t *testing.T) {
 			go func() {
 				r := ask(order[0], second)
 				r.Demands = append(r.Demands, limiter.Demand{Subject: order[1], Limits: r.Demands[0].Limits})
-				for range longer(60_000, 200_000) {
+				for range longer(20_000, 200_000) {
 					_, _ = w.Peek(context.Background(), r)
 					if known {
 						_, _ = w.Take(context.Background(), r)

@@ -33,7 +33,9 @@ type refusal struct {
 	until    int64 // when it must be asked for again
 }
 
-func (f *refusals) init() { f.seed, f.all = maphash.MakeSeed(), make([]atomic.Pointer[refusal], refusalSlots) }
+func (f *refusals) init() {
+	f.seed, f.all = maphash.MakeSeed(), make([]atomic.Pointer[refusal], refusalSlots)
+}
 
 // question is a request as its refusal is found.
 type question struct {

@@ -43,8 +43,8 @@ func step(_ testing.TB, l limiter.Limiter, d time.Duration) { l.(*limiter.Window
 func TestWindow(t *testing.T) {
 	limitertest.Run(t, limitertest.Harness{
 		New:     func(t testing.TB) limiter.Limiter { return newWindow(t, limiter.Options{}) },
-		Virtual: true,
-		Step:    step,
+		Virtual: true, Histories: longer(2, 4),
+		Step: step,
 	})
 }
 
@@ -52,8 +52,8 @@ func TestWindow(t *testing.T) {
 func TestWindowOddUnit(t *testing.T) {
 	limitertest.Run(t, limitertest.Harness{
 		New:     func(t testing.TB) limiter.Limiter { return newWindow(t, limiter.Options{}) },
-		Virtual: true,
-		Unit:    7 * time.Second,
+		Virtual: true, Histories: longer(1, 4),
+		Unit: 7 * time.Second,
 	})
 }
 
@@ -171,6 +171,7 @@ func journaled(reserve int) limitertest.Harness {
 	return limitertest.Harness{
 		New:       func(t testing.TB) limiter.Limiter { return open(t, newJournal()) },
 		Virtual:   true,
+		Histories: longer(1, 4),
 		Step:      step,
 		CrashLoss: func(n int64) int64 { return max(1, min(most, n/8)) - 1 },
 		Crash:     func(t testing.TB, l limiter.Limiter) limiter.Limiter { return open(t, of(l)) },

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
+	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage/memstore"
 )
@@ -118,4 +120,31 @@ func ExampleGuard_WhoAmI() {
 	}
 	fmt.Println(me.Name, me.Scopes, me.Limits)
 	// Output: example [things:read] [{minute 59} {day 999}]
+}
+
+// A report may have a hundred pages, and costs as many as it turns out to have. The
+// second request finds the rest given back.
+func ExampleSetCost() {
+	guard, token := exampleGuard()
+	door := guard.Door(middleware.Route{
+		Need:    middleware.AllOf("things:read"),
+		Amounts: []limiter.Amount{{Unit: "pages", N: 100}},
+		Limits:  []apikey.Limit{{Name: "pages", N: 500, Period: apikey.Ever, Unit: "pages"}},
+	})
+	report := door.Wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := middleware.SetCost(r.Context(), "pages", 12); err != nil {
+			panic(err)
+		}
+	}))
+	for range 2 {
+		r := httptest.NewRequest("GET", "/v1/report", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		report.ServeHTTP(w, r)
+		_, pages, _ := strings.Cut(w.Header().Get("RateLimit"), `"pages";`)
+		fmt.Println(w.Code, pages)
+	}
+	// Output:
+	// 200 r=400
+	// 200 r=388
 }

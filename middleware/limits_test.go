@@ -26,11 +26,13 @@ func TestClientsAreToldOfEveryKindOfLimit(t *testing.T) {
 		policy, limits string
 	}{
 		"windows": {
-			[]apikey.Limit{tenAMinute, tokensADay}, nil,
+			[]apikey.Limit{tenAMinute, tokensADay},
+			nil,
 			`"minute";q=10;w=60, "tokens";q=1000;w=86400;qu="tokens"`, `"minute";r=9;t=60, "tokens";r=1000`,
 		},
 		"others": {
-			[]apikey.Limit{oneAtATime, credit}, []apikey.Limit{tenAMinute},
+			[]apikey.Limit{oneAtATime, credit},
+			[]apikey.Limit{tenAMinute},
 			`"parallel";q=1;qu="concurrent-requests", "credit";q=100, "owner-minute";q=10;w=60`, `"parallel";r=0, "credit";r=99, "owner-minute";r=9;t=60`,
 		},
 		"a number that no field can hold": {[]apikey.Limit{month}, nil, `"month";q=999999999999999`, `"month";r=999999999999999;t=`},

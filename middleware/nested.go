@@ -16,7 +16,7 @@ import (
 // charges it and enters it, and the charge stays open until the response
 // begins, or a handler behind an inner door has served it. Until then, an inner
 // door that refuses gives the charge back, and the request counts as that
-// refusal; an inner door that costs more raises the charge. Afterwards the
+// refusal; an inner door that asks for more charges the difference. Afterwards the
 // request counts as admitted, whatever happens.
 //
 // An inner door answers in one of two ways. If its writer leads to the

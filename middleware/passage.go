@@ -63,12 +63,12 @@ func (g *Guard) decidesAgain(p *passage) {
 // get; nil for other transports than net/http.
 func (p *passage) admitted(o *Outcome, served *http.Request) {
 	p.used, p.sample = o.used, o.sample
-	if d := &o.decision; d.Allowed && d.N > 0 {
+	d, owners := &o.decision, p.door.guard.owners
+	if d.Slot != 0 || owners != nil && owners.source != nil {
+		p.more().tab = &tab{d.Slot, o.owner}
+	}
+	if d.Allowed && d.N > 0 {
 		p.charged, p.chargedAt, p.missed = true, d.At, missed(d)
-		g := p.door.guard
-		if d.Slot != 0 || g.owners != nil && g.owners.source != nil {
-			p.more().tab = &tab{d.Slot, o.owner}
-		}
 		if d.Slot != 0 || p.door.route.Free != nil {
 			p.state.Or(owing)
 		}

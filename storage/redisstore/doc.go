@@ -23,8 +23,8 @@
 //     it, and for a server that does not answer in time.
 //   - Nothing is retried. A job that is tried again can be charged once:
 //     [Limiter.TakeOnce].
-//   - What no longer counts expires. A key that was used once takes about 110
-//     bytes; with 60 a minute and 1,000 a day, all used, about 900.
+//   - What no longer counts expires. A key that was used once takes about 140
+//     bytes; with 60 a minute and 1,000 a day, all used, about 850.
 //
 // # What may be forgotten
 //
@@ -52,9 +52,10 @@
 //
 // A process renews its slots every third of [limiter.SlotLife]. The slots of one
 // that has died are free when their life is over. One that is stopped or cut off
-// for longer than that loses them too, although its requests may go on: when N of
-// them do, up to 2N are in progress until they end. As soon as the process
-// reaches the server again it counts them, and nothing is admitted above N.
+// for longer than that loses them too, although its requests may go on. So each
+// such process adds up to N to what is in progress, until those requests end. As
+// soon as it reaches the server again it counts them, and nothing is admitted
+// above N.
 //
 // # Clusters
 //

@@ -24,22 +24,21 @@ local once = keys > subjects and raws[keys]
 local taking, settling = op == 1 and not once, op == 2
 local when, wait, doubt, answer, states, lives, shadows = now, 0, false, '', {}, {}, nil
 
--- The opposites of each other, for the rare cases: cells of a record as a table of numbers and costs, and back, in a
--- form of the same kind in which the cost MOST fits.
-local function decode(src, p, stop, form, newest)
-  local base = form > 8 and 281474976710656 or form > 4 and 4294967296 or 256
-  local fmt, cells, v, x = sub(CELLS, form * 5 - 4, form * 5), {}, nil, nil
+-- For the rare cases, the cells of a record as a table of numbers and costs, and back, in a form of the same kind in
+-- which the cost MOST fits. They use no local of the script, which would cost every call.
+local function decode(src, p, stop, fmt, base, newest)
+  local cells, v, x = {}, nil, nil
   while p < stop do
-    v, x, p = read(fmt, src, p)
+    v, x, p = struct.unpack(fmt, src, p)
     cells[#cells + 1] = { newest - (newest - v) % base, x }
   end
   return cells
 end
-local function encode(cells, form, most)
+local function encode(cells, form, most, all)
   form = form - (form - 1) % 4 + (most < 256 and 0 or most < 65536 and 1 or most < 4294967296 and 2 or 3)
   local base = form > 8 and 281474976710656 or form > 4 and 4294967296 or 256
-  local fmt, out = sub(CELLS, form * 5 - 4, form * 5), {}
-  for i = 1, #cells do out[i] = write(fmt, cells[i][1] % base, cells[i][2]) end
+  local fmt, out = string.sub(all, form * 5 - 4, form * 5), {}
+  for i = 1, #cells do out[i] = struct.pack(fmt, cells[i][1] % base, cells[i][2]) end
   out = table.concat(out)
   return out, 1, #out + 1, form, fmt
 end
@@ -53,8 +52,8 @@ for j = 1, subjects do
   for _ = 1, count do
     local name, kind, N, cost, s, K
     name, kind, N, cost, s, K, sp = read(LIMIT, ask, sp)
-    local idle, shadow = kind >= 32, kind % 32 >= 16
-    kind = kind % 16
+    local idle, shadow = false, false
+    if kind >= 16 then idle, shadow, kind = kind >= 32, kind % 32 >= 16, kind % 16 end
 
     -- Its record is where it was the last time, or it is looked for.
     local start, src, rid, dead, sum, form, stop, p = pos, raw, nil, 0, 0, 0, 0, 0
@@ -93,7 +92,8 @@ for j = 1, subjects do
         if settling then
           s, K, c = S, L, (now - now % S) / S
         else -- what was counted is dated at the latest time that there is
-          local cells, moved = decode(raw, p, stop, form, newest), {}
+          local old = form > 8 and 281474976710656 or form > 4 and 4294967296 or 256
+          local cells, moved = decode(raw, p, stop, sub(CELLS, form * 5 - 4, form * 5), old, newest), {}
           sum, newest = 0, c
           for i = 1, #cells do
             local v, x = cells[i][1], cells[i][2]
@@ -113,7 +113,7 @@ for j = 1, subjects do
             end
           end
           dead = (newest + K) * s
-          src, p, stop, form = encode(moved, kind * 4, sum > N and sum or N)
+          src, p, stop, form = encode(moved, kind * 4, sum > N and sum or N, CELLS)
           if kind > 1 and op == 1 then -- at once, so that it is not dated later another time
             raw = sub(raw, 1, from - 1) .. write(HEAD, name, dead, sum, form, #src) .. src .. sub(raw, to + 1)
             local longer, others = #raw - size, taken
@@ -147,29 +147,50 @@ for j = 1, subjects do
       end
       if settling then
         local v = (at - at % s) / s
-        if cost ~= 0 and v + K > c then -- the difference counts where the charge does
-          local cells = decode(src, p, stop, form, newest)
-          local i = #cells
-          while i > 0 and cells[i][1] > v do i = i - 1 end
-          local here = i > 0 and cells[i][1] == v
+        if cost ~= 0 and v + K > c then -- the difference counts where the charge does, if there is one
+          local width = byte(fmt, 3) + byte(fmt, 5) - 96
+          local q, u, x = stop - width, -1, 0
+          while q >= p do
+            u, x = read(fmt, src, q)
+            u = newest - (newest - u) % base
+            if u <= v then break end
+            q = q - width
+          end
+          local here = q >= p and u == v
           if cost < 0 then
-            cost = here and (-cost > cells[i][2] and -cells[i][2] or cost) or 0
+            cost = here and (-cost > x and -x or cost) or 0
           elseif sum + cost > MOST then
             cost = MOST - sum
           end
-          if here then
-            cells[i][2] = cells[i][2] + cost
-            if cells[i][2] == 0 then table.remove(cells, i) end
-          elseif cost > 0 and i < #cells and #cells > 1000 then -- counted longer, so that there is a bound
-            cells[i + 1][2] = cells[i + 1][2] + cost
-          elseif cost > 0 then
-            table.insert(cells, i + 1, { v, cost })
-            if v > newest then newest = v end
+          sum = sum + cost
+          if not here and cost > 0 or sum > 255 and sum > (form % 4 == 1 and 255 or form % 4 == 2 and 65535 or form % 4 == 3 and 4294967295 or sum) then
+            local cells = decode(src, p, stop, fmt, base, newest)
+            local i = here and (q - p) / width + 1 or q < p and 1 or (q - p) / width + 2
+            if here then
+              cells[i][2] = x + cost
+            elseif i <= #cells and #cells > 1000 then -- counts longer, so that there is a bound
+              cells[i][2] = cells[i][2] + cost
+            else
+              table.insert(cells, i, { v, cost })
+              if v > newest then newest = v end
+            end
+            oldest = cells[1][1]
+            src, p, stop, form = encode(cells, form, sum > N and sum or N, CELLS)
+          elseif cost ~= 0 then
+            if x + cost > 0 then cell = write(fmt, u % base, x + cost) end
+            cell = cell .. sub(src, q + width, stop - 1)
+            if x + cost == 0 and q == p then
+              oldest = c
+              if #cell > 0 then
+                u = read(fmt, cell)
+                oldest = newest - (newest - u) % base
+              end
+            end
+            stop = q
           end
           if cost ~= 0 then
-            sum, dead, oldest = sum + cost, (newest + K) * s, cells[1] and cells[1][1] or c
-            src, p, stop, form = encode(cells, form, sum > N and sum or N)
-            head = sum > 0 and write(HEAD, name, dead, sum, form, stop - p) or ''
+            dead = (newest + K) * s
+            head = sum > 0 and write(HEAD, name, dead, sum, form, stop - p + #cell) or ''
           end
         end
       elseif not idle then
@@ -190,7 +211,7 @@ for j = 1, subjects do
         elseif taking and wait == 0 and cost > 0 then
           local all, mark = sum + cost, c % base
           if all > 255 and all > (form % 4 == 1 and 255 or form % 4 == 2 and 65535 or form % 4 == 3 and 4294967295 or all) then
-            src, p, stop, form, fmt = encode(decode(src, p, stop, form, newest), form, all)
+            src, p, stop, form, fmt = encode(decode(src, p, stop, fmt, base, newest), form, all, CELLS)
           end
           local last = c == newest and p < stop and stop - byte(fmt, 3) - byte(fmt, 5) + 96
           local v, x = -1, 0

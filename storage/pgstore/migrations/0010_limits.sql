@@ -47,7 +47,9 @@ BEGIN
         WHEN NOT durable THEN 'off' WHEN current_setting('synchronous_commit') = 'off' THEN 'on' ELSE current_setting('synchronous_commit')
     END, true);
     -- Subjects are locked in the order of their bytes, so that requests which name them in another order wait for each
-    -- other and never in a circle. That is why a row that is not there is made before the next is looked for.
+    -- other and never in a circle. That is why a row that is not there is made before the next is looked for. The clock
+    -- is read under the locks: so charges are dated in the order in which they are made, and none before it is, however
+    -- long it waited.
     FOREACH name IN ARRAY names LOOP
         LOOP
             IF charge THEN
@@ -63,9 +65,6 @@ BEGIN
         END IF;
         was := was || 0::bigint || more;
     END LOOP;
-
-    -- The clock is read under the locks: so charges are dated in the order in which they are made, and none before it
-    -- is, however long it waited.
     now := coalesce(at, round(date_part('epoch', clock_timestamp()) * 1000000)::bigint * 1000);
 
     -- The request is charged as if it were admitted. If it is not, or a shadow refuses, all that is forgotten, and it is
