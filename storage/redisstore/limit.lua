@@ -22,23 +22,23 @@ local now = t[1] * 1000000 + t[2]
 local raws = keys == 1 and { call('GET', KEYS[1]) } or call('MGET', unpack(KEYS))
 local once = keys > subjects and raws[keys]
 local taking, settling = op == 1 and not once, op == 2
-local when, wait, doubt, answer, states, lives, shadows = now, 0, false, '', {}, {}, nil
+local when, wait, doubt, answer, states, lives, shadows = now, 0, false, '', { false }, { 0 }, nil
 
 -- The opposites of each other, for the rare cases: cells of a record as a table of numbers and costs, and back, in a
--- form of the same kind in which the cost MOST fits.
-local function decode(src, p, stop, form, newest)
+-- form of the same kind in which the cost MOST fits. They have no upvalues, which each call would have to make.
+local function decode(CELLS, src, p, stop, form, newest)
   local base = form > 8 and 281474976710656 or form > 4 and 4294967296 or 256
-  local fmt, cells, v, x = sub(CELLS, form * 5 - 4, form * 5), {}, nil, nil
+  local read, fmt, cells, v, x = struct.unpack, string.sub(CELLS, form * 5 - 4, form * 5), {}, nil, nil
   while p < stop do
     v, x, p = read(fmt, src, p)
     cells[#cells + 1] = { newest - (newest - v) % base, x }
   end
   return cells
 end
-local function encode(cells, form, most)
+local function encode(CELLS, cells, form, most)
   form = form - (form - 1) % 4 + (most < 256 and 0 or most < 65536 and 1 or most < 4294967296 and 2 or 3)
   local base = form > 8 and 281474976710656 or form > 4 and 4294967296 or 256
-  local fmt, out = sub(CELLS, form * 5 - 4, form * 5), {}
+  local write, fmt, out = struct.pack, string.sub(CELLS, form * 5 - 4, form * 5), {}
   for i = 1, #cells do out[i] = write(fmt, cells[i][1] % base, cells[i][2]) end
   out = table.concat(out)
   return out, 1, #out + 1, form, fmt
@@ -93,7 +93,7 @@ for j = 1, subjects do
         if settling then
           s, K, c = S, L, (now - now % S) / S
         else -- what was counted is dated at the latest time that there is
-          local cells, moved = decode(raw, p, stop, form, newest), {}
+          local cells, moved = decode(CELLS, raw, p, stop, form, newest), {}
           sum, newest = 0, c
           for i = 1, #cells do
             local v, x = cells[i][1], cells[i][2]
@@ -113,7 +113,7 @@ for j = 1, subjects do
             end
           end
           dead = (newest + K) * s
-          src, p, stop, form = encode(moved, kind * 4, sum > N and sum or N)
+          src, p, stop, form = encode(CELLS, moved, kind * 4, sum > N and sum or N)
           if kind > 1 and op == 1 then -- at once, so that it is not dated later another time
             raw = sub(raw, 1, from - 1) .. write(HEAD, name, dead, sum, form, #src) .. src .. sub(raw, to + 1)
             local longer, others = #raw - size, taken
@@ -148,28 +148,46 @@ for j = 1, subjects do
       if settling then
         local v = (at - at % s) / s
         if cost ~= 0 and v + K > c then -- the difference counts where the charge does
-          local cells = decode(src, p, stop, form, newest)
-          local i = #cells
-          while i > 0 and cells[i][1] > v do i = i - 1 end
-          local here = i > 0 and cells[i][1] == v
-          if cost < 0 then
-            cost = here and (-cost > cells[i][2] and -cells[i][2] or cost) or 0
-          elseif sum + cost > MOST then
-            cost = MOST - sum
+          local wide, q, u, x = byte(fmt, 3) + byte(fmt, 5) - 96, stop, nil, 0
+          while q > p do
+            q = q - wide
+            u, x = read(fmt, src, q)
+            u = newest - (newest - u) % base
+            if u <= v then break end
           end
-          if here then
-            cells[i][2] = cells[i][2] + cost
-            if cells[i][2] == 0 then table.remove(cells, i) end
-          elseif cost > 0 and i < #cells and #cells > 1000 then -- counted longer, so that there is a bound
-            cells[i + 1][2] = cells[i + 1][2] + cost
-          elseif cost > 0 then
-            table.insert(cells, i + 1, { v, cost })
-            if v > newest then newest = v end
-          end
-          if cost ~= 0 then
-            sum, dead, oldest = sum + cost, (newest + K) * s, cells[1] and cells[1][1] or c
-            src, p, stop, form = encode(cells, form, sum > N and sum or N)
-            head = sum > 0 and write(HEAD, name, dead, sum, form, stop - p) or ''
+          local here, most = u == v, form % 4 == 1 and 255 or form % 4 == 2 and 65535 or form % 4 == 3 and 4294967295 or MOST
+          if here and x + cost > 0 and sum + cost <= most then -- in its place
+            sum, cell = sum + cost, write(fmt, v % base, x + cost)
+            head = write(HEAD, name, dead, sum, form, stop - p)
+            if q + wide < stop then
+              src, cell = sub(src, p, q - 1) .. cell .. sub(src, q + wide, stop - 1), ''
+              p, stop = 1, #src + 1
+            else
+              stop = q
+            end
+          else
+            local cells = decode(CELLS, src, p, stop, form, newest)
+            local i = #cells
+            while i > 0 and cells[i][1] > v do i = i - 1 end
+            if cost < 0 then
+              cost = here and (-cost > x and -x or cost) or 0
+            elseif sum + cost > MOST then
+              cost = MOST - sum
+            end
+            if here then
+              cells[i][2] = x + cost
+              if cells[i][2] == 0 then table.remove(cells, i) end
+            elseif cost > 0 and i < #cells and #cells > 1000 then -- counted longer, so that there is a bound
+              cells[i + 1][2] = cells[i + 1][2] + cost
+            elseif cost > 0 then
+              table.insert(cells, i + 1, { v, cost })
+              if v > newest then newest = v end
+            end
+            if cost ~= 0 then
+              sum, dead, oldest = sum + cost, (newest + K) * s, cells[1] and cells[1][1] or c
+              src, p, stop, form = encode(CELLS, cells, form, sum > N and sum or N)
+              head = sum > 0 and write(HEAD, name, dead, sum, form, stop - p) or ''
+            end
           end
         end
       elseif not idle then
@@ -190,7 +208,7 @@ for j = 1, subjects do
         elseif taking and wait == 0 and cost > 0 then
           local all, mark = sum + cost, c % base
           if all > 255 and all > (form % 4 == 1 and 255 or form % 4 == 2 and 65535 or form % 4 == 3 and 4294967295 or all) then
-            src, p, stop, form, fmt = encode(decode(src, p, stop, form, newest), form, all)
+            src, p, stop, form, fmt = encode(CELLS, decode(CELLS, src, p, stop, form, newest), form, all)
           end
           local last = c == newest and p < stop and stop - byte(fmt, 3) - byte(fmt, 5) + 96
           local v, x = -1, 0
