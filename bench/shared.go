@@ -62,7 +62,9 @@ func sharedOf(o *options, out *report, shape sharedShape) error {
 			continue
 		}
 		err := errSkipped
-		o.t.Run(part.name, func(t *testing.T) { err = part.run(t, out, shape) })
+		if !o.t.Run(part.name, func(t *testing.T) { err = part.run(t, out, shape) }) && err == errSkipped {
+			err = errors.New("the server did not start")
+		}
 		if errors.Is(err, errSkipped) {
 			out.progress("shared: %s %v", part.name, err)
 			continue

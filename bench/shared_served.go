@@ -31,8 +31,8 @@ return 'x'`)
 
 const (
 	servedTitle = "shared: time in the Redis server"
-	servedNote  = `By the server's own statistics (INFO commandstats, EVALSHA): time on its clock from the first command of a script to the
-last, without network and protocol. Windows are full, and one request leaves them with each call. %d batches of %d calls of 16
+	servedNote  = `By the server's own statistics (INFO commandstats, EVALSHA): time in the command, without network and
+protocol. Windows are full, and one request leaves the minute's with each call. %d batches of %d calls of 16
 callers, in which all take turns. µs are medians of the batches' means, ratios medians of those within a round. The floor is a script
 of GET, TIME and SET PX, on a value of the same size; of redis_rate and ulule, both calls of a decision are counted. "in general" has
 a cost of its own unit in the day's window, "with a slot" a limit on requests in progress in addition; settling changes the costs in both windows.`
@@ -92,7 +92,7 @@ func (r *redisRun) scripts() (all []*servedScript, closing func(), err error) {
 			_ = l.Close(ctx)
 		}
 	}
-	make_ := func(prefix string, limits []apikey.Limit, amounts ...limiter.Amount) (*stock, *redisstore.Limiter) {
+	open := func(prefix string, limits []apikey.Limit, amounts ...limiter.Amount) (*stock, *redisstore.Limiter) {
 		s := newStock(r.rueidis, prefix, n, limits, amounts...)
 		l, made := s.limiter()
 		if made != nil {
@@ -101,10 +101,10 @@ func (r *redisRun) scripts() (all []*servedScript, closing func(), err error) {
 		limiters = append(limiters, l)
 		return s, l
 	}
-	two, twoLimiter := make_("two:", free)
-	general, generalLimiter := make_("gen:", []apikey.Limit{free[0], tokens}, limiter.Amount{Unit: "tokens", N: 250})
-	slotted, slottedLimiter := make_("slo:", append(slices.Clone(free), apikey.Limit{Name: "two", N: 2, Concurrent: true}))
-	settled, settledLimiter := make_("set:", free)
+	two, twoLimiter := open("two:", free)
+	general, generalLimiter := open("gen:", []apikey.Limit{free[0], tokens}, limiter.Amount{Unit: "tokens", N: 250})
+	slotted, slottedLimiter := open("slo:", append(slices.Clone(free), apikey.Limit{Name: "two", N: 2, Concurrent: true}))
+	settled, settledLimiter := open("set:", free)
 	if err != nil {
 		return nil, closing, err
 	}
