@@ -353,3 +353,26 @@ func TestAnOwnersPlanStaysThatOfItsRequest(t *testing.T) {
 		}
 	}
 }
+
+// TestAnOwnerIsSettledAfterARefresh: also if the client has gone.
+func TestAnOwnerIsSettledAfterARefresh(t *testing.T) {
+	day := apikey.PerDay(1000)
+	k := newKit(t, middleware.Options{OwnerLimits: []apikey.Limit{day}})
+	_, token := k.key(limits(apikey.PerMinute(50)))
+	for range 20 {
+		r := get(token)
+		ctx, cancel := context.WithCancel(r.Context())
+		serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := middleware.SetCost(r.Context(), "", 0); err != nil {
+				t.Error(err)
+			}
+			if err := k.keys.RefreshPlans(t.Context()); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		})), r.WithContext(ctx))
+	}
+	if got := left(t, middleware.LimiterOf(k.guard), "owner:acme", day); got != 1000 {
+		t.Errorf("%d are left of the owner's 1000 after requests that cost nothing", got)
+	}
+}
