@@ -56,7 +56,9 @@ type Period string
 
 // The periods of quotas. Hours, days and months are those of the calendar in
 // Limit.Zone, so a day may have 23 or 25 hours. A quota of Ever is a credit: it
-// never begins again, and is topped up by raising N.
+// never begins again, and is topped up by raising N, which is all that was ever
+// granted. Each key has counts of its own, so credits are for plans of owners
+// (middleware.Options.OwnerPlans): in one of keys, each new key has them again.
 const (
 	Hourly  Period = "hour"
 	Daily   Period = "day"
