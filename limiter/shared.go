@@ -135,9 +135,15 @@ func (s *Shared) Peek(ctx context.Context, r Request) (Decision, error) {
 }
 
 func (s *Shared) decide(ctx context.Context, r Request, call func(context.Context, Request) (Decision, error), charge bool) (Decision, error) {
-	sent := s.now()
 	q := s.refusals.of(&r)
-	if d, ok := q.recall(sent); ok {
+	sent := s.now()
+	d, refused := q.recall(sent)
+	if f := q.known(); !refused && f.recent(sent) {
+		defer f.wait(ctx, s.timeout)()
+		q, sent = s.refusals.of(&r), s.now()
+		d, refused = q.recall(sent)
+	}
+	if refused {
 		s.remembered.Add(1)
 		return d, nil
 	}
