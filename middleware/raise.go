@@ -45,10 +45,11 @@ func (p *passage) raise(ctx context.Context, d *Door, o *Outcome) (raised bool, 
 		q := ask.request(g)
 		err := g.take(ctx, &q, o)
 		switch code = g.decided(ctx, err, o); {
-		case code == apikey.RateLimited:
-			g.show(ctx, whole, costs, news, o)
-			return false, code
 		case code != apikey.OK:
+			n.undo(ctx, g, charged)
+			if code == apikey.RateLimited {
+				g.show(ctx, whole, costs, news, o)
+			}
 			return false, code
 		case err == nil && o.decision.N > 0:
 			ask.at, ask.slot, ask.missed = o.decision.At, o.decision.Slot, missed(&o.decision)
@@ -70,6 +71,22 @@ func (p *passage) raise(ctx context.Context, d *Door, o *Outcome) (raised bool, 
 		n.report.decision, n.report.set, n.report.owner = o.decision, o.set, o.owner
 	}
 	return o.decision.N > 0, apikey.OK
+}
+
+// undo gives back what was charged before a refusal: the handler may answer
+// anyway, or ask again. What cannot be given back now is tried again at the end.
+func (n *nested) undo(ctx context.Context, g *Guard, charged int) {
+	for i := len(n.raised) - 1; i >= charged; i-- {
+		c := &n.raised[i]
+		nothing := slices.Clone(c.costs)
+		for j := range nothing {
+			nothing[j].N = 0
+		}
+		if _, err := g.settle(ctx, c, nothing); err != nil {
+			return
+		}
+		n.raised = n.raised[:i]
+	}
 }
 
 // raiseTo returns what a request costs with one more door, and by how much that

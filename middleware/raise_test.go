@@ -2,7 +2,9 @@ package middleware_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -74,6 +76,24 @@ func TestAnInnerPlaceIsFreed(t *testing.T) {
 		if res := serve(h, get(token)); res.StatusCode != 200 {
 			t.Errorf("got %d", res.StatusCode)
 		}
+	}
+}
+
+// TestARefusedRaiseChargesNothing: a handler that catches the refusal of an inner
+// door answers at the cost of the outer one, however often it has tried.
+func TestARefusedRaiseChargesNothing(t *testing.T) {
+	k := newKit(t, middleware.Options{Limiter: newNotary(t)})
+	id, token := k.key(limits(apikey.PerDay(100)))
+	inner := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Cost: 5, Limits: []apikey.Limit{{Name: "few", N: 4, Window: time.Hour}}}).Wrap(noContent)
+	res := serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for range 3 {
+			if res := serve(inner, r); res.StatusCode != 429 || !strings.HasPrefix(res.Header.Get("RateLimit"), `"day";r=99`) {
+				t.Errorf("the inner door: %d, %s", res.StatusCode, res.Header.Get("RateLimit"))
+			}
+		}
+	})), get(token))
+	if got := left(t, middleware.LimiterOf(k.guard), id, apikey.PerDay(100)); res.StatusCode != 200 || got != 99 {
+		t.Errorf("%d, and %d of 100 are left after a request that costs 1", res.StatusCode, got)
 	}
 }
 
