@@ -177,7 +177,7 @@ func (b *bucket) find(l *apikey.Limit) int {
 
 // index finds the counts of the limits. It reports whether it has found all, and
 // no two limits are the same.
-func (b *bucket) index(limits []apikey.Limit, at *[apikey.MaxLimits]uint8) bool {
+func (b *bucket) index(limits []apikey.Limit, at *[MaxWindows]uint8) bool {
 	taken := uint64(0)
 	for i := range limits {
 		l := &limits[i]

@@ -3,7 +3,6 @@ package limiter
 import (
 	"hash/maphash"
 
-	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/slot"
 )
 
@@ -11,13 +10,13 @@ import (
 type party struct {
 	Demand // a copy, so that the request stays on the stack of the caller
 	slot   *slot.Slot
-	turn   uint8                   // the index of the party to lock in this one's place
-	bucket *bucket                 // whose mutex is locked
-	view   *bucket                 // the bucket to decide on: bucket, or a copy if Peek must not change it
-	at     [apikey.MaxLimits]uint8 // the indices in the view of what the limits count
-	stale  bool                    // the bucket found without the shard's mutex was gone
-	made   bool                    // for this call
-	due    bool                    // making it triggers a sweep
+	turn   uint8             // the index of the party to lock in this one's place
+	bucket *bucket           // whose mutex is locked
+	view   *bucket           // the bucket to decide on: bucket, or a copy if Peek must not change it
+	at     [MaxWindows]uint8 // the indices in the view of what the limits count
+	stale  bool              // the bucket found without the shard's mutex was gone
+	made   bool              // for this call
+	due    bool              // making it triggers a sweep
 }
 
 // locate looks up the buckets of the parties and makes those that are missing.

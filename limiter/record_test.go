@@ -77,7 +77,7 @@ func TestRecordHoldsTheExactCounts(t *testing.T) {
 		}
 		back := newBucket("k", false)
 		back.restore(known, rec, now)
-		if at := new([apikey.MaxLimits]uint8); !back.index(limits[:min(len(limits), apikey.MaxLimits)], at) {
+		if at := new([MaxWindows]uint8); !back.index(limits[:min(len(limits), apikey.MaxLimits)], at) {
 			t.Fatal("a restored bucket knows the limits of the one that was saved")
 		}
 		for range 50 {
@@ -118,7 +118,7 @@ func TestRecordsOfTheVersionBeforeAreRead(t *testing.T) {
 		known, b := new(layouts), newBucket("k", true)
 		b.restore(known, rec, now)
 		for _, limits := range [][]apikey.Limit{c.first, c.then} {
-			var at [apikey.MaxLimits]uint8
+			var at [MaxWindows]uint8
 			if b.index(limits, &at) {
 				continue
 			}
@@ -126,7 +126,7 @@ func TestRecordsOfTheVersionBeforeAreRead(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		var at [apikey.MaxLimits]uint8
+		var at [MaxWindows]uint8
 		if !b.index(c.then, &at) {
 			t.Fatalf("%s: the limits are not known", name)
 		}

@@ -85,8 +85,6 @@ func (d *Demand) check() error {
 		return invalidf("limits without a subject")
 	case len(d.Subject) > MaxSubject:
 		return invalidf("subject of %d bytes, at most %d are allowed", len(d.Subject), MaxSubject)
-	case len(d.Limits) > apikey.MaxLimits:
-		return invalidf("%d limits on a subject, at most %d are allowed", len(d.Limits), apikey.MaxLimits)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -205,6 +206,25 @@ func TestRoutesHaveLimitsOfTheirOwn(t *testing.T) {
 	_, unlimited := k.key()
 	if res := serve(a, get(unlimited)); res.Header.Get("RateLimit") == "" {
 		t.Error("no limit of the route applies to a key of another plan")
+	}
+}
+
+// TestARouteAddsLimitsToAPlanThatIsFull: a request has at most
+// limiter.MaxWindows limits, whoever they belong to.
+func TestARouteAddsLimitsToAPlanThatIsFull(t *testing.T) {
+	four := func(name string, n int64) (all []apikey.Limit) {
+		for i := range int64(4) {
+			all = append(all, apikey.Limit{Name: fmt.Sprint(name, i), N: n + i, Window: time.Hour})
+		}
+		return all
+	}
+	k := newKit(t, middleware.Options{})
+	_, token := k.key(limits(four("key", 10)...))
+	h := k.guard.Door(middleware.Route{Need: middleware.AnyKey(), Limits: four("route", 2)}).Wrap(noContent)
+	for i, want := range []int{204, 204, 429} {
+		if res := serve(h, get(token)); res.StatusCode != want {
+			t.Errorf("request %d: %d, want %d: %s", i, res.StatusCode, want, body(t, res))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package limitertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -75,7 +76,7 @@ func invalid(e *env) {
 		change(&l)
 		return l
 	}
-	many := make([]apikey.Limit, apikey.MaxLimits+1)
+	many := make([]apikey.Limit, limiter.MaxWindows+1)
 	for i := range many {
 		many[i] = apikey.Limit{Name: "w", N: 5, Window: time.Duration(i+1) * e.Unit}
 	}
@@ -143,6 +144,13 @@ func invalid(e *env) {
 		}
 	}
 	e.admit("an error charges nothing", 5, ask("i", ok))
+	eight := make([]apikey.Limit, limiter.MaxWindows)
+	for i := range eight {
+		eight[i] = e.long(5)
+		eight[i].Name = fmt.Sprintf("w%d", i)
+	}
+	e.admit("all limits of a request may be on one subject", 5, ask("eight", eight...))
+	e.refuse("all limits of a request may be on one subject", ask("eight", eight[7]))
 	if slices.ContainsFunc(many, func(l apikey.Limit) bool { return l.N != 5 }) {
 		e.Error("limits are only read")
 	}

@@ -113,9 +113,6 @@ func checkRequest(r limiter.Request) error {
 			return wrong("Subject of %d bytes, or not the first of its name", len(q.Subject))
 		}
 		named[q.Subject] = true
-		if len(q.Limits) > apikey.MaxLimits {
-			return wrong("%d Limits on a subject", len(q.Limits))
-		}
 		for i, l := range q.Limits {
 			for _, o := range q.Limits[:i] {
 				if l.Same(o) {

@@ -50,8 +50,6 @@ func (l *Limiter) check(r *limiter.Request) (c checked, err error) {
 			return c, invalidf("Demands[%d].Subject: it is empty", i)
 		case len(d.Subject) > limiter.MaxSubject:
 			return c, invalidf("Demands[%d].Subject: %d bytes, at most %d are allowed", i, len(d.Subject), limiter.MaxSubject)
-		case len(d.Limits) > apikey.MaxLimits:
-			return c, invalidf("Demands[%d].Limits: %d, at most %d are allowed", i, len(d.Limits), apikey.MaxLimits)
 		case len(c.all)+len(d.Limits) > limiter.MaxWindows:
 			return c, invalidf("Demands: more than %d limits in all", limiter.MaxWindows)
 		}
