@@ -198,7 +198,7 @@ func TestSharedFloodAsksForWhatItIsAdmitted(t *testing.T) {
 		for i := range 128 {
 			wg.Go(func() {
 				rng := rand.New(rand.NewPCG(5, uint64(i)))
-				for f.now() < 3*time.Minute {
+				for f.now() < time.Duration(longer(1, 3))*time.Minute {
 					if d, err := f.take(t, 0, ask("k", minute)); err != nil {
 						t.Errorf("Take: %v", err)
 					} else if d.Allowed {
@@ -210,8 +210,8 @@ func TestSharedFloodAsksForWhatItIsAdmitted(t *testing.T) {
 		}
 		wg.Wait()
 		f.check(t, "k", minute)
-		if n, trips := admitted.Load(), f.trips.Load(); n < 170 || trips > n+3*180 {
-			t.Errorf("in three minutes %d were admitted, with %d round trips", n, trips)
+		if n, trips := admitted.Load(), f.trips.Load(); n < 60 || trips > n+3*180 {
+			t.Errorf("%d were admitted, with %d round trips", n, trips)
 		}
 	})
 }
