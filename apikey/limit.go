@@ -56,7 +56,9 @@ type Period string
 
 // The periods of quotas. Hours, days and months are those of the calendar in
 // Limit.Zone, so a day may have 23 or 25 hours. A quota of Ever is a credit: it
-// never begins again, and is topped up by raising N.
+// never begins again, and is topped up by raising N, which is all that was ever
+// granted. Each key has counts of its own, so credits are for plans of owners
+// (middleware.Options.OwnerPlans): in one of keys, each new key has them again.
 const (
 	Hourly  Period = "hour"
 	Daily   Period = "day"
@@ -126,6 +128,9 @@ func location(name string) (*time.Location, error) {
 	if zone, ok := zones.Load(name); ok {
 		return zone.(*time.Location), nil
 	}
+	if name == "Local" || name == "localtime" { // another one on each machine
+		return nil, fmt.Errorf("unknown time zone %s", name)
+	}
 	zone, err := time.LoadLocation(name)
 	if err == nil {
 		zones.Store(name, zone)
@@ -145,7 +150,8 @@ func hourOf(t time.Time) (from, end time.Time) {
 		}
 	}
 	end = fullHour(t).Add(time.Hour)
-	if !until.IsZero() && !end.Before(until) {
+	// On the last day of a leap year, Go's bounds may end before t.
+	if until.After(t) && !end.Before(until) {
 		if end = until; !fullHour(until).Equal(until) {
 			end = fullHour(until).Add(time.Hour)
 		}

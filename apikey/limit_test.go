@@ -50,6 +50,18 @@ func TestSpansFollowEachOther(t *testing.T) {
 	}
 }
 
+// TestTheLastDayOfALeapYearHasHours: also in years for which a zone has a rule
+// instead of a table.
+func TestTheLastDayOfALeapYearHasHours(t *testing.T) {
+	at := time.Date(2040, 12, 31, 12, 30, 0, 0, time.UTC)
+	for _, zone := range []string{"Europe/Berlin", "America/St_Johns", "Australia/Adelaide"} {
+		from, end, err := apikey.Limit{Name: "q", N: 1, Period: apikey.Hourly, Zone: zone}.Span(at)
+		if err != nil || from.After(at) || !at.Before(end) || end.Sub(from) != time.Hour {
+			t.Errorf("%s: the hour of %v is [%v, %v): %v", zone, at, from, end, err)
+		}
+	}
+}
+
 func TestLimitsSayWhatIsWrong(t *testing.T) {
 	good := apikey.Limit{Name: "month", N: 1_000_000_000_000_000, Period: apikey.Monthly, Zone: "Europe/Berlin", Unit: "tokens", Shadow: true}
 	if err := good.Validate(); err != nil {
@@ -63,6 +75,7 @@ func TestLimitsSayWhatIsWrong(t *testing.T) {
 		"Limit.Window": {Name: "a", N: 1, Window: time.Millisecond},
 		"Limit.Period": {Name: "a", N: 1, Period: "year"},
 		"Limit.Zone":   {Name: "a", N: 1, Period: apikey.Daily, Zone: "Europe/Atlantis"},
+		"Limit.Zone  ": {Name: "a", N: 1, Period: apikey.Daily, Zone: "Local"},
 		"Limit.Zone ":  {Name: "a", N: 1, Window: time.Second, Zone: "Europe/Berlin"},
 		"Limit.Unit":   {Name: "a", N: 1, Window: time.Second, Unit: "To Kens"},
 		"Limit.Unit ":  {Name: "a", N: 1, Concurrent: true, Unit: "tokens"},

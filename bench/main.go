@@ -38,6 +38,7 @@ var suites = map[string]func(*options, *report) error{
 	"page":     pageSuite,
 	"shutdown": shutdownSuite,
 	"flood":    floodSuite,
+	"shared":   sharedSuite,
 }
 
 // main runs inside a test: only a test has the virtual time of testing/synctest,

@@ -24,6 +24,7 @@ var suiteHelp = []struct{ name, line string }{
 	{"page", "the settings page's list with 100,000 keys, and what lists do to the API beside them"},
 	{"shutdown", "flushes of 20,000 and 100,000 keys, the API beside them, what a kill -9 loses, Close; fails when a goal is missed"},
 	{"flood", "what tokens of unknown keys, thousands a second, do to requests with good keys; exits 1 when a goal is missed"},
+	{"shared", "limiters that processes share, in Redis and PostgreSQL, beside INCR, UPDATE, redis_rate and ulule; needs their servers"},
 	{"cold", "the first request of a key that is not in the cache, and the memory of the process"},
 }
 

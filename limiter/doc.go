@@ -97,13 +97,11 @@
 //
 // # In several processes
 //
-// [Escrow] wraps a limiter that several processes share. It remembers refusals,
-// and reserves small blocks there for windows above 128, so that some decisions
-// need no round trip. A block is charged when it is reserved, and used before the
-// segment of its charge ends. Because the hits of a segment leave together, the
-// shared limiter counts each use exactly as if it had been asked for it, and the
-// guarantee holds over all processes. What is not used in time is lost, at most
-// an eighth of N. [NewEscrow] says how long a block may be held.
+// A limiter on a database decides for all processes, and the guarantee holds over
+// all of them. [Shared] goes in front of it, one in each process: it bounds each
+// call, remembers refusals, and decides by a share of each limit while the
+// database is away. A process renews the slots of its requests in progress; those
+// of one that has died are free after [SlotLife].
 //
 // # Settling
 //

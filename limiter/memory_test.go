@@ -61,9 +61,11 @@ func TestHeapOfAKeyInUse(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}, 640},
-		{"with a quota and two at a time", append(free[:2:2],
-			apikey.Limit{Name: "month", N: 1e6, Period: apikey.Monthly}, apikey.Limit{Name: "busy", N: 2, Concurrent: true}),
-			func(use func()) { use() }, 400},
+		{
+			"with a quota and two at a time", append(free[:2:2],
+				apikey.Limit{Name: "month", N: 1e6, Period: apikey.Monthly}, apikey.Limit{Name: "busy", N: 2, Concurrent: true}),
+			func(use func()) { use() }, 400,
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

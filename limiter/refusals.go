@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"context"
 	"hash/maphash"
 	"strings"
 	"sync/atomic"
@@ -23,14 +24,15 @@ const (
 	rememberFor = time.Second
 )
 
-// refusal is immutable.
+// refusal is immutable, but for the turn.
 type refusal struct {
 	Decision
 	request  uint64
 	subject  string // of the first demand, so that no collision refuses another's request
 	freed    uint32
-	received int64 // when the answer came
-	until    int64 // when it must be asked for again
+	received int64         // when the answer came
+	until    int64         // when it must be asked for again
+	turn     chan struct{} // holds a token while one request asks again
 }
 
 func (f *refusals) init() {
@@ -96,8 +98,8 @@ func (f *refusals) freedOf(subject string) *atomic.Uint32 {
 
 // recall returns the refusal of the request, if there is one that still holds.
 func (q *question) recall(now int64) (d Decision, ok bool) {
-	f := q.at.Load()
-	if f == nil || f.request != q.hash || f.subject != q.subject || f.freed != q.freed || now >= f.until {
+	f := q.known()
+	if f == nil || f.freed != q.freed || now >= f.until {
 		return d, false
 	}
 	d = f.Decision
@@ -111,6 +113,33 @@ func (q *question) recall(now int64) (d Decision, ok bool) {
 	return d, true
 }
 
+// known returns the newest refusal of the request, whether it holds or not.
+func (q *question) known() *refusal {
+	if f := q.at.Load(); f != nil && f.request == q.hash && f.subject == q.subject {
+		return f
+	}
+	return nil
+}
+
+// recent reports whether a refusal, or nil, held a moment ago.
+func (f *refusal) recent(now int64) bool { return f != nil && now < f.until+int64(rememberFor) }
+
+// wait lets one request after the other ask about what was refused a moment ago.
+// So of a flood that waits for the end of a refusal, only those ask that are
+// admitted, and one more. It waits no longer than patience or ctx, and returns
+// what ends the turn.
+func (f *refusal) wait(ctx context.Context, patience time.Duration) (end func()) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case f.turn <- struct{}{}:
+		return func() { <-f.turn }
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return func() {}
+}
+
 // remember keeps a refusal for as long as nothing can have changed it. It was
 // decided between sent and received: it holds from the earlier, and what is left
 // to wait is told from the later.
@@ -122,7 +151,7 @@ func (q *question) remember(d Decision, sent, received int64) {
 	case d.RetryAfter > 0:
 		until = min(until, sent+int64(d.RetryAfter))
 	}
-	q.at.Store(&refusal{d, q.hash, strings.Clone(q.subject), q.freed, received, until})
+	q.at.Store(&refusal{d, q.hash, strings.Clone(q.subject), q.freed, received, until, make(chan struct{}, 1)})
 }
 
 // forget makes all refusals of the request's subjects void.

@@ -134,8 +134,10 @@ func amount(all []Amount, unit string) int64 {
 	return uninvolved
 }
 
-// check reports what is wrong with a settlement of the request.
-func (s *Settlement) check(r *Request) error {
+// Validate reports what is wrong with a settlement of the request, as an error
+// that wraps [ErrInvalid]; the request itself is checked by its own Validate. It
+// is for authors of limiters.
+func (s Settlement) Validate(r Request) error {
 	if s.Cost < 0 {
 		return invalidf("Settlement.Cost %d is negative", s.Cost)
 	}

@@ -47,7 +47,7 @@ var _ Settler = (*Window)(nil)
 // Settle implements [Settler]. It does I/O where Take would. With a Journal,
 // what was given back counts again after a crash, and only then.
 func (w *Window) Settle(ctx context.Context, r Request, d Decision, s Settlement) (after Decision, err error) {
-	if err := s.check(&r); err != nil {
+	if err := s.Validate(r); err != nil {
 		return after, err
 	}
 	err = w.decide(ctx, &r, nil, deed{settle: &s, taken: &d}, &after)

@@ -135,13 +135,19 @@ func (s *Shared) Peek(ctx context.Context, r Request) (Decision, error) {
 }
 
 func (s *Shared) decide(ctx context.Context, r Request, call func(context.Context, Request) (Decision, error), charge bool) (Decision, error) {
-	sent := s.now()
 	q := s.refusals.of(&r)
-	if d, ok := q.recall(sent); ok {
+	sent := s.now()
+	d, refused := q.recall(sent)
+	if f := q.known(); !refused && f.recent(sent) {
+		defer f.wait(ctx, s.timeout)()
+		q, sent = s.refusals.of(&r), s.now()
+		d, refused = q.recall(sent)
+	}
+	if refused {
 		s.remembered.Add(1)
 		return d, nil
 	}
-	d, down, err := s.ask(ctx, func(ctx context.Context) (Decision, error) { return call(ctx, r) })
+	d, down, err := s.ask(ctx, false, func(ctx context.Context) (Decision, error) { return call(ctx, r) })
 	switch {
 	case down:
 		return s.decideAlone(ctx, r, charge, err)
@@ -159,14 +165,15 @@ func (s *Shared) decide(ctx context.Context, r Request, call func(context.Contex
 
 var errPanic = errors.New("the shared limiter panicked")
 
-// ask makes one call of the shared limiter, unless it is left alone. It reports
-// whether the limiter is down; then the error says why.
-func (s *Shared) ask(ctx context.Context, call func(context.Context) (Decision, error)) (d Decision, down bool, err error) {
-	if err := ctx.Err(); err != nil {
+// ask makes one call of the shared limiter, unless it is left alone and the call
+// need not be made. It reports whether the limiter is down; then the error says
+// why.
+func (s *Shared) ask(ctx context.Context, must bool, call func(context.Context) (Decision, error)) (d Decision, down bool, err error) {
+	if err := ctx.Err(); err != nil && !must {
 		return d, false, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	probe, err := s.breaker.admit(s.now())
-	if err != nil {
+	if err != nil && !must {
 		return d, true, err
 	}
 	returned := false
@@ -207,9 +214,9 @@ func (s *Shared) decideAlone(ctx context.Context, r Request, charge bool, down e
 	return d, err
 }
 
-// share replaces the limits with this instance's share of them. It fails if the
-// share can never admit the request, or must not.
-func (s *Shared) share(r *Request) error {
+// share replaces the limits with this instance's share of them. The error says
+// why the share can never admit the request, or must not.
+func (s *Shared) share(r *Request) (err error) {
 	r.Demands = slices.Clone(r.Demands)
 	for i := range r.Demands {
 		q := &r.Demands[i]
@@ -223,13 +230,13 @@ func (s *Shared) share(r *Request) error {
 			}
 			switch {
 			case l.Period == apikey.Ever:
-				return fmt.Errorf("the credit %q is not charged without the shared limiter", l.Name)
+				err = fmt.Errorf("the credit %q is not charged without the shared limiter", l.Name)
 			case l.N < max(cost, 1):
-				return fmt.Errorf("cost %d is above the share of limit %q of this instance", cost, l.Name)
+				err = fmt.Errorf("cost %d is above the share of limit %q of this instance", cost, l.Name)
 			}
 		}
 	}
-	return nil
+	return err
 }
 
 // record counts an admitted request in the windows and quotas of this instance.
@@ -252,17 +259,16 @@ func (s *Shared) record(ctx context.Context, r Request) {
 func concurrent(l apikey.Limit) bool { return l.Concurrent }
 
 // Settle implements [Settler]. It makes one call of the shared limiter, which
-// must be a Settler, otherwise the error wraps [errors.ErrUnsupported].
+// must be a Settler, otherwise the error wraps [errors.ErrUnsupported]. While the
+// shared limiter is left alone, it is called only for a request that is over and
+// has a slot: it would renew the slot for ever.
 //
 // What was admitted without the shared limiter is settled in this instance.
 // What was admitted with it keeps its original cost in the share of this
 // instance, in case the shared limiter goes away.
 func (s *Shared) Settle(ctx context.Context, r Request, d Decision, t Settlement) (after Decision, err error) {
 	if d.At < 0 {
-		r.Demands = slices.Clone(r.Demands)
-		if err := s.share(&r); err != nil {
-			return after, fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
+		_ = s.share(&r) // it was admitted, and may have been settled above the share
 		d.At = -d.At
 		after, err = s.own.Settle(ctx, r, d, t)
 		after.At = -after.At
@@ -273,7 +279,7 @@ func (s *Shared) Settle(ctx context.Context, r Request, d Decision, t Settlement
 		return after, fmt.Errorf("limiter: the shared limiter cannot settle: %w", errors.ErrUnsupported)
 	}
 	defer s.refusals.forget(&r) // after an error, too: it may have been settled
-	after, _, err = s.ask(ctx, func(ctx context.Context) (Decision, error) { return shared.Settle(ctx, r, d, t) })
+	after, _, err = s.ask(ctx, t.Over && d.Slot != 0, func(ctx context.Context) (Decision, error) { return shared.Settle(ctx, r, d, t) })
 	if err != nil {
 		return Decision{}, err
 	}

@@ -111,3 +111,54 @@ func TestSharedSettleFailsWithTheSharedLimiter(t *testing.T) {
 		}
 	})
 }
+
+// A limiter that several processes share renews the slots of its process until
+// it hears that a request is over, so it hears of that also while it is left alone.
+func TestSharedTellsThatARequestIsOverWhateverHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &failing{Window: newWindow(t, limiter.Options{})}
+		e := newShared(t, shared, limiter.SharedOptions{Logger: quiet})
+		r := ask("k", apikey.Limit{Name: "two", N: 2, Concurrent: true}, minute)
+		first, second := mustTake(t, e, r), mustTake(t, e, r)
+		shared.err = errors.New("down")
+		_, _ = e.Take(t.Context(), r)
+		shared.err = nil
+		if e.Degraded() == nil {
+			t.Fatal("the shared limiter is not left alone")
+		}
+		if _, err := e.Settle(t.Context(), r, first, limiter.Settlement{Cost: 1, Over: true}); err != nil {
+			t.Errorf("while it is left alone: %v", err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := e.Settle(ended, r, second, limiter.Settlement{Cost: 1, Over: true}); err != nil {
+			t.Errorf("with a context that has ended: %v", err)
+		}
+		if d, err := shared.Peek(t.Context(), r); err != nil || d.Windows[0].Remaining != 2 {
+			t.Errorf("requests that are over are in progress: %v, %v", d, err)
+		}
+	})
+}
+
+// A request that was admitted by a share stays one when its cost is raised above
+// the share, and is over when it is over.
+func TestSharedSettlesAboveItsShareMoreThanOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &failing{Window: newWindow(t, limiter.Options{}), err: errors.New("down")}
+		e := newShared(t, shared, limiter.SharedOptions{Instances: 2, Logger: quiet})
+		two := apikey.Limit{Name: "two", N: 2, Concurrent: true}
+		r := ask("k", two, minute)
+		alone := mustTake(t, e, r)
+		d, err := e.Settle(t.Context(), r, alone, limiter.Settlement{Cost: 40})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Cost = 40
+		if _, err := e.Settle(t.Context(), r, d, limiter.Settlement{Cost: 1, Over: true}); err != nil {
+			t.Error(err)
+		}
+		if d := mustTake(t, e, ask("k", two, minute)); !d.Allowed || d.Windows[1].Remaining != 28 {
+			t.Errorf("after a request that is over and cost 1: %v", d)
+		}
+	})
+}

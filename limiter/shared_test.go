@@ -187,6 +187,35 @@ func TestSharedRefusalOvertakenByASettlementIsForgotten(t *testing.T) {
 	})
 }
 
+// TestSharedFloodAsksForWhatItIsAdmitted: however many callers wait for the end of
+// a refusal, those ask that are admitted, and hardly any other.
+func TestSharedFloodAsksForWhatItIsAdmitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1, limiter.SharedOptions{})
+		f.delay = func() time.Duration { return time.Millisecond }
+		var admitted atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 128 {
+			wg.Go(func() {
+				rng := rand.New(rand.NewPCG(5, uint64(i)))
+				for f.now() < 3*time.Minute {
+					if d, err := f.take(t, 0, ask("k", minute)); err != nil {
+						t.Errorf("Take: %v", err)
+					} else if d.Allowed {
+						admitted.Add(1)
+					}
+					time.Sleep(time.Duration(1+rng.Int64N(50)) * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		f.check(t, "k", minute)
+		if n, trips := admitted.Load(), f.trips.Load(); n < 170 || trips > n+3*180 {
+			t.Errorf("in three minutes %d were admitted, with %d round trips", n, trips)
+		}
+	})
+}
+
 // TestSharedNeverAdmitsMoreThanN: over random histories with 1, 4 and 8
 // instances, whose round trips take random times.
 func TestSharedNeverAdmitsMoreThanN(t *testing.T) {

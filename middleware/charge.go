@@ -120,7 +120,8 @@ func (p *passage) outcome() Outcome {
 	if n := p.nested.Load(); n != nil && n.tab != nil {
 		o.owner = n.owner
 	} else if g.owners != nil {
-		o.owner, _ = g.owners.of(p.parent, o.presented.Owner(), g.engine.PlanGeneration()) // without a source, it asks nobody
+		// Without a source it asks nobody, and the client may have gone.
+		o.owner, _ = g.owners.of(context.Background(), o.presented.Owner(), g.engine.PlanGeneration())
 	}
 	o.set = p.door.sets.of(v.Limits(), p.door.route.Limits)
 	return o

@@ -26,11 +26,13 @@ func TestClientsAreToldOfEveryKindOfLimit(t *testing.T) {
 		policy, limits string
 	}{
 		"windows": {
-			[]apikey.Limit{tenAMinute, tokensADay}, nil,
+			[]apikey.Limit{tenAMinute, tokensADay},
+			nil,
 			`"minute";q=10;w=60, "tokens";q=1000;w=86400;qu="tokens"`, `"minute";r=9;t=60, "tokens";r=1000`,
 		},
 		"others": {
-			[]apikey.Limit{oneAtATime, credit}, []apikey.Limit{tenAMinute},
+			[]apikey.Limit{oneAtATime, credit},
+			[]apikey.Limit{tenAMinute},
 			`"parallel";q=1;qu="concurrent-requests", "credit";q=100, "owner-minute";q=10;w=60`, `"parallel";r=0, "credit";r=99, "owner-minute";r=9;t=60`,
 		},
 		"a number that no field can hold": {[]apikey.Limit{month}, nil, `"month";q=999999999999999`, `"month";r=999999999999999;t=`},
@@ -349,5 +351,28 @@ func TestAnOwnersPlanStaysThatOfItsRequest(t *testing.T) {
 		if got := left(t, middleware.LimiterOf(k.guard), "owner:acme", l); got != want {
 			t.Errorf("%d are left of %q, want %d", got, l.Name, want)
 		}
+	}
+}
+
+// TestAnOwnerIsSettledAfterARefresh: also if the client has gone.
+func TestAnOwnerIsSettledAfterARefresh(t *testing.T) {
+	day := apikey.PerDay(1000)
+	k := newKit(t, middleware.Options{OwnerLimits: []apikey.Limit{day}})
+	_, token := k.key(limits(apikey.PerMinute(50)))
+	for range 20 {
+		r := get(token)
+		ctx, cancel := context.WithCancel(r.Context())
+		serve(k.guard.Require(middleware.AnyKey())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if err := middleware.SetCost(r.Context(), "", 0); err != nil {
+				t.Error(err)
+			}
+			if err := k.keys.RefreshPlans(t.Context()); err != nil {
+				t.Error(err)
+			}
+			cancel()
+		})), r.WithContext(ctx))
+	}
+	if got := left(t, middleware.LimiterOf(k.guard), "owner:acme", day); got != 1000 {
+		t.Errorf("%d are left of the owner's 1000 after requests that cost nothing", got)
 	}
 }

@@ -34,7 +34,7 @@ type Options struct {
 	// apply instead of OwnerLimits, which are for owners that it does not have
 	// ([apikey.NotFound]). It is asked at an owner's first request, and again after
 	// [latchkey.Service.RefreshPlans]. While it cannot be asked, requests of owners
-	// that are not known yet are answered with 503.
+	// whose plan was not looked up since then are answered with 503.
 	OwnerPlans apikey.PlanSource
 	// Shadow makes limits refuse nobody. They are decided and counted as if they
 	// did, and OnDecision sees what they would have refused

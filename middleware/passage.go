@@ -64,14 +64,14 @@ func (g *Guard) decidesAgain(p *passage) {
 func (p *passage) admitted(o *Outcome, served *http.Request) {
 	p.used, p.sample = o.used, o.sample
 	d, owners := &o.decision, p.door.guard.owners
-	if d.Slot != 0 || owners != nil && owners.source != nil {
-		p.more().tab = &tab{d.Slot, o.owner}
-	}
 	if d.Allowed && d.N > 0 {
 		p.charged, p.chargedAt, p.missed = true, d.At, missed(d)
 		if d.Slot != 0 || p.door.route.Free != nil {
 			p.state.Or(owing)
 		}
+	}
+	if d.Slot != 0 || owners != nil && owners.source != nil { // after charged, which more reads
+		p.more().tab = &tab{d.Slot, o.owner}
 	}
 	if p.door.guard.o.OnDecision != nil {
 		p.holdBack(o, served)

@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// cluster is the whole: one database, three instances, and who watches them.
+// cluster is the whole: the servers, three instances, and who watches them.
 type cluster struct {
 	o       options
 	db      *database
+	redis   *redis // nil when the limits are in the database
 	members []*member
 	judge   *judge
 	running sync.WaitGroup
@@ -37,8 +38,13 @@ func start(ctx context.Context, o options) (_ *cluster, err error) {
 			c.close()
 		}
 	}()
+	if o.limits == "redis" {
+		if c.redis, err = openRedis(ctx); err != nil {
+			return nil, err
+		}
+	}
 	for i, name := range [instances]string{"one", "two", "three"} {
-		m, err := startMember(ctx, i, name, c.db, o)
+		m, err := startMember(ctx, i, name, c.db, c.redis, o)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +74,18 @@ func (c *cluster) close() {
 	for _, m := range c.members {
 		m.close()
 	}
+	if c.redis != nil {
+		c.redis.host.end()
+	}
 	_ = c.db.close()
+}
+
+// versions names the servers.
+func (c *cluster) versions() string {
+	if c.redis == nil {
+		return c.db.version
+	}
+	return c.db.version + ", limits in Redis " + c.redis.version
 }
 
 // issue creates a key on an instance.

@@ -41,7 +41,7 @@ func play(t *testing.T, script string, number int, args ...string) (*figures, er
 		count = "-revokes"
 	}
 	var out bytes.Buffer
-	args = append([]string{"-chaos", script, count, strconv.Itoa(number), "-duration", "0", "-goal", "0", "-keys", "60"}, args...)
+	args = append([]string{"-chaos", script, count, strconv.Itoa(number), "-duration", "0", "-goal", "0", "-keys", "60", "-limits", "postgres"}, args...)
 	j, err := run(t.Context(), args, &out)
 	if _, ok := errors.AsType[missing](err); ok {
 		t.Skip(err)
@@ -132,6 +132,27 @@ func TestStop(t *testing.T) {
 	}
 	if len(f.revokes) != f.rounds {
 		t.Errorf("%d revocations returned, want %d", len(f.revokes), f.rounds)
+	}
+}
+
+// While Redis is stopped keys work on, and each instance admits its share of the
+// limits; afterwards they count together again.
+func TestRedis(t *testing.T) {
+	t.Parallel()
+	f, err := play(t, "redis", pick(1, 10), "-limits", "redis", "-verify-rate", "200", "-outage", strconv.Itoa(pick(3, 20))+"s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.limited == 0 {
+		t.Error("no request was refused by a limit: this proves nothing")
+	}
+}
+
+// An instance that loses Redis along with the database admits its share alone.
+func TestPartitionWithLimitsInRedis(t *testing.T) {
+	t.Parallel()
+	if _, err := play(t, "partition", pick(1, 100), "-limits", "redis", "-verify-rate", "200", "-lease", "1s"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -236,7 +257,7 @@ func TestSharesOfInstancesThatAreAlone(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-chaos", "flood"}, {"-lease", "1ms"}, {"-verify-rate", "0"}, {"-keys", "0"}, {"-revokes", "-1"}} {
+	for _, args := range [][]string{{"-chaos", "flood"}, {"-lease", "1ms"}, {"-verify-rate", "0"}, {"-keys", "0"}, {"-revokes", "-1"}, {"-limits", "memory"}, {"-before", "old"}} {
 		if _, err := parse(args); err == nil {
 			t.Errorf("%v is accepted", args)
 		}

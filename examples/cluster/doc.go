@@ -1,6 +1,7 @@
-// Command cluster runs three instances of an API on one PostgreSQL, as
-// processes of their own, breaks what can break between them, and watches from
-// outside that no key is accepted after its revocation returned:
+// Command cluster runs three instances of an API as processes of their own, with
+// keys in PostgreSQL and limits in Redis. It breaks what can break between them,
+// and watches from outside that no key is accepted after its revocation
+// returned, and that limits hold:
 //
 //	go run ./examples/cluster
 //

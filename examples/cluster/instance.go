@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/rueidis"
 
 	"github.com/wontopos/latchkey"
 	"github.com/wontopos/latchkey/apikey"
@@ -22,6 +23,8 @@ import (
 	"github.com/wontopos/latchkey/middleware"
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
+	"github.com/wontopos/latchkey/storage/redisstore"
+	"github.com/wontopos/latchkey/storage/redisstore/rueidisstore"
 )
 
 // asInstance is the variable that makes this program one instance of the API;
@@ -30,6 +33,7 @@ const asInstance = "LATCHKEY_CLUSTER_INSTANCE"
 
 type instanceConfig struct {
 	Name, DSN, Proxy, Schema string
+	Redis                    string // where limits are counted; if empty, in PostgreSQL
 	Lease                    time.Duration
 	Async                    bool
 }
@@ -102,15 +106,28 @@ func serve(ctx context.Context, text string) error {
 	// it would make a machine that is busy look like an outage, in which
 	// instances admit their share on their own.
 	const deadline = time.Second
-	counts, err := pgstore.NewLimiter(store, pgstore.LimiterOptions{Timeout: deadline, Logger: log})
-	if err != nil {
+	var counts limiter.Limiter
+	if config.Redis != "" {
+		client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{config.Redis}})
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		inRedis, err := rueidisstore.NewLimiter(client, redisstore.LimiterOptions{Timeout: deadline, Logger: log})
+		if err != nil {
+			return err
+		}
+		defer inRedis.Close(context.WithoutCancel(ctx))
+		counts = inRedis
+	} else if counts, err = pgstore.NewLimiter(store, pgstore.LimiterOptions{Timeout: deadline, Logger: log}); err != nil {
 		return err
 	}
 	limits, err := limiter.NewShared(counts, limiter.SharedOptions{Instances: instances, Timeout: deadline, Logger: log})
 	if err != nil {
 		return err
 	}
-	guard, err := middleware.New(keys, middleware.Options{Limiter: limits, Logger: log})
+	// On a Redis Cluster, the limits of an owner and of its keys have to be on one server.
+	guard, err := middleware.New(keys, middleware.Options{Limiter: limits, HashTags: config.Redis != "", Logger: log})
 	if err != nil {
 		return err
 	}
@@ -121,7 +138,7 @@ func serve(ctx context.Context, text string) error {
 	for _, s := range []struct {
 		address *string
 		h       http.Handler
-	}{{&at.API, api}, {&at.Control, control(keys, shared)}} {
+	}{{&at.API, api}, {&at.Control, control(keys, shared, limits)}} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return err
@@ -150,13 +167,15 @@ func hello(w http.ResponseWriter, r *http.Request) {
 type report struct {
 	latchkey.Health
 	Reads, Polls int64
+	Alone        uint64 // decisions about limits without the server that counts
+	Degraded     bool   // and so they are now
 }
 
 type issued struct{ ID, Token string }
 
 // control is how the parent steers an instance. It asks nobody who they are: a
 // server of yours has package admin for this.
-func control(keys *latchkey.Service, store *counted) http.Handler {
+func control(keys *latchkey.Service, store *counted, limits *limiter.Shared) http.Handler {
 	by := apikey.Actor{ID: "cluster"}
 	answer := func(w http.ResponseWriter, v any, err error) {
 		if err != nil {
@@ -167,7 +186,8 @@ func control(keys *latchkey.Service, store *counted) http.Handler {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, report{keys.Health(), store.reads.Load(), store.polls.Load()}, nil)
+		_, _, alone := limits.Decisions()
+		answer(w, report{keys.Health(), store.reads.Load(), store.polls.Load(), alone, limits.Degraded() != nil}, nil)
 	})
 	mux.HandleFunc("POST /keys", func(w http.ResponseWriter, r *http.Request) {
 		k, token, err := keys.Create(r.Context(), by, latchkey.NewKey{

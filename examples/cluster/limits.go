@@ -27,7 +27,7 @@ type budget struct {
 // somewhere in between.
 type call struct {
 	sent, told time.Duration
-	alone      int // 1 + the index of an instance that had lost the database; 0 if it had not
+	alone      int // 1 + the index of an instance that had lost its servers; 0 if it had not
 }
 
 func (b *budget) count(c call, status int) {
@@ -145,7 +145,7 @@ func (c *cluster) take(ctx context.Context, m *member, b *budget) {
 }
 
 // longestPause is how long an instance may go on alone after a partition has ended:
-// its limiter leaves a database that did not answer for up to three leases alone for
+// its limiter leaves a server that did not answer for up to three leases alone for
 // pauses of 0.1 to 1.6 seconds.
 const longestPause = 2 * time.Second
 

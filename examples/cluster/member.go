@@ -17,13 +17,15 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/wontopos/latchkey/tools/wire"
 )
 
 // member is an instance as its parent sees it.
 type member struct {
 	index   int
 	name    string
-	proxy   *proxy
+	wires   []*wire.Wire // to its servers
 	at      addresses
 	process *os.Process
 	stdin   io.Closer
@@ -43,16 +45,22 @@ type member struct {
 // beyond are not sent.
 const most = 256
 
-func startMember(ctx context.Context, i int, name string, d *database, o options) (*member, error) {
-	wire, err := newProxy(d.network, d.address)
-	if err != nil {
-		return nil, err
-	}
+func startMember(ctx context.Context, i int, name string, d *database, r *redis, o options) (*member, error) {
 	m := &member{
-		index: i, name: name, proxy: wire, ended: make(chan struct{}), slots: make(chan struct{}, most),
+		index: i, name: name, ended: make(chan struct{}), slots: make(chan struct{}, most),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: most, DisableCompression: true}},
 	}
-	config, err := json.Marshal(instanceConfig{Name: name, DSN: d.dsn, Proxy: wire.Addr().String(), Schema: d.schema, Lease: o.lease, Async: o.async})
+	c := instanceConfig{Name: name, DSN: d.dsn, Schema: d.schema, Lease: o.lease, Async: o.async}
+	var err error
+	if c.Proxy, err = m.reach(d.network, d.address); err != nil {
+		return nil, err
+	}
+	if r != nil {
+		if c.Redis, err = m.reach("tcp", r.server.Addr()); err != nil {
+			return nil, err
+		}
+	}
+	config, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +120,7 @@ func startMember(ctx context.Context, i int, name string, d *database, o options
 
 // close ends the instance, and waits for it.
 func (m *member) close() {
-	m.proxy.heal()
+	m.heal()
 	_ = m.process.Signal(syscall.SIGCONT)
 	_ = m.stdin.Close()
 	select {
@@ -121,8 +129,33 @@ func (m *member) close() {
 		_ = m.process.Kill()
 		<-m.ended
 	}
-	_ = m.proxy.Close()
+	for _, w := range m.wires {
+		_ = w.Close()
+	}
 	m.client.CloseIdleConnections()
+}
+
+// reach makes a wire to a server, and returns where the instance finds it.
+func (m *member) reach(network, address string) (string, error) {
+	w, err := wire.New(network, address)
+	if err != nil {
+		return "", err
+	}
+	m.wires = append(m.wires, w)
+	return w.Addr(), nil
+}
+
+// cut takes an instance's servers away, until heal.
+func (m *member) cut(lossy bool) {
+	for _, w := range m.wires {
+		w.Cut(lossy)
+	}
+}
+
+func (m *member) heal() {
+	for _, w := range m.wires {
+		w.Heal()
+	}
 }
 
 // use sends a request with a key and returns the status; 0 is none.

@@ -27,13 +27,13 @@ func (c *cluster) outages(ctx, inTime context.Context) error {
 		began := c.judge.now()
 		for i, m := range c.members {
 			m.cutAt.Store(int64(c.judge.now()))
-			m.proxy.cut(i%2 == 0)
+			m.cut(i%2 == 0)
 		}
 		cut := c.judge.now()
 		c.without(ctx, began, cut)
 		for _, m := range c.members {
 			m.cutAt.Store(0)
-			m.proxy.heal()
+			m.heal()
 		}
 		back := c.judge.now()
 		for i, m := range c.members {

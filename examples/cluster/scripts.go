@@ -84,7 +84,7 @@ func (c *cluster) partitions(ctx, inTime context.Context) error {
 		var wire sync.WaitGroup
 		cut := func() {
 			victim.cutAt.Store(int64(c.judge.now()))
-			victim.proxy.cut(rand.IntN(2) == 0)
+			victim.cut(rand.IntN(2) == 0)
 		}
 		if rand.IntN(5) == 0 {
 			before = 0
@@ -100,7 +100,7 @@ func (c *cluster) partitions(ctx, inTime context.Context) error {
 			}
 			time.Sleep(length)
 			victim.cutAt.Store(0)
-			victim.proxy.heal()
+			victim.heal()
 		})
 		err = c.revoke(ctx, by, k)
 		wire.Wait()

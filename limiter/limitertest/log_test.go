@@ -15,7 +15,6 @@ import (
 type process struct {
 	*Log
 	mu   sync.Mutex
-	dead bool
 	ends []func()
 	life time.Duration
 }

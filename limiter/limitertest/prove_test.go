@@ -107,30 +107,42 @@ func flaws() []flaw {
 	}))
 	forgetful.Peer, forgetful.Restart, forgetful.Crash = racing.Peer, nil, nil
 	return []flaw{
-		{"fixed windows", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return at.Truncate(l.Window).Add(max(l.Window, 0)) })),
-			[]string{"no interval of the window's length admits more than N", byHistory}},
-		{"counts a segment longer", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return late(l, at, l.Window/60) })),
-			[]string{exactLeave, passes128, byHistory}},
-		{"counts a nanosecond longer", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return late(l, at, 1) })),
-			[]string{exactLeave, neverRefused}},
-		{"counts three segments longer", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return late(l, at, l.Window/20) })),
-			[]string{grainLeave, "sustained overload admits at least 98 percent of an exact log", "an idle subject is as good as new"}},
+		{
+			"fixed windows", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return at.Truncate(l.Window).Add(max(l.Window, 0)) })),
+			[]string{"no interval of the window's length admits more than N", byHistory},
+		},
+		{
+			"counts a segment longer", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return late(l, at, l.Window/60) })),
+			[]string{exactLeave, passes128, byHistory},
+		},
+		{
+			"counts a nanosecond longer", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return late(l, at, 1) })),
+			[]string{exactLeave, neverRefused},
+		},
+		{
+			"counts three segments longer", harnessOf(leave(func(l apikey.Limit, at time.Time) time.Time { return late(l, at, l.Window/20) })),
+			[]string{grainLeave, "sustained overload admits at least 98 percent of an exact log", "an idle subject is as good as new"},
+		},
 		{"Reset rounded up", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision {
 			for i := range d.Windows[:d.N] {
 				d.Windows[i].Reset = d.Windows[i].Reset.Round(7 * time.Second)
 			}
 			return d
 		}}), []string{"Status tells what remains and when it grows", quotaSpan}},
-		{"RetryAfter too short", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision { d.RetryAfter = d.RetryAfter * 9 / 10; return d }}),
-			[]string{retryHonest, quotaSpan, raisedAll}},
+		{
+			"RetryAfter too short", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision { d.RetryAfter = d.RetryAfter * 9 / 10; return d }}),
+			[]string{retryHonest, quotaSpan, raisedAll},
+		},
 		{"RetryAfter rounded up", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision {
 			if d.RetryAfter > 0 {
 				d.RetryAfter = d.RetryAfter.Truncate(time.Second) + time.Second
 			}
 			return d
 		}}), []string{"nothing shorter than RetryAfter is enough", byHistory}},
-		{"Never and Unknown are one", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision { d.RetryAfter = max(d.RetryAfter, -1); return d }}),
-			[]string{longestWait, atOnce, byHistory}},
+		{
+			"Never and Unknown are one", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision { d.RetryAfter = max(d.RetryAfter, -1); return d }}),
+			[]string{longestWait, atOnce, byHistory},
+		},
 		{"an hour instead of Never", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision {
 			if d.RetryAfter == limiter.Never {
 				d.RetryAfter = time.Hour
@@ -168,8 +180,10 @@ func flaws() []flaw {
 		{"slots are not renewed", forgetful, []string{slotLasts, livingKeep}},
 		{"charges refusals", harnessOf(flawed{takes: chargesRefused}), []string{uncharged, allOrNone, retryHonest, "a cost above N is never admitted", slotAll, shadowTogether, byHistory}},
 		{"decides limit by limit", harnessOf(flawed{takes: onePerLimit}), []string{uncharged, allOrNone, "no subject of up to four in a request admits more than N", slotAll}},
-		{"asks the first demand alone", harnessOf(flawed{takes: firstOnly}),
-			[]string{allOrNone, "keys share the window of their owner", "no subject of up to four in a request admits more than N", "concurrent takers of crossed subjects finish", slotAll}},
+		{
+			"asks the first demand alone", harnessOf(flawed{takes: firstOnly}),
+			[]string{allOrNone, "keys share the window of their owner", "no subject of up to four in a request admits more than N", "concurrent takers of crossed subjects finish", slotAll},
+		},
 		{"get, then set", racing, []string{"concurrent takers admit exactly N", slotRaces, peersRace}},
 		{"ignores units", harnessOf(mishears(func(_ string, l *apikey.Limit) { l.Unit = "" })), []string{amounts, unnamed}},
 		{"one of each unit that is not named", harnessOf(flawed{hears: func(r limiter.Request) limiter.Request {
@@ -217,15 +231,21 @@ func flaws() []flaw {
 			}
 			return r
 		}}), []string{"subjects are bytes"}},
-		{"each costs one", harnessOf(flawed{hears: func(r limiter.Request) limiter.Request { r.Cost = min(r.Cost, 1); return r }}),
-			[]string{"cost is charged to every window and 0 means 1", byHistory}},
+		{
+			"each costs one", harnessOf(flawed{hears: func(r limiter.Request) limiter.Request { r.Cost = min(r.Cost, 1); return r }}),
+			[]string{"cost is charged to every window and 0 means 1", byHistory},
+		},
 		{"keeps its arguments", harnessOf(aliasing()), []string{"a limiter keeps no reference to its arguments"}},
-		{"Peek charges", harnessOf(flawed{peeks: func(f *flawed, r limiter.Request) (limiter.Decision, error) {
-			return f.Log.Take(context.Background(), r)
-		}}),
-			[]string{"Peek charges nothing and agrees with Take", byHistory}},
-		{"refuses what asks for nothing", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision { d.Allowed = d.Allowed && d.N > 0; return d }}),
-			[]string{"zero demands ask for nothing"}},
+		{
+			"Peek charges", harnessOf(flawed{peeks: func(f *flawed, r limiter.Request) (limiter.Decision, error) {
+				return f.Log.Take(context.Background(), r)
+			}}),
+			[]string{"Peek charges nothing and agrees with Take", byHistory},
+		},
+		{
+			"refuses what asks for nothing", harnessOf(flawed{says: func(d limiter.Decision) limiter.Decision { d.Allowed = d.Allowed && d.N > 0; return d }}),
+			[]string{"zero demands ask for nothing"},
+		},
 		{"accepts anything", harnessOf(flawed{
 			takes: func(f *flawed, r limiter.Request) (limiter.Decision, error) {
 				return lax(f.Log.Take(context.Background(), r))
@@ -234,8 +254,10 @@ func flaws() []flaw {
 				return lax(f.Log.Settle(context.Background(), r, d, s))
 			},
 		}), []string{invalidRequests, badSettle}},
-		{"charges what was cancelled", changed(func(h *Harness) { h.New = func(testing.TB) limiter.Limiter { return impatient{new(Log)} } }),
-			[]string{"a cancelled context gives an answer or its error"}},
+		{
+			"charges what was cancelled", changed(func(h *Harness) { h.New = func(testing.TB) limiter.Limiter { return impatient{new(Log)} } }),
+			[]string{"a cancelled context gives an answer or its error"},
+		},
 		{"has quotas that it should not", changed(func(h *Harness) { h.NoQuotas = true }), []string{lacks}},
 		{"has slots that it should not", changed(func(h *Harness) { h.NoConcurrent = true }), []string{lacks}},
 		{"has units that it should not", changed(func(h *Harness) { h.NoUnits = true }), []string{lacks}},
@@ -248,8 +270,10 @@ func flaws() []flaw {
 		{"limits have no length", harnessOf(mishears(func(_ string, l *apikey.Limit) { l.Window = min(l.Window, 5*time.Minute) })), []string{shapesApart}},
 		{"another N is another limit", harnessOf(mishears(func(_ string, l *apikey.Limit) { l.Name += fmt.Sprint(l.N) })), []string{sameCount, passes128, "a lowered limit refuses until it drains"}},
 		{"forgets when N passes 128", harnessOf(mishears(func(_ string, l *apikey.Limit) { l.Name += fmt.Sprint(l.N > mostExact) })), []string{passes128}},
-		{"forgets", changed(func(h *Harness) { h.Restart, h.Crash = forgets, forgets }),
-			[]string{"a restart loses no count and adds none", "a crash never admits more than N", "what was given back stays free after a restart", "what was given back admits no more than N after a crash"}},
+		{
+			"forgets", changed(func(h *Harness) { h.Restart, h.Crash = forgets, forgets }),
+			[]string{"a restart loses no count and adds none", "a crash never admits more than N", "what was given back stays free after a restart", "what was given back admits no more than N after a crash"},
+		},
 		{"a crash charges more than it says", changed(func(h *Harness) { h.Crash = crashCharges }), []string{"a crash charges at most CrashLoss for nothing", "what a crash charged leaves after one window"}},
 		{"slots outlive their process", changed(func(h *Harness) { h.Crash = func(_ testing.TB, l limiter.Limiter) limiter.Limiter { return l } }), []string{endWith}},
 		{"forgets what is in the future", changed(func(h *Harness) {

@@ -8,11 +8,8 @@ import (
 
 	"github.com/wontopos/latchkey/storage"
 	"github.com/wontopos/latchkey/storage/pgstore"
-	"github.com/wontopos/latchkey/storage/pgstore/pgtest"
 	"github.com/wontopos/latchkey/storage/storetest"
 )
-
-func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 

@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -163,7 +164,7 @@ func (l *Limiter) decide(ctx context.Context, r *limiter.Request, charge bool) (
 // Settle implements [limiter.Settler], in one round trip. A slot whose Settle
 // fails is free after [limiter.SlotLife].
 func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decision, s limiter.Settlement) (limiter.Decision, error) {
-	if err := validSettlement(&r, s); err != nil {
+	if err := cmp.Or(r.Validate(), s.Validate(r)); err != nil {
 		return limiter.Decision{}, err
 	}
 	q, err := l.questionOf(&r)

@@ -12,7 +12,6 @@ import (
 	"github.com/wontopos/latchkey/limiter"
 	"github.com/wontopos/latchkey/storage/redisstore"
 	"github.com/wontopos/latchkey/storage/redisstore/goredisstore"
-	"github.com/wontopos/latchkey/storage/redisstore/redistest"
 	"github.com/wontopos/latchkey/storage/redisstore/rueidisstore"
 )
 
@@ -76,5 +75,3 @@ func takes(t testing.TB, l limiter.Limiter, r limiter.Request) limiter.Decision 
 	must(t, err)
 	return d
 }
-
-func TestMain(m *testing.M) { redistest.Main(m) }

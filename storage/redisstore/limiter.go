@@ -172,17 +172,20 @@ func (l *Limiter) Settle(ctx context.Context, r limiter.Request, d limiter.Decis
 	if err == nil {
 		err = c.settled(&d, &s)
 	}
-	if err == nil {
-		err = l.open(ctx)
-	}
 	if err != nil {
 		return after, err
 	}
-	after.Allowed, after.At, after.Slot, after.N = true, d.At, d.Slot, len(c.all)
 	slot := uint64(0)
 	if s.Over {
-		slot, after.Slot = d.Slot, 0
-		l.slots.release(slot)
+		slot = d.Slot
+		l.slots.release(slot) // whatever ctx says: it would be renewed for ever
+	}
+	if err := l.open(ctx); err != nil {
+		return after, err
+	}
+	after.Allowed, after.At, after.N = true, d.At, len(c.all)
+	if !s.Over {
+		after.Slot = d.Slot
 	}
 	if len(c.all) == 0 {
 		return after, nil

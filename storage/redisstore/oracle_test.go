@@ -124,7 +124,7 @@ func sameAsInMemory(t *testing.T, p *plain, seed uint64) {
 	want, err := limiter.New(limiter.Options{})
 	must(t, err)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	time.Sleep(time.Date(2026, 10, 24, 20, 0, 0, 0, time.UTC).Sub(time.Now()))
+	time.Sleep(time.Until(time.Date(2026, 10, 24, 20, 0, 0, 0, time.UTC)))
 	var open []outstanding
 	for i := range 1000 {
 		time.Sleep(pause(rng))

@@ -66,7 +66,9 @@ func TestAReplyToAnotherQuestionIsNoAnswer(t *testing.T) {
 		direct := open(t, o, redistest.Shared(t).Addr())
 		full, free := asks("full", apikey.PerDay(1)), asks("free", apikey.PerDay(100_000))
 		takes(t, l, full)
-		takes(t, l, free)
+		for range 50 { // over every connection that the client makes: a new one has no reply before
+			takes(t, l, free)
+		}
 		p.set("shift")
 		for range 50 {
 			d, err := l.Take(t.Context(), free)
@@ -91,8 +93,12 @@ func TestAReplyToAnotherQuestionIsNoAnswer(t *testing.T) {
 				t.Fatal("it does not recover:", err)
 			}
 		}
-		if d := takes(t, l, full); d.Allowed {
-			t.Error("what is full was admitted")
+		d, err := l.Take(t.Context(), full)
+		for errors.Is(err, limiter.ErrUnavailable) && time.Now().Before(settled) { // another connection may not have noticed yet
+			d, err = l.Take(t.Context(), full)
+		}
+		if err != nil || d.Allowed {
+			t.Errorf("what is full was admitted, or not decided: %v, %v", d, err)
 		}
 	})
 }

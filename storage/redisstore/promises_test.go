@@ -73,6 +73,33 @@ func TestAClockThatIsSetBackAdmitsNothing(t *testing.T) {
 	})
 }
 
+// What a settlement charges above N is counted in full, however narrow the
+// numbers were that sufficed for N.
+func TestASettlementAboveNIsCountedInFull(t *testing.T) {
+	p := dialPlain(t, "above:")
+	synctest.Test(t, func(t *testing.T) {
+		l := virtual(t, p)
+		narrow := apikey.Limit{Name: "w", N: 200, Window: time.Minute}
+		wide := narrow
+		wide.N = 1e9
+		for _, cost := range []int64{255, 256, 65535, 65536} {
+			subject := fmt.Sprint("settled at ", cost)
+			r := asks(subject, narrow)
+			d := takes(t, l, r)
+			for _, s := range []limiter.Settlement{{Cost: cost}, {Cost: 1}} {
+				_, err := l.Settle(t.Context(), r, d, s)
+				must(t, err)
+				r = settledAt(r, s)
+				seen, err := l.Peek(t.Context(), asks(subject, wide))
+				must(t, err)
+				if got := wide.N - seen.Windows[0].Remaining; got != s.Cost {
+					t.Errorf("settled at %d: %d is counted", s.Cost, got)
+				}
+			}
+		}
+	})
+}
+
 func TestAClockBesideAllPeriodsIsAnError(t *testing.T) {
 	p := dialPlain(t, "beside:")
 	synctest.Test(t, func(t *testing.T) {

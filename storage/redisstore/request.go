@@ -127,16 +127,8 @@ func checkAmounts(field string, amounts []limiter.Amount) error {
 // settled turns the costs of the request's parts into the differences that a
 // settlement makes, of those that were charged.
 func (c *checked) settled(d *limiter.Decision, s *limiter.Settlement) error {
-	if s.Cost < 0 {
-		return invalidf("Settlement.Cost: %d is negative", s.Cost)
-	}
-	if err := checkAmounts("Settlement.Amounts", s.Amounts); err != nil {
+	if err := s.Validate(*c.r); err != nil {
 		return err
-	}
-	for i, a := range s.Amounts {
-		if _, known := amountOf(a.Unit, c.r.Amounts); !known {
-			return invalidf("Settlement.Amounts[%d].Unit: the request has no %q", i, a.Unit)
-		}
 	}
 	doubt := false
 	for i, p := range c.all {

@@ -1,6 +1,8 @@
 package redisstore_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +33,26 @@ func TestARequestKeepsItsSlotForAsLongAsItLasts(t *testing.T) {
 			if after.Windows[0].Remaining != int64(i+1) || after.Windows[2].Remaining != int64(9+i) {
 				t.Errorf("the slots of a request that is over are free: %v", after)
 			}
+		}
+	})
+}
+
+// A request that is over is renewed no more, even if nothing could be sent.
+func TestTheSlotOfASettlementThatFailedIsFreeWithinItsLife(t *testing.T) {
+	p := dialPlain(t, "failed:")
+	synctest.Test(t, func(t *testing.T) {
+		l := virtual(t, p)
+		defer l.Close(t.Context())
+		r := limiter.Request{Demands: []limiter.Demand{{Subject: "key", Limits: []apikey.Limit{{Name: "one", N: 1, Concurrent: true}}}}}
+		ended, cancel := context.WithCancel(t.Context())
+		d := takes(t, l, r)
+		cancel()
+		if _, err := l.Settle(ended, r, d, limiter.Settlement{Cost: 1, Over: true}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("got %v", err)
+		}
+		time.Sleep(limiter.SlotLife)
+		if d := takes(t, l, r); !d.Allowed {
+			t.Errorf("after SlotLife: %v", d)
 		}
 	})
 }

@@ -40,8 +40,12 @@ func full(id string) storage.Record {
 	r := plain(id)
 	k := &r.Key
 	k.Scopes = []string{"orders:read", "orders:write", "*"}
-	k.Limits = []apikey.Limit{apikey.PerMinute(7), {Name: "day", N: 1e9, Window: 31 * 24 * time.Hour}, {Name: "parallel", N: 2, Concurrent: true},
-		{Name: "month", N: 1e15, Period: apikey.Monthly, Zone: "Europe/Berlin", Unit: "tokens", Shadow: true}}
+	k.Limits = []apikey.Limit{
+		apikey.PerMinute(7),
+		{Name: "day", N: 1e9, Window: 31 * 24 * time.Hour},
+		{Name: "parallel", N: 2, Concurrent: true},
+		{Name: "month", N: 1e15, Period: apikey.Monthly, Zone: "Europe/Berlin", Unit: "tokens", Shadow: true},
+	}
 	k.Networks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("::/0")}
 	k.Metadata = map[string]string{"team": "ops", "": "empty key", "empty": ""}
 	k.ExpiresAt, k.UpdatedAt = at(500), at(3)

@@ -19,4 +19,4 @@ trap 'rm -rf "$dir"' EXIT
 git -C ../.. archive "$revision" | tar -x -C "$dir"
 (cd "$dir/examples/cluster" && GOWORK=off go build -o "$dir/before" .)
 GOWORK=off go build -o "$dir/now" .
-"$dir/now" -before "$dir/before" -goal 0 "$@" # the clock of a busy machine proves nothing
+"$dir/now" -before "$dir/before" -limits postgres -goal 0 "$@" # the clock of a busy machine proves nothing

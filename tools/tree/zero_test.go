@@ -41,7 +41,7 @@ var zeros = map[string][]any{
 	"internal/engine": {
 		new(engine.Flight), new(engine.Sample), new(engine.Verified),
 	},
-	"limiter":    {new(limiter.Decision), new(limiter.Request)},
+	"limiter":    {new(limiter.Decision), new(limiter.Request), new(limiter.Settlement)},
 	"middleware": {new(middleware.Call), new(middleware.Extractor), new(middleware.Outcome)},
 }
 

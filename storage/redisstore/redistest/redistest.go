@@ -145,12 +145,18 @@ func (s *Server) start(program string) error {
 	})
 }
 
+// Stop ends the server as an administrator does: with appendonly, everything is
+// written.
+func (s *Server) Stop() { s.end(os.Interrupt) }
+
 // Kill ends the server with SIGKILL: what it had in memory is lost.
-func (s *Server) Kill() {
+func (s *Server) Kill() { s.end(os.Kill) }
+
+func (s *Server) end(how os.Signal) {
 	if s.process == nil {
 		return
 	}
-	_ = s.process.Kill()
+	_ = s.process.Signal(how)
 	<-s.ended
 	s.process = nil
 }

@@ -1,6 +1,4 @@
-//go:build unix
-
-package main
+package wire_test
 
 import (
 	"errors"
@@ -9,27 +7,29 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/wontopos/latchkey/tools/wire"
 )
 
-// wire returns both ends of a connection through a proxy.
-func wire(t *testing.T) (p *proxy, client, server net.Conn) {
+// connect returns both ends of a connection through a wire.
+func connect(t *testing.T) (w *wire.Wire, client, server net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if p, err = newProxy("tcp", l.Addr().String()); err != nil {
+	if w, err = wire.New("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	if client, err = net.Dial("tcp", p.Addr().String()); err != nil {
+	if client, err = net.Dial("tcp", w.Addr()); err != nil {
 		t.Fatal(err)
 	}
 	if server, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.heal(); _, _, _ = client.Close(), server.Close(), p.Close() })
-	return p, client, server
+	t.Cleanup(func() { w.Heal(); _, _, _ = client.Close(), server.Close(), w.Close() })
+	return w, client, server
 }
 
 func send(t *testing.T, c net.Conn, text string) {
@@ -54,12 +54,12 @@ const (
 
 func TestTheWire(t *testing.T) {
 	for _, lossy := range []bool{false, true} {
-		p, client, server := wire(t)
+		w, client, server := connect(t)
 		send(t, client, "a")
 		if got, err := receive(server, forever); got != "a" {
 			t.Fatalf("got %q (%v) through a whole wire", got, err)
 		}
-		p.cut(lossy)
+		w.Cut(lossy)
 		send(t, client, "b")
 		if _, err := receive(server, aMoment); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("lossy %v: a wire that is cut gave %v, want silence", lossy, err)
@@ -67,7 +67,7 @@ func TestTheWire(t *testing.T) {
 		if _, err := receive(client, aMoment); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("lossy %v: who sends into a wire that is cut got %v, want silence", lossy, err)
 		}
-		p.heal()
+		w.Heal()
 		got, err := receive(server, forever)
 		if !lossy && got != "b" {
 			t.Errorf("got %q (%v) from a wire that was healed, want what it held back", got, err)
@@ -80,17 +80,17 @@ func TestTheWire(t *testing.T) {
 
 // Nor does a wire that is cut tell that the other end has hung up.
 func TestTheWireKeepsQuietAboutTheEnd(t *testing.T) {
-	p, client, server := wire(t)
+	w, client, server := connect(t)
 	send(t, client, "a")
 	if _, err := receive(server, forever); err != nil {
 		t.Fatal(err)
 	}
-	p.cut(true)
+	w.Cut(true)
 	_ = client.Close()
 	if _, err := receive(server, aMoment); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the end came through: %v", err)
 	}
-	p.heal()
+	w.Heal()
 	if _, err := receive(server, forever); err != io.EOF {
 		t.Errorf("got %v after the wire was healed, want the end", err)
 	}
