@@ -194,18 +194,21 @@ func (b *bucket) index(limits []apikey.Limit, at *[MaxWindows]uint8) bool {
 	return true
 }
 
+// knows reports whether simple has compared the limits, which never change.
+func (b *bucket) knows(limits []apikey.Limit) bool {
+	return b.lent == &limits[0] && len(limits) <= int(b.lends)
+}
+
 // simple reports whether the limits are the first ones of the layout, and count
-// requests at their cost. Limits that never change are compared once.
+// requests at their cost.
 func (b *bucket) simple(limits []apikey.Limit, fixed bool) bool {
-	if fixed && b.lent == &limits[0] && len(limits) <= int(b.lends) {
-		return true
-	}
 	if b.layout == nil || len(limits) > len(b.layout.shapes) {
 		return false
 	}
+	shapes := b.layout.shapes[:len(limits)]
 	for i := range limits {
-		l, s := &limits[i], &b.layout.shapes[i]
-		if l.Unit != "" || l.Shadow || s.kind == slots || !s.fits(l) {
+		l, s := &limits[i], &shapes[i]
+		if l.Unit != "" || l.Shadow || l.Concurrent || !s.fits(l) {
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 
+	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/internal/slot"
 )
 
@@ -25,11 +26,11 @@ func (w *Window) take(ctx context.Context, r *Request, at *slot.Slot, fixed bool
 // charge, with the clock read inside.
 // Limits that are fixed are compared once (DecideFixed).
 func (w *Window) quick(r *Request, at *slot.Slot, fixed bool, d *Decision) (done, due bool) {
-	if len(r.Demands) != 1 || len(r.Amounts) > 0 || r.Shadow {
+	if len(r.Demands) != 1 || len(r.Amounts) > 0 || r.Shadow || r.Cost < 0 {
 		return false, false
 	}
 	subject, limits := r.Demands[0].Subject, r.Demands[0].Limits
-	if r.Cost < 0 || len(limits) == 0 || len(limits) > firstCounts || subject == "" {
+	if len(limits) == 0 || len(limits) > firstCounts || subject == "" {
 		return false, false
 	}
 	b := w.known(subject, at)
@@ -38,7 +39,7 @@ func (w *Window) quick(r *Request, at *slot.Slot, fixed bool, d *Decision) (done
 	}
 	cost := max(r.Cost, 1)
 	b.mu.Lock()
-	if w.closed.Load() || !b.simple(limits, fixed) { // a bucket that is gone has no layout
+	if w.closed.Load() || !(fixed && b.knows(limits)) && !b.simple(limits, fixed) { // a bucket that is gone has no layout
 		b.mu.Unlock()
 		return false, false
 	}
@@ -48,43 +49,50 @@ func (w *Window) quick(r *Request, at *slot.Slot, fixed bool, d *Decision) (done
 		return false, false
 	}
 	counts, shapes := b.first[:len(limits)], b.layout.shapes[:len(limits)]
-	room := true
+	least := limits[0].N // that any of them has left
 	for i := range counts {
 		c := &counts[i]
 		if now >= c.edge {
 			b.ledger(i).roll(now)
 		}
-		room = room && cost <= limits[i].N-c.total
+		least = min(least, limits[i].N-c.total)
 	}
 	d.N = len(limits)
-	if d.Allowed = room; room {
-		d.At = now
+	if d.Allowed = cost <= least; d.Allowed {
+		at := now
 		for i := range counts {
-			c, s := &counts[i], &shapes[i]
+			c, s, n := &counts[i], &shapes[i], limits[i].N
 			if s.kind == segments && now >= c.edge-s.s {
 				c.total += cost // at most N, which fits in 32 bits
 				c.newest += uint32(cost)
 			} else {
-				d.At = max(d.At, b.ledger(i).add(now, cost, limits[i].N))
+				at = max(at, b.ledger(i).add(now, cost, n))
 			}
-			c.status(s, now, limits[i].N, &d.Windows[i])
+			c.status(s, now, n, &d.Windows[i])
 		}
+		d.At = at
 		if w.journal != nil {
 			b.more.lease.use(cost, len(limits))
 		}
 	} else {
-		for i := range limits {
-			l := b.ledger(i)
-			if cost > limits[i].N-l.total {
-				d.Windows[i].Violated = true
-				d.RetryAfter = later(d.RetryAfter, l.wait(now, cost, limits[i].N))
-			}
-			l.status(l.shape, now, limits[i].N, &d.Windows[i])
-		}
+		b.refuse(limits, cost, now, d)
 	}
 	if b.calls++; b.calls >= sweepCredit {
 		b.calls, due = 0, true
 	}
 	b.mu.Unlock()
 	return true, due
+}
+
+// refuse says which of the first limits have no room for cost at now, and until
+// when.
+func (b *bucket) refuse(limits []apikey.Limit, cost, now int64, d *Decision) {
+	for i := range limits {
+		l := b.ledger(i)
+		if cost > limits[i].N-l.total {
+			d.Windows[i].Violated = true
+			d.RetryAfter = later(d.RetryAfter, l.wait(now, cost, limits[i].N))
+		}
+		l.status(l.shape, now, limits[i].N, &d.Windows[i])
+	}
 }

@@ -100,9 +100,8 @@ func (w *Window) Decide(ctx context.Context, r *Request, first *slot.Slot, d *De
 // DecideFixed is [Window.Decide] for a caller that never changes the limits of
 // the first demand in place, nor uses their memory for others: where their
 // address is that of the last request, they need not be compared with what the
-// subject counts.
+// subject counts. *d must be the zero Decision.
 func (w *Window) DecideFixed(ctx context.Context, r *Request, first *slot.Slot, d *Decision) error {
-	*d = Decision{}
 	return w.take(ctx, r, first, true, d)
 }
 

@@ -63,7 +63,7 @@ type Call struct {
 // nothing of r.
 func (d *Door) Decide(ctx context.Context, c *Call, r Request) {
 	g := d.guard
-	q := ask{Request: r, door: d, route: &d.route, flight: &c.passage.flight, cutter: (*callCutter)(c), call: true}
+	q := ask{Request: r, door: d, flight: &c.passage.flight, cutter: (*callCutter)(c), call: true}
 	q.observed(g)
 	c.ctx = ctx
 	switch outer := ctx.Value(guardKey{g}).(type) {

@@ -57,7 +57,7 @@ func (o *Outcome) Challenge() string {
 	c := &o.of().challenges
 	code := o.Code()
 	if code == apikey.InsufficientScope && c.scopeFor != "" {
-		return c.scopeFor + o.need.String() + `"`
+		return c.scopeFor + o.needs().String() + `"`
 	}
 	return c.byCode[code]
 }

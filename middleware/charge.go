@@ -70,7 +70,7 @@ type charge struct {
 
 // missed returns which limits of an admission refused it: shadows.
 func missed(d *limiter.Decision) (which uint8) {
-	for i := range d.N {
+	for i := range d.Windows[:d.N] {
 		if d.Windows[i].Violated {
 			which |= 1 << i
 		}

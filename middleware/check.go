@@ -19,7 +19,7 @@ const restarts = 16
 
 // check makes the decision of the first door that a request comes to.
 func (g *Guard) check(ctx context.Context, q *ask, o *Outcome) {
-	o.guard, o.need, o.varies = g, q.route.Need, q.route.Optional || q.route.Others
+	o.guard, o.need, o.varies = g, &q.door.route.Need, q.door.route.Optional || q.door.route.Others
 	finished := false
 	defer func() {
 		if !finished && o.entered { // a panic in somebody else's limiter
@@ -49,11 +49,11 @@ func (g *Guard) addFacts(q *ask, o *Outcome) {
 
 func (g *Guard) decide(ctx context.Context, q *ask, o *Outcome) apikey.Code {
 	token, code := g.credential(&q.Request)
-	if q.route.Others && g.somebodyElses(&q.Request, token, code) {
+	if q.door.route.Others && g.somebodyElses(&q.Request, token, code) {
 		return apikey.OK
 	}
 	if code != apikey.OK {
-		if code == apikey.MissingKey && q.route.Optional {
+		if code == apikey.MissingKey && q.door.route.Optional {
 			return apikey.OK
 		}
 		return code
@@ -117,7 +117,7 @@ func (g *Guard) permits(q *ask, o *Outcome) (code apikey.Code) {
 	if o.verified.Networks() {
 		o.client = g.client(&q.Request)
 	}
-	o.used, code = o.verified.Permits(q.Host, o.client, &q.route.Need)
+	o.used, code = o.verified.Permits(q.Host, o.client, &q.door.route.Need)
 	if code == apikey.EnvironmentMismatch {
 		g.mismatched(&q.Request, o)
 	}
@@ -133,10 +133,11 @@ func (g *Guard) charge(ctx context.Context, token string, q *ask, o *Outcome) ap
 		}
 	}
 	if g.window == nil {
-		return g.chargeElsewhere(ctx, q.route, o)
+		return g.chargeElsewhere(ctx, q.door, o)
 	}
 	var room demands // on the stack, unlike what an interface is given
-	r := q.route.asks(g, g.demand(&room, engine.KeyID(token), o))
+	r := q.door.asks
+	r.Demands = g.demand(&room, engine.KeyID(token), o)
 	if len(r.Demands) == 0 {
 		return apikey.OK
 	}
@@ -149,21 +150,16 @@ func (g *Guard) charge(ctx context.Context, token string, q *ask, o *Outcome) ap
 
 // chargeElsewhere is charge for a limiter that is not a Window. It gives back the
 // room that it used: limiters keep nothing of a request.
-func (g *Guard) chargeElsewhere(ctx context.Context, route *Route, o *Outcome) apikey.Code {
+func (g *Guard) chargeElsewhere(ctx context.Context, d *Door, o *Outcome) apikey.Code {
 	if !o.limited() {
 		return apikey.OK
 	}
-	room := g.demands.Get().(*demands)
-	r := route.asks(g, g.demand(room, o.verified.KeyID(), o))
+	room, r := g.demands.Get().(*demands), d.asks
+	r.Demands = g.demand(room, o.verified.KeyID(), o)
 	err := g.take(ctx, &r, o)
 	*room = demands{}
 	g.demands.Put(room)
 	return g.decided(ctx, err, o)
-}
-
-// asks returns what a request to the route asks of limits.
-func (r *Route) asks(g *Guard, demands []limiter.Demand) limiter.Request {
-	return limiter.Request{Demands: demands, Cost: r.Cost, Amounts: r.Amounts, Shadow: g.o.Shadow}
 }
 
 // take asks the limiter and checks that its answer is possible.
@@ -185,32 +181,39 @@ type demands [2]limiter.Demand
 
 // demand names the limits of the request, the key's first, in room.
 func (g *Guard) demand(room *demands, id string, o *Outcome) []limiter.Demand {
-	all := room[:0]
+	n := 0
 	if limits := o.keyLimits(); len(limits) > 0 {
-		all = append(all, limiter.Demand{Subject: g.subject(id, o), Limits: limits})
+		room[0] = limiter.Demand{Subject: g.subject(id, o), Limits: limits}
+		n = 1
 	}
 	if o.owner != nil {
-		all = append(all, limiter.Demand{Subject: o.owner.subject, Limits: o.owner.limits})
+		room[n] = limiter.Demand{Subject: o.owner.subject, Limits: o.owner.limits}
+		n++
 	}
-	return all
+	return room[:n]
 }
 
 // decided turns the limiter's answer into a code.
 func (g *Guard) decided(ctx context.Context, err error, o *Outcome) apikey.Code {
-	if err != nil {
-		o.decision = limiter.Decision{}
-		if ctx.Err() == nil { // otherwise the client has gone
-			g.complaint.say(g, err)
-		}
-		if (g.o.FailOpen || g.o.Shadow) && ctx.Err() == nil {
-			return apikey.OK
-		}
-		return apikey.Unavailable
-	}
-	if !o.decision.Allowed {
+	switch {
+	case err != nil:
+		return g.undecided(ctx, err, o)
+	case !o.decision.Allowed:
 		return apikey.RateLimited
 	}
 	return apikey.OK
+}
+
+// undecided says what becomes of a request that the limiter could not decide.
+func (g *Guard) undecided(ctx context.Context, err error, o *Outcome) apikey.Code {
+	o.decision = limiter.Decision{}
+	if ctx.Err() == nil { // otherwise the client has gone
+		g.complaint.say(g, err)
+	}
+	if (g.o.FailOpen || g.o.Shadow) && ctx.Err() == nil {
+		return apikey.OK
+	}
+	return apikey.Unavailable
 }
 
 // count counts a refusal of a known key.

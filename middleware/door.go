@@ -77,7 +77,8 @@ func (g *Guard) Require(need apikey.Requirement) func(http.Handler) http.Handler
 type Door struct {
 	guard   *Guard
 	route   Route
-	costs   []limiter.Amount // of the route; see charge
+	asks    limiter.Request  // what each request asks of limits, but for its demands
+	costs   []limiter.Amount // the same as one list; see charge
 	sets    limitSets
 	keyOnly bool // requests have no limits but their key's
 }
@@ -96,7 +97,10 @@ func (g *Guard) Door(r Route) *Door {
 	if err := g.checkLimits(&r); err != nil {
 		panic("middleware: " + err.Error())
 	}
-	return &Door{guard: g, route: r, costs: r.costs(), keyOnly: g.owners == nil && len(r.Limits) == 0}
+	return &Door{
+		guard: g, route: r, keyOnly: g.owners == nil && len(r.Limits) == 0,
+		asks: limiter.Request{Cost: r.Cost, Amounts: r.Amounts, Shadow: g.o.Shadow}, costs: r.costs(),
+	}
 }
 
 // checkLimits checks the amounts and limits of a route, and copies them.
@@ -179,7 +183,7 @@ func (d *Door) Serve(w http.ResponseWriter, r *http.Request, next func(http.Resp
 	var o Outcome
 	var q ask
 	q.of(r)
-	q.door, q.route, q.flight, q.cutter = d, &d.route, c.flight(), c.cutter()
+	q.door, q.flight, q.cutter = d, c.flight(), c.cutter()
 	q.observed(g)
 	if g.o.PreflightCORS && isPreflight(&q.Request) {
 		g.pockets.Put(p)

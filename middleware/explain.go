@@ -17,7 +17,7 @@ import (
 // The question's Client is the client itself: it is not looked up among
 // TrustedProxies.
 func (g *Guard) Explain(ctx context.Context, q latchkey.Question) (latchkey.Explanation, Outcome, error) {
-	o := Outcome{guard: g, need: q.Need}
+	o := Outcome{guard: g, need: &q.Need}
 	if q.KeyID == "" {
 		token, code := bearer([]string{"Bearer " + q.Token})
 		if code != apikey.OK {

@@ -62,9 +62,9 @@ func (c *httpCall) release() {
 	c.w.served()
 	if !hijacked && c.w.isCut() {
 		c.plain().reportCut()
-	}
-	if c.brokenOff() { // also when the handler panics: outer middleware may recover
-		c.breakOff()
+		if c.brokenOff() { // also when the handler panics: outer middleware may recover
+			c.breakOff()
+		}
 	}
 }
 

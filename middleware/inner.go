@@ -15,7 +15,7 @@ import (
 // refusal of a request that has been cut has a cause.
 func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, o *Outcome) (seen engine.Verified, raised, same bool) {
 	g := d.guard
-	o.guard, o.need = g, d.route.Need
+	o.guard, o.need = g, &d.route.Need
 	g.unstrip(&q.Request, outer)
 	token, code := g.credential(&q.Request)
 	if code != apikey.OK || outer.state.Load()&over != 0 {
@@ -57,7 +57,7 @@ func (d *Door) inside(ctx context.Context, q *ask, outer *passage, direct bool, 
 // the outermost one.
 func (d *Door) serveInner(w http.ResponseWriter, r *http.Request, outer *passage, next handler) (code apikey.Code, same bool) {
 	g, direct := d.guard, outer.leadsTo(w)
-	q, o := ask{door: d, route: &d.route}, Outcome{}
+	q, o := ask{door: d}, Outcome{}
 	q.of(r)
 	q.observed(g)
 	seen, raised, same := d.inside(r.Context(), &q, outer, direct, &o)

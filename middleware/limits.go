@@ -23,15 +23,6 @@ func newLimitSet(subject, prefix string, limits []apikey.Limit) *limitSet {
 	return &limitSet{subject, limits, policy, items}
 }
 
-// item returns the beginning of an item of the RateLimit field; empty for a
-// shadow, and for a limit that nobody asked about.
-func (s *limitSet) item(i int) string {
-	if s == nil || i >= len(s.items) {
-		return ""
-	}
-	return s.items[i]
-}
-
 // keyLimits returns the limits under the key's own name: its own and the route's.
 func (o *Outcome) keyLimits() []apikey.Limit {
 	if o.set != nil {

@@ -22,10 +22,10 @@ type Outcome struct {
 
 	guard     *Guard
 	verified  engine.Verified
-	set       *limitSet         // of the key and the route; nil: of the key alone
-	owner     *limitSet         // of the key's owner; nil: none
-	presented *apikey.Principal // whose secret was right, if any
-	need      apikey.Requirement
+	set       *limitSet           // of the key and the route; nil: of the key alone
+	owner     *limitSet           // of the key's owner; nil: none
+	presented *apikey.Principal   // whose secret was right, if any
+	need      *apikey.Requirement // of the route; nil: there is none
 	client    netip.Addr
 	facts     *facts // for OnDecision and OnCut; nil without
 	cause     error
@@ -145,13 +145,21 @@ func (o *Outcome) Status() int { return o.Code().Info().Status }
 // Title returns a few words for the code, the same for every refusal with it.
 func (o *Outcome) Title() string { return o.Code().Info().Title }
 
+// needs returns what the route requires.
+func (o *Outcome) needs() (need apikey.Requirement) {
+	if o.need != nil {
+		need = *o.need
+	}
+	return need
+}
+
 // MissingScopes returns the scopes that the route requires and the key lacks, if
 // that is why the request was refused. The caller owns the slice.
 func (o *Outcome) MissingScopes() []string {
 	if o.Code() != apikey.InsufficientScope {
 		return nil
 	}
-	return o.need.Missing(o.presented.Scopes())
+	return o.needs().Missing(o.presented.Scopes())
 }
 
 // BaseURL returns where requests with the key are to be sent, if the request was
@@ -177,9 +185,10 @@ func (o *Outcome) RequestID(ctx context.Context, f Fields) string {
 func (o *Outcome) Limits() iter.Seq2[apikey.Limit, limiter.Status] {
 	return func(yield func(apikey.Limit, limiter.Status) bool) {
 		for i := range o.decision.N {
-			l, prefix := o.limit(i)
-			l.Name = prefix + l.Name
-			if !yield(l, o.decision.Windows[i]) {
+			l, prefix, shadow := o.limit(i)
+			told := *l
+			told.Name, told.Shadow = prefix+l.Name, shadow
+			if !yield(told, o.decision.Windows[i]) {
 				return
 			}
 		}
@@ -200,9 +209,9 @@ func (o *Outcome) ShadowRefused() bool {
 // violated returns the names of the limits that refused the request.
 func (o *Outcome) violated() []string {
 	var names []string
-	for l, left := range o.Limits() {
-		if left.Violated && !l.Shadow {
-			names = append(names, l.Name)
+	for i := range o.decision.N {
+		if l, prefix := o.refusedBy(i); l != nil {
+			names = append(names, prefix+l.Name)
 		}
 	}
 	return names
@@ -211,16 +220,30 @@ func (o *Outcome) violated() []string {
 // ownerPrefix distinguishes the names of owner-wide limits from the key's own.
 const ownerPrefix = "owner-"
 
-// limit returns limit i of the decision.
-func (o *Outcome) limit(i int) (limit apikey.Limit, prefix string) {
+// limit returns limit i of the decision, which is shared, and whether it is a
+// shadow in this Guard.
+func (o *Outcome) limit(i int) (l *apikey.Limit, prefix string, shadow bool) {
 	own := o.keyLimits()
-	if i < len(own) {
-		limit = own[i]
-	} else if prefix = ownerPrefix; o.owner != nil && i-len(own) < len(o.owner.limits) { // otherwise the Decision was not made by a limiter
-		limit = o.owner.limits[i-len(own)]
+	switch {
+	case i < len(own):
+		l = &own[i]
+	case o.owner != nil && i-len(own) < len(o.owner.limits):
+		l, prefix = &o.owner.limits[i-len(own)], ownerPrefix
+	default: // the Decision was not made by a limiter
+		l = new(apikey.Limit)
 	}
-	limit.Shadow = limit.Shadow || o.of().o.Shadow
-	return limit, prefix
+	return l, prefix, l.Shadow || o.of().o.Shadow
+}
+
+// refusedBy returns limit i of the decision if it refused the request, and nil
+// otherwise.
+func (o *Outcome) refusedBy(i int) (*apikey.Limit, string) {
+	if o.decision.Windows[i].Violated {
+		if l, prefix, shadow := o.limit(i); !shadow {
+			return l, prefix
+		}
+	}
+	return nil, ""
 }
 
 // unavailableRetry is how many seconds clients are told to wait when the store

@@ -122,11 +122,13 @@ func hashTag(owner string) string { return fmt.Sprintf("{%016x}", xxhash.Sum64St
 
 // subject returns the limiter's name of a key with this id.
 func (g *Guard) subject(id string, o *Outcome) string {
-	if !g.o.HashTags {
-		return id
+	if g.o.HashTags {
+		return o.tagged(id)
 	}
-	return hashTag(o.presented.Owner()) + id
+	return id
 }
+
+func (o *Outcome) tagged(id string) string { return hashTag(o.presented.Owner()) + id }
 
 // ownerSubject returns the limiter's name of an owner. An owner may be longer
 // than a subject: then its digest stands for it. No other owner's subject

@@ -33,7 +33,7 @@ func (o *Outcome) AppendProblem(dst []byte, requestID string) []byte {
 	case apikey.RateLimited:
 		dst = appendList(dst, "violated-policies", o.violated())
 	case apikey.InsufficientScope:
-		dst = appendList(dst, "required_scopes", strings.Fields(o.need.String()))
+		dst = appendList(dst, "required_scopes", strings.Fields(o.needs().String()))
 		dst = appendList(dst, "missing_scopes", o.MissingScopes())
 	case apikey.EnvironmentMismatch:
 		dst = append(dst, `,"environment":`...)
@@ -142,7 +142,7 @@ func (o *Outcome) scopeDetail() string {
 		return "The key lacks a scope that this route needs. Use a key that has it, or add it to this key."
 	case len(missing) == 0: // a zero Requirement
 		return "No API key is admitted here: this route says no scopes."
-	case o.need.Any():
+	case o.needs().Any():
 		return fmt.Sprintf("This route needs one of the scopes %s, and the key has none of them. Use a key with one, or add it to this key.", quoteAll(missing))
 	case len(missing) == 1:
 		return fmt.Sprintf("The key lacks the scope %s. Use a key that has it, or add it to this key.", quoteAll(missing))
@@ -159,14 +159,14 @@ func (o *Outcome) limitDetail() string {
 	retry, ever := o.RetryAfter(), false
 	b := make([]byte, 0, 192)
 	for i := range o.decision.N {
-		if l, _ := o.limit(i); o.decision.Windows[i].Violated && !l.Shadow {
+		if l, _ := o.refusedBy(i); l != nil {
 			ever = ever || l.Period == apikey.Ever
 		}
 	}
 	tooMuch := o.decision.RetryAfter == limiter.Never && !ever
 	for i := range o.decision.N {
-		l, prefix := o.limit(i)
-		if !o.decision.Windows[i].Violated || l.Shadow {
+		l, prefix := o.refusedBy(i)
+		if l == nil {
 			continue
 		}
 		if tooMuch {
@@ -195,7 +195,7 @@ func (o *Outcome) limitDetail() string {
 
 // appendLimit appends what a limit allows: "30 per day", "2 requests at the same
 // time", "5000 tokens per calendar month (Europe/Berlin)".
-func appendLimit(b []byte, l apikey.Limit) []byte {
+func appendLimit(b []byte, l *apikey.Limit) []byte {
 	b = appendUint(b, l.N)
 	if l.Unit != "" {
 		b = append(append(b, ' '), l.Unit...)

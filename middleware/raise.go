@@ -146,7 +146,7 @@ func (g *Guard) show(ctx context.Context, whole []limiter.Demand, costs []limite
 	}
 	d.Allowed, o.decision = part.Allowed, d
 	for i := range d.N {
-		l, _ := o.limit(i)
+		l, _, _ := o.limit(i)
 		if part.Allowed || l.Concurrent && !slices.ContainsFunc(news, l.Same) { // the request itself is in progress
 			o.decision.Windows[i].Violated = false
 		}

@@ -1,11 +1,14 @@
 package middleware
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/wontopos/latchkey/internal/engine"
+	"github.com/wontopos/latchkey/limiter"
 )
 
 // The fields of draft-ietf-httpapi-ratelimit-headers, spelled as http.Header
@@ -59,34 +62,45 @@ func (o *Outcome) AppendRateLimit(dst []byte) []byte {
 }
 
 func (o *Outcome) appendRateLimit(dst []byte) []byte {
-	own := len(o.verified.Limits())
-	if o.set != nil {
-		own = len(o.set.limits)
+	items, left := o.keyItems(), o.decision.Windows[:o.decision.N]
+	own := min(len(items), len(left))
+	start := len(dst)
+	dst = appendItems(dst, items, left[:own])
+	if o.owner == nil || len(left) == own {
+		return dst
 	}
-	start, joined := len(dst), false
-	for i := range o.decision.N {
-		var item string
-		switch {
-		case i >= own:
-			if item = o.owner.item(i - own); item != "" && !joined {
-				if joined = true; len(dst) > start {
-					dst = append(dst, ", "...)
-				}
-			}
-		case o.set != nil:
-			item = o.set.items[i]
-		default:
-			item = o.verified.RateLimitItem(i)
-		}
-		if item == "" { // a shadow
+	end := len(dst)
+	if end > start {
+		dst = append(dst, ", "...)
+	}
+	begin := len(dst)
+	if dst = appendItems(dst, o.owner.items, left[own:]); len(dst) == begin { // shadows
+		dst = dst[:end]
+	}
+	return dst
+}
+
+// keyItems returns the beginnings of the items of the limits under the key's own
+// name: see engine.LimitFields.
+func (o *Outcome) keyItems() []string {
+	if o.set != nil {
+		return o.set.items
+	}
+	return o.verified.RateLimitItems()
+}
+
+// appendItems appends one item for each status, but none for a shadow.
+func appendItems(dst []byte, items []string, left []limiter.Status) []byte {
+	for i := range min(len(items), len(left)) {
+		item, s := items[i], &left[i]
+		if item == "" {
 			continue
 		}
-		w := &o.decision.Windows[i]
 		dst = append(dst, item...)
-		dst = appendUint(dst, min(w.Remaining, engine.MostInField))
-		if w.Reset > 0 {
+		dst = appendUint(dst, min(s.Remaining, engine.MostInField))
+		if s.Reset > 0 {
 			dst = append(dst, ";t="...)
-			dst = appendUint(dst, ceilSeconds(w.Reset))
+			dst = appendUint(dst, ceilSeconds(s.Reset))
 		}
 	}
 	return dst
@@ -98,15 +112,16 @@ func appendUint(dst []byte, n int64) []byte {
 	if n >= 1e9 {
 		return strconv.AppendInt(dst, n, 10)
 	}
-	rest, size := uint32(n), 1
-	for limit := uint32(10); rest >= limit; limit *= 10 {
+	rest := uint32(n)
+	size := bits.Len32(rest|1) * 1233 >> 12 // the digits, or one less: log10(2) is 1233/4096
+	if rest >= powers[size] {
 		size++
 	}
-	dst = slices.Grow(dst, size)[:len(dst)+size]
-	at := dst[len(dst)-size:] // written from its end
+	start := len(dst)
+	dst = slices.Grow(dst, 9)[:start+size]
+	at := dst[start:] // written from its end
 	for ; len(at) >= 2; at = at[:len(at)-2] {
-		pair := &pairs[rest%100]
-		at[len(at)-2], at[len(at)-1] = pair[0], pair[1]
+		binary.LittleEndian.PutUint16(at[len(at)-2:], pairs[rest%100])
 		rest /= 100
 	}
 	if len(at) == 1 {
@@ -115,13 +130,17 @@ func appendUint(dst []byte, n int64) []byte {
 	return dst
 }
 
-// pairs holds the decimal digits of the numbers below 100.
-var pairs = func() (t [100][2]byte) {
-	for i := range t {
-		t[i] = [2]byte{'0' + byte(i/10), '0' + byte(i%10)}
-	}
-	return t
-}()
+var (
+	// pairs holds the decimal digits of the numbers below 100.
+	pairs = func() (t [100]uint16) {
+		for i := range t {
+			t[i] = '0' + uint16(i)/10 | ('0'+uint16(i)%10)<<8
+		}
+		return t
+	}()
+	// powers holds the smallest numbers with more than i digits; 0 has one.
+	powers = [...]uint32{0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9}
+)
 
 // tightest returns the limit that X-RateLimit-* describe: one that refused the
 // request; else, of those that count requests over a time, the one with the least
@@ -130,7 +149,7 @@ func (o *Outcome) tightest() int {
 	best := -1
 	for i := range o.decision.N {
 		a := &o.decision.Windows[i]
-		if l, _ := o.limit(i); l.Shadow || !a.Violated && (l.Concurrent || l.Unit != "") {
+		if l, _, shadow := o.limit(i); shadow || !a.Violated && (l.Concurrent || l.Unit != "") {
 			continue
 		}
 		if best < 0 {
@@ -165,7 +184,7 @@ func (o *Outcome) eachLegacy(set func(name, value string)) {
 	if i < 0 {
 		return
 	}
-	limit, _ := o.limit(i)
+	limit, _, _ := o.limit(i)
 	left := &o.decision.Windows[i]
 	set("X-RateLimit-Limit", strconv.FormatInt(limit.N, 10))
 	set("X-RateLimit-Remaining", strconv.FormatInt(left.Remaining, 10))

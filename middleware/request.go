@@ -53,7 +53,6 @@ func (q *Request) of(r *http.Request) {
 type ask struct {
 	Request
 	door   *Door
-	route  *Route         // of door
 	flight *engine.Flight // entered with cutter before the request is charged
 	cutter engine.Cutter
 	began  time.Duration // since processStart, if tells

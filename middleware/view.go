@@ -86,21 +86,25 @@ func (c *httpCall) otherWriter(last http.ResponseWriter) http.ResponseWriter {
 	if _, ok := last.(deadliner); !ok {
 		c.w.hidden(last)
 	}
-	_, hijack := last.(http.Hijacker)
-	_, push := last.(http.Pusher)
-	_, notify := last.(interface{ CloseNotify() <-chan bool })
-	switch flush := flushes(last); {
-	case hijack && flush:
-		return &c.w
-	case hijack:
+	flush := flushes(last)
+	switch last.(type) {
+	case http.Hijacker:
+		if flush {
+			return &c.w
+		}
 		return (*hijackWriter)(&c.w)
-	case push && flush:
-		return (*http2Writer)(&c.w)
-	case push:
+	case http.Pusher:
+		if flush {
+			return (*http2Writer)(&c.w)
+		}
 		return (*pushWriter)(&c.w)
-	case flush && notify:
-		return (*streamWriter)(&c.w)
-	case flush:
+	case interface{ CloseNotify() <-chan bool }:
+		if flush {
+			return (*streamWriter)(&c.w)
+		}
+		return c.plain()
+	}
+	if flush {
 		return (*flushWriter)(&c.w)
 	}
 	return c.plain()

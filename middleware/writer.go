@@ -21,10 +21,12 @@ type plainWriter struct {
 
 // begin claims the response for the handler; false after a cut.
 func (w *plainWriter) begin(status int) bool {
-	if w.state.Load()&(cut|undecided) == undecided {
+	s := w.state.Load()
+	if s&(cut|undecided) == undecided {
 		w.settled(status)
+		s = w.state.Load()
 	}
-	if s := w.state.Load(); s&(cut|sent) == 0 {
+	if s&(cut|sent) == 0 {
 		if s&tooLarge != 0 {
 			closeAfterReply(w.under)
 		}

@@ -41,14 +41,9 @@ func (v Verified) Limits() []apikey.Limit { return v.of().terms.limits }
 // RateLimitPolicy returns the limits as the field value of RateLimit-Policy.
 func (v Verified) RateLimitPolicy() string { return v.of().terms.policy }
 
-// RateLimitItem returns the beginning of item i of the RateLimit field, up to
-// the number that is left.
-func (v Verified) RateLimitItem(i int) string {
-	if items := v.of().terms.items; uint(i) < uint(len(items)) {
-		return items[i]
-	}
-	return ""
-}
+// RateLimitItems returns the beginnings of the items of the RateLimit field, up
+// to the number that is left. They are shared: do not modify them.
+func (v Verified) RateLimitItems() []string { return v.of().terms.items }
 
 // Environment returns the key's environment. It is shared: do not modify it.
 func (v Verified) Environment() *apikey.Environment { return v.of().terms.env }

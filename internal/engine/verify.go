@@ -40,13 +40,13 @@ func (eng *Engine) Authenticate(ctx context.Context, token string) (Verified, er
 	if !ok {
 		return Verified{}, apikey.InvalidKey
 	}
-	newest, err := eng.current(ctx, t)
+	newest, err := eng.current(ctx, &t)
 	if err != nil {
 		return Verified{}, err
 	}
-	c, err := eng.match(newest, t)
+	c, err := eng.match(newest, &t)
 	if err != nil {
-		if c, err = eng.matchNewer(ctx, newest, t, err); err != nil {
+		if c, err = eng.matchNewer(ctx, newest, &t, err); err != nil {
 			return Verified{}, err
 		}
 	}
@@ -58,7 +58,7 @@ func (eng *Engine) Authenticate(ctx context.Context, token string) (Verified, er
 
 // current returns the newest secret of a token's key, as fresh as the store
 // allows.
-func (eng *Engine) current(ctx context.Context, t token.Parsed) (*credential, error) {
+func (eng *Engine) current(ctx context.Context, t *token.Parsed) (*credential, error) {
 	if eng.lease != nil && !eng.lease.holds(time.Now()) {
 		if err := eng.lease.confirm(ctx, eng.queueOf(t.ID)); err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func (eng *Engine) current(ctx context.Context, t token.Parsed) (*credential, er
 
 // fetch reads a key from the store, if the cache has none, or only a state that
 // is not good enough.
-func (eng *Engine) fetch(ctx context.Context, t token.Parsed, cached *credential) (*credential, error) {
+func (eng *Engine) fetch(ctx context.Context, t *token.Parsed, cached *credential) (*credential, error) {
 	var snap, old *snapshot
 	var err error
 	if cached != nil {
@@ -83,7 +83,7 @@ func (eng *Engine) fetch(ctx context.Context, t token.Parsed, cached *credential
 		snap, err = eng.load(ctx, keyID([]byte(t.ID)), old, eng.queueOf(t.ID))
 	}
 	if snap == nil && err == nil { // unknown: take as long as for a wrong secret
-		eng.digest.Decoy(t)
+		eng.digest.Decoy(*t)
 		err = apikey.InvalidKey
 	}
 	if err != nil {
@@ -103,9 +103,9 @@ func (eng *Engine) fresh(c *credential) bool {
 // match finds which of the key's secrets the token contains. The digest covers
 // only id and secret, so a token relabelled for another environment has the
 // right digest: its environment must be the record's.
-func (eng *Engine) match(newest *credential, t token.Parsed) (*credential, error) {
+func (eng *Engine) match(newest *credential, t *token.Parsed) (*credential, error) {
 	if t.Env != newest.envIndex() {
-		eng.digest.Decoy(t)
+		eng.digest.Decoy(*t)
 		return nil, apikey.InvalidKey
 	}
 	for c := newest; c != nil; c = c.next() {
@@ -113,7 +113,7 @@ func (eng *Engine) match(newest *credential, t token.Parsed) (*credential, error
 			eng.complain("a key cannot be verified: its pepper is missing from Options.Peppers", "key", c.snap.key.ID, "pepper", c.digest.Pepper)
 			return nil, apikey.Unavailable
 		}
-		if eng.digest.Matches(t, &c.digest) {
+		if eng.digest.Matches(*t, &c.digest) {
 			return c, nil
 		}
 	}
@@ -128,7 +128,7 @@ const rereadEvery = 250 * time.Millisecond
 // the key that began after the request came, and there is one per rereadEvery:
 // otherwise a client that keeps using an old secret would make a new one count
 // as wrong.
-func (eng *Engine) matchNewer(ctx context.Context, newest *credential, t token.Parsed, err error) (*credential, error) {
+func (eng *Engine) matchNewer(ctx context.Context, newest *credential, t *token.Parsed, err error) (*credential, error) {
 	if eng.synchronous || err != apikey.InvalidKey || t.Env != newest.envIndex() {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (eng *Engine) Known(ctx context.Context, id string, secret uint32) (Verifie
 	if len(id) != token.IDLen {
 		return Verified{}, apikey.NotFound
 	}
-	newest, err := eng.current(ctx, token.Parsed{ID: id})
+	newest, err := eng.current(ctx, &token.Parsed{ID: id})
 	if errors.Is(err, apikey.InvalidKey) {
 		return Verified{}, apikey.NotFound
 	} else if err != nil {
