@@ -44,7 +44,7 @@ func life(server string) error {
 
 	created, err := c.CreateKeyWithResponse(ctx, &CreateKeyParams{IdempotencyKey: ptr("go-client-0123456789")}, NewKey{
 		Name: "go", Owner: ptr("acme"), Scopes: &Scopes{"orders:read"}, Networks: &Networks{"10.0.0.0/8"}, ExpiresAt: ptr(time.Now().Add(24 * time.Hour)),
-		Limits: &[]NewLimit{{Name: "minute", N: 60, Window: 60}},
+		Limits: &[]NewLimit{{Name: "minute", N: 60, Window: ptr(Duration(60))}},
 	})
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func life(server string) error {
 	if err := is("get", got.HTTPResponse, got.Body, err, 200); err != nil {
 		return err
 	}
-	if got.JSON200.Limits[0].Window != 60 {
+	if w := got.JSON200.Limits[0].Window; w == nil || *w != 60 {
 		return fmt.Errorf("get: the limits are %v", got.JSON200.Limits)
 	}
 	list, err := c.ListKeysWithResponse(ctx, &ListKeysParams{Owner: ptr("acme"), Limit: ptr(10)})
