@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/wontopos/latchkey/apikey"
 	"github.com/wontopos/latchkey/limiter"
@@ -112,6 +113,10 @@ func (g *Guard) checkLimits(r *Route) error {
 	for i, a := range r.Amounts {
 		if a.Unit == "" || a.N < 0 || indexUnit(r.Amounts[:i], a.Unit) >= 0 {
 			return fmt.Errorf("Route.Amounts[%d]: name each unit once, with an amount that is not negative", i)
+		}
+		of := apikey.Limit{Name: "unit", N: 1, Window: time.Second, Unit: a.Unit}
+		if err := of.Validate(); err != nil { // no limit could have it, and nothing would be charged
+			return fmt.Errorf("Route.Amounts[%d].Unit: %w", i, err)
 		}
 	}
 	if len(r.Limits) == 0 {

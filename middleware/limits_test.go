@@ -236,6 +236,7 @@ func TestMistakesInARouteArePanics(t *testing.T) {
 		"Route.Amounts[0]":      {Amounts: []limiter.Amount{unit("", 1)}},
 		"Route.Amounts[1]":      {Amounts: []limiter.Amount{unit("a", 1), unit("a", 1)}},
 		"Route.Amounts[0] ":     {Amounts: []limiter.Amount{unit("a", -1)}},
+		"Route.Amounts[1].Unit": {Amounts: []limiter.Amount{unit("tokens", 1), unit("Tokens", 1)}},
 		"Route.Amounts":         {Amounts: make([]limiter.Amount, 5)},
 		"Plan.Limits[0].N":      {Limits: []apikey.Limit{{Name: "x", Window: time.Minute}}},
 		"Route.Limits[0].Name":  {Limits: []apikey.Limit{apikey.PerMinute(5)}},
